@@ -1,0 +1,208 @@
+"""What may happen: every rule that can refuse. A refusal raises a domain error and changes nothing.
+
+`decide(command, run)` answers with the events the command leads to. It never changes the run: append the
+events first, then `evolve`.
+"""
+
+from typing import assert_never
+
+from orchestrator.domain.commands import (
+    BlockRun,
+    CancelRun,
+    Command,
+    CompleteRun,
+    CompleteStep,
+    FailRun,
+    FailStep,
+    ReuseResult,
+    StartStep,
+    TakeRun,
+    TriggerRun,
+)
+from orchestrator.domain.errors import (
+    CommandRefused,
+    RunFinished,
+    RunNotCancellable,
+    StaleAttempt,
+    UnknownStep,
+)
+from orchestrator.domain.events import (
+    RunBlocked,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    RunTriggered,
+    StepCacheHit,
+    StepCompleted,
+    StepFailed,
+    StepRetried,
+    StepStarted,
+)
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import Workflow
+
+
+def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
+    """Decide the first event of a run.
+
+    Raises:
+        UnknownStep: `forced` or `impacted` names a step the workflow does not have.
+    """
+    for step_id in (*command.forced, *(command.impacted or ())):
+        if step_id not in workflow.steps:
+            raise UnknownStep(f"workflow {workflow.name} has no step {step_id!r}", step=step_id)
+    return RunTriggered(
+        at=command.at,
+        workflow_name=workflow.name,
+        workflow_version=workflow.version,
+        workflow_digest=workflow.digest,
+        trigger_type=command.trigger_type,
+        payload=command.payload,
+        base_run_id=command.base_run_id,
+        change=command.change,
+        impacted=command.impacted,
+        reused=command.reused,
+        forced=command.forced,
+        priority=command.priority,
+        labels=command.labels,
+        request=command.request,
+        trace=command.trace,
+    )
+
+
+def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
+    """Decide what a command leads to.
+
+    Raises:
+        RunFinished: the run is in a terminal state.
+        RunNotCancellable: the same, for a cancel.
+        StaleAttempt: the attempt named is not the one that is due or under way.
+        UnknownStep: the run's workflow has no such step, or the run has nothing to do with it.
+        CommandRefused: the run's state does not allow it.
+    """
+    if run.is_finished:
+        if isinstance(command, CancelRun):
+            raise RunNotCancellable(f"run {run.id} is {run.status} and can no longer be cancelled")
+        raise RunFinished(f"run {run.id} is {run.status}; nothing can be added to it")
+    match command:
+        case StartStep():
+            return (_start_step(command, run),)
+        case CompleteStep():
+            _require_executing(command.step, command.attempt, run)
+            return (
+                StepCompleted(
+                    command.at,
+                    command.step,
+                    command.attempt,
+                    command.output,
+                    command.output_hash,
+                    command.duration_ms,
+                ),
+            )
+        case ReuseResult():
+            return (_reuse_result(command, run),)
+        case FailStep():
+            return _fail_step(command, run)
+        case TakeRun():
+            if run.owner is None:
+                return (RunStarted(command.at, command.worker),)
+            return (RunRecovered(command.at, command.worker, run.owner),)
+        case BlockRun():
+            return (RunBlocked(command.at, command.skills),)
+        case CompleteRun():
+            if run.unfinished:
+                raise CommandRefused(f"run {run.id} still has {run.unfinished} unfinished steps")
+            summary = run.summary()
+            return (RunCompleted(command.at, summary["completed"], summary["skipped"]),)
+        case FailRun():
+            return (_fail_run(command, run),)
+        case CancelRun():
+            return (RunCancelled(command.at, command.reason, command.cancelled_by),)
+        case _:
+            assert_never(command)
+
+
+def next_attempt(step_id: str, run: Run) -> int:
+    """Return the number that the next attempt of a step has (1-based)."""
+    state = run.steps.get(step_id)
+    return 1 if state is None else state.attempt + 1
+
+
+def _start_step(command: StartStep, run: Run) -> StepStarted:
+    _require_ready(command.step, run)
+    if run.failed_step is not None:
+        raise CommandRefused(f"step {run.failed_step!r} failed for good: nothing new starts in run {run.id}")
+    _require_next(command.step, command.attempt, run)
+    return StepStarted(
+        command.at,
+        command.step,
+        command.attempt,
+        command.skill,
+        command.input_hash,
+        command.cache_key,
+        command.miss,
+    )
+
+
+def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:
+    _require_ready(command.step, run)
+    return StepCacheHit(
+        command.at,
+        command.step,
+        command.input_hash,
+        command.cache_key,
+        command.output,
+        command.source_run,
+        command.reason,
+    )
+
+
+def _fail_step(command: FailStep, run: Run) -> tuple[RunEvent, ...]:
+    """A failed attempt is followed by another while the policy allows it."""
+    if command.step in run.executing:
+        _require_executing(command.step, command.attempt, run)
+    else:
+        # its input could not be resolved: the attempt failed before the skill was called
+        _require_ready(command.step, run)
+        _require_next(command.step, command.attempt, run)
+    failed = StepFailed(command.at, command.step, command.attempt, command.error, command.duration_ms)
+    policy = run.workflow.steps[command.step].retry
+    used = command.attempt - run.step(command.step).lost
+    if not command.error.retryable or command.error.code in policy.non_retryable or used >= policy.max_attempts:
+        return (failed,)
+    pause = policy.pause_ms(used, command.jitter)
+    if command.error.retry_after_ms is not None:
+        pause = max(pause, command.error.retry_after_ms)
+    return (failed, StepRetried(command.at, command.step, command.attempt + 1, command.at + pause))
+
+
+def _fail_run(command: FailRun, run: Run) -> RunFailed:
+    error = None if run.failed_step is None else run.steps[run.failed_step].error
+    if error is None:
+        raise CommandRefused(f"no step of run {run.id} failed for good")
+    if run.executing:
+        raise CommandRefused(f"run {run.id} is still executing {', '.join(run.executing)}")
+    return RunFailed(command.at, error, run.failed_step)
+
+
+def _require_executing(step_id: str, attempt: int, run: Run) -> None:
+    under_way = run.executing.get(step_id)
+    if under_way != attempt:
+        raise StaleAttempt(f"attempt {attempt} of step {step_id!r} is not under way in run {run.id}")
+
+
+def _require_ready(step_id: str, run: Run) -> None:
+    if step_id in run.ready or step_id in run.due:
+        return
+    if step_id not in run.waiting:
+        raise UnknownStep(f"run {run.id} has no step {step_id!r} to see to", step=step_id)
+    raise StaleAttempt(f"step {step_id!r} of run {run.id} is {run.step(step_id).status}, not ready to begin")
+
+
+def _require_next(step_id: str, attempt: int, run: Run) -> None:
+    expected = next_attempt(step_id, run)
+    if attempt != expected:
+        raise StaleAttempt(f"step {step_id!r} is due for attempt {expected}, not {attempt}")

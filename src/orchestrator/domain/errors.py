@@ -1,0 +1,160 @@
+"""Errors of the domain. The docstring of each is its message's first words.
+
+    DomainError
+    ├── InvalidWorkflow            every fault of a definition, each with its path
+    ├── InvalidPayload             the trigger payload breaks the workflow's payloadSchema
+    ├── WorkflowNotFound
+    ├── WorkflowVersionExists      the same version was registered with other content
+    ├── RunNotFound
+    ├── CommandRefused             a rule says no; nothing was changed
+    │   ├── RunFinished            terminal states are final
+    │   ├── RunNotCancellable
+    │   ├── RunNotRetryable
+    │   ├── BaseRunNotCompleted
+    │   ├── StaleAttempt           another attempt, or another worker, is in charge by now
+    │   └── PlanChanged
+    ├── UnknownChangeType
+    ├── UnknownStep
+    ├── IdempotencyConflict        the same idempotency key was used with another request
+    ├── VersionConflict            somebody else appended first: reload and decide again
+    └── InputNotCanonical          a value that has no canonical JSON form
+
+HTTP status codes live in `api/errors.py` only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class DomainError(Exception):
+    """A rule of the domain says no."""
+
+    code = "DOMAIN_ERROR"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, Any] = details
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One problem of a definition: `path` of the field at fault (`steps[2].dependsOn[0]`) and what is wrong."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class InvalidWorkflow(DomainError):
+    """The workflow definition has faults; all of them are listed."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, faults: Sequence[Fault], source: str = "workflow") -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        super().__init__(
+            f"{source} has {count}:\n{listed}",
+            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+        )
+        self.faults = tuple(faults)
+
+
+class InvalidPayload(DomainError):
+    """The trigger payload does not match the workflow's payloadSchema."""
+
+    code = "VALIDATION_ERROR"
+
+
+class WorkflowNotFound(DomainError):
+    """No such workflow, or no such version of it."""
+
+    code = "WORKFLOW_NOT_FOUND"
+
+
+class WorkflowVersionExists(DomainError):
+    """This version is registered with other content; versions are immutable."""
+
+    code = "VERSION_EXISTS"
+
+
+class RunNotFound(DomainError):
+    """No such run."""
+
+    code = "RUN_NOT_FOUND"
+
+
+class CommandRefused(DomainError):
+    """The run's state does not allow the command; nothing was changed."""
+
+    code = "COMMAND_REFUSED"
+
+
+class RunFinished(CommandRefused):
+    """The run is finished; terminal states are final."""
+
+    code = "RUN_FINISHED"
+
+
+class RunNotCancellable(CommandRefused):
+    """The run is finished and can no longer be cancelled."""
+
+    code = "RUN_NOT_CANCELLABLE"
+
+
+class RunNotRetryable(CommandRefused):
+    """Only failed and cancelled runs can be retried."""
+
+    code = "RUN_NOT_RETRYABLE"
+
+
+class BaseRunNotCompleted(CommandRefused):
+    """An update needs a base run that is completed."""
+
+    code = "BASE_RUN_NOT_COMPLETED"
+
+
+class StaleAttempt(CommandRefused):
+    """The attempt is not the one in charge of the step."""
+
+    code = "STALE_ATTEMPT"
+
+
+class PlanChanged(CommandRefused):
+    """The plan would now differ from the one that was approved."""
+
+    code = "PLAN_CHANGED"
+
+
+class UnknownChangeType(DomainError):
+    """The workflow does not declare this change type."""
+
+    code = "UNKNOWN_CHANGE_TYPE"
+
+
+class UnknownStep(DomainError):
+    """The workflow has no such step."""
+
+    code = "VALIDATION_ERROR"
+
+
+class IdempotencyConflict(DomainError):
+    """The idempotency key was used before, with another request."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+
+class VersionConflict(DomainError):
+    """The stream has moved on since it was read; reload it and decide again."""
+
+    code = "VERSION_CONFLICT"
+
+
+class InputNotCanonical(DomainError):
+    """A value has no canonical JSON form (RFC 8785), so it cannot be hashed."""
+
+    code = "SKILL_INPUT_NOT_CANONICAL"

@@ -1,0 +1,78 @@
+"""What happens next, from the state alone: after a crash the same answer comes out, so recovery is nothing special."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from orchestrator.domain.commands import CompleteRun, FailRun, FailStep
+from orchestrator.domain.decide import next_attempt
+from orchestrator.domain.output import StepError
+from orchestrator.domain.run import Run
+
+MAX_LOST_ATTEMPTS = 10
+"""A step that took its worker down this often fails with WORKER_LOST instead of taking down another."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginStep:
+    """Resolve the step's input and ask the cache; that answer makes it `StartStep`, `ReuseResult` or `FailStep`."""
+
+    step: str
+    attempt: int
+
+
+NextStep = BeginStep | FailStep | CompleteRun | FailRun
+
+
+def next_steps(run: Run, now: int, room: int, busy: Collection[str] = ()) -> list[NextStep]:
+    """Return what the run's owner has to do now.
+
+    Args:
+        run: the run, in whatever state.
+        now: milliseconds since 1970 UTC, for retry timers.
+        room: how many more attempts the owner can have under way.
+        busy: steps that are being begun already.
+    """
+    if run.status != "running":
+        return []
+    if run.failed_step is not None:
+        return [] if run.executing or busy else [FailRun(now)]
+    if run.unfinished == 0:
+        return [CompleteRun(now)]
+    room = _room(run, room, busy)
+    steps: list[NextStep] = []
+    for step_id in run.ready:
+        if len(steps) >= room:
+            return steps
+        if step_id not in busy:
+            steps.append(_begin(step_id, run, now))
+    for step_id, due_at in run.due.items():
+        if len(steps) >= room:
+            return steps
+        if due_at <= now and step_id not in busy:
+            steps.append(_begin(step_id, run, now))
+    return steps
+
+
+def next_due(run: Run, room: int, busy: Collection[str] = ()) -> int | None:
+    """Return when the next retry timer goes off (milliseconds since 1970 UTC).
+
+    None when there is none, or when it could begin nothing: then only what is under way can change that.
+    """
+    if run.status != "running" or run.failed_step is not None or _room(run, room, busy) <= 0:
+        return None
+    return min((due_at for step_id, due_at in run.due.items() if step_id not in busy), default=None)
+
+
+def _room(run: Run, room: int, busy: Collection[str]) -> int:
+    limit = run.workflow.max_parallel_steps
+    return room if limit is None else min(room, limit - len(run.executing) - len(busy))
+
+
+def _begin(step_id: str, run: Run, now: int) -> NextStep:
+    state = run.steps.get(step_id)
+    if state is not None and state.lost >= MAX_LOST_ATTEMPTS:
+        error = StepError(
+            "WORKER_LOST", f"{state.lost} workers were lost while they executed this step", retryable=False
+        )
+        return FailStep(now, step_id, state.attempt + 1, error, 0.0)
+    return BeginStep(step_id, next_attempt(step_id, run))

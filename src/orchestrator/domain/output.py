@@ -1,0 +1,96 @@
+"""What a step made: small JSON data and artifacts kept by the hash of their content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+ARTIFACT_NAMESPACE = UUID("6c0cfe5e-5d1d-4bb8-8d7f-2d0b3a4f9c11")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file a step made, or a uri it registered.
+
+    `content_hash` is the SHA-256 of the bytes in lower-case hex (empty for a uri from outside whose bytes
+    we never saw); `size_bytes` is -1 when unknown. `id` follows from tenant, content hash and type.
+    """
+
+    id: str
+    type: str
+    uri: str
+    content_hash: str
+    size_bytes: int
+    filename: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The result of a step: `data` is JSON; `data_ref` stands for it when it is too large for the log."""
+
+    data: Any = None
+    artifacts: tuple[Artifact, ...] = ()
+    data_ref: Artifact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why an attempt failed: a code to act on, words to read, details to dig in."""
+
+    code: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+    retryable: bool = True
+    retry_after_ms: int | None = None
+
+
+def artifact_id(tenant: str, content_hash: str, artifact_type: str) -> str:
+    """Return the deterministic id of an artifact (a UUIDv5 of tenant, content hash and type)."""
+    return str(uuid5(ARTIFACT_NAMESPACE, f"{tenant}\n{content_hash}\n{artifact_type}"))
+
+
+def output_to_json(output: Output) -> dict[str, Any]:
+    """Return the JSON form of an output as it stands in the log and in the read models."""
+    document: dict[str, Any] = {"data": output.data}
+    if output.artifacts:
+        document["artifacts"] = [artifact_to_json(artifact) for artifact in output.artifacts]
+    if output.data_ref is not None:
+        document["dataRef"] = artifact_to_json(output.data_ref)
+    return document
+
+
+def output_from_json(document: Mapping[str, Any]) -> Output:
+    """Return the output that `output_to_json` described."""
+    reference = document.get("dataRef")
+    return Output(
+        document.get("data"),
+        tuple(artifact_from_json(item) for item in document.get("artifacts", ())),
+        artifact_from_json(reference) if reference else None,
+    )
+
+
+def artifact_to_json(artifact: Artifact) -> dict[str, Any]:
+    """Return the JSON form of an artifact (camelCase, as selectors see it)."""
+    return {
+        "id": artifact.id,
+        "type": artifact.type,
+        "uri": artifact.uri,
+        "contentHash": artifact.content_hash,
+        "sizeBytes": artifact.size_bytes,
+        "filename": artifact.filename,
+        "metadata": dict(artifact.metadata),
+    }
+
+
+def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
+    """Return the artifact that `artifact_to_json` described."""
+    return Artifact(
+        document["id"],
+        document["type"],
+        document["uri"],
+        document["contentHash"],
+        document["sizeBytes"],
+        document.get("filename"),
+        document.get("metadata") or {},
+    )

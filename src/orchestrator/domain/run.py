@@ -1,0 +1,160 @@
+"""The state of one run: what its events add up to.
+
+A `Run` is an accumulator: `evolve` folds events into it in place and nobody else writes to it. It holds an
+entry only for steps that something happened to, and it keeps count as it goes, so that folding an event
+and asking what comes next cost the same in a run of ten steps and in one of ten thousand.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestrator.domain.events import Reuse, RunTriggered
+from orchestrator.domain.output import Output, StepError
+from orchestrator.domain.workflow import Workflow
+
+RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+
+TERMINAL: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
+DONE: frozenset[StepStatus] = frozenset({"completed", "skipped"})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that did not make the result: it failed with `error`, or (None) went down with its worker."""
+
+    number: int
+    worker: str | None
+    started_at: int | None
+    ended_at: int
+    duration_ms: float | None
+    error: StepError | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """Where a step is. Times are milliseconds since 1970 UTC; `attempt` is that of the latest attempt, 1-based.
+
+    `lost` counts attempts that went down with their worker; they do not use up the retry policy. `worker`
+    made the latest attempt, `past` are those before it.
+    """
+
+    status: StepStatus = "pending"
+    attempt: int = 0
+    lost: int = 0
+    worker: str | None = None
+    past: tuple[Attempt, ...] = ()
+    skill: str | None = None
+    input_hash: str | None = None
+    cache_key: str | None = None
+    output: Output | None = None
+    output_hash: str | None = None
+    hit: str | None = None
+    miss: str | None = None
+    source_run: str | None = None
+    error: StepError | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+    duration_ms: float | None = None
+    due_at: int | None = None
+
+
+UNTOUCHED = StepState()
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a workflow.
+
+    `waiting` counts the dependencies each step of this run still lacks; `ready`, `executing` and `due` hold
+    the steps that can begin, the attempts under way and the retry timers (milliseconds since 1970 UTC).
+    """
+
+    id: str
+    workflow: Workflow
+    trigger: RunTriggered
+    version: int = 0
+    status: RunStatus = "queued"
+    owner: str | None = None
+    steps: dict[str, StepState] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
+    ready: dict[str, None] = field(default_factory=dict)
+    executing: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
+    unfinished: int = 0
+    failed_step: str | None = None
+    missing_skills: tuple[str, ...] = ()
+    error: StepError | None = None
+    started_at: int | None = None
+    ended_at: int | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has reached a terminal state; nothing is ever appended to it again."""
+        return self.status in TERMINAL
+
+    def step(self, step_id: str) -> StepState:
+        """Return the state of a step.
+
+        One that nothing happened to is skipped when it is reused, cancelled when the run is, else pending.
+        """
+        state = self.steps.get(step_id)
+        if state is not None:
+            return state
+        if step_id not in self.waiting:
+            return StepState(status="skipped", source_run=self.maker(step_id))
+        return StepState(status="cancelled") if self.status == "cancelled" else UNTOUCHED
+
+    def is_reused(self, step_id: str) -> bool:
+        """Whether the step's result was taken over from another run when this one was triggered."""
+        return step_id not in self.waiting
+
+    def maker(self, step_id: str) -> str:
+        """Return the id of the run that really made (or is to make) a step's result."""
+        state = self.steps.get(step_id)
+        if state is not None and state.source_run is not None:
+            return state.source_run
+        if step_id in self.waiting:
+            return self.id
+        return maker_of(step_id, self.trigger.reused)
+
+    def states(self) -> Iterator[tuple[str, StepState]]:
+        """Yield every step of the workflow with its state, in topological order."""
+        for step_id in self.workflow.graph.order:
+            yield step_id, self.step(step_id)
+
+    def summary(self) -> dict[str, int]:
+        """Count the steps by status: total, pending, running, completed, skipped, failed, cancelled."""
+        counts = dict.fromkeys(("pending", "running", "completed", "skipped", "failed", "cancelled"), 0)
+        for state in self.steps.values():
+            counts[state.status] += 1
+        counts["cancelled" if self.status == "cancelled" else "pending"] += len(self.waiting) - len(self.steps)
+        counts["skipped"] += len(self.workflow.steps) - len(self.waiting)
+        return {"total": len(self.workflow.steps), **counts}
+
+    def facts(self, tenant: str) -> Mapping[str, Any]:
+        """Return what selectors see as `run`."""
+        return {
+            "id": self.id,
+            "workflowName": self.workflow.name,
+            "workflowVersion": self.workflow.version,
+            "tenantId": tenant,
+        }
+
+
+def maker_of(step_id: str, reused: Iterable[Reuse]) -> str:
+    """Return the run that a reused step's result comes from, as the trigger recorded it.
+
+    Raises:
+        LookupError: nothing is reused for that step.
+    """
+    rest: str | None = None
+    for reuse in reused:
+        if reuse.steps is None:
+            rest = reuse.run_id
+        elif step_id in reuse.steps:
+            return reuse.run_id
+    if rest is None:
+        raise LookupError(f"step {step_id!r} is not reused")
+    return rest

@@ -1,0 +1,201 @@
+"""A workflow: steps, what each needs, and which changes the workflow knows. Plain data, immutable by version.
+
+Definitions from outside are checked and built in `workflows/`; here they are taken to be sound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.graph import Graph, build_graph
+from orchestrator.domain.selectors import Input, Path, reads
+
+CacheScope = Literal["global", "run_only"]
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Whether and for whom a step's result is kept. `ttl_seconds` bounds the hot tier; None takes its default."""
+
+    enabled: bool = True
+    scope: CacheScope = "global"
+    ttl_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed attempt is followed by another. `jitter` is a fraction of the pause."""
+
+    max_attempts: int = 1
+    backoff_ms: int = 1000
+    max_backoff_ms: int = 60_000
+    multiplier: float = 2.0
+    jitter: float = 0.1
+    non_retryable: tuple[str, ...] = ()
+
+    def pause_ms(self, attempt: int, jitter: float) -> int:
+        """Return the pause after failed attempt `attempt` (1-based); `jitter` is a draw from [-1, 1]."""
+        try:
+            backoff = self.backoff_ms * self.multiplier ** (attempt - 1)
+        except OverflowError:
+            backoff = float(self.max_backoff_ms)
+        pause = min(backoff, self.max_backoff_ms)
+        return max(0, round(pause * (1 + self.jitter * jitter)))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node of the graph: the skill it calls, what it waits for and how its input is picked."""
+
+    id: str
+    skill: str
+    depends_on: tuple[str, ...] = ()
+    input: Input = None
+    cache: CachePolicy = CachePolicy()
+    retry: RetryPolicy = RetryPolicy()
+    timeout_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeType:
+    """A named change: the steps it starts from (`None` stands for all) and whether they run in spite of the cache."""
+
+    seeds: tuple[str, ...] | None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A definition: immutable once registered under its name and version."""
+
+    name: str
+    version: str
+    steps: Mapping[str, Step]
+    change_types: Mapping[str, ChangeType] = field(default_factory=dict)
+    description: str = ""
+    payload_schema: Mapping[str, Any] | None = None
+    max_parallel_steps: int | None = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph of the steps."""
+        return build_graph({step.id: step.depends_on for step in self.steps.values()})
+
+    @cached_property
+    def waiting(self) -> Mapping[str, int]:
+        """How many dependencies each step has: where every initial run starts counting."""
+        return {step.id: len(step.depends_on) for step in self.steps.values()}
+
+    @cached_property
+    def roots(self) -> tuple[str, ...]:
+        """The steps that depend on nothing, in order."""
+        return tuple(step for step in self.graph.order if not self.steps[step].depends_on)
+
+    @cached_property
+    def ranks(self) -> Mapping[str, int]:
+        """The place of each step in topological order."""
+        return {step: rank for rank, step in enumerate(self.graph.order)}
+
+    @cached_property
+    def readers(self) -> Mapping[Path, tuple[str, ...]]:
+        """The steps that read each path of the context outside `steps` and `run`."""
+        found: dict[Path, list[str]] = {}
+        for step in self.steps.values():
+            for path in reads(step.input):
+                if path[:1] not in {("steps",), ("run",)}:
+                    found.setdefault(path, []).append(step.id)
+        return {path: tuple(steps) for path, steps in found.items()}
+
+    @cached_property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical document: the identity of the content."""
+        return fingerprint(workflow_to_json(self))
+
+
+def workflow_to_json(workflow: Workflow) -> dict[str, Any]:
+    """Return the document of a workflow, as in files and over HTTP (camelCase), defaults spelled out."""
+    document: dict[str, Any] = {
+        "workflowName": workflow.name,
+        "version": workflow.version,
+        "description": workflow.description,
+        "steps": [_step_to_json(step) for step in workflow.steps.values()],
+        "changeTypes": {
+            name: {"seeds": "*" if change.seeds is None else list(change.seeds), "force": change.force}
+            for name, change in workflow.change_types.items()
+        },
+    }
+    if workflow.payload_schema is not None:
+        document["payloadSchema"] = dict(workflow.payload_schema)
+    if workflow.max_parallel_steps is not None:
+        document["maxParallelSteps"] = workflow.max_parallel_steps
+    return document
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "stepId": step.id,
+        "skillId": step.skill,
+        "dependsOn": list(step.depends_on),
+        "cachePolicy": {
+            "enabled": step.cache.enabled,
+            "scope": step.cache.scope,
+            "ttlSeconds": step.cache.ttl_seconds,
+        },
+        "retryPolicy": {
+            "maxAttempts": step.retry.max_attempts,
+            "backoffMs": step.retry.backoff_ms,
+            "maxBackoffMs": step.retry.max_backoff_ms,
+            "multiplier": step.retry.multiplier,
+            "jitter": step.retry.jitter,
+            "nonRetryable": list(step.retry.non_retryable),
+        },
+    }
+    if step.input is not None:
+        document["input"] = step.input if isinstance(step.input, str) else dict(step.input)
+    if step.timeout_ms is not None:
+        document["timeoutMs"] = step.timeout_ms
+    return document
+
+
+def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
+    """Return the workflow of a document that was checked before (`workflow_to_json` wrote it).
+
+    Raises:
+        KeyError, TypeError: the document was never checked; `workflows.load_document` is the way in for those.
+    """
+    steps = [_step_from_json(item) for item in document["steps"]]
+    return Workflow(
+        name=document["workflowName"],
+        version=document["version"],
+        steps={step.id: step for step in steps},
+        change_types={
+            name: ChangeType(None if item["seeds"] == "*" else tuple(item["seeds"]), item.get("force", False))
+            for name, item in (document.get("changeTypes") or {}).items()
+        },
+        description=document.get("description", ""),
+        payload_schema=document.get("payloadSchema"),
+        max_parallel_steps=document.get("maxParallelSteps"),
+    )
+
+
+def _step_from_json(document: Mapping[str, Any]) -> Step:
+    cache, retry = document.get("cachePolicy") or {}, document.get("retryPolicy") or {}
+    default = RetryPolicy()
+    return Step(
+        id=document["stepId"],
+        skill=document["skillId"],
+        depends_on=tuple(document.get("dependsOn") or ()),
+        input=document.get("input"),
+        cache=CachePolicy(cache.get("enabled", True), cache.get("scope", "global"), cache.get("ttlSeconds")),
+        retry=RetryPolicy(
+            retry.get("maxAttempts", default.max_attempts),
+            retry.get("backoffMs", default.backoff_ms),
+            retry.get("maxBackoffMs", default.max_backoff_ms),
+            retry.get("multiplier", default.multiplier),
+            retry.get("jitter", default.jitter),
+            tuple(retry.get("nonRetryable") or ()),
+        ),
+        timeout_ms=document.get("timeoutMs"),
+    )
