@@ -1,0 +1,57 @@
+"""What can be done: skills, where they are found, and how one is called.
+
+Read in this order: `skill` (the contract, and functions as skills), `context` (what a skill is given),
+`perform` (the pipeline), `command` and `http` (the other kinds), `registry` (where they are found).
+"""
+
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.command import CommandSkill
+from orchestrator.skills.context import ArtifactSink, StepContext
+from orchestrator.skills.errors import (
+    SKILL_CANCELLED,
+    SKILL_EXECUTION_FAILED,
+    SKILL_INPUT_INVALID,
+    SKILL_NOT_FOUND,
+    SKILL_OUTPUT_INVALID,
+    SKILL_TIMEOUT,
+    WORKER_LOST,
+    InvalidSkills,
+    SkillConflict,
+    SkillError,
+    SkillNotFound,
+    to_step_error,
+)
+from orchestrator.skills.http import HttpSkill, close_http
+from orchestrator.skills.perform import perform
+from orchestrator.skills.process import perform_in_process
+from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.skill import FunctionSkill, Skill, skill
+from orchestrator.skills.threads import DaemonThreads
+
+__all__ = [
+    "SKILL_CANCELLED",
+    "SKILL_EXECUTION_FAILED",
+    "SKILL_INPUT_INVALID",
+    "SKILL_NOT_FOUND",
+    "SKILL_OUTPUT_INVALID",
+    "SKILL_TIMEOUT",
+    "WORKER_LOST",
+    "ArtifactSink",
+    "CommandSkill",
+    "DaemonThreads",
+    "FunctionSkill",
+    "HttpSkill",
+    "InvalidSkills",
+    "Skill",
+    "SkillCall",
+    "SkillConflict",
+    "SkillError",
+    "SkillNotFound",
+    "SkillRegistry",
+    "StepContext",
+    "close_http",
+    "perform",
+    "perform_in_process",
+    "skill",
+    "to_step_error",
+]

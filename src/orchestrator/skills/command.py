@@ -1,0 +1,173 @@
+"""Command skills: a program that reads JSON, writes JSON and leaves files in `out/`."""
+
+import asyncio
+import mimetypes
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.skills.child import Ending, run_child
+from orchestrator.skills.context import StepContext
+from orchestrator.skills.errors import (
+    SKILL_EXECUTION_FAILED,
+    SKILL_INPUT_INVALID,
+    SKILL_OUTPUT_INVALID,
+    SkillError,
+)
+from orchestrator.skills.shape import plain
+from orchestrator.skills.skill import SkillKind, invalid_output
+
+OUT = "out"
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSkill:
+    """A program as a skill.
+
+    It runs in the workspace, with the input as JSON on stdin. JSON on stdout is the data (nothing stands for
+    `{}`), files below `out/` become artifacts in the order of their names, exit code 0 is success.
+
+    The program sees none of the worker's environment, which holds secrets and differs between machines: only
+    PATH, HOME and TMPDIR (the workspace), LANG, ORCHESTRATOR_RUN_ID, _STEP_ID, _ATTEMPT, _TENANT,
+    _IDEMPOTENCY_KEY, and what `env` adds.
+
+    Attributes:
+        command: the program and its arguments; never given to a shell.
+        artifact_types: glob of a path below `out/` -> artifact type; the first match counts, else the
+            type follows from the suffix.
+        retryable_exit_codes: only these are worth another attempt (None: all).
+        grace_ms: milliseconds between SIGTERM and SIGKILL when the attempt is cancelled or out of time.
+        max_stdout_bytes: more is an invalid output.
+        max_artifact_bytes: more than this in all files of `out/` together is an invalid output.
+    """
+
+    id: str
+    command: tuple[str, ...]
+    version: str = "1"
+    env: Mapping[str, str] = field(default_factory=dict)
+    artifact_types: Mapping[str, str] = field(default_factory=dict)
+    retryable_exit_codes: frozenset[int] | None = None
+    grace_ms: int = 5_000
+    max_stdout_bytes: int = 16 << 20
+    max_artifact_bytes: int = 4 << 30
+    kind: SkillKind = field(default="command", init=False)
+    blocking: bool = field(default=False, init=False)
+
+    def prepare(self, document: Any) -> bytes:
+        """Return the input as it is written to stdin."""
+        try:
+            return orjson.dumps(document)
+        except TypeError as error:
+            raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
+
+    async def call(self, prepared: bytes, ctx: StepContext) -> bytes:
+        """Run the program, store what it left in `out/` and return its stdout.
+
+        Raises:
+            SkillError: SKILL_EXECUTION_FAILED with exit code and the end of stderr; SKILL_OUTPUT_INVALID
+                when it made too much, or something that is not a file.
+        """
+        out = ctx.workspace / OUT
+        out.mkdir()
+        ending = await self._run(prepared, ctx)
+        if ending.overflowed:
+            raise self._invalid(f"stdout is longer than {self.max_stdout_bytes} bytes")
+        if ending.exit_code != 0:
+            raise self._failed(ending)
+        await asyncio.to_thread(self._keep_artifacts, out, ctx)
+        return ending.stdout
+
+    def finish(self, result: bytes) -> Any:
+        """Return stdout as data.
+
+        Raises:
+            SkillError: SKILL_OUTPUT_INVALID when it is not JSON.
+        """
+        if not result.strip():
+            return {}
+        try:
+            return plain(orjson.loads(result))
+        except orjson.JSONDecodeError as error:
+            raise self._invalid(f"stdout is not JSON: {error}") from error
+        except InputNotCanonical as error:
+            raise invalid_output(self.id, error) from error
+
+    async def _run(self, stdin: bytes, ctx: StepContext) -> Ending:
+        try:
+            return await run_child(
+                self.command,
+                stdin=stdin,
+                folder=ctx.workspace,
+                env=self._environment(ctx),
+                grace_seconds=self.grace_ms / 1000,
+                max_stdout_bytes=self.max_stdout_bytes,
+            )
+        except OSError as error:
+            raise SkillError(
+                SKILL_EXECUTION_FAILED,
+                f"program {self.command[0]!r} of {self.id} cannot be started: {error.strerror or error}",
+                retryable=False,
+                details={"command": list(self.command)},
+            ) from error
+
+    def _environment(self, ctx: StepContext) -> dict[str, str]:
+        workspace = str(ctx.workspace)
+        return {
+            "PATH": _PATH,
+            "HOME": workspace,
+            "TMPDIR": workspace,
+            "LANG": "C.UTF-8",
+            **self.env,
+            "ORCHESTRATOR_RUN_ID": ctx.run_id,
+            "ORCHESTRATOR_STEP_ID": ctx.step_id,
+            "ORCHESTRATOR_ATTEMPT": str(ctx.attempt),
+            "ORCHESTRATOR_TENANT": ctx.tenant,
+            "ORCHESTRATOR_IDEMPOTENCY_KEY": ctx.idempotency_key,
+        }
+
+    def _keep_artifacts(self, out: Path, ctx: StepContext) -> None:
+        found = {path.relative_to(out).as_posix(): path for path in out.rglob("*")}
+        size = 0
+        for name, path in found.items():
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise self._invalid(f"{OUT}/{name} is not a plain file")
+            size += path.stat().st_size if path.is_file() else 0
+        if size > self.max_artifact_bytes:
+            raise self._invalid(f"{OUT}/ holds {size} bytes; {self.max_artifact_bytes} are allowed")
+        for name in sorted(found):
+            if found[name].is_file():
+                ctx.artifact(found[name], self._type(name), filename=name)
+
+    def _type(self, name: str) -> str:
+        for pattern, declared in self.artifact_types.items():
+            if fnmatchcase(name, pattern):
+                return declared
+        # An instance of its own knows only what Python brings: the same types on every machine.
+        return mimetypes.MimeTypes().guess_type(name)[0] or "application/octet-stream"
+
+    def _failed(self, ending: Ending) -> SkillError:
+        code = ending.exit_code
+        ended = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal_name(-code)}"
+        return SkillError(
+            SKILL_EXECUTION_FAILED,
+            f"{self.command[0]} {ended}",
+            retryable=self.retryable_exit_codes is None or code in self.retryable_exit_codes,
+            details={"exitCode": code, "stderr": ending.stderr.decode("utf-8", "replace")},
+        )
+
+    def _invalid(self, why: str) -> SkillError:
+        return SkillError(SKILL_OUTPUT_INVALID, f"the output of {self.id} is invalid: {why}")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

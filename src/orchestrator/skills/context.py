@@ -1,0 +1,291 @@
+"""What a skill is given besides its input: who asks, a place to work, and ways to report and to leave files."""
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from orchestrator.domain.output import Artifact, artifact_from_json
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.errors import SKILL_CANCELLED, SKILL_INPUT_INVALID, SkillError
+
+IDEMPOTENCY_NAMESPACE = UUID("0d6f2c1e-93c1-4d53-9a55-0f7f6b2f6c37")
+
+ReportProgress = Callable[[float, str], None]
+
+
+class ArtifactSink(Protocol):
+    """Where artifacts go. Called from threads; whoever builds the process fills it in."""
+
+    def put_bytes(
+        self,
+        tenant: str,
+        data: bytes | bytearray | memoryview,
+        *,
+        type: str,  # noqa: A002 - the word of the domain
+        filename: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Store bytes."""
+        ...
+
+    def put_file(
+        self,
+        tenant: str,
+        path: str | PathLike[str],
+        *,
+        type: str,  # noqa: A002
+        filename: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Store a file."""
+        ...
+
+    def register_uri(
+        self,
+        tenant: str,
+        uri: str,
+        *,
+        type: str,  # noqa: A002
+        content_hash: str = "",
+        size_bytes: int = -1,
+        filename: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Take note of something kept elsewhere."""
+        ...
+
+    def read(self, artifact: Artifact, tenant: str) -> bytes:
+        """Return the bytes of an artifact of this tenant."""
+        ...
+
+
+class StepContext:
+    """One attempt of one step, as its skill sees it. Safe to use from several threads.
+
+    Attributes:
+        run_id: the run.
+        step_id: the step within the run's workflow.
+        attempt: 1 for the first.
+        tenant: whose run it is.
+    """
+
+    __slots__ = (
+        "_artifacts",
+        "_cancelled",
+        "_closed",
+        "_event",
+        "_held_by",
+        "_lock",
+        "_log",
+        "_report",
+        "_sink",
+        "_workspace",
+        "attempt",
+        "run_id",
+        "step_id",
+        "tenant",
+    )
+
+    def __init__(
+        self,
+        run_id: str,
+        step_id: str,
+        attempt: int = 1,
+        tenant: str = "default",
+        *,
+        sink: ArtifactSink | None = None,
+        on_progress: ReportProgress | None = None,
+    ) -> None:
+        self.run_id = run_id
+        self.step_id = step_id
+        self.attempt = attempt
+        self.tenant = tenant
+        self._sink = sink
+        self._report = on_progress
+        self._artifacts: dict[tuple[str, str | None], Artifact] = {}
+        self._cancelled = False
+        self._event: threading.Event | None = None  # made when somebody waits: contexts are made often
+        self._lock = threading.Lock()
+        self._workspace: Path | None = None
+        self._log: FilteringBoundLogger | None = None
+        self._held_by: Future[Any] | None = None
+        self._closed = False
+
+    @classmethod
+    def for_call(
+        cls, call: SkillCall, sink: ArtifactSink | None = None, on_progress: ReportProgress | None = None
+    ) -> "StepContext":
+        """Return the context of a call."""
+        return cls(call.run_id, call.step_id, call.attempt, call.tenant, sink=sink, on_progress=on_progress)
+
+    @property
+    def idempotency_key(self) -> str:
+        """A UUID, the same for every attempt of this step of this run, on whichever worker."""
+        return str(uuid5(IDEMPOTENCY_NAMESPACE, f"{self.run_id}\n{self.step_id}"))
+
+    @property
+    def workspace(self) -> Path:
+        """A temporary folder of this attempt, made at first use and removed when the attempt has ended.
+
+        Raises:
+            SkillError: the attempt has ended already.
+        """
+        with self._lock:
+            if self._workspace is None:
+                self._refuse_when_closed()
+                self._workspace = Path(tempfile.mkdtemp(prefix="step-"))
+            return self._workspace
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A structured logger that knows run, step and attempt."""
+        if self._log is None:
+            self._log = structlog.get_logger("orchestrator.skill").bind(
+                run_id=self.run_id, step_id=self.step_id, attempt=self.attempt
+            )
+        return self._log
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for this attempt any more: a long loop looks here and returns."""
+        return self._cancelled
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts of this attempt, in the order they were made, each once."""
+        return tuple(self._artifacts.values()) if self._artifacts else ()
+
+    def wait(self, seconds: float) -> bool:
+        """Pause a thread for `seconds`, less when the attempt is cancelled; return `cancelled`."""
+        with self._lock:
+            if self._event is None:
+                self._event = threading.Event()
+                if self._cancelled:
+                    self._event.set()
+            event = self._event
+        return event.wait(seconds)
+
+    def cancel(self) -> None:
+        """Ask the skill to stop: `cancelled` is True from here on."""
+        with self._lock:
+            self._cancelled = True
+            if self._event is not None:
+                self._event.set()
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the attempt is: `fraction` from 0 to 1 (clamped) and a few words."""
+        if self._report is not None and not self._closed and not self._cancelled:
+            self._report(min(1.0, max(0.0, fraction)), message)
+
+    def artifact(
+        self,
+        path_or_bytes: str | PathLike[str] | bytes | bytearray | memoryview,
+        type: str,  # noqa: A002
+        filename: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Store a file or bytes as an artifact of this step, at once.
+
+        A relative path starts in the workspace. An async skill with a large file calls this through
+        `asyncio.to_thread`, so that other steps go on meanwhile.
+
+        Raises:
+            ArtifactRejected: the type, filename or metadata cannot be taken.
+            SkillError: the attempt has ended already.
+            OSError: the file cannot be read, or the store not be written.
+        """
+        sink = self._open_sink()
+        if isinstance(path_or_bytes, bytes | bytearray | memoryview):
+            made = sink.put_bytes(self.tenant, path_or_bytes, type=type, filename=filename, metadata=metadata)
+        else:
+            path = Path(path_or_bytes)
+            path = path if path.is_absolute() else self.workspace / path
+            made = sink.put_file(self.tenant, path, type=type, filename=filename, metadata=metadata)
+        return self._keep(made)
+
+    def read_artifact(self, artifact: Artifact | Mapping[str, Any]) -> bytes:
+        """Return the bytes of an earlier step's artifact, as it came in the input (`steps.x.artifacts[0]`).
+
+        Raises:
+            ArtifactGone: the bytes are missing or not what they were.
+            ArtifactRejected: they are not kept in our store, or belong to another tenant.
+            SkillError: what came in the input does not describe an artifact.
+        """
+        if not isinstance(artifact, Artifact):
+            try:
+                artifact = artifact_from_json(artifact)
+            except (KeyError, TypeError, AttributeError) as error:
+                message = f"not an artifact: {error!r} is missing; pick one with steps.<id>.artifacts[0]"
+                raise SkillError(SKILL_INPUT_INVALID, message) from error
+        return self._open_sink().read(artifact, self.tenant)
+
+    def register_uri(
+        self,
+        uri: str,
+        type: str,  # noqa: A002
+        *,
+        content_hash: str = "",
+        size_bytes: int = -1,
+        filename: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Name something at an http or https uri as an artifact of this step, without fetching it.
+
+        Raises:
+            ArtifactRejected: the uri is of another kind, or the rest cannot be taken.
+            SkillError: the attempt has ended already.
+        """
+        made = self._open_sink().register_uri(
+            self.tenant,
+            uri,
+            type=type,
+            content_hash=content_hash,
+            size_bytes=size_bytes,
+            filename=filename,
+            metadata=metadata,
+        )
+        return self._keep(made)
+
+    @property
+    def has_workspace(self) -> bool:
+        """Whether there is a folder to remove."""
+        return self._workspace is not None
+
+    def hold(self, thread: "Future[Any]") -> None:
+        """Keep the workspace until this call in a thread, which nobody waits for any more, has returned."""
+        self._held_by = thread
+
+    def close(self) -> None:
+        """End the attempt: nothing more is accepted, the workspace goes (once nobody works in it)."""
+        self._closed = True
+        held_by, self._held_by = self._held_by, None
+        if held_by is not None:
+            held_by.add_done_callback(lambda _: self.close())
+            return
+        with self._lock:
+            workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            shutil.rmtree(workspace, ignore_errors=True)
+
+    def _keep(self, artifact: Artifact) -> Artifact:
+        with self._lock:
+            return self._artifacts.setdefault((artifact.id, artifact.filename), artifact)
+
+    def _open_sink(self) -> ArtifactSink:
+        self._refuse_when_closed()
+        if self._sink is None:
+            raise TypeError("this StepContext was made without an artifact sink")
+        return self._sink
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise SkillError(SKILL_CANCELLED, f"attempt {self.attempt} of {self.step_id} has ended")

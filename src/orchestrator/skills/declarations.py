@@ -1,0 +1,155 @@
+"""Skills declared in YAML: services and programs, no Python needed.
+
+    skills:
+      - skillId: image.upscale
+        kind: http
+        version: "2"
+        url: http://127.0.0.1:9000/upscale
+      - skillId: video.transcode
+        kind: command
+        command: ["{folder}/transcode", "--fast"]
+        artifactTypes: {"*.mp4": video/mp4}
+
+`{folder}` in a command stands for the folder of the file.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.alias_generators import to_camel
+
+from orchestrator.domain.errors import Fault
+from orchestrator.skills.command import CommandSkill
+from orchestrator.skills.errors import InvalidSkills
+from orchestrator.skills.http import HttpSkill
+from orchestrator.skills.skill import checked_name
+
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+
+    skill_id: str
+    version: str = "1"
+
+    @field_validator("skill_id", "version")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return checked_name("it", value)
+
+
+class _HttpDeclaration(_Declaration):
+    kind: Literal["http"]
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")]
+    headers: dict[_Text, str] = {}
+    connect_timeout_ms: Annotated[int, Field(gt=0)] = 10_000
+    max_response_bytes: Annotated[int, Field(gt=0)] = 16 << 20
+
+    def build(self, folder: Path) -> HttpSkill:  # noqa: ARG002 - the other kind needs it
+        """Return the skill."""
+        return HttpSkill(
+            self.skill_id,
+            self.url,
+            self.version,
+            self.headers,
+            self.connect_timeout_ms,
+            self.max_response_bytes,
+        )
+
+
+class _CommandDeclaration(_Declaration):
+    kind: Literal["command"]
+    command: Annotated[list[_Text], Field(min_length=1)]
+    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    artifact_types: dict[_Text, _Text] = {}
+    retryable_exit_codes: list[Annotated[int, Field(ge=1, le=255)]] | None = None
+    grace_ms: Annotated[int, Field(ge=0)] = 5_000
+    max_stdout_bytes: Annotated[int, Field(gt=0)] = 16 << 20
+    max_artifact_bytes: Annotated[int, Field(gt=0)] = 4 << 30
+
+    @field_validator("command")
+    @classmethod
+    def _no_nul(cls, value: list[str]) -> list[str]:
+        if any("\0" in part for part in value):
+            raise ValueError("holds a NUL character")
+        return value
+
+    def build(self, folder: Path) -> CommandSkill:
+        """Return the skill."""
+        codes = self.retryable_exit_codes
+        return CommandSkill(
+            self.skill_id,
+            tuple(part.replace("{folder}", str(folder)) for part in self.command),
+            self.version,
+            self.env,
+            self.artifact_types,
+            None if codes is None else frozenset(codes),
+            self.grace_ms,
+            self.max_stdout_bytes,
+            self.max_artifact_bytes,
+        )
+
+
+_KINDS: dict[str, type[_HttpDeclaration | _CommandDeclaration]] = {
+    "http": _HttpDeclaration,
+    "command": _CommandDeclaration,
+}
+
+
+def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
+    """Return the skills a YAML (or JSON) file declares.
+
+    Raises:
+        InvalidSkills: it cannot be read, or has faults: all of them, each with its path in the file.
+    """
+    document = _read(path)
+    items = document.get("skills") if isinstance(document, dict) else None
+    if not isinstance(items, list) or not items:
+        raise InvalidSkills(str(path), [Fault("skills", "expected a list of at least one skill")])
+    faults = [Fault(key, "unknown field") for key in map(str, document) if key != "skills"]
+    declared: dict[str, HttpSkill | CommandSkill] = {}
+    for index, item in enumerate(items):
+        where = f"skills[{index}]"
+        found = _declaration(item, where)
+        if isinstance(found, list):
+            faults += found
+        elif found.skill_id in declared:
+            faults.append(Fault(f"{where}.skillId", f"{found.skill_id!r} is declared twice"))
+        else:
+            declared[found.skill_id] = found.build(path.resolve().parent)
+    if faults:
+        raise InvalidSkills(str(path), faults)
+    return list(declared.values())
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSkills(str(path), [Fault("$", f"cannot be read: {error.strerror}")]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidSkills(str(path), [Fault("$", f"is not YAML: {error}")]) from error
+
+
+def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaration | list[Fault]:
+    if not isinstance(item, dict):
+        return [Fault(where, "expected an object with skillId and kind")]
+    kind = item.get("kind")
+    model = _KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        return [Fault(f"{where}.kind", f"expected one of {', '.join(_KINDS)}, got {kind!r}")]
+    try:
+        return model.model_validate({str(key): value for key, value in item.items()})
+    except ValidationError as error:
+        return [
+            Fault(where + _path(problem["loc"]), problem["msg"])
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    parts = (part for part in location if part != "[key]")  # pydantic's mark for a fault of the key itself
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

@@ -1,0 +1,185 @@
+"""Errors of skills, and how any exception becomes the `StepError` that the log keeps.
+
+SkillError                     what a skill raises to say how an attempt failed
+└── SkillNotFound              nobody here knows the skill: the run is blocked, not failed
+DomainError
+├── SkillConflict              two different skills claim one id
+└── InvalidSkills              a source of skills cannot be loaded; every fault is listed
+"""
+
+import asyncio
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from difflib import get_close_matches
+from typing import Any, Final
+
+import orjson
+
+from orchestrator.domain.errors import DomainError, Fault
+from orchestrator.domain.output import StepError
+
+SKILL_NOT_FOUND: Final = "SKILL_NOT_FOUND"
+SKILL_INPUT_INVALID: Final = "SKILL_INPUT_INVALID"
+SKILL_OUTPUT_INVALID: Final = "SKILL_OUTPUT_INVALID"
+SKILL_EXECUTION_FAILED: Final = "SKILL_EXECUTION_FAILED"
+SKILL_TIMEOUT: Final = "SKILL_TIMEOUT"
+SKILL_CANCELLED: Final = "SKILL_CANCELLED"
+WORKER_LOST: Final = "WORKER_LOST"
+
+# Another attempt with the same input, by the same code, would end the same way.
+NEVER_RETRYABLE: Final = frozenset({SKILL_NOT_FOUND, SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_CANCELLED})
+
+_MESSAGE_CHARACTERS = 2_000
+_TRACEBACK_FRAMES = 8
+_TRACEBACK_CHARACTERS = 4_000
+_DETAILS_BYTES = 16_384
+
+
+class SkillError(Exception):
+    """The attempt failed, for a reason the skill can name.
+
+    Args:
+        code: what programs act on: one of the codes above, or one of the skill's own.
+        message: what people read.
+        retryable: whether another attempt may help; None leaves it to the code.
+        details: JSON to dig in.
+        retry_after_ms: milliseconds to wait at least before the next attempt.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retryable: bool | None = None,
+        details: Mapping[str, Any] | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.retryable = code not in NEVER_RETRYABLE if retryable is None else retryable
+        self.details: Mapping[str, Any] = dict(details or {})
+        self.retry_after_ms = retry_after_ms
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled as a call of their class with `args`, which subclasses do not accept.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+class SkillNotFound(SkillError):
+    """No skill with this id is known here."""
+
+    def __init__(self, skill_id: str, known: Iterable[str] = ()) -> None:
+        close = get_close_matches(skill_id, list(known), n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        super().__init__(
+            SKILL_NOT_FOUND,
+            f"skill {skill_id!r} is not known here{hint}",
+            details={"skillId": skill_id, "closeMatches": close},
+        )
+
+
+class SkillConflict(DomainError):
+    """Two different skills claim one id."""
+
+    code = "SKILL_CONFLICT"
+
+
+class InvalidSkills(DomainError):
+    """A source of skills cannot be loaded; all its faults are listed."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, source: str, faults: Sequence[Fault]) -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        listed = "\n".join(f"  {fault}" for fault in faults)
+        super().__init__(
+            f"{source} has {count}:\n{listed}",
+            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+        )
+        self.faults = tuple(faults)
+
+
+def to_step_error(exception: BaseException) -> StepError:
+    """Return what the log keeps of an exception. Never raises; text and details are bounded, plain JSON."""
+    match exception:
+        case SkillError():
+            return StepError(
+                exception.code,
+                readable(exception.message),
+                json_details(exception.details),
+                exception.retryable,
+                exception.retry_after_ms,
+            )
+        case DomainError():
+            return StepError(
+                exception.code, readable(exception.message), json_details(exception.details), retryable=False
+            )
+        case asyncio.CancelledError():
+            return StepError(SKILL_CANCELLED, "the attempt was cancelled", retryable=False)
+        case BaseExceptionGroup() if len(exception.exceptions) == 1:
+            return to_step_error(exception.exceptions[0])
+        case BrokenExecutor():
+            return StepError(WORKER_LOST, f"the process that ran the skill is gone: {_words(exception)}")
+        case _:
+            return StepError(
+                SKILL_EXECUTION_FAILED,
+                _words(exception),
+                {"type": _type_name(exception), "traceback": _short_traceback(exception)},
+            )
+
+
+def readable(text: str, limit: int = _MESSAGE_CHARACTERS) -> str:
+    """Return text that every store takes: no NUL, no lone surrogate, at most `limit` characters."""
+    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
+
+
+def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Return details as plain JSON of at most 16 KiB; what is not JSON appears as its repr."""
+    try:
+        content = orjson.dumps(dict(details), default=_safe_repr, option=orjson.OPT_NON_STR_KEYS)
+    except (TypeError, ValueError, RecursionError):
+        return {"repr": readable(_safe_repr(details))}
+    if len(content) > _DETAILS_BYTES or rb"\u0000" in content:
+        return {"json": readable(content.decode().replace(r"\u0000", ""), _DETAILS_BYTES // 4)}
+    plain: dict[str, Any] = orjson.loads(content)
+    return plain
+
+
+def _restore(kind: type[SkillError], args: tuple[Any, ...], state: dict[str, Any]) -> SkillError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
+
+def _words(exception: BaseException) -> str:
+    try:
+        text = str(exception)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
+        text = "(its message cannot be read)"
+    name = type(exception).__name__
+    return readable(f"{name}: {text}" if text else name)
+
+
+def _type_name(exception: BaseException) -> str:
+    kind = type(exception)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _short_traceback(exception: BaseException) -> str:
+    """Return the innermost frames, which are the skill's own."""
+    frames = traceback.extract_tb(exception.__traceback__)[-_TRACEBACK_FRAMES:]
+    return readable("".join(traceback.format_list(frames)), _TRACEBACK_CHARACTERS)
+
+
+def _safe_repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - the same
+        return f"<{type(value).__name__}>"

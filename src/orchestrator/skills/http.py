@@ -1,0 +1,222 @@
+"""HTTP skills: a service that takes `{input, context}` and answers `{data, artifacts}`."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import httpx
+import orjson
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.skills.context import StepContext
+from orchestrator.skills.errors import (
+    SKILL_EXECUTION_FAILED,
+    SKILL_INPUT_INVALID,
+    SKILL_OUTPUT_INVALID,
+    SKILL_TIMEOUT,
+    SkillError,
+)
+from orchestrator.skills.shape import ShapeMismatch, Typed, plain
+from orchestrator.skills.skill import SkillKind, invalid_output
+
+RETRYABLE_STATUSES = frozenset({408, 425, 429})
+MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
+
+_BODY_SHOWN_BYTES = 2048
+_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
+
+
+class _Registered(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    uri: str
+    type: str
+    content_hash: str = ""
+    size_bytes: int = -1
+    filename: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class _Answer(BaseModel):
+    data: Any
+    artifacts: list[_Registered] = []
+
+
+_ANSWER = Typed(_Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSkill:
+    """A service as a skill.
+
+    `POST url` with `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}` and the header
+    `Idempotency-Key`; a 2xx answer holds `{data, artifacts: [{uri, type, contentHash?, sizeBytes?, filename?,
+    metadata?}]}`. Redirects are not followed.
+
+    Attributes:
+        headers: sent with every request.
+        connect_timeout_ms: milliseconds to wait for the connection; the answer may take as long as the attempt.
+        max_response_bytes: a longer answer is an invalid output.
+    """
+
+    id: str
+    url: str
+    version: str = "1"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    connect_timeout_ms: int = 10_000
+    max_response_bytes: int = 16 << 20
+    kind: SkillKind = field(default="http", init=False)
+    blocking: bool = field(default=False, init=False)
+
+    def prepare(self, document: Any) -> bytes:
+        """Return the input as JSON text."""
+        try:
+            return orjson.dumps(document)
+        except TypeError as error:
+            raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
+
+    async def call(self, prepared: bytes, ctx: StepContext) -> Any:
+        """Ask the service, register the artifacts it names and return its data.
+
+        Raises:
+            SkillError: SKILL_TIMEOUT when it did not answer in time; SKILL_EXECUTION_FAILED for a failed
+                connection (retryable) and for a status other than 2xx (retryable for 5xx, 408, 425 and 429);
+                SKILL_OUTPUT_INVALID for an answer of another form.
+        """
+        status, headers, body = await self._post(prepared, ctx)
+        if not 200 <= status < 300:
+            raise self._refused(status, headers, body)
+        answer = self._answer(status, body)
+        for item in answer.artifacts:
+            ctx.register_uri(
+                item.uri,
+                item.type,
+                content_hash=item.content_hash,
+                size_bytes=item.size_bytes,
+                filename=item.filename,
+                metadata=item.metadata,
+            )
+        return answer.data
+
+    def finish(self, result: Any) -> Any:
+        """Return the data.
+
+        Raises:
+            SkillError: SKILL_OUTPUT_INVALID when it has no canonical form (an integer beyond 2**53, say).
+        """
+        try:
+            return plain(result)
+        except InputNotCanonical as error:
+            raise invalid_output(self.id, error) from error
+
+    async def _post(self, prepared: bytes, ctx: StepContext) -> tuple[int, httpx.Headers, bytes]:
+        context = {
+            "runId": ctx.run_id,
+            "stepId": ctx.step_id,
+            "attempt": ctx.attempt,
+            "tenant": ctx.tenant,
+            "idempotencyKey": ctx.idempotency_key,
+        }
+        request = _client().stream(
+            "POST",
+            self.url,
+            content=orjson.dumps({"input": orjson.Fragment(prepared), "context": context}),
+            headers={
+                **self.headers,
+                "Content-Type": "application/json",
+                "Idempotency-Key": ctx.idempotency_key,
+            },
+            timeout=httpx.Timeout(None, connect=self.connect_timeout_ms / 1000),
+        )
+        try:
+            async with request as response:
+                return response.status_code, response.headers, await self._body(response)
+        except httpx.TimeoutException as error:
+            raise SkillError(SKILL_TIMEOUT, f"{self.url} did not answer in time: {error}") from error
+        except httpx.HTTPError as error:
+            raise SkillError(
+                SKILL_EXECUTION_FAILED, f"{self.url} cannot be reached: {type(error).__name__}: {error}"
+            ) from error
+
+    async def _body(self, response: httpx.Response) -> bytes:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > self.max_response_bytes:
+                raise SkillError(
+                    SKILL_OUTPUT_INVALID,
+                    f"the answer of {self.url} is longer than {self.max_response_bytes} bytes",
+                )
+        return bytes(body)
+
+    def _answer(self, status: int, body: bytes) -> _Answer:
+        if status == 204:
+            return _Answer(data={})
+        try:
+            answer: _Answer = _ANSWER.load(orjson.loads(body))
+        except ShapeMismatch as error:
+            raise invalid_output(self.id, error) from error
+        except orjson.JSONDecodeError as error:
+            raise SkillError(
+                SKILL_OUTPUT_INVALID,
+                f"the answer of {self.url} is not JSON: {error}",
+                details={"body": _shown(body)},
+            ) from error
+        return answer
+
+    def _refused(self, status: int, headers: httpx.Headers, body: bytes) -> SkillError:
+        retryable = status >= 500 or status in RETRYABLE_STATUSES
+        return SkillError(
+            SKILL_EXECUTION_FAILED,
+            f"{self.url} answered {status}",
+            retryable=retryable,
+            details={"status": status, "body": _shown(body)},
+            retry_after_ms=retry_after_ms(headers.get("retry-after")) if retryable else None,
+        )
+
+
+async def close_http() -> None:
+    """Close the connections of the running event loop; its next HTTP skill opens new ones."""
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()
+
+
+def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None:
+    """Return what a Retry-After header (RFC 9110, 10.2.3: seconds or a date) asks for, in milliseconds.
+
+    At most 24 hours; None when there is no such header, or nobody can read it.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdecimal():
+        seconds = float(text[:12])
+    else:
+        try:
+            due = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        due = due if due.tzinfo else due.replace(tzinfo=UTC)
+        seconds = (due - (now or datetime.now(UTC))).total_seconds()
+    return min(MAX_RETRY_AFTER_MS, max(0, round(seconds * 1000)))
+
+
+def _client() -> httpx.AsyncClient:
+    """Return the one client of this event loop."""
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None:
+        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+        client = _clients[loop] = httpx.AsyncClient(limits=limits)
+    return client
+
+
+def _shown(body: bytes) -> str:
+    return body[:_BODY_SHOWN_BYTES].decode("utf-8", "replace")

@@ -1,0 +1,63 @@
+"""Performing a call in a child process: the function that a process pool, or a cluster, is given."""
+
+import asyncio
+import pickle
+import signal
+import threading
+from collections.abc import Callable
+from functools import cache
+
+from orchestrator.domain.output import Output, StepError
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.context import ArtifactSink, StepContext
+from orchestrator.skills.errors import to_step_error
+from orchestrator.skills.http import close_http
+from orchestrator.skills.perform import perform
+from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.threads import DaemonThreads
+
+
+def perform_in_process(
+    sources: tuple[str, ...], call: SkillCall, make_sink: Callable[[], ArtifactSink]
+) -> Output | StepError:
+    """Perform one attempt in this process, which has nothing else to do meanwhile.
+
+    SIGTERM cancels the attempt (and the program or thread it waits for), not the process. Never raises.
+
+    Args:
+        sources: what the registry of this process is loaded from, once: see `SkillRegistry.load_modules`.
+        call: what to perform.
+        make_sink: builds the artifact store, once; picklable, such as `partial(ArtifactStore, url)`.
+    """
+    try:
+        registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
+        return asyncio.run(_perform(registry, call, sink))
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it travels as a value
+        return to_step_error(error)
+
+
+async def _perform(registry: SkillRegistry, call: SkillCall, sink: ArtifactSink) -> Output:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    listens = task is not None and threading.current_thread() is threading.main_thread()
+    if task is not None and listens:
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        ctx = StepContext.for_call(call, sink)
+        return await perform(registry.get(call.skill_id), call, ctx, DaemonThreads())
+    finally:
+        if listens:
+            loop.remove_signal_handler(signal.SIGTERM)
+        await close_http()
+
+
+@cache
+def _registry(sources: tuple[str, ...]) -> SkillRegistry:
+    registry = SkillRegistry()
+    registry.load_modules(sources)
+    return registry
+
+
+@cache
+def _sink(pickled: bytes) -> ArtifactSink:
+    make_sink: Callable[[], ArtifactSink] = pickle.loads(pickled)  # noqa: S301 - pickled by us, just above
+    return make_sink()

@@ -1,0 +1,94 @@
+"""The registry: which skills this process knows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.skills.declarations import read_declarations
+from orchestrator.skills.errors import SkillConflict, SkillNotFound
+from orchestrator.skills.skill import Skill, skill_of
+from orchestrator.skills.sources import load_installed, load_module, skills_of
+
+_DECLARATIONS = (".yaml", ".yml", ".json")
+
+
+class SkillRegistry:
+    """Skills by id. Filled once when a process starts, read from then on."""
+
+    def __init__(self, skills: Iterable[Skill | Callable[..., Any]] = ()) -> None:
+        self._skills: dict[str, Skill] = {}
+        for one in skills:
+            self.add(one)
+
+    def __contains__(self, skill_id: str) -> bool:
+        return skill_id in self._skills
+
+    def __iter__(self) -> Iterator[Skill]:
+        return iter(self._skills.values())
+
+    def __len__(self) -> int:
+        return len(self._skills)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all known skills, sorted."""
+        return tuple(sorted(self._skills))
+
+    def add(self, skill: Skill | Callable[..., Any]) -> None:
+        """Add a skill, or a function marked with `@skill`. The same one twice is fine.
+
+        Raises:
+            SkillConflict: another skill has this id.
+            TypeError: it is neither.
+        """
+        one: Any = skill_of(skill) or skill
+        if not hasattr(one, "prepare"):
+            raise TypeError(f"{skill!r} is not a skill: mark the function with @skill")
+        known = self._skills.setdefault(one.id, one)
+        if known is not one and known != one:
+            raise SkillConflict(f"two different skills have the id {one.id!r}: {known!r} and {one!r}", skillId=one.id)
+
+    def get(self, skill_id: str) -> Skill:
+        """Return the skill.
+
+        Raises:
+            SkillNotFound: nobody here knows it; the message suggests similar ids.
+        """
+        try:
+            return self._skills[skill_id]
+        except KeyError:
+            raise SkillNotFound(skill_id, self._skills) from None
+
+    def load_modules(self, sources: Iterable[str]) -> None:
+        """Add the skills of each source: `package.module`, a `.py` file, a package folder or a YAML file.
+
+        Raises:
+            InvalidSkills: a source cannot be loaded.
+            SkillConflict: two different skills have one id.
+        """
+        for source in sources:
+            if source.endswith(_DECLARATIONS):
+                self.load_declarations(source)
+            else:
+                for found in skills_of(load_module(source)):
+                    self.add(found)
+
+    def load_entry_points(self) -> None:
+        """Add the skills of installed packages (entry-point group `orchestrator.skills`).
+
+        Raises:
+            InvalidSkills: some cannot be loaded; all of them are listed.
+            SkillConflict: two different skills have one id.
+        """
+        for found in load_installed():
+            self.add(found)
+
+    def load_declarations(self, path: str | Path) -> None:
+        """Add the HTTP and command skills that a YAML file declares.
+
+        Raises:
+            InvalidSkills: the file has faults; every one is listed with its path.
+            SkillConflict: another skill has one of the ids.
+        """
+        for declared in read_declarations(Path(path)):
+            self.add(declared)

@@ -1,0 +1,202 @@
+"""A skill: something a step can call. This file has the contract, and the kind made of a Python function."""
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol, TypeVar, get_type_hints
+
+from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.skills.context import StepContext
+from orchestrator.skills.errors import SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SkillError
+from orchestrator.skills.shape import ShapeMismatch, Untyped, shape_of
+
+SkillKind = Literal["python", "http", "command"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_MARK = "__skill__"
+
+
+class Skill(Protocol):
+    """What the pipeline in `perform.py` needs of a skill, whatever its kind.
+
+    `blocking` skills are called in a thread and return their result; the others return an awaitable.
+    """
+
+    @property
+    def id(self) -> str:
+        """The id by which steps name it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever results may: cached ones of another version are not used."""
+        ...
+
+    @property
+    def kind(self) -> SkillKind:
+        """How it is called."""
+        ...
+
+    @property
+    def blocking(self) -> bool:
+        """Whether the call needs a thread."""
+        ...
+
+    def prepare(self, document: Any) -> Any:
+        """Return the plain JSON input as the skill takes it; raises SkillError(SKILL_INPUT_INVALID)."""
+        ...
+
+    def call(self, prepared: Any, ctx: StepContext) -> Any:
+        """Call it; the result is what `finish` takes, or (unless blocking) an awaitable of it."""
+        ...
+
+    def finish(self, result: Any) -> Any:
+        """Return the result as plain JSON data; raises SkillError(SKILL_OUTPUT_INVALID)."""
+        ...
+
+
+class FunctionSkill:
+    """A Python function as a skill: `(input, ctx)`, `(input)` or `()`, sync or async."""
+
+    kind: SkillKind = "python"
+
+    def __init__(self, id: str, function: Callable[..., Any], version: str = "1") -> None:  # noqa: A002
+        self.id = checked_name("skill id", id)
+        self.version = checked_name("skill version", version)
+        self.function = function
+        self.blocking = not inspect.iscoroutinefunction(function)
+        self._parameters = _parameters(function)
+        self._shapes: tuple[Untyped, Untyped] | None = None
+        self.call = _caller(function, len(self._parameters))
+        try:
+            self._shapes = self._build_shapes()
+        except NameError:
+            # A name in a string annotation that is not defined yet; it is by the time of the first call.
+            self._shapes = None
+
+    def __repr__(self) -> str:
+        return f"<skill {self.id}@{self.version} {self.function.__module__}.{self.function.__qualname__}>"
+
+    def prepare(self, document: Any) -> Any:
+        """Return plain JSON as the type of the function's first parameter.
+
+        Raises:
+            SkillError: SKILL_INPUT_INVALID, naming every field at fault.
+        """
+        shape = (self._shapes or self._built_shapes())[0]
+        try:
+            return shape.load(document)
+        except ShapeMismatch as error:
+            raise invalid_input(self.id, error) from error
+        except (TypeError, ValueError) as error:
+            raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
+
+    def finish(self, result: Any) -> Any:
+        """Return the function's result as plain JSON.
+
+        Raises:
+            SkillError: SKILL_OUTPUT_INVALID, naming every place at fault.
+        """
+        shape = (self._shapes or self._built_shapes())[1]
+        try:
+            return shape.dump(result)
+        except (ShapeMismatch, InputNotCanonical) as error:
+            raise invalid_output(self.id, error) from error
+
+    def _built_shapes(self) -> tuple[Untyped, Untyped]:
+        self._shapes = self._build_shapes()
+        return self._shapes
+
+    def _build_shapes(self) -> tuple[Untyped, Untyped]:
+        taken = self._hint(self._parameters[0]) if self._parameters else Any
+        return shape_of(taken), shape_of(self._hint("return"))
+
+    def _hint(self, name: str) -> Any:
+        """Resolve one annotation, so that others (`ctx`) may name what is imported for type checkers only."""
+        original = inspect.unwrap(self.function)
+        if name not in original.__annotations__:
+            return Any
+        holder = type("Hints", (), {"__annotations__": {name: original.__annotations__[name]}})
+        return get_type_hints(holder, globalns=original.__globals__, include_extras=True)[name]
+
+
+def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # noqa: A002
+    """Make a function a skill. The function itself stays as it is and can be called directly.
+
+    Args:
+        id: the name steps use, such as `audio.generate_bgm`.
+        version: change it whenever the same input may now give another result.
+
+    Raises:
+        TypeError: the function has other parameters than `(input, ctx)`, `(input)` or `()`, is a generator,
+            or has a type that cannot be validated.
+        ValueError: the id or version is not made of letters, digits, `.`, `_` and `-`.
+    """
+
+    def mark(function: Function) -> Function:
+        setattr(function, _MARK, FunctionSkill(id, function, version))
+        return function
+
+    return mark
+
+
+def skill_of(value: object) -> FunctionSkill | None:
+    """Return the skill that `@skill` made of a function, or None."""
+    found = getattr(value, _MARK, None) if inspect.isroutine(value) else None
+    return found if isinstance(found, FunctionSkill) else None
+
+
+def checked_name(what: str, name: str) -> str:
+    """Return a skill id or version when it can be recorded as `id@version`.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"{what} {name!r} is not 1 to 255 letters, digits, `.`, `_` and `-`")
+    return name
+
+
+def invalid_input(skill_id: str, mismatch: ShapeMismatch) -> SkillError:
+    """Return the error for input of the wrong shape."""
+    return SkillError(
+        SKILL_INPUT_INVALID,
+        f"the input of {skill_id} is invalid: {mismatch}",
+        details={"faults": mismatch.faults},
+    )
+
+
+def invalid_output(skill_id: str, why: ShapeMismatch | InputNotCanonical) -> SkillError:
+    """Return the error for a result that has the wrong shape or is not JSON."""
+    faults = (
+        why.faults
+        if isinstance(why, ShapeMismatch)
+        else [{"path": str(why.details.get("path", "$")), "message": str(why.details.get("reason", why))}]
+    )
+    return SkillError(SKILL_OUTPUT_INVALID, f"the output of {skill_id} is invalid: {why}", details={"faults": faults})
+
+
+def _parameters(function: Callable[..., Any]) -> list[str]:
+    if not inspect.isfunction(function):
+        raise TypeError(f"{function!r} cannot be a skill: it is not a function")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__qualname__} is a generator; a skill returns one result")
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    if not positional or len(parameters) > 2 or (parameters and parameters[0].name in ("ctx", "context")):
+        raise TypeError(
+            f"{function.__qualname__}{inspect.signature(function)} cannot be a skill: "
+            "its parameters are (input, ctx), (input) or ()"
+        )
+    return [parameter.name for parameter in parameters]
+
+
+def _caller(function: Callable[..., Any], parameters: int) -> Callable[[Any, StepContext], Any | Awaitable[Any]]:
+    match parameters:
+        case 2:
+            return function
+        case 1:
+            return lambda prepared, _ctx: function(prepared)
+        case _:
+            return lambda _prepared, _ctx: function()

@@ -1,0 +1,93 @@
+"""Where Python skills come from: modules by name, files and folders by path, and installed packages."""
+
+import importlib
+import importlib.util
+import sys
+from hashlib import sha256
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from orchestrator.domain.errors import Fault
+from orchestrator.skills.errors import InvalidSkills
+from orchestrator.skills.skill import FunctionSkill, skill_of
+
+ENTRY_POINT_GROUP = "orchestrator.skills"
+
+
+def load_module(source: str) -> ModuleType:
+    """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
+
+    A path gives the same module however often and by whatever spelling it is loaded.
+
+    Raises:
+        InvalidSkills: there is no such module, or importing it fails; the cause is chained.
+    """
+    try:
+        return _load_path(Path(source)) if _is_path(source) else importlib.import_module(source)
+    except InvalidSkills:
+        raise
+    except Exception as error:
+        raise InvalidSkills(f"skills {source!r}", [Fault(source, f"{type(error).__name__}: {error}")]) from error
+
+
+def load_installed() -> list[FunctionSkill]:
+    """Return the skills of the entry points of the group `orchestrator.skills` (modules or functions).
+
+    Raises:
+        InvalidSkills: some cannot be loaded, or are neither; all of them are listed.
+    """
+    found: list[FunctionSkill] = []
+    faults: list[Fault] = []
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP)):
+        try:
+            loaded = entry.load()
+        except Exception as error:  # noqa: BLE001 - any import can fail in any way; all are listed
+            faults.append(Fault(entry.name, f"{type(error).__name__}: {error}"))
+            continue
+        single = skill_of(loaded)
+        if single is not None:
+            found.append(single)
+        elif isinstance(loaded, ModuleType):
+            found.extend(skills_of(loaded))
+        else:
+            faults.append(Fault(entry.name, f"{entry.value} is neither a module nor a skill"))
+    if faults:
+        raise InvalidSkills(f"entry points {ENTRY_POINT_GROUP!r}", faults)
+    return found
+
+
+def skills_of(module: ModuleType) -> list[FunctionSkill]:
+    """Return the skills that a module shows: those it defines and those it imports, in that order, each once."""
+    found = (skill_of(value) for value in vars(module).values())
+    return list(dict.fromkeys(skill for skill in found if skill is not None))
+
+
+def _is_path(source: str) -> bool:
+    return "/" in source or source.endswith(".py") or Path(source).is_dir()
+
+
+def _load_path(path: Path) -> ModuleType:
+    file = path.resolve()
+    is_package = file.is_dir()
+    if is_package:
+        file /= "__init__.py"
+    if not file.is_file():
+        raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"there is no file {file}")])
+    stem = file.parent.name if is_package else file.stem
+    name = f"_skills_{sha256(str(file).encode()).hexdigest()[:12]}_{stem.replace('-', '_').replace('.', '_')}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(
+        name, file, submodule_search_locations=[str(file.parent)] if is_package else None
+    )
+    if spec is None or spec.loader is None:
+        raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses, pickle and relative imports look it up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,89 @@
+"""The payload schema of a workflow: JSON Schema, Draft 2020-12, complete in itself; nothing is ever fetched."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from orchestrator.domain.errors import Fault
+from orchestrator.workflows.places import place, shorten
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_Parts = tuple[str | int, ...]
+_ONE = frozenset(
+    {"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"}
+    | {"unevaluatedItems", "unevaluatedProperties", "contentSchema"}
+)
+_LIST = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
+_NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+_REFERENCES = ("$ref", "$dynamicRef")
+
+
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """Return the validator of a payload schema; a reference to anything outside it cannot be resolved."""
+    return Draft202012Validator(schema, registry=Registry())
+
+
+def schema_faults(schema: dict[str, Any]) -> list[Fault]:
+    """Return everything that is wrong with a payload schema; places start at `payloadSchema`."""
+    dialect = schema.get("$schema", DIALECT)
+    if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
+        return [Fault("payloadSchema.$schema", f"must be {DIALECT}, not {shorten(dialect)}")]
+    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    faults = [
+        Fault(place(error.absolute_path, "payloadSchema"), f"is no JSON Schema: {shorten_message(error.message)}")
+        for error in meta.iter_errors(schema)
+    ]
+    faults += _reference_faults(schema)
+    if not faults:
+        try:
+            validator(schema).is_valid({})
+        except RecursionError:
+            faults.append(Fault("payloadSchema", "refers to itself without end"))
+    return faults
+
+
+def shorten_message(message: str) -> str:
+    """Return a message of the validator, which may quote all of a large value, at a length one can read."""
+    return message if len(message) <= 300 else f"{message[:200]} ... {message[-90:]}"
+
+
+def _reference_faults(schema: dict[str, Any]) -> list[Fault]:
+    faults = []
+    root = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
+    for parts, part, resolver in _subschemas(schema, (), root):
+        for keyword in _REFERENCES:
+            target = part.get(keyword)
+            if not isinstance(target, str):
+                continue
+            where = place((*parts, keyword), "payloadSchema")
+            if not target.startswith("#"):
+                faults.append(Fault(where, f"only references inside the schema are followed (#...), not {target!r}"))
+                continue
+            try:
+                resolver.lookup(target)
+            except Unresolvable:
+                faults.append(Fault(where, f"{target!r} leads nowhere"))
+    return faults
+
+
+def _subschemas(schema: Any, parts: _Parts, resolver: Any) -> Iterator[tuple[_Parts, dict[str, Any], Any]]:
+    """Yield each schema in a schema with its place and what resolves its references; data is left alone."""
+    if not isinstance(schema, dict):
+        return
+    if parts and isinstance(schema.get("$id"), str):
+        resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+    yield parts, schema, resolver
+    for keyword, value in schema.items():
+        if keyword in _ONE:
+            yield from _subschemas(value, (*parts, keyword), resolver)
+        elif keyword in _LIST and isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _subschemas(item, (*parts, keyword, index), resolver)
+        elif keyword in _NAMED and isinstance(value, dict):
+            for name, item in value.items():
+                yield from _subschemas(item, (*parts, keyword, name), resolver)

@@ -1,0 +1,87 @@
+"""Plain data: what is JSON, no deeper and no larger than a workflow has reason to be."""
+
+import math
+from typing import Any
+
+from orchestrator.domain.errors import Fault
+from orchestrator.workflows.places import place
+
+MAX_DEPTH = 64
+"""How deep a document may nest; the document itself is level 1."""
+
+MAX_VALUES = 1_000_000
+"""How many values a document may hold; a few lines of YAML aliases can stand for any number."""
+
+_MAX_SAFE_INTEGER = 2**53 - 1
+_Parts = tuple[str | int, ...]
+
+
+class _Boundless(Exception):
+    """The document goes on without end; looking further makes no sense."""
+
+
+def plain_faults(document: Any) -> tuple[list[Fault], bool]:
+    """Return what in a document has no canonical JSON form, and whether the document is within bounds.
+
+    A document that is not within bounds must not be looked at further: it may hold itself.
+    """
+    walk = _Walk()
+    try:
+        walk.visit(document, (), 1)
+    except _Boundless:
+        return walk.faults, False
+    return walk.faults, True
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self._left = MAX_VALUES
+
+    def visit(self, value: Any, parts: _Parts, depth: int) -> None:
+        self._left -= 1
+        if depth > MAX_DEPTH:
+            self._stop(parts, f"is nested more than {MAX_DEPTH} levels deep")
+        if self._left < 0:
+            self._stop((), f"holds more than {MAX_VALUES:,} values")
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    self._add(parts, f"key {key!r} is not text")
+                    continue
+                if not key.isascii():
+                    self._scalar(key, parts)
+                if item is None or (type(item) is str and item.isascii()):  # as most are
+                    self._left -= 1
+                else:
+                    self.visit(item, (*parts, key), depth + 1)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                self.visit(item, (*parts, index), depth + 1)
+        else:
+            self._scalar(value, parts)
+
+    def _scalar(self, value: Any, parts: _Parts) -> None:
+        match value:
+            case None | bool():
+                pass
+            case str():
+                try:
+                    value.encode()
+                except UnicodeEncodeError:
+                    self._add(parts, "holds a lone surrogate, which is no character")
+            case int():
+                if abs(value) > _MAX_SAFE_INTEGER:
+                    self._add(parts, "is an integer beyond 2**53 - 1, which JSON does not carry exactly")
+            case float():
+                if not math.isfinite(value):
+                    self._add(parts, f"{value} is not a JSON number")
+            case _:
+                self._add(parts, f"{type(value).__name__} is not a JSON type")
+
+    def _add(self, parts: _Parts, message: str) -> None:
+        self.faults.append(Fault(place(parts), message))
+
+    def _stop(self, parts: _Parts, message: str) -> None:
+        self._add(parts, message)
+        raise _Boundless

@@ -1,0 +1,123 @@
+"""The registry: every version of every workflow, as `WorkflowRegistered` events and a catalogue of them."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.domain.errors import VersionConflict, WorkflowNotFound, WorkflowVersionExists
+from orchestrator.domain.events import WorkflowRegistered
+from orchestrator.domain.workflow import Workflow, workflow_from_json, workflow_to_json
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.log import EventLog
+from orchestrator.eventstore.recorded import workflow_stream
+from orchestrator.eventstore.sql import load_sql
+
+_SQL = load_sql(__file__)
+_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """A registered version: `registered_at` is milliseconds since 1970 UTC."""
+
+    name: str
+    version: str
+    digest: str
+    registered_at: int
+    definition: dict[str, Any]
+
+
+class WorkflowRegistry:
+    """Registers and finds workflows. Versions are immutable, so what was found once is kept in memory."""
+
+    def __init__(self, log: EventLog, database: Database) -> None:
+        self._log = log
+        self._database = database
+        self._kept: OrderedDict[tuple[str, str, str], Workflow] = OrderedDict()
+
+    async def register(self, workflow: Workflow, *, tenant: str, actor: str) -> bool:
+        """Register a version; False when the same content is there already.
+
+        Raises:
+            WorkflowVersionExists: the version is there with other content.
+        """
+        stream = workflow_stream(tenant, workflow.name)
+        while True:
+            history = await self._database.call(self._log.read, stream)
+            for recorded in history:
+                event = recorded.event
+                if isinstance(event, WorkflowRegistered) and event.version == workflow.version:
+                    if event.digest == workflow.digest:
+                        return False
+                    raise WorkflowVersionExists(
+                        f"workflow {workflow.name} {workflow.version} is registered with other content; "
+                        "versions are immutable: raise the version",
+                        workflowName=workflow.name,
+                        version=workflow.version,
+                    )
+            registered = WorkflowRegistered(
+                round(time.time() * 1000), workflow.name, workflow.version, workflow.digest, workflow_to_json(workflow)
+            )
+            row = {
+                "tenant": tenant,
+                "name": workflow.name,
+                "version": workflow.version,
+                "number": len(history) + 1,
+                "digest": workflow.digest,
+                "definition": registered.definition,
+                "registered_at": registered.at,
+            }
+            try:
+                await self._log.append(
+                    stream, len(history), [registered], tenant=tenant, actor=actor, inline={"workflow_put": [row]}
+                )
+            except VersionConflict:
+                continue
+            return True
+
+    def get(self, tenant: str, name: str, version: str | None = None) -> Workflow:
+        """Return a version of a workflow, the one registered last when no version is named.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+        """
+        if version is not None:
+            kept = self._kept.get((tenant, name, version))
+            if kept is not None:
+                return kept
+        entry = self.entry(tenant, name, version)
+        key = (tenant, name, entry.version)
+        if key not in self._kept:
+            self._kept[key] = workflow_from_json(entry.definition)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[key]
+
+    def entry(self, tenant: str, name: str, version: str | None = None) -> CatalogueEntry:
+        """Return the catalogue's entry of a version, the one registered last when no version is named.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+        """
+        with self._database.connection() as connection:
+            row = connection.execute(
+                _SQL["get"], {"tenant": tenant, "name": name, "version": version}, prepare=True
+            ).fetchone()
+        if row is None:
+            wanted = name if version is None else f"{name} {version}"
+            raise WorkflowNotFound(f"no workflow {wanted} is registered", workflowName=name, version=version)
+        return CatalogueEntry(**row)
+
+    def list(self, tenant: str) -> Sequence[CatalogueEntry]:
+        """Return the version registered last of every workflow, by name."""
+        with self._database.connection() as connection:
+            rows = connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()
+        return [CatalogueEntry(**row) for row in rows]
+
+    def versions(self, tenant: str, name: str) -> Sequence[CatalogueEntry]:
+        """Return every version of a workflow, in the order of registration."""
+        with self._database.connection() as connection:
+            rows = connection.execute(_SQL.versions, {"tenant": tenant, "name": name}).fetchall()
+        return [CatalogueEntry(**row) for row in rows]

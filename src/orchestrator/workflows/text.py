@@ -1,0 +1,248 @@
+"""Text to plain data, JSON and YAML: faults name the line and column, and a key given twice is a fault."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from orchestrator.domain.errors import Fault, InvalidWorkflow
+from orchestrator.workflows.places import place
+from orchestrator.workflows.plain import MAX_DEPTH
+
+_Parts = tuple[str | int, ...]
+_CORE = "tag:yaml.org,2002:"
+# libyaml when it is there: ten times faster
+_Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_file(path: Path) -> tuple[Any, list[Fault]]:
+    """Return the document in a `.yaml`, `.yml` or `.json` file, and the keys that it gives twice.
+
+    Raises:
+        InvalidWorkflow: the file cannot be read, has another suffix, or breaks the syntax.
+    """
+    source = str(path)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise InvalidWorkflow([Fault("file", f"must end in {', '.join(_READERS)}, not {path.suffix!r}")], source)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidWorkflow([Fault("file", f"cannot be read: {error.strerror}")], source) from error
+    except UnicodeDecodeError as error:
+        lines = error.object[: error.start].splitlines() or [b""]
+        fault = _syntax(len(lines), len(lines[-1]) + 1, "is not UTF-8 text")
+        raise InvalidWorkflow([fault], source) from error
+    return read(text, source)
+
+
+def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
+    """Return the document that a JSON text holds, and the keys that it gives twice.
+
+    Raises:
+        InvalidWorkflow: the text breaks the syntax.
+    """
+    repeated: list[_Repeating] = []
+
+    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        built = dict(pairs)
+        if len(built) < len(pairs):
+            times = Counter(key for key, _ in pairs)
+            built = _Repeating(built, {key for key, count in times.items() if count > 1})
+            repeated.append(built)
+        return built
+
+    try:
+        document = json.loads(text, object_pairs_hook=build)
+    except json.JSONDecodeError as error:
+        raise InvalidWorkflow([_syntax(error.lineno, error.colno, error.msg)], source) from error
+    except RecursionError:
+        raise InvalidWorkflow([Fault("document", f"is nested more than {MAX_DEPTH} levels deep")], source) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise InvalidWorkflow([Fault("document", str(error))], source) from error
+    return document, _repeated_keys(document, ()) if repeated else []
+
+
+class _Repeating(dict[str, Any]):
+    """An object that was given some of its keys more than once."""
+
+    def __init__(self, built: dict[str, Any], keys: set[str]) -> None:
+        super().__init__(built)
+        self.repeated = keys
+
+
+def _repeated_keys(value: Any, parts: _Parts) -> list[Fault]:
+    faults: list[Fault] = []
+    if isinstance(value, _Repeating):
+        faults += [Fault(place((*parts, key)), "is given more than once") for key in sorted(value.repeated)]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        faults += _repeated_keys(item, (*parts, key))
+    return faults
+
+
+def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
+    """Return the document that a YAML text holds, and the keys that it gives twice.
+
+    Raises:
+        InvalidWorkflow: the text breaks the syntax, or holds no document or more than one.
+    """
+    reader = _YamlReader(text, source)
+    try:
+        return reader.read(), reader.faults
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = ", ".join(part for part in (error.problem, error.context) if part)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise InvalidWorkflow([_syntax(line, column, message)], source) from error
+    except yaml.YAMLError as error:  # characters that YAML does not allow
+        raise InvalidWorkflow([Fault(place(()), " ".join(str(error).split()))], source) from error
+    finally:
+        reader.close()
+
+
+class _Merge:
+    """The key `<<`."""
+
+
+class _YamlReader:
+    """Builds plain data from the events of the YAML parser.
+
+    Faster than the loader's own way over nodes, and never deeper than `MAX_DEPTH`: the composer of libyaml
+    recurses in C and would take the process down with it.
+    """
+
+    def __init__(self, text: str, source: str) -> None:
+        self._loader = _Loader(text)
+        self._next: Callable[[], Any] = self._loader.get_event
+        self._source = source
+        self._anchors: dict[str, Any] = {}
+        self._scalars: dict[str, Any] = {}
+        self.faults: list[Fault] = []
+
+    def read(self) -> Any:
+        self._next()  # the stream starts
+        if isinstance(self._next(), yaml.StreamEndEvent):
+            raise InvalidWorkflow([Fault(place(()), "is empty")], self._source)
+        document = self._value(self._next(), ())
+        self._next()  # the document ends
+        event = self._next()
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._fail(event, "a second document starts here; a file holds one")
+        return document
+
+    def close(self) -> None:
+        self._loader.dispose()
+
+    def _value(self, event: Any, parts: _Parts) -> Any:
+        if type(event) is yaml.ScalarEvent and event.anchor is None:
+            return self._scalar(event)
+        if len(parts) >= MAX_DEPTH:
+            self._fail(event, f"nested more than {MAX_DEPTH} levels deep")
+        value: Any = None
+        match event:
+            case yaml.ScalarEvent():
+                value = self._scalar(event)
+            case yaml.MappingStartEvent():
+                value = self._mapping(event, parts)
+            case yaml.SequenceStartEvent():
+                value = self._sequence(event, parts)
+            case yaml.AliasEvent():
+                if event.anchor not in self._anchors:
+                    self._fail(event, f"alias *{event.anchor} stands for nothing that is complete here")
+                return self._anchors[event.anchor]
+        if event.anchor is not None:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _sequence(self, start: Any, parts: _Parts) -> list[Any]:
+        self._check_tag(start, "seq")
+        items: list[Any] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            items.append(self._value(event, (*parts, len(items))))
+        return items
+
+    def _mapping(self, start: Any, parts: _Parts) -> dict[str, Any]:
+        self._check_tag(start, "map")
+        built: dict[str, Any] = {}
+        events: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            key = self._value(event, parts)
+            if key is _Merge:
+                merged += self._merged(event, self._value(self._next(), parts))
+                continue
+            if not isinstance(key, str):
+                message = f"key {key!r} on line {_line(event)} is not text; put it in quotes"
+                self.faults.append(Fault(place(parts), message))
+                key = str(key)
+            value = self._value(self._next(), (*parts, key))
+            if key in built:
+                message = f"is given twice, on lines {_line(events[key])} and {_line(event)}"
+                self.faults.append(Fault(place((*parts, key)), message))
+            events[key] = event
+            built[key] = value
+        for other in merged:
+            built = {**other, **built}
+        return built
+
+    def _merged(self, event: Any, value: Any) -> list[dict[str, Any]]:
+        others = value if isinstance(value, list) else [value]
+        if not all(isinstance(other, dict) for other in others):
+            self._fail(event, "<< takes a mapping or a list of mappings")
+        return others
+
+    def _scalar(self, event: Any) -> Any:
+        text: str = event.value
+        if event.tag is not None and event.tag != "!":
+            return self._construct(event, event.tag, text)
+        if not event.implicit[0]:
+            return text
+        value = self._scalars.get(text, _Merge)  # documents say the same things over and over
+        if value is _Merge:
+            tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
+            value = self._scalars[text] = self._construct(event, tag, text)
+        return value
+
+    def _construct(self, event: Any, tag: str, text: str) -> Any:
+        match tag.removeprefix(_CORE):
+            case "str" | "timestamp" | "value":  # JSON has no dates: they stay text
+                return text
+            case "merge":
+                return _Merge
+            case "null":
+                return None
+            case "bool" | "int" | "float" as kind:
+                try:
+                    return getattr(self._loader, f"construct_yaml_{kind}")(yaml.ScalarNode(tag, text))
+                except (ValueError, KeyError):
+                    message = f"{text[:40]!r} is no {kind}"
+            case _:
+                message = f"tag {tag} has no meaning here"
+        return self._fail(event, message)
+
+    def _check_tag(self, event: Any, kind: str) -> None:
+        if event.tag not in (None, "!", _CORE + kind):
+            self._fail(event, f"tag {event.tag} has no meaning here")
+
+    def _fail(self, event: Any, message: str) -> NoReturn:
+        mark = event.start_mark
+        raise InvalidWorkflow([*self.faults, _syntax(mark.line + 1, mark.column + 1, message)], self._source)
+
+
+_READERS: dict[str, Callable[[str, str], tuple[Any, list[Fault]]]] = {
+    ".yaml": read_yaml,
+    ".yml": read_yaml,
+    ".json": read_json,
+}
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _syntax(line: int, column: int, message: str) -> Fault:
+    return Fault(f"line {line}, column {column}", message)

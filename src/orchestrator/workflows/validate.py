@@ -1,0 +1,259 @@
+"""What a workflow document must hold beyond its shape: a graph without cycles, selectors that can be served.
+
+`faults` looks at a document that may still be wrong in other ways: it checks what is there to be checked and
+leaves the rest to `shape`, so that an author sees everything at once.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from orchestrator.domain.errors import Fault
+from orchestrator.domain.graph import find_cycle
+from orchestrator.domain.selectors import Path, SelectorError, reads
+from orchestrator.domain.workflow import Workflow
+from orchestrator.workflows.ancestry import Ancestry
+from orchestrator.workflows.payload_schema import schema_faults
+from orchestrator.workflows.places import in_order, place, shorten
+
+MAX_ATTEMPTS = 5
+"""The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""
+
+BUILT_IN_CHANGE = "payload.patch"
+"""The change type that every workflow has."""
+
+_ROOTS = ("trigger", "change", "base", "steps", "run")
+_RESULT = ("data", "artifacts")
+_RUN = ("id", "workflowName", "workflowVersion", "tenantId")
+
+
+def faults(document: Mapping[str, Any], *, max_attempts_bound: int = MAX_ATTEMPTS) -> list[Fault]:
+    """Return what is wrong with the meaning of a document; its shape is the business of `shape_faults`."""
+    found = list(_Check(document, max_attempts_bound).faults())
+    schema = document.get("payloadSchema")
+    if isinstance(schema, dict):
+        found += schema_faults(schema)
+    return in_order(found)
+
+
+def warnings(workflow: Workflow, known_skills: Set[str] | None = None) -> list[Fault]:
+    """Return what is allowed but hardly meant: results that no other run can reuse, values that are always null.
+
+    `known_skills` are the ids of all skills there are, or None when that is not known here.
+    """
+    return in_order(_doubts(workflow, known_skills))
+
+
+def _doubts(workflow: Workflow, known_skills: Set[str] | None) -> Iterator[Fault]:
+    closest = _Closest(known_skills or ())
+    for index, step in enumerate(workflow.steps.values()):
+        if known_skills is not None and step.skill not in known_skills:
+            message = f"no skill {step.skill!r} is known here{closest(step.skill)}"
+            yield Fault(place(("steps", index, "skillId")), message)
+        shared = step.cache.enabled and step.cache.scope == "global"
+        for where, expression in _selectors(step.input, ("steps", index, "input")):
+            for path in reads(expression):
+                if message := _doubtful(path, shared=shared):
+                    yield Fault(place(where), message)
+        if step.retry.max_attempts > 1 and step.retry.backoff_ms > step.retry.max_backoff_ms:
+            message = f"is above maxBackoffMs: every pause is {step.retry.max_backoff_ms} ms"
+            yield Fault(place(("steps", index, "retryPolicy", "backoffMs")), message)
+
+
+def _doubtful(path: Path, *, shared: bool) -> str:
+    match path:
+        case ("run",) | ("run", "id", *_) if shared:
+            return f"reads {'.'.join(path[:2])}, so the result can never be reused by another run from the cache"
+        case ("run", name, *_) if name not in _RUN:
+            return f"run has no field {name!r}, only {', '.join(_RUN)}: this is always null"
+        case ("steps", step, name, *_) if name not in _RESULT:
+            return f"a step has {' and '.join(_RESULT)}, not {name!r}: this is always null (steps.{step}.data.{name}?)"
+        case _:
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What can be told of a step: `id` is made up when it has none, `depends_on` keeps the places of its entries."""
+
+    index: int
+    id: str
+    depends_on: tuple[tuple[int, str], ...]
+    document: Mapping[str, Any]
+
+
+class _Check:
+    """The checks of one document, one method each."""
+
+    def __init__(self, document: Mapping[str, Any], max_attempts_bound: int) -> None:
+        steps = document.get("steps")
+        changes = document.get("changeTypes")
+        self._changes: dict[str, Any] = changes if isinstance(changes, dict) else {}
+        self._bound = max_attempts_bound
+        self._steps = [
+            _sketch(index, step)
+            for index, step in enumerate(steps if isinstance(steps, list) else ())
+            if isinstance(step, dict)
+        ]
+        self._first: dict[str, int] = {}
+        self._edges: dict[str, list[str]] = {}
+        for step in self._steps:
+            self._first.setdefault(step.id, step.index)
+            # a step depending on itself is told apart from cycles; two steps of one id count as one here
+            self._edges.setdefault(step.id, []).extend(name for _, name in step.depends_on if name != step.id)
+        self._ancestry = Ancestry(self._edges)
+        self._closest = _Closest(self._first)
+
+    def faults(self) -> Iterator[Fault]:
+        for step in self._steps:
+            if self._first[step.id] != step.index:
+                message = f"{step.id!r} is the id of steps[{self._first[step.id]}] too"
+                yield Fault(place(("steps", step.index, "stepId")), message)
+            yield from self._dependencies(step)
+            yield from self._policies(step)
+            yield from self._inputs(step)
+        yield from self._cycles()
+        for name, change in self._changes.items():
+            yield from self._change(name, change)
+
+    def _dependencies(self, step: _Step) -> Iterator[Fault]:
+        seen: dict[str, int] = {}
+        for entry, name in step.depends_on:
+            path = place(("steps", step.index, "dependsOn", entry))
+            if name in seen:
+                yield Fault(path, f"{name!r} is listed before, as dependsOn[{seen[name]}]")
+            elif name == step.id:
+                yield Fault(path, f"step {name!r} depends on itself")
+            elif name not in self._first:
+                yield Fault(path, f"there is no step {name!r}{self._closest(name)}")
+            seen.setdefault(name, entry)
+
+    def _cycles(self) -> Iterator[Fault]:
+        by_id = {step.id: step for step in reversed(self._steps)}
+        for knot in self._ancestry.knots:
+            inside = set(knot)
+            cycle = find_cycle({name: [to for to in self._edges[name] if to in inside] for name in sorted(knot)})
+            if cycle is None:
+                continue
+            first = by_id[cycle[0]]
+            entry = next((entry for entry, name in first.depends_on if name == cycle[1]), 0)
+            path = place(("steps", first.index, "dependsOn", entry))
+            yield Fault(path, f"the steps form a cycle, each depending on the next: {' -> '.join(cycle)}")
+
+    def _policies(self, step: _Step) -> Iterator[Fault]:
+        retry = step.document.get("retryPolicy")
+        attempts = retry.get("maxAttempts") if isinstance(retry, dict) else None
+        if isinstance(attempts, int) and attempts > self._bound:
+            path = place(("steps", step.index, "retryPolicy", "maxAttempts"))
+            yield Fault(path, f"must be at most {self._bound}, not {attempts}")
+
+    def _inputs(self, step: _Step) -> Iterator[Fault]:
+        where = ("steps", step.index, "input")
+        selectors = step.document.get("input")
+        if selectors is not None and not isinstance(selectors, str | dict):
+            yield Fault(place(where), "must be an object of JMESPath expressions or one expression, as text")
+            return
+        for parts, expression in _selectors(selectors, where):
+            if not isinstance(expression, str):
+                message = f'must be a JMESPath expression, as text, not {shorten(expression)}; a literal is "`...`"'
+                yield Fault(place(parts), message)
+                continue
+            try:
+                paths = sorted(reads(expression))
+            except SelectorError as error:
+                message = str(error).splitlines()[0].removesuffix(":").removesuffix(", for expression")
+                yield Fault(place(parts), f"{shorten(expression)} does not parse: {message}")
+                continue
+            for path in paths:
+                if wrong := self._unserved(path, step):
+                    yield Fault(place(parts), wrong)
+
+    def _unserved(self, path: Path, step: _Step) -> str | None:
+        """Say why what a selector reads cannot be given to a step, or None."""
+        match path:
+            case ():
+                return "reads the whole context, this run's id and every step included: name what is needed"
+            case ("steps",):
+                return self._unserved_whole(step)
+            case ("steps", name, *_):
+                return self._unserved_step(name, step)
+            case ("base",) | ("base", "steps"):
+                return f"reads {'.'.join(path)} as a whole: name the step, base.steps.ID, or read base.runId"
+            case (root, *_) if root not in _ROOTS:
+                close = get_close_matches(root, _ROOTS, n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else ""
+                return f"there is no {root!r} to read, only {', '.join(_ROOTS)}{hint}"
+            case _:
+                return None
+
+    def _unserved_whole(self, step: _Step) -> str | None:
+        """A step that runs after all others may read them all; for any other it would be a matter of timing."""
+        missing = next((name for name in self._first if name != step.id and not self._is_before(name, step)), None)
+        if missing is None:
+            return None
+        return f"reads all steps, but {missing!r} is no ancestor of {step.id!r}: name the steps that are needed"
+
+    def _unserved_step(self, name: str, step: _Step) -> str | None:
+        if name == step.id:
+            return f"step {name!r} reads its own result"
+        if name not in self._first:
+            return f"reads steps.{name}, but there is no step {name!r}{self._closest(name)}"
+        if not self._is_before(name, step):
+            return f"reads steps.{name}, but {name!r} is no ancestor of {step.id!r}: add it to dependsOn"
+        return None
+
+    def _is_before(self, name: str, step: _Step) -> bool:
+        return name in self._edges[step.id] or self._ancestry.is_ancestor(name, step.id)
+
+    def _change(self, name: str, change: Any) -> Iterator[Fault]:
+        where = ("changeTypes", name)
+        if name == BUILT_IN_CHANGE:
+            yield Fault(place(where), "every workflow has this change type; it cannot be declared")
+        seeds = change.get("seeds", "*") if isinstance(change, dict) else "*"
+        if seeds == "*":
+            return
+        if not isinstance(seeds, list) or not seeds:
+            yield Fault(place((*where, "seeds")), f'must be a list of step ids or "*" for all, not {shorten(seeds)}')
+            return
+        for index, seed in enumerate(seeds):
+            path = place((*where, "seeds", index))
+            if not isinstance(seed, str):
+                yield Fault(path, f"must be the id of a step, not {shorten(seed)}")
+            elif seed in seeds[:index]:
+                yield Fault(path, f"{seed!r} is listed before, as seeds[{seeds.index(seed)}]")
+            elif seed not in self._first:
+                yield Fault(path, f"there is no step {seed!r}{self._closest(seed)}")
+
+
+class _Closest:
+    """Suggests the name that may have been meant; only so many times, since it looks at every name there is."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = names
+        self._left = 20
+
+    def __call__(self, name: str) -> str:
+        self._left -= 1
+        close = get_close_matches(name, self._names, n=1) if self._left >= 0 else ()
+        return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _sketch(index: int, document: dict[str, Any]) -> _Step:
+    step_id, needed = document.get("stepId"), document.get("dependsOn")
+    entries = enumerate(needed if isinstance(needed, list) else ())
+    return _Step(
+        index,
+        step_id if isinstance(step_id, str) else f"(steps[{index}])",
+        tuple((entry, name) for entry, name in entries if isinstance(name, str)),
+        document,
+    )
+
+
+def _selectors(selectors: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Yield each expression of an input with its place."""
+    if isinstance(selectors, str):
+        yield where, selectors
+    elif isinstance(selectors, Mapping):
+        for name, expression in selectors.items():
+            yield (*where, name), expression

@@ -1,0 +1,106 @@
+"""Errors: whatever was raised becomes something the log can keep."""
+
+import asyncio
+import pickle
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import orjson
+import pytest
+
+from orchestrator.domain.errors import UnknownStep
+from orchestrator.domain.output import StepError
+from orchestrator.skills import SkillError, SkillNotFound, to_step_error
+
+
+def raised(exception: BaseException) -> StepError:
+    try:
+        raise exception  # noqa: TRY301
+    except BaseException as error:  # noqa: BLE001
+        return to_step_error(error)
+
+
+def test_skill_error_says_it_all() -> None:
+    error = SkillError("QUOTA", "no credit", retryable=False, details={"left": 0}, retry_after_ms=50)
+    assert to_step_error(error) == StepError("QUOTA", "no credit", {"left": 0}, False, 50)
+    assert str(error) == "QUOTA: no credit"
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable"),
+    [
+        ("SKILL_INPUT_INVALID", False),
+        ("SKILL_OUTPUT_INVALID", False),
+        ("SKILL_NOT_FOUND", False),
+        ("SKILL_CANCELLED", False),
+        ("SKILL_EXECUTION_FAILED", True),
+        ("SKILL_TIMEOUT", True),
+        ("WORKER_LOST", True),
+        ("MY_OWN", True),
+    ],
+)
+def test_code_decides_about_retries_unless_the_skill_does(code: str, retryable: bool) -> None:
+    assert SkillError(code, "").retryable is retryable
+    assert SkillError(code, "", retryable=not retryable).retryable is not retryable
+
+
+def test_unknown_exception_keeps_type_words_and_place() -> None:
+    error = raised(ValueError("odd"))
+    assert (error.code, error.message, error.retryable) == ("SKILL_EXECUTION_FAILED", "ValueError: odd", True)
+    assert error.details["type"] == "ValueError"
+    assert "in raised" in error.details["traceback"]
+
+
+def test_timeout_of_the_skills_own_is_an_ordinary_failure() -> None:
+    assert raised(TimeoutError()).code == "SKILL_EXECUTION_FAILED"
+
+
+def test_other_kinds() -> None:
+    assert raised(asyncio.CancelledError()).code == "SKILL_CANCELLED"
+    assert (raised(BrokenProcessPool("died")).code, raised(BrokenProcessPool()).retryable) == ("WORKER_LOST", True)
+    refused = raised(UnknownStep("no step x", step="x"))
+    assert (refused.code, refused.retryable, refused.details) == ("VALIDATION_ERROR", False, {"step": "x"})
+
+
+def test_lonely_member_of_a_group_speaks_for_it() -> None:
+    inner = SkillError("QUOTA", "no credit", retryable=False)
+    assert raised(ExceptionGroup("tasks", [ExceptionGroup("more", [inner])])).code == "QUOTA"
+    assert "ExceptionGroup" in raised(ExceptionGroup("tasks", [inner, ValueError()])).message
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        Unspeakable(),
+        ValueError("\0 \ud800 " + "x" * 100_000),
+        SkillError("X", "\0\ud800", details={"bad": {1, 2}, "nan": float("nan"), 3: Unspeakable()}),  # type: ignore[dict-item]
+        SkillError("X", "deep", details={"surrogate": "\ud800"}),
+        SkillError("X", "nul", details={"nul": "a\0b"}),
+        SkillError("X", "large", details={"large": "x" * 100_000}),
+    ],
+)
+def test_log_can_keep_any_exception(exception: Exception) -> None:
+    error = raised(exception)
+    content = orjson.dumps([error.code, error.message, error.details])
+    assert len(content) < 32_000
+    assert rb"\u0000" not in content
+
+
+def test_plain_details_are_kept_as_they_are() -> None:
+    details: dict[str, Any] = {"a": [1, {"b": None}], "c": "ü"}
+    assert to_step_error(SkillError("X", "", details=details)).details == details
+
+
+def test_errors_travel_between_processes() -> None:
+    error = SkillError("QUOTA", "no credit", retryable=False, details={"a": 1}, retry_after_ms=5)
+    for original in (error, SkillNotFound("audio.mx", ["audio.mix"])):
+        copied = pickle.loads(pickle.dumps(original))
+        assert type(copied) is type(original)
+        assert to_step_error(copied) == to_step_error(original)

@@ -1,0 +1,337 @@
+"""The pipeline: results, failures, time, cancellation, and threads nobody waits for."""
+
+import asyncio
+import contextvars
+import functools
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.artifacts import ArtifactStore
+from orchestrator.domain.output import Output
+from orchestrator.skills import (
+    DaemonThreads,
+    FunctionSkill,
+    SkillCall,
+    SkillError,
+    StepContext,
+    perform,
+    to_step_error,
+)
+
+CALL = SkillCall("run", "step", 1, "acme", "test.skill", {"x": 1})
+
+
+async def performed(
+    function: Callable[..., Any],
+    ctx: StepContext | None = None,
+    *,
+    value: Any = None,
+    timeout_ms: int | None = None,
+) -> Output:
+    call = SkillCall("run", "step", 1, "acme", "test.skill", value, timeout_ms)
+    return await perform(
+        FunctionSkill("test.skill", function), call, ctx or StepContext.for_call(call), DaemonThreads()
+    )
+
+
+async def failed(function: Callable[..., Any], **options: Any) -> SkillError:
+    with pytest.raises(SkillError) as caught:
+        await performed(function, **options)
+    return caught.value
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - threads set it
+            await asyncio.sleep(0.005)
+
+
+def test_calls_are_picklable() -> None:
+    assert pickle.loads(pickle.dumps(CALL)) == CALL
+
+
+class TestResults:
+    async def test_async_skill_runs_on_the_loop_without_a_task(self) -> None:
+        seen = []
+
+        async def where(value: Any) -> Any:
+            seen.append((threading.current_thread(), asyncio.current_task()))
+            await asyncio.sleep(0)
+            return {"got": value}
+
+        assert await performed(where, value={"x": 1}) == Output({"got": {"x": 1}})
+        assert seen == [(threading.main_thread(), asyncio.current_task())]
+
+    async def test_sync_skill_runs_in_a_thread(self) -> None:
+        seen = []
+
+        def where(value: Any, ctx: StepContext) -> Any:
+            seen.append(threading.current_thread())
+            return {"got": value, "attempt": ctx.attempt}
+
+        assert await performed(where, value=7) == Output({"got": 7, "attempt": 1})
+        assert seen[0] is not threading.main_thread()
+
+    async def test_sync_skill_does_not_hold_up_the_loop(self) -> None:
+        beats = 0
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0.005)
+
+        task = asyncio.create_task(beat())
+        await performed(lambda: time.sleep(0.2))
+        task.cancel()
+        assert beats > 5
+
+    async def test_wrapped_async_skill_is_awaited(self) -> None:
+        async def inner() -> str:
+            return "inner"
+
+        @functools.wraps(inner)
+        def outer() -> Any:
+            return inner()
+
+        assert (await performed(outer)).data == "inner"
+
+    async def test_context_variables_reach_the_thread(self) -> None:
+        variable = contextvars.ContextVar("variable", default="unset")
+        variable.set("set")
+        assert (await performed(lambda: variable.get("absent"))).data == "set"
+
+    async def test_artifacts_are_listed(self, tmp_path: Path) -> None:
+        def make(value: Any, ctx: StepContext) -> dict[str, Any]:
+            one = ctx.artifact(b"one", "x", "one")
+            ctx.artifact(b"one", "x", "one")
+            (ctx.workspace / "two").write_text("two")
+            ctx.artifact("two", "x")
+            return {"first": one.content_hash}
+
+        ctx = StepContext.for_call(CALL, ArtifactStore(str(tmp_path)))
+        output = await performed(make, ctx)
+        assert [made.filename for made in output.artifacts] == ["one", "two"]
+        assert output.data == {"first": output.artifacts[0].content_hash}
+
+    @pytest.mark.parametrize("fails", [False, True])
+    async def test_workspace_is_removed(self, fails: bool) -> None:
+        folders: list[Path] = []
+
+        async def work(value: Any, ctx: StepContext) -> None:
+            folders.append(ctx.workspace)
+            (ctx.workspace / "file").write_text("x")
+            if fails:
+                raise ValueError
+
+        try:
+            await performed(work)
+        except ValueError:
+            assert fails
+        assert not folders[0].exists()
+
+
+class TestFailures:
+    async def test_invalid_input_is_never_passed_on(self) -> None:
+        called = []
+
+        def typed(value: dict[str, int]) -> None:
+            called.append(value)
+
+        error = await failed(typed, value={"a": "x"})
+        assert (error.code, called) == ("SKILL_INPUT_INVALID", [])
+
+    @pytest.mark.parametrize("result", [float("nan"), {"a": {1}}])
+    async def test_invalid_output(self, result: Any) -> None:
+        assert (await failed(lambda: result)).code == "SKILL_OUTPUT_INVALID"
+
+    @pytest.mark.parametrize("blocking", [False, True])
+    @pytest.mark.parametrize("error", [ValueError("odd"), SkillError("QUOTA", "none"), TimeoutError("own")])
+    async def test_what_the_skill_raises_comes_out(self, blocking: bool, error: Exception) -> None:
+        def fails() -> None:
+            raise error
+
+        async def fails_too() -> None:
+            raise error
+
+        with pytest.raises(type(error)) as caught:
+            await performed(fails if blocking else fails_too, timeout_ms=5000)
+        assert caught.value is error
+        assert "fails" in caught.getrepr().__str__()
+
+    @pytest.mark.parametrize("blocking", [False, True])
+    async def test_exit_ends_the_skill_only(self, blocking: bool) -> None:
+        async def leaves() -> None:
+            sys.exit(3)
+
+        error = await failed((lambda: sys.exit(3)) if blocking else leaves)
+        assert (error.code, error.message) == (
+            "SKILL_EXECUTION_FAILED",
+            "the skill tried to end the program: SystemExit: 3",
+        )
+
+    async def test_stop_iteration_does_not_hang(self) -> None:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(performed(lambda: next(iter([]))), 5)
+
+    @pytest.mark.parametrize("blocking", [False, True])
+    async def test_skill_that_cancels_itself_fails(self, blocking: bool) -> None:
+        def gives_up() -> None:
+            raise asyncio.CancelledError
+
+        async def gives_up_too() -> None:
+            raise asyncio.CancelledError
+
+        error = await failed(gives_up if blocking else gives_up_too)
+        assert (error.code, error.retryable) == ("SKILL_CANCELLED", True)
+
+
+class TestTime:
+    async def test_async_skill_is_stopped(self) -> None:
+        stopped = []
+
+        async def slow(value: Any, ctx: StepContext) -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.append(True)
+
+        ctx = StepContext.for_call(CALL)
+        error = await failed(slow, ctx=ctx, timeout_ms=30)
+        assert (error.code, error.retryable, stopped, ctx.cancelled) == ("SKILL_TIMEOUT", True, [True], True)
+        assert "30 ms" in error.message
+
+    async def test_late_result_is_not_taken(self) -> None:
+        async def stubborn() -> str:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                return "late"
+            return "never"
+
+        assert (await failed(stubborn, timeout_ms=30)).code == "SKILL_TIMEOUT"
+
+    async def test_blocking_skill_is_asked_to_stop_and_abandoned(self) -> None:
+        folders: list[Path] = []
+        left = threading.Event()
+        go_on = threading.Event()
+
+        def slow(value: Any, ctx: StepContext) -> str:
+            folders.append(ctx.workspace)
+            while not ctx.wait(10):
+                pass
+            go_on.wait(10)  # it ignores the request for a while
+            assert ctx.workspace.exists()
+            left.set()
+            return "late"
+
+        started = time.monotonic()
+        error = await failed(slow, timeout_ms=50)
+        assert error.code == "SKILL_TIMEOUT"
+        assert time.monotonic() - started < 5
+        assert folders[0].exists()  # it still works there
+        go_on.set()
+        await eventually(lambda: not folders[0].exists())
+        assert left.is_set()
+
+    async def test_in_time_is_in_time(self) -> None:
+        assert (await performed(lambda: "fast", timeout_ms=10_000)).data == "fast"
+
+
+class TestCancellation:
+    @pytest.mark.parametrize("timeout_ms", [None, 60_000])
+    async def test_async_skill_is_cancelled(self, timeout_ms: int | None) -> None:
+        begun, stopped = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> None:
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                stopped.set()
+
+        ctx = StepContext.for_call(CALL)
+        task = asyncio.create_task(performed(slow, ctx, timeout_ms=timeout_ms))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert stopped.is_set()
+        assert ctx.cancelled
+        assert to_step_error(asyncio.CancelledError()).code == "SKILL_CANCELLED"
+
+    async def test_blocking_skill_is_asked_to_stop_and_not_waited_for(self) -> None:
+        begun, release, returned = threading.Event(), threading.Event(), threading.Event()
+        seen: list[bool] = []
+
+        def slow(value: Any, ctx: StepContext) -> str:
+            begun.set()
+            seen.append(ctx.wait(10))
+            release.wait(10)
+            returned.set()
+            raise ValueError("late, and nobody is there to hear it")
+
+        task = asyncio.create_task(performed(slow))
+        await eventually(begun.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+        assert not returned.is_set()
+        release.set()
+        await eventually(returned.is_set)
+        await asyncio.sleep(0.05)
+        assert seen == [True]
+
+    async def test_call_that_still_waits_for_its_thread_never_starts(self) -> None:
+        started = []
+        release = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(release.wait, 10)
+            one = FunctionSkill("test.skill", lambda: started.append(True))
+            task = asyncio.create_task(perform(one, CALL, StepContext.for_call(CALL), threads))
+            await asyncio.sleep(0.05)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            release.set()
+        assert started == []
+
+
+class TestThreads:
+    async def test_endless_skill_leaves_room_for_others(self) -> None:
+        threads, release = DaemonThreads(), threading.Event()
+        stuck = [threads.submit(release.wait, 30) for _ in range(50)]
+        assert await asyncio.wait_for(asyncio.wrap_future(threads.submit(lambda: 7)), 5) == 7
+        release.set()
+        assert all(future.result(10) for future in stuck)
+
+    def test_threads_are_used_again_and_end_when_idle(self) -> None:
+        threads = DaemonThreads("reused", idle_seconds=0.1)
+        names = set()
+        for _ in range(20):
+            names.add(threads.submit(threading.get_ident).result(10))
+            time.sleep(0.002)
+        assert len(names) <= 5
+        deadline = time.monotonic() + 10
+        while any(thread.name == "reused" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def test_no_call_is_lost_while_threads_come_and_go(self) -> None:
+        threads = DaemonThreads(idle_seconds=0.0005)
+        results = []
+        for number in range(400):
+            results.append(threads.submit(lambda number=number: number))
+            time.sleep(0.0005 * (number % 3))
+        assert [future.result(10) for future in results] == list(range(400))
+
+    def test_failures_are_carried(self) -> None:
+        assert isinstance(DaemonThreads().submit(lambda: 1 / 0).exception(10), ZeroDivisionError)
