@@ -1,0 +1,36 @@
+"""How often results of a tenant were invalidated: known without asking, as long as the listener listens."""
+
+import asyncio
+
+from orchestrator.cache.cold_tier import ColdTier
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.listener import CACHE, Listener, wake
+
+
+class Epochs:
+    """The epochs of tenants. What is kept in a quick tier belongs to one; a notification starts the next."""
+
+    def __init__(self, database: Database, cold: ColdTier, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
+        self._database = database
+        self._cold = cold
+        self._known: dict[str, int] = {}
+        self._changes = 0
+        listener.on(CACHE, lambda tenant: wake(loop, self._forget, tenant))
+
+    async def of(self, tenant: str) -> int:
+        """Return the tenant's epoch."""
+        epoch = self._known.get(tenant)
+        if epoch is None:
+            changes = self._changes
+            epoch = await self._database.ask(self._cold.epoch, tenant)
+            if changes == self._changes:
+                self._known[tenant] = epoch
+        return epoch
+
+    def _forget(self, tenant: str) -> None:
+        """An empty name stands for all tenants: notifications may have been missed."""
+        self._changes += 1
+        if tenant:
+            self._known.pop(tenant, None)
+        else:
+            self._known.clear()

@@ -1,0 +1,38 @@
+"""What a read model is: rows that follow from runs, written with SQL of its own."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.database import Connection
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class ProjectedRun:
+    """A run as folded so far, and what of it changed since the rows were last written."""
+
+    run: Run
+    tenant: str
+    first_position: int
+    position: int
+    updated_at: int
+    touched: set[str] = field(default_factory=set)
+
+
+class ReadModel(Protocol):
+    """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
+
+    `version` is raised when the rows it makes of the same events change.
+    """
+
+    name: str
+    version: int
+
+    def rows(self, projected: ProjectedRun) -> Iterable[Row]:
+        """Return the rows that the touched parts of a run now have."""
+
+    def write(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert or replace rows, in the caller's transaction."""

@@ -1,0 +1,108 @@
+-- name: run
+SELECT r.*, c.*
+FROM runs AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS touched,
+           count(*) FILTER (WHERE s.status = 'pending') AS pending,
+           count(*) FILTER (WHERE s.status = 'running') AS running,
+           count(*) FILTER (WHERE s.status = 'completed') AS completed,
+           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'failed') AS failed,
+           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
+    FROM run_steps AS s WHERE s.run_id = r.run_id
+) AS c
+WHERE r.run_id = %(run_id)s::uuid AND r.tenant = %(tenant)s
+
+-- name: runs_named
+SELECT r.*, c.*
+FROM runs AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS touched,
+           count(*) FILTER (WHERE s.status = 'pending') AS pending,
+           count(*) FILTER (WHERE s.status = 'running') AS running,
+           count(*) FILTER (WHERE s.status = 'completed') AS completed,
+           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'failed') AS failed,
+           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
+    FROM run_steps AS s WHERE s.run_id = r.run_id
+) AS c
+WHERE r.run_id = ANY(%(run_ids)s::uuid[]) AND r.tenant = %(tenant)s
+
+-- name: runs
+WITH page AS (
+    SELECT * FROM runs
+    WHERE tenant = %(tenant)s
+      AND (%(before)s::bigint IS NULL OR first_position < %(before)s)
+      AND (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
+      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
+      AND (%(label)s::jsonb IS NULL OR (labels <> '{}' AND labels @> %(label)s))
+    ORDER BY first_position DESC
+    LIMIT %(limit)s
+)
+SELECT r.*, c.*
+FROM page AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS touched,
+           count(*) FILTER (WHERE s.status = 'pending') AS pending,
+           count(*) FILTER (WHERE s.status = 'running') AS running,
+           count(*) FILTER (WHERE s.status = 'completed') AS completed,
+           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'failed') AS failed,
+           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
+    FROM run_steps AS s WHERE s.run_id = r.run_id
+) AS c
+ORDER BY r.first_position DESC
+
+-- name: steps
+SELECT * FROM run_steps WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s
+
+-- name: steps_named
+SELECT * FROM run_steps
+WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s)
+
+-- name: outputs
+SELECT step_id, output FROM run_steps
+WHERE run_id = %(run_id)s::uuid AND step_id = ANY(%(steps)s) AND output IS NOT NULL
+
+-- name: earlier
+SELECT s.run_id::text AS run_id, s.step_id, s.skill, s.input_hash, s.source_run::text AS source_run, s.output
+FROM run_steps AS s
+JOIN unnest(%(run_ids)s::uuid[], %(steps)s::text[]) AS wanted (run_id, step_id)
+  ON s.run_id = wanted.run_id AND s.step_id = wanted.step_id
+WHERE s.output IS NOT NULL
+
+-- name: durations
+SELECT s.step_id, coalesce(made.duration_ms, s.duration_ms) AS duration_ms
+FROM run_steps AS s
+JOIN unnest(%(run_ids)s::uuid[], %(steps)s::text[]) AS wanted (run_id, step_id)
+  ON s.run_id = wanted.run_id AND s.step_id = wanted.step_id
+LEFT JOIN run_steps AS made ON made.run_id = s.source_run AND made.step_id = s.step_id
+WHERE coalesce(made.duration_ms, s.duration_ms) IS NOT NULL
+
+-- name: with_artifacts
+SELECT run_id::text AS run_id, step_id, output
+FROM run_steps
+WHERE run_id = ANY(%(run_ids)s::uuid[]) AND artifacts > 0
+LIMIT %(limit)s
+
+-- name: artifact
+SELECT * FROM artifacts WHERE tenant = %(tenant)s AND id = %(id)s::uuid
+
+-- name: position
+SELECT coalesce(min(position), 0) AS position FROM projections WHERE state = 'live'
+
+-- name: touched_since
+-- The runs among those named that have events after a position, and the position looked up to.
+SELECT newest.position, touched.run_id
+FROM (SELECT coalesce(max(notification_id), 0) AS position FROM events) AS newest
+LEFT JOIN LATERAL (
+    SELECT DISTINCT originator_id::text AS run_id FROM events
+    WHERE notification_id > %(after)s AND originator_id = ANY(%(run_ids)s::uuid[])
+) AS touched ON true
+
+-- name: queues
+SELECT count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NULL) AS queued,
+       count(*) FILTER (WHERE owner IS NOT NULL) AS running,
+       count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NOT NULL) AS blocked
+FROM run_queue

@@ -1,0 +1,5 @@
+"""What we do: claim runs, decide what is next, run steps, report.
+
+`worker` owns the claims and the loop, `driver` sees one run through from claim to end, `context` resolves
+inputs, `executor` runs skills, `claims` is the queue and the register of workers.
+"""

@@ -1,0 +1,106 @@
+"""Who works on what: claims on queued runs, heartbeats, and the sweep that frees the runs of dead workers.
+
+A claim only says who may try. Whether a worker owns a run is decided by the event it appends: the stream's
+version refuses the second. So claims need not be on disk to be right, and are committed without waiting.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from orchestrator.domain.errors import DomainError
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.mapper import EventMapper
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.runs import LoadedRun, RunStore
+from orchestrator.eventstore.sql import load_sql
+
+logger = logging.getLogger(__name__)
+
+_SQL = load_sql(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerIdentity:
+    """A worker process: `id` is unique for ever, `lease_seconds` how long its silence is put up with."""
+
+    id: str
+    host: str
+    pid: int
+    lease_seconds: float
+
+
+class Claims:
+    """The queue and the register of workers in Postgres, as one worker sees them."""
+
+    def __init__(self, database: Database, mapper: EventMapper, runs: RunStore, worker: WorkerIdentity) -> None:
+        self._database = database
+        self._mapper = mapper
+        self._runs = runs
+        self._worker = worker
+
+    async def beat(self, session: tuple[int, str] | None) -> bool:
+        """Say that this worker is alive; returns whether other workers own runs."""
+        rows = await self._run(
+            _SQL.beat,
+            {
+                "id": self._worker.id,
+                "host": self._worker.host,
+                "pid": self._worker.pid,
+                "lease": self._worker.lease_seconds,
+                "session_pid": session[0] if session else None,
+                "session_start": session[1] if session else None,
+            },
+        )
+        return bool(rows[0]["others_at_work"])
+
+    async def sweep(self) -> int:
+        """Free the runs of workers that are dead and return how many there were."""
+        return int((await self._run(_SQL.sweep, {"id": self._worker.id}))[0]["freed"])
+
+    async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
+        """Claim up to `room` runs and return them as their events tell, in one round trip.
+
+        A run that is blocked is claimed only if all the skills it lacks are among `skills`.
+        """
+        return await self._database.call(self._claim, room, skills)
+
+    async def still_mine(self, run_ids: Sequence[str]) -> set[str]:
+        """Return which of these runs this worker still owns according to the queue."""
+        rows = await self._run(_SQL.still_mine, {"id": self._worker.id, "run_ids": list(run_ids)})
+        return {str(row["run_id"]) for row in rows}
+
+    async def release(self, run_ids: Sequence[str]) -> None:
+        """Give claimed runs back to whoever wants them."""
+        await self._run(_SQL.release, {"id": self._worker.id, "run_ids": list(run_ids)})
+
+    async def sign_off(self) -> None:
+        """Give everything back: this worker ends."""
+        await self._run(_SQL.sign_off, {"id": self._worker.id})
+
+    def _claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
+        rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills)})
+        histories: dict[UUID, list[Recorded]] = {}
+        for row in rows:
+            stream_id = row["originator_id"]
+            recorded = self._mapper.from_row(
+                stream_id, row["originator_version"], row["topic"], row["state"], row["notification_id"]
+            )
+            histories.setdefault(stream_id, []).append(recorded)
+        return [loaded for stream_id, history in histories.items() if (loaded := self._fold(str(stream_id), history))]
+
+    def _fold(self, run_id: str, history: Sequence[Recorded]) -> LoadedRun | None:
+        try:
+            return self._runs.fold(run_id, history)
+        except DomainError:
+            logger.exception("run %s cannot be folded and stays with this worker until somebody looks", run_id)
+            return None
+
+    async def _run(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return await self._database.call(self._query, statement, parameters)
+
+    def _query(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        with self._database.connection() as connection:
+            return connection.execute(statement, parameters, prepare=True, binary=True).fetchall()

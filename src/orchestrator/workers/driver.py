@@ -1,0 +1,297 @@
+"""One run, from claim to end.
+
+    take -> [begin what is ready -> commit -> launch -> await outcomes] ... -> finished
+
+Every pass round the loop is one append: what came back since the last one and what begins now. The loop
+knows nothing that is not in the run's events, so after a crash another driver goes on from the same place.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
+
+from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question
+from orchestrator.domain.commands import (
+    BlockRun,
+    Command,
+    CompleteStep,
+    FailStep,
+    ReuseResult,
+    StartStep,
+    TakeRun,
+)
+from orchestrator.domain.decide import decide
+from orchestrator.domain.errors import StaleAttempt
+from orchestrator.domain.events import RunEvent, StepCompleted
+from orchestrator.domain.evolve import evolve
+from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.next_steps import BeginStep, next_due, next_steps
+from orchestrator.domain.output import Output, StepError, artifact_to_json
+from orchestrator.domain.run import Run, maker_of
+from orchestrator.eventstore.runs import RunStore
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.errors import to_step_error
+from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
+from orchestrator.workers.executor import StepExecutor
+
+Clock = Callable[[], int]
+"""Tells the time in milliseconds since 1970 UTC."""
+
+
+class StepCache(Protocol):
+    """The step cache, as a driver needs it."""
+
+    async def consult(
+        self, tenant: str, run_id: str, serving: Sequence[str], questions: Sequence[Question]
+    ) -> list[Answer]:
+        """Answer each question: a result, leave to make it, or that somebody else is making it."""
+
+    async def wait(self, key: str) -> None:
+        """Return when it makes sense to ask for a key again."""
+
+    def keep(self, tenant: str, made: Sequence[tuple[Question, Entry]]) -> None:
+        """Keep results that were just recorded where they are found quickest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every driver of a worker works with."""
+
+    worker: str
+    runs: RunStore
+    executor: StepExecutor
+    cache: StepCache
+    source: OutputSource
+    clock: Clock
+    most_parallel: int = 512
+
+
+@dataclass(slots=True)
+class RunDriver:
+    """Drives one run for its worker; `drive` returns when the run is finished, blocked, handed over or lost."""
+
+    run: Run
+    tenant: str
+    around: Surroundings
+    _context: RunContext = field(init=False)
+    _unsaved: list[RunEvent] = field(default_factory=list)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _busy: dict[str, asyncio.Task[None] | None] = field(default_factory=dict)
+    _missing: dict[str, str] = field(default_factory=dict)
+    _outcomes: list[Command] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _handing_over: bool = False
+
+    def __post_init__(self) -> None:
+        self._context = RunContext(self.run, self.tenant, self.around.source)
+
+    async def drive(self) -> None:
+        """See the run through.
+
+        Raises:
+            VersionConflict: somebody else wrote to the run: it was cancelled or taken over. What is executing
+                has been told to stop.
+        """
+        try:
+            self._apply(TakeRun(self.around.clock(), self.around.worker))
+            while True:
+                calls = await self._begin_steps()
+                await self._commit()
+                if self.run.is_finished or self._is_over():
+                    return
+                self._launch(calls)
+                await self._await_outcomes()
+        finally:
+            await self._stop_tasks()
+
+    def hand_over(self) -> None:
+        """Begin nothing more; `drive` returns once what is executing has come back."""
+        self._handing_over = True
+        self._wake.set()
+
+    def _is_over(self) -> bool:
+        """Nothing is under way and nothing more begins here: the run waits for another worker."""
+        return not self.run.executing and (self._handing_over or self.run.status == "blocked")
+
+    def _room(self) -> int:
+        return self.around.most_parallel - len(self.run.executing)
+
+    async def _begin_steps(self) -> list[SkillCall]:
+        """Decide everything that can be decided now; a step answered from the cache may make others ready."""
+        calls: list[SkillCall] = []
+        while not self._handing_over:
+            steps = next_steps(self.run, self.around.clock(), self._room(), self._busy)
+            if not steps:
+                break
+            beginning = [step for step in steps if isinstance(step, BeginStep)]
+            for step in steps:
+                if not isinstance(step, BeginStep):
+                    self._apply(step)
+            calls += await self._begin(beginning)
+            if self.run.is_finished:
+                break
+        if self._missing and not self.run.executing and self._busy.keys() == self._missing.keys() and not self.run.due:
+            self._apply(BlockRun(self.around.clock(), tuple(sorted(set(self._missing.values())))))
+        return calls
+
+    async def _begin(self, steps: Sequence[BeginStep]) -> list[SkillCall]:
+        """Resolve inputs, ask the cache once for all of them, and start what has to be executed."""
+        resolved: list[tuple[BeginStep, str, ResolvedInput]] = []
+        for begin in steps:
+            step = self.run.workflow.steps[begin.step]
+            skill = self.around.executor.skill(step.skill)
+            if skill is None:
+                self._missing[begin.step] = step.skill
+                self._busy[begin.step] = None
+                continue
+            result = await self._context.resolve(begin.step)
+            if isinstance(result, StepError):
+                self._apply(FailStep(self.around.clock(), begin.step, begin.attempt, result, 0.0))
+            else:
+                resolved.append((begin, skill, result))
+        answers = await self._consult(resolved)
+        calls = []
+        for begin, skill, found in resolved:
+            answer = answers[begin.step]
+            now = self.around.clock()
+            if isinstance(answer, Hit):
+                self._apply(
+                    ReuseResult(
+                        now,
+                        begin.step,
+                        found.input_hash,
+                        found.cache_key,
+                        answer.output,
+                        answer.source_run,
+                        answer.reason,
+                    )
+                )
+            elif isinstance(answer, Granted):
+                self._apply(
+                    StartStep(now, begin.step, begin.attempt, skill, found.input_hash, found.cache_key, answer.miss)
+                )
+                calls.append(self._call(begin, found))
+            else:
+                self._busy[begin.step] = asyncio.create_task(self._ask_again(begin.step, found.cache_key))
+        return calls
+
+    async def _consult(self, resolved: Sequence[tuple[BeginStep, str, ResolvedInput]]) -> Mapping[str, Answer]:
+        """Ask the cache about the steps that use it; the others have leave to run."""
+        answers: dict[str, Answer] = {}
+        questions = []
+        for begin, skill, found in resolved:
+            if begin.step in self.run.trigger.forced:
+                answers[begin.step] = Granted("forced")
+            elif not self.run.workflow.steps[begin.step].cache.enabled:
+                answers[begin.step] = Granted("the step's cachePolicy is off")
+            else:
+                questions.append(self._question(begin.step, skill, found))
+        if questions:
+            base = self.run.trigger.base_run_id
+            serving = [self.run.id] if base is None else [self.run.id, base]
+            replies = await self.around.cache.consult(self.tenant, self.run.id, serving, questions)
+            answers |= {question.step: reply for question, reply in zip(questions, replies, strict=True)}
+        return answers
+
+    def _question(self, step_id: str, skill: str, found: ResolvedInput) -> Question:
+        policy = self.run.workflow.steps[step_id].cache
+        reused = self.run.trigger.reused
+        return Question(
+            step=step_id,
+            key=found.cache_key,
+            input_hash=found.input_hash,
+            skill=skill,
+            shared=policy.scope == "global",
+            ttl_seconds=policy.ttl_seconds,
+            earlier_run=maker_of(step_id, reused) if reused else None,
+        )
+
+    async def _ask_again(self, step_id: str, key: str) -> None:
+        await self.around.cache.wait(key)
+        self._busy.pop(step_id, None)
+        self._wake.set()
+
+    def _call(self, begin: BeginStep, found: ResolvedInput) -> SkillCall:
+        step = self.run.workflow.steps[begin.step]
+        return SkillCall(self.run.id, begin.step, begin.attempt, self.tenant, step.skill, found.value, step.timeout_ms)
+
+    def _apply(self, command: Command) -> None:
+        """Decide a command and fold its events; they are written by the next commit."""
+        for event in decide(command, self.run):
+            evolve(self.run, event)
+            self._unsaved.append(event)
+
+    async def _commit(self) -> None:
+        """Write what was decided since the last commit, in one append."""
+        if self._unsaved:
+            events, self._unsaved = self._unsaved, []
+            await self.around.runs.save(self.run, events, tenant=self.tenant, actor=self.around.worker)
+            self._share(events)
+
+    def _share(self, events: Sequence[RunEvent]) -> None:
+        """Let the cache's quick tiers have the results that were just recorded for every run to use."""
+        made = []
+        for event in events:
+            if isinstance(event, StepCompleted):
+                policy, state = self.run.workflow.steps[event.step].cache, self.run.steps[event.step]
+                if policy.enabled and policy.scope == "global":
+                    key, skill = state.cache_key or "", state.skill or ""
+                    question = Question(event.step, key, state.input_hash or "", skill, True, policy.ttl_seconds)
+                    made.append((question, Entry(skill, self.run.id, event.output)))
+        if made:
+            self.around.cache.keep(self.tenant, made)
+
+    def _launch(self, calls: Sequence[SkillCall]) -> None:
+        for call in calls:
+            self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
+
+    async def _execute(self, call: SkillCall) -> None:
+        """Perform a call and leave its outcome for the next pass round the loop."""
+        started = perf_counter()
+        outcome: Command
+        try:
+            output = await self.around.executor.execute(call)
+            digest = output_hash(output)
+            elapsed = (perf_counter() - started) * 1000
+            outcome = CompleteStep(self.around.clock(), call.step_id, call.attempt, output, digest, elapsed)
+        except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
+            elapsed = (perf_counter() - started) * 1000
+            jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, guards nothing
+            outcome = FailStep(self.around.clock(), call.step_id, call.attempt, to_step_error(error), elapsed, jitter)
+        self._tasks.pop(call.step_id, None)
+        self._outcomes.append(outcome)
+        self._wake.set()
+
+    async def _await_outcomes(self) -> None:
+        """Sleep until something came back or a retry is due, and decide what came back."""
+        loop = asyncio.get_running_loop()
+        due_at = next_due(self.run, self._room(), self._busy)
+        timer = None
+        if due_at is not None and not self._handing_over:
+            timer = loop.call_later(max(0, due_at - self.around.clock()) / 1000, self._wake.set)
+        await self._wake.wait()
+        if timer is not None:
+            timer.cancel()
+        await asyncio.sleep(0)  # steps that end in the same turn of the loop share the append
+        self._wake.clear()
+        outcomes, self._outcomes = self._outcomes, []
+        for outcome in outcomes:
+            with suppress(StaleAttempt):
+                self._apply(outcome)
+
+    async def _stop_tasks(self) -> None:
+        tasks = [task for task in (*self._tasks.values(), *self._busy.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def output_hash(output: Output) -> str:
+    """Return the SHA-256 of what an output says: its data and its artifacts."""
+    reference = output.data_ref.content_hash if output.data_ref is not None else None
+    return fingerprint([output.data, reference, [artifact_to_json(artifact) for artifact in output.artifacts]])

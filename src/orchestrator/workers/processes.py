@@ -1,0 +1,154 @@
+"""Executing calls in child processes: a skill that will not stop can be ended with its process.
+
+Each child performs one call at a time. A call that is cancelled is asked to stop (SIGTERM) and, after a
+grace period, ended with its process (SIGKILL); another takes the place.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from orchestrator.domain.output import Output, StepError
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.context import ArtifactSink
+from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError
+from orchestrator.skills.process import perform_in_process
+from orchestrator.skills.registry import SkillRegistry
+from orchestrator.workers.executor import OutputKeeper, skill_name, spilled
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+class ProcessExecutor:
+    """Performs calls in up to `size` child processes, started when they are first needed."""
+
+    def __init__(
+        self,
+        registry: SkillRegistry,
+        keeper: OutputKeeper,
+        *,
+        sources: tuple[str, ...],
+        make_sink: Callable[[], ArtifactSink],
+        size: int = 4,
+        grace_seconds: float = 5.0,
+    ) -> None:
+        self._registry = registry
+        self._keeper = keeper
+        self._sources = sources
+        self._make_sink = make_sink
+        self._grace_seconds = grace_seconds
+        self._places = asyncio.Semaphore(size)
+        self._idle: list[_Child] = []
+
+    def skill(self, skill_id: str) -> str | None:
+        """Return `id@version` of a skill, or None when it is not known here."""
+        return skill_name(self._registry, skill_id)
+
+    async def execute(self, call: SkillCall) -> Output:
+        """Perform a call in a child; when cancelled, see to it that the skill has ended.
+
+        Raises:
+            SkillError: what the skill raised; WORKER_LOST when its process died, SKILL_TIMEOUT when it neither
+                returned in time nor stopped when asked to.
+        """
+        async with self._places:
+            child = self._idle.pop() if self._idle else await asyncio.to_thread(_Child)
+            try:
+                result = await self._result(child, call)
+            except BaseException:
+                await self._end(child)
+                raise
+            self._idle.append(child)
+        if isinstance(result, StepError):
+            raise SkillError(
+                result.code,
+                result.message,
+                retryable=result.retryable,
+                details=result.details,
+                retry_after_ms=result.retry_after_ms,
+            )
+        return await spilled(self._keeper, call.tenant, result)
+
+    async def close(self) -> None:
+        """End the children."""
+        while self._idle:
+            await self._end(self._idle.pop())
+
+    async def _result(self, child: "_Child", call: SkillCall) -> Output | StepError:
+        limit = None if call.timeout_ms is None else call.timeout_ms / 1000 + self._grace_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await child.perform(self._sources, call, self._make_sink)
+        except TimeoutError:
+            raise SkillError(SKILL_TIMEOUT, f"{call.skill_id} did not stop after {call.timeout_ms} ms") from None
+        except (EOFError, OSError) as error:
+            raise SkillError(WORKER_LOST, f"the process of {call.skill_id} died", retryable=True) from error
+
+    async def _end(self, child: "_Child") -> None:
+        """Ask a child to stop, then make it."""
+        child.ask_to_stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._grace_seconds if child.is_busy else 0):
+                await child.answered()
+        await asyncio.to_thread(child.kill)
+
+
+class _Child:
+    """A child process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        self.is_busy = False
+
+    async def perform(
+        self, sources: tuple[str, ...], call: SkillCall, make_sink: Callable[[], ArtifactSink]
+    ) -> Output | StepError:
+        """Send a call and await its result."""
+        self.is_busy = True
+        self._pipe.send((sources, call, make_sink))
+        await self.answered()
+        result: Output | StepError = self._pipe.recv()
+        self.is_busy = False
+        return result
+
+    async def answered(self) -> None:
+        """Return when there is something to read: an answer, or the end."""
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._pipe.fileno(), readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(self._pipe.fileno())
+
+    def ask_to_stop(self) -> None:
+        """Cancel the call it performs."""
+        if self._process.pid is not None and self._process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process whatever it does, and wait for it."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def _serve(pipe: Connection) -> None:
+    """The child: perform what comes through the pipe, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        try:
+            sources, call, make_sink = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(perform_in_process(sources, call, make_sink))
