@@ -1,0 +1,105 @@
+"""W1 to W4: runs through `orchestrator dev`, from the trigger's HTTP call to the last event in the log."""
+
+import asyncio
+import time
+from typing import Any
+
+import psycopg
+
+from benchmarks.client import Connection
+from benchmarks.graphs import campaign_graph
+from benchmarks.report import Report, median, percentile
+from benchmarks.server import Server, database, dev
+
+ONE_STEP = {
+    "workflowName": "bench.one",
+    "version": "1.0.0",
+    "steps": [{"stepId": "only", "skillId": "bench.noop", "input": {"seed": "trigger.seed"}}],
+}
+CLIENTS = 16
+
+
+def measure(report: Report, *, full: bool) -> None:
+    """Measure latency alone, throughput at once, and both again with every step cached."""
+    with dev() as (server, data_dir), database(data_dir) as connection:
+        asyncio.run(_measure(report, server, connection, full=full))
+
+
+async def _measure(report: Report, server: Server, connection: "psycopg.Connection[Any]", *, full: bool) -> None:
+    async with Connection(server.host, server.port) as client:
+        for document in (
+            campaign_graph("bench.noop", name="bench.plain"),
+            campaign_graph("bench.noop", name="bench.cached", cached=True),
+            ONE_STEP,
+        ):
+            await client.post("/api/v1/workflows", document)
+        await _latencies(client, connection, "bench.plain", range(30))
+        times = await _latencies(client, connection, "bench.plain", range(100, 300))
+        report.add("W1 13 steps, alone", "p50", percentile(times, 0.5), "ms", "< 15, aim 5")
+        report.add("W1 13 steps, alone", "p95", percentile(times, 0.95), "ms")
+        times = await _latencies(client, connection, "bench.cached", range(100))
+        report.add("W1 13 steps, alone, results stored", "p50", percentile(times, 0.5), "ms")
+        await _latencies(client, connection, "bench.cached", [7] * 10)
+        times = await _latencies(client, connection, "bench.cached", [7] * 100)
+        report.add("W4 13 cached steps, alone", "p50", percentile(times, 0.5), "ms", "< 10")
+        report.add("W4 13 cached steps, alone", "per step", percentile(times, 0.5) / 13, "ms")
+    for name, count, steps in [("bench.plain", 500, 13), ("bench.one", 5000 if full else 2000, 1)] + (
+        [("bench.plain", 2000, 13)] if full else []
+    ):
+        label = "W3 one-step runs at once" if steps == 1 else f"W2 {count} runs of 13 steps at once"
+        rates, caught_up = [], []
+        for attempt in range(3):
+            seconds, all_seconds = await _at_once(server, connection, name, count, attempt)
+            rates.append(count * steps / seconds)
+            caught_up.append(count * steps / all_seconds)
+        report.add(label, "executed", median(rates), "steps/s")
+        report.add(label, "and read models caught up", median(caught_up), "steps/s")
+
+
+async def _latencies(client: Connection, connection: "psycopg.Connection[Any]", name: str, seeds: Any) -> list[float]:
+    """Return for each run the milliseconds from the request to its last event being committed."""
+    times = []
+    for seed in seeds:
+        started = time.perf_counter()
+        answer = await client.post("/api/v1/runs", {"workflowName": name, "triggerPayload": {"seed": seed}})
+        while not _is_queue_empty(connection, answer["runId"]):
+            await asyncio.sleep(0)
+        times.append((time.perf_counter() - started) * 1000)
+    return times
+
+
+def _is_queue_empty(connection: "psycopg.Connection[Any]", run_id: str) -> bool:
+    """A run leaves the queue in the transaction of its last event."""
+    query = "SELECT NOT EXISTS (SELECT FROM orchestrator.run_queue WHERE run_id = %s)"
+    row = connection.execute(query, (run_id,), prepare=True).fetchone()
+    return bool(row and row[0])
+
+
+async def _at_once(
+    server: Server, connection: "psycopg.Connection[Any]", name: str, count: int, attempt: int
+) -> tuple[float, float]:
+    """Trigger many runs at once; return the seconds until all are done, and until the read models know it."""
+    started = time.perf_counter()
+    share = count // CLIENTS + 1
+
+    async def trigger(number: int) -> None:
+        async with Connection(server.host, server.port) as client:
+            for seed in range(number * share, min((number + 1) * share, count)):
+                payload = {"seed": f"{attempt}-{seed}"}
+                await client.post("/api/v1/runs", {"workflowName": name, "triggerPayload": payload})
+
+    await asyncio.gather(*(trigger(number) for number in range(CLIENTS)))
+    while _count(connection, "SELECT count(*) FROM orchestrator.run_queue"):
+        await asyncio.sleep(0.005)
+    seconds = time.perf_counter() - started
+    behind = (
+        "SELECT (SELECT max(notification_id) FROM orchestrator.events) - min(position) FROM orchestrator.projections"
+    )
+    while _count(connection, behind):
+        await asyncio.sleep(0.005)
+    return seconds, time.perf_counter() - started
+
+
+def _count(connection: "psycopg.Connection[Any]", query: Any) -> int:
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0

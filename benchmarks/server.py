@@ -1,0 +1,74 @@
+"""`orchestrator dev` as a process of its own, as a user starts it, in a temporary data directory."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(slots=True)
+class Server:
+    """A running `orchestrator` process."""
+
+    process: "subprocess.Popen[str]"
+    host: str
+    port: int
+
+    def kill(self) -> None:
+        """End it the hard way: SIGKILL."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """End it the soft way: SIGTERM, and SIGKILL if that takes longer than 15 s."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def start(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
+    """Start a verb of the program and wait until it says it is ready."""
+    command = [sys.executable, "-m", "orchestrator", verb, "--data-dir", str(data_dir), *options]
+    variables = {**os.environ, "ORCHESTRATOR_LOG_LEVEL": "error", **(environment or {})}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line.startswith("ready"):
+        process.kill()
+        raise RuntimeError(f"{' '.join(command)} did not become ready: {line!r}")
+    address = line.split()[-1].removeprefix("http://")
+    host, _, port = address.rpartition(":") if verb in ("dev", "api") else ("", "", "0")
+    return Server(process, host, int(port))
+
+
+@contextmanager
+def dev(options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Iterator[tuple[Server, Path]]:
+    """Run `orchestrator dev` on a free port in a directory that is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+        data_dir = Path(folder)
+        server = start("dev", data_dir, ["--port", "0", "--skills", "benchmarks.skills", *options], environment)
+        try:
+            yield server, data_dir
+        finally:
+            server.stop()
+
+
+@contextmanager
+def database(data_dir: Path) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
+    """Connect to the database of a data directory, beside the program."""
+    from orchestrator.eventstore.embedded import EmbeddedPostgres  # noqa: PLC0415
+
+    with EmbeddedPostgres(data_dir) as postgres, psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        yield connection

@@ -1,0 +1,31 @@
+"""Skills for benchmarks: one that does nothing, one that takes 20 milliseconds."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from orchestrator import StepContext, skill
+
+
+@skill("bench.noop")
+async def noop(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
+    """Do nothing."""
+    return {}
+
+
+@skill("bench.sleep")
+async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
+    """Take 20 ms, and leave a line that says which attempt of which step was executed."""
+    journal = os.environ.get("BENCH_JOURNAL")
+    if journal:
+        _note(journal, f"start {ctx.run_id} {ctx.step_id} {ctx.attempt}")
+    await asyncio.sleep(0.02)
+    if journal:
+        _note(journal, f"end {ctx.run_id} {ctx.step_id} {ctx.attempt}")
+    return {}
+
+
+def _note(journal: str, line: str) -> None:
+    with Path(journal).open("a") as file:
+        file.write(f"{line}\n")
