@@ -1,0 +1,4 @@
+-- name: configure
+SELECT set_config('statement_timeout', %(timeout_ms)s, false),
+       set_config('idle_in_transaction_session_timeout', %(timeout_ms)s, false),
+       set_config('search_path', 'orchestrator', false)

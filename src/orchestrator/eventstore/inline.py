@@ -1,0 +1,67 @@
+"""What an append changes in the inline read models: rows for `run_queue`, `step_cache` and `flights`.
+
+They are written in the transaction of the append (see the SQL function `apply_inline`), so that a run is
+never queued without its event, nor finished and still queued.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from orchestrator.domain.events import (
+    RunBlocked,
+    RunCancelled,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunTriggered,
+    StepCompleted,
+    StepFailed,
+)
+from orchestrator.domain.output import output_to_json
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.committer import Inline
+
+
+def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent]) -> Inline:
+    """Return the rows that new events of a run call for; the run has been evolved by them already."""
+    rows: dict[str, list[Any]] = {}
+    for event in events:
+        for name, row in _rows(run, tenant, event):
+            rows.setdefault(name, []).append(row)
+    return rows
+
+
+def _rows(run: Run, tenant: str, event: RunEvent) -> Iterator[tuple[str, Any]]:
+    match event:
+        case RunTriggered():
+            yield "queue_put", {"run_id": run.id, "tenant": tenant, "priority": event.priority}
+        case RunBlocked():
+            yield "queue_block", {"run_id": run.id, "skills": event.skills}
+        case RunCompleted() | RunFailed():
+            yield "queue_drop", run.id
+        case RunCancelled():
+            yield "queue_cancel", run.id
+        case StepCompleted():
+            if run.workflow.steps[event.step].cache.enabled:
+                yield "cache_put", _cache_row(run, tenant, event)
+        case StepFailed():
+            if run.workflow.steps[event.step].cache.enabled:
+                yield "flight_drop", {"run_id": run.id, "step_id": event.step}
+        case _:
+            pass
+
+
+def _cache_row(run: Run, tenant: str, event: StepCompleted) -> dict[str, Any]:
+    state = run.steps[event.step]
+    return {
+        "tenant": tenant,
+        "key": state.cache_key,
+        "run_id": run.id,
+        "step_id": event.step,
+        "workflow": run.workflow.name,
+        "skill": state.skill,
+        "scope": run.workflow.steps[event.step].cache.scope,
+        "output": output_to_json(event.output),
+        "output_hash": event.output_hash,
+        "stored_at": event.at,
+    }

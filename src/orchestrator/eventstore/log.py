@@ -1,0 +1,82 @@
+"""The log: its contract, and its Postgres form. `memory` holds the twin that needs no database."""
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from orchestrator.domain.events import Event
+from orchestrator.eventstore.committer import Committer, Inline
+from orchestrator.eventstore.mapper import EventMapper
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.recorder import LogRecorder
+
+
+class EventLog(Protocol):
+    """An append-only log of streams. Reads are synchronous; appends are awaited, since they share a commit."""
+
+    async def append(
+        self,
+        stream_id: str,
+        expected_version: int,
+        events: Sequence[Event],
+        *,
+        tenant: str,
+        actor: str,
+        inline: Inline | None = None,
+    ) -> int:
+        """Append events after `expected_version` (0: a new stream) and return the position of the first.
+
+        `inline` are rows of inline read models, written in the same transaction.
+
+        Raises:
+            VersionConflict: the stream is not at `expected_version`; nothing was written.
+        """
+
+    def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """Return a stream's events after a version (up to `limit`), in order; an unknown stream is empty."""
+
+    def read_log(self, after_position: int, limit: int) -> list[Recorded]:
+        """Return up to `limit` events of all streams after a position, in order and without gaps."""
+
+    def last_position(self) -> int:
+        """Return the position of the newest event, 0 for an empty log."""
+
+
+class PostgresLog:
+    """The log in Postgres, written through one committer."""
+
+    def __init__(self, recorder: LogRecorder, mapper: EventMapper, committer: Committer) -> None:
+        self.recorder = recorder
+        self.mapper = mapper
+        self.committer = committer
+
+    async def append(
+        self,
+        stream_id: str,
+        expected_version: int,
+        events: Sequence[Event],
+        *,
+        tenant: str,
+        actor: str,
+        inline: Inline | None = None,
+    ) -> int:
+        """Append events; see `EventLog.append`."""
+        stream = UUID(stream_id)
+        stored = [
+            self.mapper.store(stream, version, event, tenant, actor)
+            for version, event in enumerate(events, expected_version + 1)
+        ]
+        return await self.committer.append(stored, inline)
+
+    def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """Return a stream's events; see `EventLog.read`."""
+        stored = self.recorder.read_stream(UUID(stream_id), after_version, limit)
+        return [self.mapper.recorded(one) for one in stored]
+
+    def read_log(self, after_position: int, limit: int) -> list[Recorded]:
+        """Return events of the whole log; see `EventLog.read_log`."""
+        return [self.mapper.recorded(stored) for stored in self.recorder.read_log(after_position, limit)]
+
+    def last_position(self) -> int:
+        """Return the newest position; see `EventLog.last_position`."""
+        return self.recorder.last_position()

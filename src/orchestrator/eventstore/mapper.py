@@ -1,0 +1,72 @@
+"""Between envelopes and stored events: the library's mapper with our codec in the place of its class paths.
+
+The library's compressor and cipher are used as they are, by setting.
+"""
+
+import zlib
+from uuid import UUID
+
+from eventsourcing.compressor import ZlibCompressor
+from eventsourcing.persistence import Cipher, Compressor, JSONTranscoder, Mapper, Notification, StoredEvent
+from eventsourcing.utils import Environment
+
+from orchestrator.domain.events import Event
+from orchestrator.eventstore.codec import UnreadableEvent, decode, encode
+from orchestrator.eventstore.recorded import Recorded
+
+
+class EventMapper(Mapper[UUID]):
+    """Writes an event as `(stream, version, name, state)` and reads it back."""
+
+    def __init__(self, compressor: Compressor | None = None, cipher: Cipher | None = None) -> None:
+        super().__init__(JSONTranscoder(), compressor, cipher)
+
+    def store(self, stream_id: UUID, version: int, event: Event, tenant: str, actor: str) -> StoredEvent:
+        """Return the stored form of an event."""
+        name, state = encode(event, tenant, actor)
+        if self.compressor is not None:
+            state = self.compressor.compress(state)
+        if self.cipher is not None:
+            state = self.cipher.encrypt(state)
+        return StoredEvent(stream_id, version, name, state)
+
+    def recorded(self, stored: StoredEvent, position: int = 0) -> Recorded:
+        """Return the envelope of a stored event.
+
+        Raises:
+            UnreadableEvent: this program does not know the event or cannot read its state; or the state was
+                encrypted with another key, compressed otherwise, or damaged.
+        """
+        event, tenant, actor = decode(stored.topic, self._opened(stored))
+        if isinstance(stored, Notification):
+            position = stored.id
+        return Recorded(str(stored.originator_id), stored.originator_version, position, tenant, actor, event)
+
+    def _opened(self, stored: StoredEvent) -> bytes:
+        state = stored.state
+        try:
+            if self.cipher is not None:
+                state = self.cipher.decrypt(state)
+            if self.compressor is not None:
+                state = self.compressor.decompress(state)
+        except (ValueError, zlib.error) as error:
+            raise UnreadableEvent(
+                f"the state of a {stored.topic} (stream {stored.originator_id}, version {stored.originator_version}) "
+                f"cannot be opened: it was written with another cipher key or compressor, or is damaged ({error})"
+            ) from error
+        return state
+
+    def from_row(self, stream_id: UUID, version: int, name: str, state: bytes, position: int) -> Recorded:
+        """Return the envelope of an event read as a row of `orchestrator.events`."""
+        return self.recorded(StoredEvent(stream_id, version, name, state), position)
+
+
+def build_mapper(*, compress: bool = False, cipher_key: str | None = None) -> EventMapper:
+    """Return a mapper; `cipher_key` is an AES key of 16, 24 or 32 bytes in base64 (extra `encryption`)."""
+    return EventMapper(ZlibCompressor() if compress else None, _cipher(cipher_key) if cipher_key else None)
+
+
+def _cipher(key: str) -> Cipher:
+    from eventsourcing.cipher import AESCipher  # noqa: PLC0415 - needs the extra `encryption`
+
+    return AESCipher(Environment(env={"CIPHER_KEY": key}))

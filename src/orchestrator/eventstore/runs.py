@@ -1,0 +1,82 @@
+"""Runs as aggregates: load one by folding its events, save what was decided at the version it was read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.domain.errors import RunNotFound
+from orchestrator.domain.events import RunEvent, RunTriggered
+from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import Workflow
+from orchestrator.eventstore.inline import inline_rows
+from orchestrator.eventstore.log import EventLog
+from orchestrator.eventstore.recorded import Recorded
+
+
+class FindWorkflow(Protocol):
+    """Finds the definition a run started with."""
+
+    def __call__(self, tenant: str, name: str, version: str) -> Workflow:
+        """Return the workflow; raises WorkflowNotFound."""
+
+
+@dataclass(slots=True)
+class LoadedRun:
+    """A run as its events tell, the tenant it belongs to, and position and time of its latest event.
+
+    The time is milliseconds since 1970 UTC.
+    """
+
+    run: Run
+    tenant: str
+    position: int
+    updated_at: int
+
+
+class RunStore:
+    """Reads and writes the streams of runs."""
+
+    def __init__(self, log: EventLog, find_workflow: FindWorkflow) -> None:
+        self.log = log
+        self._find_workflow = find_workflow
+
+    def load(self, run_id: str) -> LoadedRun:
+        """Return a run folded from its stream.
+
+        Raises:
+            RunNotFound: there is no such stream.
+        """
+        return self.fold(run_id, self.log.read(run_id))
+
+    def fold(self, run_id: str, history: Sequence[Recorded]) -> LoadedRun:
+        """Return the run that a history (from its first event on) adds up to.
+
+        Raises:
+            RunNotFound: the history is empty, or is not that of a run.
+        """
+        first = history[0].event if history else None
+        if not isinstance(first, RunTriggered):
+            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
+        tenant = history[0].tenant
+        run = begin(run_id, self._find_workflow(tenant, first.workflow_name, first.workflow_version), first)
+        for recorded in history[1:]:
+            evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
+        return LoadedRun(run, tenant, history[-1].position, history[-1].event.at)
+
+    async def save(self, run: Run, events: Sequence[RunEvent], *, tenant: str, actor: str) -> int:
+        """Append events by which the run has been evolved already, and return the position of the last.
+
+        Raises:
+            VersionConflict: somebody else appended to the run first. Nothing was written, and `run` is ahead of
+                the log: load it again.
+        """
+        first = await self.log.append(
+            run.id,
+            run.version - len(events),
+            events,
+            tenant=tenant,
+            actor=actor,
+            inline=inline_rows(run, tenant, events),
+        )
+        return first + len(events) - 1

@@ -1,0 +1,200 @@
+"""Every setting of the program, read once and frozen. The only reader of the environment (`ORCHESTRATOR_*`)."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "ORCHESTRATOR_"
+
+# A list in the environment is `a,b` or `["a","b"]`; NoDecode keeps the library from insisting on the latter.
+Words = Annotated[tuple[str, ...], NoDecode]
+Paths = Annotated[tuple[Path, ...], NoDecode]
+
+# What a message must never show: these may hold a password.
+_SECRET = frozenset({"cipher_key", "database_url", "redis_url"})
+_DEPENDS = "default_factory_not_called"
+_CIPHER_KEY_BYTES = (16, 24, 32)
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; names the variable and what was expected."""
+
+
+class Settings(BaseSettings):
+    """All settings. A variable is the upper-case name with `ORCHESTRATOR_` before it; an empty one is unset.
+
+    Attributes:
+        database_url: Connection string of Postgres; None runs our own below `data_dir`.
+        data_dir: Where our own Postgres and the artifacts live.
+        redis_url: Redis or Valkey for the cache's hot tier and single flight; None does without.
+        artifact_url: Where artifacts go, a path or an fsspec URL; `<data_dir>/artifacts` when not given.
+        tenant: The tenant of runs that name none.
+        skills: Modules to import skills from.
+        workflows: Files or folders to load workflows from.
+        host: Address the API listens on.
+        port: Port the API listens on; 0 takes a free one.
+        log_format: `json`, `console`, or `auto` (console on a terminal).
+        log_level: The least severe level that is logged.
+        lease_seconds: A worker without a heartbeat for this long has lost its runs.
+        heartbeat_seconds: Time between heartbeats; at most half a lease.
+        max_runs: Runs that one worker drives at once.
+        threads: Threads of a worker for skills that are plain functions.
+        executor: Where those run: `thread` or `process`.
+        pool_size: Most database connections of a process.
+        statement_timeout_ms: Longest time for one statement.
+        spill_bytes: A step's output above this size goes to the artifact store.
+        max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
+        cipher_key: Encrypts stored events when given: base64 of 16, 24 or 32 bytes (AES).
+        compress: Whether stored events are compressed.
+        cache_ttl_seconds: How long the hot tier keeps an entry unless the workflow says.
+        redis_timeout_ms: Longest wait for Redis before the cold tier answers instead.
+        shutdown_grace_seconds: Time for running steps to finish after SIGTERM.
+        projector_batch: Most events a projection takes in one transaction.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
+    )
+
+    database_url: str | None = Field(default=None, repr=False)
+    data_dir: Path = Path(".orchestrator")
+    redis_url: str | None = Field(default=None, repr=False)
+    artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
+    tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
+    skills: Words = ()
+    workflows: Paths = ()
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)
+    heartbeat_seconds: float = Field(default=1.0, gt=0, le=1800)
+    max_runs: int = Field(default=500, ge=1)
+    threads: int = Field(default=8, ge=1, le=1024)
+    executor: Literal["thread", "process"] = "thread"
+    pool_size: int = Field(default=8, ge=1, le=1000)
+    statement_timeout_ms: int = Field(default=30_000, ge=100)
+    spill_bytes: int = Field(default=32_768, ge=0)
+    max_attempts_bound: int = Field(default=5, ge=1, le=1000)
+    cipher_key: SecretStr | None = None
+    compress: bool = False
+    cache_ttl_seconds: int = Field(default=86_400, ge=1)
+    redis_timeout_ms: int = Field(default=250, ge=1)
+    shutdown_grace_seconds: float = Field(default=10.0, ge=0)
+    projector_batch: int = Field(default=2000, ge=1, le=100_000)
+
+    @field_validator("skills", "workflows", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError:
+                raise ValueError('expected a list, a,b or ["a", "b"]') from None
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("log_level", "log_format", "executor", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _expand(cls, value: Path) -> Path:
+        return _expanded(value)
+
+    @field_validator("workflows", mode="after")
+    @classmethod
+    def _expand_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        return tuple(_expanded(path) for path in value)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_conninfo(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                conninfo_to_dict(value)
+            except ProgrammingError:
+                raise ValueError("expected postgresql://user:password@host:port/database") from None
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("expected redis://host:port/0, rediss:// with TLS, or unix:///path/to/socket")
+        return value
+
+    @field_validator("cipher_key")
+    @classmethod
+    def _is_aes_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            try:
+                size = len(base64.b64decode(value.get_secret_value(), validate=True))
+            except (binascii.Error, ValueError):
+                size = 0
+            if size not in _CIPHER_KEY_BYTES:
+                raise ValueError(
+                    "expected base64 of 16, 24 or 32 random bytes (make one with: openssl rand -base64 32)"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> "Settings":
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError(
+                f"{PREFIX}HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) must be at most half of "
+                f"{PREFIX}LEASE_SECONDS ({self.lease_seconds:g}), or one late heartbeat loses a worker its runs"
+            )
+        return self
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Args:
+        **overrides: Settings by name that win over the environment; None means not given.
+
+    Raises:
+        SettingsError: Some value cannot be used. Every problem is listed, each with its variable.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        # A default that depends on a bad value is no problem of its own.
+        found = (details for details in error.errors(include_url=False) if details["type"] != _DEPENDS)
+        problems = [_problem(details, given) for details in found]
+    # Outside of `except`: the library's message, which shows every value, is not kept as the cause.
+    raise SettingsError("\n".join(problems))
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such user's home folder") from None
+
+
+def _problem(details: ErrorDetails, given: Mapping[str, Any]) -> str:
+    said = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        return said
+    name, *rest = (str(part) for part in details["loc"])
+    if name not in Settings.model_fields:
+        return f"{name} is no setting"
+    variable = f"{PREFIX}{name.upper()}" + "".join(f"[{part}]" for part in rest)
+    value = "the value given" if name in _SECRET else repr(details["input"])
+    source = " (given directly)" if name in given else ""
+    return f"{variable}{source}: {value} cannot be used: {said[:1].lower()}{said[1:]}"
