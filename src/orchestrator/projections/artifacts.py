@@ -16,6 +16,8 @@ class Artifacts:
 
     name = "artifacts"
     version = 1
+    key: tuple[str, ...] = ("tenant", "id")
+    copies = False
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return a row for each artifact that the steps touched have made."""

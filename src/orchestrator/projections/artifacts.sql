@@ -1,6 +1,12 @@
 -- name: write
-INSERT INTO artifacts
-SELECT * FROM json_to_recordset(%s::json) AS n (
+-- The maker of an artifact is whoever made it first, whatever the order in which the rows arrive.
+INSERT INTO artifacts AS a
+SELECT DISTINCT ON (tenant, id) * FROM json_to_recordset(%s::json) AS n (
     tenant text, id uuid, type text, uri text, content_hash text, size_bytes bigint, filename text,
     metadata json, run_id uuid, step_id text, created_at bigint)
-ON CONFLICT (tenant, id) DO NOTHING
+ORDER BY tenant, id, created_at, run_id, step_id, filename
+ON CONFLICT (tenant, id) DO UPDATE SET
+    type = excluded.type, uri = excluded.uri, content_hash = excluded.content_hash,
+    size_bytes = excluded.size_bytes, filename = excluded.filename, metadata = excluded.metadata,
+    run_id = excluded.run_id, step_id = excluded.step_id, created_at = excluded.created_at
+WHERE (excluded.created_at, excluded.run_id, excluded.step_id) < (a.created_at, a.run_id, a.step_id)

@@ -25,11 +25,14 @@ class ProjectedRun:
 class ReadModel(Protocol):
     """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
 
-    `version` is raised when the rows it makes of the same events change.
+    `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
+    rows apart; `copies` says whether the rows of a new run can be copied in, since no other run has the same.
     """
 
     name: str
     version: int
+    key: tuple[str, ...]
+    copies: bool
 
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
         """Return the rows that the touched parts of a run now have."""

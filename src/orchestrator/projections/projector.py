@@ -2,14 +2,17 @@
 
     lock checkpoints -> read batch -> fold -> rows of each read model -> write with the new checkpoint
 
-Several projectors may run; whoever holds the checkpoints projects, the others find them locked and wait.
+Several projectors may run; whoever holds the checkpoints projects, the others find them locked and wait. An
+event that a read model cannot apply stops that one alone, with its position and the error on record.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+
+import orjson
 
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
@@ -19,7 +22,7 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.artifacts import Artifacts
-from orchestrator.projections.contract import ReadModel
+from orchestrator.projections.contract import ProjectedRun, ReadModel
 from orchestrator.projections.history import Histories
 from orchestrator.projections.run_steps import RunSteps
 from orchestrator.projections.runs import Runs
@@ -39,6 +42,17 @@ def read_models() -> tuple[ReadModel, ...]:
     return Runs(), RunSteps(), Artifacts()
 
 
+class PoisonedEvent(Exception):
+    """Among `count` events from `position` on is one that these read models cannot apply."""
+
+    def __init__(self, models: Sequence[ReadModel], position: int, count: int, cause: Exception) -> None:
+        super().__init__(f"{count} events from position {position}: {cause!r}")
+        self.models = models
+        self.position = position
+        self.count = count
+        self.cause = cause
+
+
 class Projector:
     """Keeps the asynchronous read models up to date, in a thread of its own."""
 
@@ -56,7 +70,12 @@ class Projector:
         self._log = log
         self._models = read_models()
         self._histories = Histories(log, find_workflow)
-        self._batch_size = batch_size
+        self._versions = {
+            "names": [model.name for model in self._models],
+            "versions": [model.version for model in self._models],
+        }
+        self._introduced = False
+        self._batch_size = self._limit = batch_size
         self._tell = tell
         self._position = 0
         self._wake = threading.Event()
@@ -92,48 +111,87 @@ class Projector:
 
     def project_batch(self) -> int:
         """Project the next events and return how many there were (0 also when another projector is at it)."""
+        try:
+            projected = self._project()
+        except PoisonedEvent as poison:
+            self._forget()
+            return self._isolate(poison)
+        except BaseException:
+            self._forget()
+            raise
+        self._limit = min(self._batch_size, self._limit * 2)
+        return projected
+
+    def _project(self) -> int:
         with self._database.transaction() as connection:
-            checkpoints = self._lock(connection)
-            if checkpoints is None:
+            places = self._lock(connection)
+            if not places:
                 return 0
-            position = min(checkpoints)
+            position, furthest = min(places.values()), max(places.values())
             if position != self._position:
                 self._histories.forget()
-            batch = self._log.read_log(position, self._batch_size)
-            if not batch:
                 self._position = position
+            group = [model for model in self._models if places.get(model.name) == position]
+            # those behind catch up with the others, and go on with them from there
+            ahead = min((place - position for place in places.values() if place > position), default=self._limit)
+            batch, touched = self._fold(group, position, min(self._limit, ahead))
+            if not batch:
                 return 0
-            try:
-                touched = self._histories.fold(batch)
-                for model in self._models:
-                    rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
-                    if rows:
-                        model.write(connection, rows)
-            except BaseException:
-                self._histories.forget()
-                self._position = -1
-                raise
-            for projected in touched:
-                projected.touched.clear()
-            self._advance(connection, batch[-1].position)
+            for model in group:
+                self._write(connection, model, touched, batch)
+            names = [model.name for model in group]
+            connection.execute(_SQL.advance, {"position": batch[-1].position, "names": names}, prepare=True)
+        for projected in touched:
+            projected.touched.clear()
         self._position = batch[-1].position
         if self._tell is not None:
             # A read model that is new starts at the beginning; what the others passed long ago is no news.
-            news = [recorded for recorded in batch if recorded.position > max(checkpoints)]
+            news = [recorded for recorded in batch if recorded.position > furthest or furthest == position]
             self._tell(news, {projected.run.id: projected.run for projected in touched})
         return len(batch)
 
-    def _lock(self, connection: Connection) -> list[int] | None:
-        """Lock the checkpoints and return the places they are at, or None while another projector holds them."""
-        names = [model.name for model in self._models]
-        rows = connection.execute(_SQL.lock, (names,), prepare=True).fetchall()
-        if len(rows) == len(names):
-            return [int(row["position"]) for row in rows]
-        versions = [model.version for model in self._models]
-        if connection.execute(_SQL.introduce, (names, versions)).rowcount:
-            self._wake.set()
-        return None
+    def _lock(self, connection: Connection) -> dict[str, int]:
+        """Lock the checkpoints of live read models, and return where they are; another projector's are left out."""
+        if not self._introduced:
+            connection.execute(_SQL.introduce, self._versions)
+            self._introduced = True
+        rows = connection.execute(_SQL.lock, self._versions, prepare=True).fetchall()
+        return {row["name"]: int(row["position"]) for row in rows}
+
+    def _fold(self, group: Sequence[ReadModel], position: int, limit: int) -> tuple[list[Recorded], list[ProjectedRun]]:
+        try:
+            batch = self._log.read_log(position, limit)
+            return batch, self._histories.fold(batch) if batch else []
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            raise PoisonedEvent(group, position + 1, limit, error) from error
 
     @staticmethod
-    def _advance(connection: Connection, position: int) -> None:
-        connection.execute(_SQL.advance, (position,), prepare=True)
+    def _write(
+        connection: Connection, model: ReadModel, touched: Sequence[ProjectedRun], batch: Sequence[Recorded]
+    ) -> None:
+        try:
+            rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
+            if rows:
+                model.write(connection, rows)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:
+            raise PoisonedEvent([model], batch[0].position, len(batch), error) from error
+
+    def _isolate(self, poison: PoisonedEvent) -> int:
+        """Look for the one event that cannot be applied; found, it stops the read models that it is poison for."""
+        if poison.count > 1:
+            self._limit = max(1, poison.count // 8)
+            return poison.count
+        names = [model.name for model in poison.models]
+        logger.error("%s stopped at position %d: %r", ", ".join(names), poison.position, poison.cause)
+        fault = orjson.dumps({"position": poison.position, "error": repr(poison.cause)}).decode()
+        with self._database.connection() as connection:
+            connection.execute(_SQL.stop, {"names": names, "error": fault})
+        return 1
+
+    def _forget(self) -> None:
+        self._histories.forget()
+        self._position = -1

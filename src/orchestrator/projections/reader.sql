@@ -66,10 +66,13 @@ SELECT step_id, output FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND step_id = ANY(%(steps)s) AND output IS NOT NULL
 
 -- name: earlier
-SELECT s.run_id::text AS run_id, s.step_id, s.skill, s.input_hash, s.source_run::text AS source_run, s.output
+-- A step that was skipped says which run made its result; that one knows the skill.
+SELECT s.run_id::text AS run_id, s.step_id, coalesce(made.skill, s.skill) AS skill, s.input_hash,
+    s.source_run::text AS source_run, s.output
 FROM run_steps AS s
 JOIN unnest(%(run_ids)s::uuid[], %(steps)s::text[]) AS wanted (run_id, step_id)
   ON s.run_id = wanted.run_id AND s.step_id = wanted.step_id
+LEFT JOIN run_steps AS made ON made.run_id = s.source_run AND made.step_id = s.step_id
 WHERE s.output IS NOT NULL
 
 -- name: durations

@@ -17,6 +17,8 @@ class RunSteps:
 
     name = "run_steps"
     version = 1
+    key: tuple[str, ...] = ("run_id", "step_id")
+    copies = True
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the rows of the steps touched."""

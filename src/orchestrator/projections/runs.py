@@ -16,6 +16,8 @@ class Runs:
 
     name = "runs"
     version = 1
+    key: tuple[str, ...] = ("run_id",)
+    copies = True
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the run's row."""
