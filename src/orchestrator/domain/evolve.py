@@ -150,6 +150,7 @@ def _step_completed(run: Run, event: StepCompleted) -> None:
         before.cache_key,
         event.output,
         event.output_hash,
+        miss=before.miss,
         started_at=before.started_at,
         ended_at=event.at,
         duration_ms=event.duration_ms,

@@ -183,11 +183,12 @@ def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
 def _step_from_json(document: Mapping[str, Any]) -> Step:
     cache, retry = document.get("cachePolicy") or {}, document.get("retryPolicy") or {}
     default = RetryPolicy()
+    selectors = document.get("input")
     return Step(
         id=document["stepId"],
         skill=document["skillId"],
         depends_on=tuple(document.get("dependsOn") or ()),
-        input=document.get("input"),
+        input=dict(selectors) if isinstance(selectors, Mapping) else selectors,
         cache=CachePolicy(cache.get("enabled", True), cache.get("scope", "global"), cache.get("ttlSeconds")),
         retry=RetryPolicy(
             retry.get("maxAttempts", default.max_attempts),

@@ -241,7 +241,7 @@ RICH: list[dict[str, Any]] = [
 ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(expressions(), documents | st.sampled_from(RICH))
 def test_a_change_of_what_is_not_read_changes_nothing(expression: str, document: dict[str, Any]) -> None:
     assert_only_what_is_read_shows(expression, document)

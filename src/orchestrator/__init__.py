@@ -1,0 +1,27 @@
+"""An event-sourced workflow orchestrator: every step once, results reused, nothing lost, proof afterwards."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.domain.output import Artifact
+    from orchestrator.domain.workflow import Workflow
+    from orchestrator.skills import SkillError, StepContext, skill
+
+__all__ = ["Artifact", "SkillError", "StepContext", "Workflow", "skill"]
+
+# Imported when first asked for: the terminal's help must not wait for what skills need.
+_HOMES = {
+    "Artifact": "orchestrator.domain.output",
+    "SkillError": "orchestrator.skills",
+    "StepContext": "orchestrator.skills",
+    "Workflow": "orchestrator.domain.workflow",
+    "skill": "orchestrator.skills",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

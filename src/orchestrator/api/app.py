@@ -1,0 +1,56 @@
+"""The app: routers, the guard around them, and the document that describes them."""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.types import ASGIApp
+
+from orchestrator.api import artifacts, health, history, runs, workflows
+from orchestrator.api.guard import Guard
+from orchestrator.api.openapi import Described
+from orchestrator.api.services import Limits, Served, Services, serve
+
+# In the order of how often they are asked for: routes are tried one after the other.
+ROUTERS: tuple[APIRouter, ...] = (
+    runs.router,
+    history.router,
+    artifacts.router,
+    workflows.router,
+    health.router,
+    health.probes,
+)
+
+
+class Api(Described):
+    """The app. The guard takes the place of the framework's own handling of errors.
+
+    `served` is what its endpoints share. `served.feed.close()` ends its streams: for when the server is told to stop.
+    """
+
+    def __init__(self, served: Served, **options: Any) -> None:
+        super().__init__(**options)
+        self.served = served
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the router within the guard, within whatever middleware was added."""
+        limits = self.served.limits
+        app: ASGIApp = Guard(self.router, deadline=limits.deadline, body_bytes=limits.body_bytes)
+        for middleware, args, kwargs in reversed(self.user_middleware):
+            app = middleware(app, *args, **kwargs)
+        return app
+
+
+def create_app(services: Services, limits: Limits | None = None) -> Api:
+    """Return the app that serves the API on these services."""
+    app = Api(
+        serve(services, limits or Limits()),
+        title="orchestrator",
+        version=version("orchestrator"),
+        summary="Every step once, results reused, nothing lost, proof afterwards.",
+        redirect_slashes=False,
+    )
+    for router in ROUTERS:
+        # Not `include_router`: it matches every request twice.
+        app.router.routes.extend(router.routes)
+    return app

@@ -1,0 +1,112 @@
+"""Artifacts: those of a run, and the bytes of one."""
+
+import asyncio
+from typing import Annotated, BinaryIO
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query
+from starlette.responses import Response, StreamingResponse
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.caller import Asking
+from orchestrator.api.content import chunks, content_type, disposition, etag, is_match, parse_range
+from orchestrator.api.errors import ArtifactNotFound
+from orchestrator.api.openapi import MinPosition, RunId, answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.runs import BASE
+from orchestrator.api.services import Serving
+from orchestrator.artifacts import ArtifactGone, ArtifactStore, verify
+from orchestrator.domain.output import Artifact
+
+router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
+
+_OUTSIDE = ("http://", "https://")
+_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+# Content under a hash never changes. It came from a skill, so a browser must not take it for a page of ours.
+_HEADERS = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+}
+
+
+@router.get("/runs/{runId}/artifacts", response_model=shapes.RunArtifacts, responses=answers(404))
+async def list_artifacts(
+    serving: Serving,
+    caller: Asking,
+    run_id: RunId,
+    step_id: Annotated[str | None, Query(alias="stepId", min_length=1, max_length=255)] = None,
+    min_position: MinPosition = None,
+) -> Response:
+    """Return what the completed and skipped steps of a run made, and what they took over from other runs."""
+    await serving.freshness.reach(min_position)
+    found = await serving.core.database.call(serving.core.reader.artifacts, caller.tenant, str(run_id), step_id)
+    return Json({"runId": str(run_id), "artifacts": found})
+
+
+@router.get(
+    "/artifacts/{artifactId}/content",
+    response_class=StreamingResponse,
+    responses={
+        **answers(404, 410, 416),
+        200: {"description": "The bytes, in the type of the artifact.", **_BYTES},
+        206: {"description": "The range asked for.", **_BYTES},
+        304: {"description": "The client has it already."},
+        307: {"description": "The artifact is kept elsewhere, at the Location given."},
+    },
+)
+async def get_content(
+    serving: Serving,
+    caller: Asking,
+    *,
+    artifact_id: Annotated[UUID, Path(alias="artifactId", description="Id of an artifact.")],
+    wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+    if_range: Annotated[str | None, Header(alias="If-Range", description="An ETag; else all is sent.")] = None,
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match", description="ETags.")] = None,
+    min_position: MinPosition = None,
+) -> Response:
+    """Return the bytes of an artifact, after a check that they are still what was recorded."""
+    core = serving.core
+    await serving.freshness.reach(min_position)
+    row = await core.database.call(core.reader.artifact, caller.tenant, str(artifact_id))
+    if row is None:
+        raise ArtifactNotFound(f"there is no artifact {artifact_id}", artifactId=str(artifact_id))
+    artifact = Artifact(
+        str(row["id"]),
+        row["type"],
+        row["uri"],
+        row["content_hash"],
+        row["size_bytes"],
+        row["filename"],
+        row["metadata"],
+    )
+    if artifact.uri.startswith(_OUTSIDE):
+        return Response(status_code=307, headers={"Location": artifact.uri})
+    tag = etag(artifact)
+    headers = {**_HEADERS, "ETag": tag, "Accept-Ranges": "bytes"}
+    if is_match(if_none_match, tag):
+        return Response(status_code=304, headers=headers)
+    span = parse_range(wanted, artifact.size_bytes) if if_range in (None, tag) else None
+    file = await asyncio.to_thread(_open_intact, core.store, artifact)
+    start, end = span or (0, artifact.size_bytes)
+    headers |= {
+        "Content-Type": content_type(artifact),
+        "Content-Disposition": disposition(artifact),
+        "Content-Length": str(end - start),
+    }
+    if span is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size_bytes}"
+    return StreamingResponse(chunks(file, start, end), 200 if span is None else 206, headers)
+
+
+def _open_intact(store: ArtifactStore, artifact: Artifact) -> BinaryIO:
+    """Open an artifact whose bytes are what was recorded.
+
+    Raises:
+        ArtifactGone: they are not.
+    """
+    reason = verify(store, artifact)
+    if reason is not None:
+        raise ArtifactGone(f"artifact {artifact.id} is {reason}", artifactId=artifact.id, reason=reason)
+    return store.open(artifact)

@@ -1,0 +1,115 @@
+"""Bodies of requests: read whole, and parsed to nothing that would harm further in."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from orchestrator.api.errors import InvalidRequest, UnsupportedMediaType
+from orchestrator.domain.errors import Fault
+from orchestrator.workflows.places import place
+
+MAX_DEPTH = 64
+"""How deep a JSON document may nest; the document itself is level 1."""
+
+_BODY = "body"
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        ClientDisconnect: the client went away first.
+        BodyTooLarge: it has too many bytes (raised by the guard).
+    """
+    chunks = []
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def media_type(request: Request) -> str:
+    """Return the media type of a request's body, in lower case and without parameters; empty when it names none."""
+    for name, value in request.scope["headers"]:
+        if name == b"content-type":
+            return str(value.partition(b";")[0].strip().lower().decode("latin-1"))
+    return ""
+
+
+def require_json(request: Request) -> None:
+    """Accept a body that is JSON, or does not say what it is.
+
+    Raises:
+        UnsupportedMediaType: it says that it is something else.
+    """
+    given = media_type(request)
+    if given not in ("", "application/json") and not (given.startswith("application/") and given.endswith("+json")):
+        raise UnsupportedMediaType(f"expected a body of application/json, not {given}")
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the document that a JSON text (UTF-8) holds.
+
+    Raises:
+        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, or holds a NUL character or
+            a lone surrogate.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest([Fault(_BODY, f"is not JSON: {error}")]) from error
+    # Counting brackets and looking for escapes is quick; only where they show up is a closer look worth it.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        _refuse_deep(document)
+    if b"\\u0000" in body:
+        refuse_nul(document)
+    return document
+
+
+def refuse_nul(document: Any) -> None:
+    """Accept a document (at most `MAX_DEPTH` deep) without a NUL character in its keys and values.
+
+    Raises:
+        InvalidRequest: there is one: the database cannot keep it.
+    """
+    found = _find_nul(document)
+    if found is not None:
+        raise InvalidRequest([Fault(place(found) if found else _BODY, "holds a NUL character")])
+
+
+def _find_nul(value: Any) -> tuple[str | int, ...] | None:
+    """Return where a NUL character is, or None."""
+    if isinstance(value, str):
+        return () if "\0" in value else None
+    if isinstance(value, dict):
+        if any("\0" in key for key in value):
+            return ()
+        items: Iterable[tuple[str | int, Any]] = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return None
+    for key, item in items:
+        if (found := _find_nul(item)) is not None:
+            return (key, *found)
+    return None
+
+
+def _refuse_deep(document: Any) -> None:
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+            if isinstance(item, dict | list)
+        ]
+        if not level:
+            return
+    raise InvalidRequest([Fault(_BODY, f"is nested more than {MAX_DEPTH} levels deep")])

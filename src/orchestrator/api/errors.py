@@ -1,0 +1,195 @@
+"""Errors as answers: one shape, `{"error", "message", "details"}`, and the only place that knows status codes.
+
+    ApiError
+    ├── InvalidRequest           400  every fault of a request, each with its path
+    ├── ArtifactNotFound         404
+    ├── BodyTooSlow              408
+    ├── BodyTooLarge             413
+    ├── UnsupportedMediaType     415
+    ├── RangeNotSatisfiable      416
+    ├── DeadlineExceeded         503
+    ├── ProjectionLagging        503
+    └── NotReady                 503
+
+Errors of the domain and of the store have their place in `STATUS` too; what is not there is a 500.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from orchestrator.api.answers import Json
+from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
+from orchestrator.domain.errors import (
+    BaseRunNotCompleted,
+    CommandRefused,
+    DomainError,
+    Fault,
+    IdempotencyConflict,
+    InputNotCanonical,
+    InvalidPayload,
+    InvalidWorkflow,
+    RunNotCancellable,
+    RunNotFound,
+    RunNotRetryable,
+    UnknownChangeType,
+    UnknownStep,
+    VersionConflict,
+    WorkflowNotFound,
+    WorkflowVersionExists,
+)
+from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.workflows.places import place
+
+
+class ApiError(Exception):
+    """A request cannot be served; the same shape as a domain error."""
+
+    code = "INTERNAL_ERROR"
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: Mapping[str, Any] = details
+
+
+class InvalidRequest(ApiError):
+    """The request breaks the contract; every fault is listed with its path."""
+
+    code = "VALIDATION_ERROR"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        listed = "; ".join(str(fault) for fault in faults)
+        super().__init__(
+            f"the request is not valid: {listed}",
+            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+        )
+
+
+class ArtifactNotFound(ApiError):
+    """No such artifact."""
+
+    code = "ARTIFACT_NOT_FOUND"
+
+
+class BodyTooSlow(ApiError):
+    """The body of the request did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+
+
+class BodyTooLarge(ApiError):
+    """The body of the request is larger than is allowed."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+
+class UnsupportedMediaType(ApiError):
+    """The body of the request is of a kind that this endpoint does not read."""
+
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class RangeNotSatisfiable(ApiError):
+    """The artifact has no bytes in the range asked for."""
+
+    code = "RANGE_NOT_SATISFIABLE"
+
+
+class DeadlineExceeded(ApiError):
+    """The answer was not ready in time."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class ProjectionLagging(ApiError):
+    """The read models have not reached the position asked for in time."""
+
+    code = "PROJECTION_LAGGING"
+
+
+class NotReady(ApiError):
+    """The server cannot serve requests as it should."""
+
+    code = "NOT_READY"
+
+
+STATUS: Mapping[type[Exception], int] = {
+    InvalidRequest: 400,
+    InvalidWorkflow: 400,
+    InvalidPayload: 400,
+    InputNotCanonical: 400,
+    UnknownChangeType: 400,
+    UnknownStep: 400,
+    BaseRunNotCompleted: 400,
+    RunNotCancellable: 400,
+    RunNotRetryable: 400,
+    WorkflowNotFound: 404,
+    RunNotFound: 404,
+    ArtifactNotFound: 404,
+    BodyTooSlow: 408,
+    WorkflowVersionExists: 409,
+    IdempotencyConflict: 409,
+    VersionConflict: 409,
+    CommandRefused: 409,
+    ArtifactGone: 410,
+    ArtifactRejected: 410,
+    BodyTooLarge: 413,
+    UnsupportedMediaType: 415,
+    RangeNotSatisfiable: 416,
+    DeadlineExceeded: 503,
+    ProjectionLagging: 503,
+    NotReady: 503,
+}
+
+# By status: what the framework itself says no to has no code of its own.
+_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_RETRY = {"Retry-After": "1"}
+_CLOSE = {"Connection": "close"}
+
+
+def answer_to(error: Exception) -> Json | None:
+    """Return the answer that an error stands for, or None when nobody foresaw it (see `unforeseen`)."""
+    if isinstance(error, DomainError | ApiError):
+        status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+        if status is None:
+            return None
+        code = InvalidRequest.code if isinstance(error, InputNotCanonical) else error.code
+        return _answer(status, code, error.message, error.details, _headers(error, status))
+    if isinstance(error, DATABASE_AWAY) or type(error) is ConnectionError:
+        return _answer(503, "DATABASE_UNAVAILABLE", "the database does not answer; try again", {}, _RETRY)
+    if isinstance(error, HTTPException):
+        code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
+        return _answer(error.status_code, code, str(error.detail), {}, error.headers)
+    return None
+
+
+def unforeseen() -> Json:
+    """Return the answer to an error of ours; what it was is for the log only."""
+    return _answer(500, "INTERNAL_ERROR", "something went wrong here, not with the request", {}, None)
+
+
+def to_faults(error: ValidationError, root: str = "") -> list[Fault]:
+    """Return the faults that a validation found; `root` is the name of what was validated."""
+    return [
+        Fault(place(found["loc"], root) if found["loc"] else root or "body", found["msg"].removeprefix("Value error, "))
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _headers(error: Exception, status: int) -> Mapping[str, str] | None:
+    match error:
+        case RangeNotSatisfiable():
+            return {"Content-Range": f"bytes */{error.details['sizeBytes']}"}
+        case BodyTooLarge() | BodyTooSlow():
+            return _CLOSE  # the rest of the body is not going to be read
+    return _RETRY if status == 503 else None
+
+
+def _answer(
+    status: int, code: str, message: str, details: Mapping[str, Any], headers: Mapping[str, str] | None
+) -> Json:
+    return Json({"error": code, "message": message, "details": dict(details)}, status, headers)

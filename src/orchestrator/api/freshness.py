@@ -1,0 +1,70 @@
+"""Reading what was written: waits until the read models have reached a position of the log."""
+
+import asyncio
+
+from orchestrator.api.errors import ProjectionLagging
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.listener import PROJECTED, Listener, wake
+from orchestrator.projections.reader import Reader
+
+
+class Freshness:
+    """Knows how far the read models are; the projector's notifications keep it up to date."""
+
+    def __init__(self, database: Database, reader: Reader, listener: Listener, patience: float) -> None:
+        self._database = database
+        self._reader = reader
+        self._patience = patience
+        self._position = 0
+        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asking: asyncio.Future[int] | None = None
+        listener.on(PROJECTED, self._notified)
+
+    async def reach(self, position: int | None) -> None:
+        """Return once the read models have reached a position of the log (None: any will do).
+
+        Raises:
+            ProjectionLagging: they did not within `patience` seconds.
+        """
+        if position is None or position <= self._position:
+            return
+        self._loop = asyncio.get_running_loop()
+        reached = self._loop.create_future()
+        self._waiting[reached] = position
+        try:
+            async with asyncio.timeout(self._patience) as patience:
+                self._advance(await self._database.call(self._reader.position))
+                await reached
+        except TimeoutError:
+            if not patience.expired():
+                raise  # of the database, not ours
+            raise ProjectionLagging(
+                f"the read models are at position {self._position}, not yet at {position}",
+                position=self._position,
+                minPosition=position,
+            ) from None
+        finally:
+            del self._waiting[reached]
+
+    def _notified(self, payload: str) -> None:
+        """On the listener's thread: the read models moved, or (empty) notifications may have been missed."""
+        if self._loop is not None and self._waiting:
+            wake(self._loop, self._heard, payload)
+
+    def _heard(self, payload: str) -> None:
+        if payload:
+            self._advance(int(payload))
+        elif self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._database.ask(self._reader.position))
+            self._asking.add_done_callback(self._answered)
+
+    def _answered(self, asking: asyncio.Future[int]) -> None:
+        if not asking.cancelled() and asking.exception() is None:
+            self._advance(asking.result())
+
+    def _advance(self, position: int) -> None:
+        self._position = max(self._position, position)
+        for reached, wanted in self._waiting.items():
+            if wanted <= position and not reached.done():
+                reached.set_result(None)

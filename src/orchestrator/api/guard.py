@@ -1,0 +1,110 @@
+"""The guard: every request has a deadline and a bounded body, and every error becomes an answer.
+
+Pure ASGI, around everything else: one object a request and no task of its own.
+"""
+
+import asyncio
+import logging
+
+from starlette.requests import ClientDisconnect
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.api.answers import Json
+from orchestrator.api.errors import BodyTooLarge, BodyTooSlow, DeadlineExceeded, answer_to, unforeseen
+
+logger = logging.getLogger(__name__)
+
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever."""
+
+    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int) -> None:
+        self._app = app
+        self._deadline = deadline
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(receive, send, self._body_bytes)
+        try:
+            async with asyncio.timeout(self._deadline) as exchange.deadline:
+                if scope["method"] not in _WITHOUT_BODY:
+                    exchange.expect_body(scope)
+                    receive = exchange.receive
+                await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass  # nobody is left to be answered
+        except Exception as error:
+            answer = self._answer(scope, exchange, error)
+            if exchange.started:
+                # The server closes the connection then: the client must know that this was not all.
+                raise ConnectionError("the answer broke off") from error
+            await answer(scope, receive, send)
+
+    def _answer(self, scope: Scope, exchange: "_Exchange", error: Exception) -> Json:
+        """Return the answer to a request that failed."""
+        if isinstance(error, TimeoutError) and exchange.deadline.expired():
+            if exchange.body_pending:
+                error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
+            else:
+                error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")
+        answer = answer_to(error)
+        if answer is None:
+            logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            return unforeseen()
+        if answer.status_code == 405:
+            answer.headers["Allow"] = _allowed(scope)
+        return answer
+
+
+class _Exchange:
+    """What is known of a request and its answer while they pass."""
+
+    __slots__ = ("_left", "_receive", "_send", "body_pending", "deadline", "started")
+
+    deadline: asyncio.Timeout
+
+    def __init__(self, receive: Receive, send: Send, body_bytes: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = body_bytes
+        self.body_pending = False
+        self.started = False
+
+    def expect_body(self, scope: Scope) -> None:
+        """Refuse a body that says itself that it is too large."""
+        self.body_pending = True
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._left:
+                raise BodyTooLarge(f"the body has {int(value):,} bytes; {self._left:,} are allowed", limit=self._left)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            size = len(message.get("body", b""))
+            if size > self._left:
+                raise BodyTooLarge("the body is larger than is allowed")
+            self._left -= size
+            self.body_pending = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if not self.started:
+            self.started = True
+            self.deadline.reschedule(None)
+        await self._send(message)
+
+
+def _allowed(scope: Scope) -> str:
+    """Return every method that some route has for the path of a request."""
+    methods: set[str] = set()
+    for route in scope["app"].routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(methods))

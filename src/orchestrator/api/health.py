@@ -1,0 +1,52 @@
+"""Health: is the process there, can it do its work, how long are the queues."""
+
+import asyncio
+import time
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.errors import NotReady
+from orchestrator.api.openapi import answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.runs import BASE
+from orchestrator.api.services import Serving
+from orchestrator.eventstore.database import DATABASE_AWAY
+
+router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoint)
+
+
+@router.get("/live", response_model=shapes.Live, responses=answers())
+async def live() -> Response:
+    """Say that the process answers; nothing else is looked at."""
+    return Json({"status": "live"})
+
+
+@router.get("/ready", response_model=shapes.Readiness, responses=answers())
+async def ready(serving: Serving) -> Response:
+    """Say whether the database answers and the read models keep up; 503 when not, with what was found."""
+    limits = serving.limits
+    try:
+        async with asyncio.timeout(limits.readiness):
+            position, last, oldest = await serving.core.database.call(serving.core.reader.lag)
+    except (TimeoutError, *DATABASE_AWAY) as error:
+        raise NotReady("the database does not answer", database=False) from error
+    seconds = 0.0 if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
+    found = {"position": position, "lastPosition": last, "lag": last - position, "lagSeconds": seconds}
+    if seconds > limits.lag:
+        raise NotReady(f"the read models are {seconds:g} s behind; is a projector running?", database=True, **found)
+    return Json({"status": "ready", **found})
+
+
+@router.get("/queues", response_model=shapes.Queues, responses=answers())
+async def queues(serving: Serving) -> Response:
+    """Count the runs of all tenants that wait, that a worker has claimed, and that wait for a skill nobody has."""
+    return Json(await serving.core.database.call(serving.core.reader.queues))
+
+
+# Where those who probe look by habit.
+probes = APIRouter(prefix="/health", include_in_schema=False, route_class=Endpoint)
+for path, endpoint in (("/live", live), ("/ready", ready), ("/queues", queues)):
+    probes.add_api_route(path, endpoint)

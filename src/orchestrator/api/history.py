@@ -1,0 +1,97 @@
+"""Histories: a run's events as recorded, page by page or as they happen (Server-Sent Events)."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Header, Query
+from starlette.responses import Response, StreamingResponse
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.caller import Asking
+from orchestrator.api.errors import InvalidRequest
+from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.runs import BASE
+from orchestrator.api.services import Served, Serving
+from orchestrator.domain.errors import Fault
+from orchestrator.domain.events import TERMINAL_EVENTS
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.projections.event_views import event_view
+
+router = APIRouter(prefix=f"{BASE}/runs", tags=["history"], route_class=Endpoint)
+
+_AT_ONCE = 200
+_MOST = 2**63 - 1
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+LastEventId = Annotated[
+    int | None,
+    Header(alias="Last-Event-ID", ge=0, le=_MOST, description="Version of the last event seen; what follows is sent."),
+]
+
+
+@router.get("/{runId}/events", response_model=shapes.EventPage, responses=answers(404))
+async def list_events(
+    serving: Serving,
+    caller: Asking,
+    run_id: RunId,
+    after: Annotated[int, Query(ge=0, le=_MOST, description="Version after which to begin.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = _AT_ONCE,
+) -> Response:
+    """Return the events of a run as recorded, oldest first. They come from the log itself and never lag."""
+    core = serving.core
+    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after, limit + 1)
+    page = events[:limit]
+    following = page[-1].version if len(events) > limit else None
+    return Json({"events": [event_view(recorded) for recorded in page], "nextCursor": following})
+
+
+@router.get(
+    "/{runId}/events/stream",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "One message an event: `id` is its version, `event` its type, `data` as in the list.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        204: {"description": "The run is over and its last event was seen: there is nothing to reconnect for."},
+        **answers(404),
+    },
+)
+async def stream_events(serving: Serving, caller: Asking, run_id: RunId, last_event_id: LastEventId = None) -> Response:
+    """Send the events of a run, those there are and then each as it happens; ends after the terminal one.
+
+    A comment is sent every 15 s while nothing happens.
+    """
+    core, seen = serving.core, last_event_id or 0
+    last = await core.database.call(core.reader.history, caller.tenant, str(run_id), max(0, seen - 1), 1)
+    if not last:
+        raise InvalidRequest([Fault("Last-Event-ID", f"the run has no event {seen}")])
+    if seen and isinstance(last[0].event, TERMINAL_EVENTS):
+        return Response(status_code=204)
+    return StreamingResponse(
+        _messages(serving, str(run_id), seen), media_type="text/event-stream", headers=_STREAM_HEADERS
+    )
+
+
+async def _messages(serving: Served, run_id: str, seen: int) -> AsyncIterator[bytes]:
+    """Yield the messages of a stream: what is recorded after version `seen`, then what is recorded from now on."""
+    core = serving.core
+    async with serving.feed.watch(run_id) as watcher:
+        while not watcher.closed:
+            events = await core.database.ask(core.log.read, run_id, seen, _AT_ONCE)
+            if events:
+                seen = events[-1].version
+                yield b"".join(_message(recorded) for recorded in events)
+                if isinstance(events[-1].event, TERMINAL_EVENTS):
+                    return
+            if len(events) < _AT_ONCE:
+                while not await watcher.changed(serving.limits.heartbeat):
+                    yield b": nothing new\n\n"
+
+
+def _message(recorded: Recorded) -> bytes:
+    view = event_view(recorded)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))

@@ -1,0 +1,69 @@
+"""The OpenAPI document: what endpoints share in their descriptions, and what FastAPI says that is not so."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import FastAPI, Header, Path
+
+from orchestrator.api.shapes import Error
+
+RunId = Annotated[UUID, Path(alias="runId", description="Id of a run.")]
+MinPosition = Annotated[
+    int | None,
+    Header(
+        alias="X-Min-Position",
+        ge=0,
+        le=2**63 - 1,
+        description="Wait (at most 2 s) until the read models have reached this position of the log.",
+    ),
+]
+
+_HEADERS: Mapping[str, str] = {
+    "Location": "Where to find what was made.",
+    "X-Log-Position": "Position of the write in the log; send it as `X-Min-Position` with a read.",
+    "Retry-After": "Seconds.",
+    "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
+}
+# Any request may end in one of these.
+_ALWAYS = (400, 500, 503)
+
+
+def answers(
+    *statuses: int, headers: Mapping[int, tuple[str, ...]] | None = None, body: bool = False
+) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an endpoint: the errors among `statuses`, those of every call, and headers.
+
+    Args:
+        statuses: error statuses of this call.
+        headers: names of the headers that answers of a status carry.
+        body: whether the call takes a body, which can be late, too large or of the wrong kind.
+    """
+    errors = {*statuses, *_ALWAYS, *((408, 413, 415) if body else ())}
+    described: dict[int | str, dict[str, Any]] = {
+        status: {"model": Error, "description": HTTPStatus(status).phrase} for status in sorted(errors)
+    }
+    described[503]["headers"] = _described(("Retry-After",))
+    for status, names in (headers or {}).items():
+        described.setdefault(status, {})["headers"] = _described(names)
+    return described
+
+
+def _described(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
+
+
+class Described(FastAPI):
+    """An app that describes itself as it is: invalid requests are 400, not FastAPI's 422."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+            for unused in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(unused, None)
+        return self.openapi_schema or {}

@@ -1,0 +1,157 @@
+"""Runs: trigger, list, look at (now or at a moment of the past), cancel, steps."""
+
+import re
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Body, Header, Query
+from pydantic import WithJsonSchema
+from starlette.responses import Response
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.caller import Asking
+from orchestrator.api.cursor import from_cursor, to_cursor
+from orchestrator.api.models import CancelRun, TriggerRun
+from orchestrator.api.moments import parse_moment, up_to
+from orchestrator.api.openapi import MinPosition, RunId, answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.services import Served, Serving
+from orchestrator.projections.views import View
+
+BASE = "/api/v1"
+
+router = APIRouter(prefix=f"{BASE}/runs", tags=["runs"], route_class=Endpoint)
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_POSITION = ("X-Log-Position",)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The same key with the same body gives the first answer again; with another body it is refused.",
+    ),
+]
+Trace = Annotated[str | None, Header(alias="traceparent", description="W3C trace context; ignored when malformed.")]
+Moment = Annotated[
+    str | None,
+    Query(description="A version of the run's history, or a time: the run as it was then."),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "format": "date-time"}]}),
+]
+
+
+@router.get("/{runId}", response_model=shapes.Run, responses=answers(404))
+async def get_run(
+    serving: Serving, caller: Asking, run_id: RunId, at: Moment = None, min_position: MinPosition = None
+) -> Response:
+    """Return a run, as it is or as it was."""
+    if at is not None:
+        return Json(await _past_run(serving, caller.tenant, str(run_id), at))
+    await serving.freshness.reach(min_position)
+    return Json(await serving.run_loader.load(caller.tenant, str(run_id)))
+
+
+async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
+    core, moment = serving.core, parse_moment(at)
+
+    def fold() -> View:
+        history = core.reader.history(tenant, run_id)
+        return core.reader.folded_run(core.runs.fold(run_id, up_to(moment, run_id, history)))
+
+    return await core.database.call(fold)
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=shapes.AcceptedRun,
+    responses=answers(404, 409, headers={202: ("Location", *_POSITION)}, body=True),
+)
+async def trigger_run(
+    serving: Serving,
+    caller: Asking,
+    body: Annotated[TriggerRun, Body()],
+    idempotency_key: IdempotencyKey = None,
+    trace: Trace = None,
+) -> Response:
+    """Ask for a run of a workflow. It is queued; a worker begins it as soon as it can."""
+    accepted = await serving.core.commands.trigger(
+        caller,
+        body.workflow_name,
+        version=body.workflow_version,
+        payload=body.trigger_payload,
+        priority=body.priority,
+        labels=body.labels,
+        idempotency_key=idempotency_key,
+        trace=trace if trace and _TRACEPARENT.fullmatch(trace) else None,
+    )
+    return Json(
+        {"runId": accepted.run_id, "status": "queued", "message": f"Run queued - {accepted.steps} steps"},
+        202,
+        {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
+    )
+
+
+@router.get("", response_model=shapes.RunPage, responses=answers())
+async def list_runs(
+    serving: Serving,
+    caller: Asking,
+    *,
+    status: Annotated[shapes.RunStatus | None, Query()] = None,
+    workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
+    label: Annotated[
+        str | None,
+        Query(pattern=r"^[^:]{1,255}:[\s\S]{0,255}$", description="`key:value`: runs that carry this label."),
+    ] = None,
+    base_run_id: Annotated[UUID | None, Query(alias="baseRunId", description="Updates and retries of a run.")] = None,
+    cursor: Annotated[str | None, Query(max_length=100, description="`nextCursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    min_position: MinPosition = None,
+) -> Response:
+    """Return runs, newest first, page by page."""
+    before = None if cursor is None else from_cursor(cursor)
+    key, _, value = (label or "").partition(":")
+    await serving.freshness.reach(min_position)
+    views, following = await serving.core.database.call(
+        serving.core.reader.runs,
+        caller.tenant,
+        status=status,
+        workflow=workflow_name,
+        base_run_id=None if base_run_id is None else str(base_run_id),
+        label=None if label is None else (key, value),
+        before=before,
+        limit=limit,
+    )
+    return Json({"runs": views, "nextCursor": None if following is None else to_cursor(following)})
+
+
+@router.post(
+    "/{runId}/cancel",
+    response_model=shapes.Run,
+    responses=answers(404, 409, headers={200: _POSITION}, body=True),
+)
+async def cancel_run(
+    serving: Serving, caller: Asking, run_id: RunId, body: Annotated[CancelRun | None, Body()] = None
+) -> Response:
+    """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
+    loaded = await serving.core.commands.cancel(caller, str(run_id), None if body is None else body.reason)
+    view = await serving.core.database.call(serving.core.reader.folded_run, loaded)
+    return Json(view, headers={"X-Log-Position": str(loaded.position)})
+
+
+@router.get("/{runId}/steps", response_model=shapes.RunSteps, responses=answers(404))
+async def list_steps(
+    serving: Serving,
+    caller: Asking,
+    run_id: RunId,
+    status: Annotated[shapes.StepStatus | None, Query()] = None,
+    min_position: MinPosition = None,
+) -> Response:
+    """Return the steps of a run in topological order, those taken over from other runs included."""
+    await serving.freshness.reach(min_position)
+    steps = await serving.core.database.call(serving.core.reader.steps, caller.tenant, str(run_id), status)
+    return Json({"runId": str(run_id), "steps": steps})

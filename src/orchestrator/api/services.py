@@ -1,0 +1,82 @@
+"""What the endpoints stand on. Built by the composition root, handed to `create_app`, reached through `served`."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from orchestrator.api.commands import RunCommands
+from orchestrator.api.feed import Feed
+from orchestrator.api.freshness import Freshness
+from orchestrator.api.run_loader import RunLoader
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.listener import Listener
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.runs import RunStore
+from orchestrator.projections.reader import Reader
+from orchestrator.settings import Settings
+from orchestrator.workflows.registry import WorkflowRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The core as the API sees it."""
+
+    settings: Settings
+    database: Database
+    listener: Listener
+    log: PostgresLog
+    workflows: WorkflowRegistry
+    runs: RunStore
+    reader: Reader
+    commands: RunCommands
+    store: ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on requests and answers; times are seconds.
+
+    `deadline` counts from a request's first byte to the start of its answer. `patience` is how long a read
+    with `X-Min-Position` waits for the read models, `readiness` how long a probe waits for the database and
+    how far behind (in time) the read models may be, `heartbeat` the pause between comments of a silent stream.
+    """
+
+    deadline: float = 10.0
+    body_bytes: int = 1 << 20
+    patience: float = 2.0
+    readiness: float = 2.0
+    lag: float = 10.0
+    heartbeat: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The services, and what one app adds to them for all of its requests."""
+
+    core: Services
+    limits: Limits
+    feed: Feed
+    freshness: Freshness
+    run_loader: RunLoader
+
+
+def serve(core: Services, limits: Limits) -> Served:
+    """Return what the endpoints of one app share."""
+    return Served(
+        core,
+        limits,
+        Feed(core.database, core.reader, core.log, core.listener),
+        Freshness(core.database, core.reader, core.listener, limits.patience),
+        RunLoader(core.database, core.reader, limits.deadline),
+    )
+
+
+async def served(request: Request) -> Served:
+    """Return what the app of a request stands on."""
+    return cast("Served", request.scope["app"].served)
+
+
+Serving = Annotated[Served, Depends(served)]

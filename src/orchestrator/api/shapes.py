@@ -1,0 +1,242 @@
+"""Shapes of answers, for the OpenAPI document only: what is served is rendered from views without them."""
+
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+
+class Error(_Shape):
+    """Every error has this shape. `error` is a code to act on, `message` is for people."""
+
+    error: str = Field(examples=["VALIDATION_ERROR"])
+    message: str
+    details: dict[str, Any] = Field(description="For VALIDATION_ERROR: `faults`, a list of `{path, message}`.")
+
+
+class AcceptedRun(_Shape):
+    """A run that was accepted."""
+
+    run_id: str = Field(json_schema_extra={"format": "uuid"})
+    status: Literal["queued"]
+    message: str
+
+
+class RunError(_Shape):
+    """Why a run failed."""
+
+    code: str
+    message: str
+    failed_step_id: str | None
+    timestamp: AwareDatetime | None
+
+
+class StepsSummary(_Shape):
+    """Steps of a run by status."""
+
+    total: int
+    pending: int
+    running: int
+    completed: int
+    skipped: int
+    failed: int
+    cancelled: int
+
+
+class Run(_Shape):
+    """A run. `position` is the place in the log of its latest event, `version` the number of its events."""
+
+    id: str = Field(json_schema_extra={"format": "uuid"})
+    workflow_name: str
+    workflow_version: str
+    trigger_type: Literal["initial", "update", "retry"]
+    trigger_payload: dict[str, Any]
+    status: RunStatus
+    base_run_id: str | None
+    change_request: dict[str, Any] | None
+    error: RunError | None
+    missing_skills: list[str] = Field(description="What a blocked run waits for.")
+    steps_summary: StepsSummary
+    labels: dict[str, str]
+    priority: int
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    updated_at: AwareDatetime
+    version: int
+    position: int
+
+
+class RunPage(_Shape):
+    """A page of runs, newest first."""
+
+    runs: list[Run]
+    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+
+
+class AttemptError(_Shape):
+    """Why an attempt failed."""
+
+    code: str
+    message: str
+    attempt: int | None = None
+    timestamp: AwareDatetime | None = None
+    details: dict[str, Any] | None = None
+
+
+class PastAttempt(_Shape):
+    """An attempt that did not make the result."""
+
+    number: int
+    worker: str | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    duration_ms: float | None
+    error: AttemptError
+
+
+class Step(_Shape):
+    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it."""
+
+    id: str = Field(json_schema_extra={"format": "uuid"})
+    step_id: str
+    skill_id: str
+    status: StepStatus
+    input_hash: str | None
+    cache_key: str | None
+    attempt: int
+    cache_hit: bool
+    hit_reason: Literal["cache", "unchanged", "reused"] | None
+    reused_from_run_id: str | None
+    output_artifact_ids: list[str]
+    data: Any
+    error: AttemptError | None
+    attempts: list[PastAttempt]
+    worker: str | None
+    due_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    duration_ms: float | None
+    progress: float
+
+
+class RunSteps(_Shape):
+    """The steps of a run, in topological order."""
+
+    run_id: str
+    steps: list[Step]
+
+
+class Artifact(_Shape):
+    """What a step made. `runId` is the run that really made it."""
+
+    id: str
+    step_id: str
+    run_id: str
+    type: str
+    uri: str
+    content_hash: str = Field(description="SHA-256 in hex; empty when the bytes were never seen.")
+    size_bytes: int = Field(description="-1 when unknown.")
+    filename: str | None
+    metadata: dict[str, Any]
+    created_at: AwareDatetime | None
+
+
+class RunArtifacts(_Shape):
+    """The artifacts of a run."""
+
+    run_id: str
+    artifacts: list[Artifact]
+
+
+class RecordedEvent(_Shape):
+    """An event as recorded. `version` is its place in the run's history, `position` that in the whole log."""
+
+    version: int
+    position: int
+    type: str = Field(examples=["StepCompleted"])
+    at: AwareDatetime
+    actor: str
+    data: dict[str, Any]
+
+
+class EventPage(_Shape):
+    """A page of a run's history, oldest first."""
+
+    events: list[RecordedEvent]
+    next_cursor: int | None = Field(description="Give it as `after` for the next page; null when there is none.")
+
+
+class WorkflowEntry(_Shape):
+    """A version of a workflow. `digest` is the SHA-256 of its canonical form."""
+
+    workflow_name: str
+    version: str
+    description: str
+    step_count: int
+    digest: str
+    registered_at: AwareDatetime
+
+
+class WorkflowList(_Shape):
+    """Workflows by name."""
+
+    workflows: list[WorkflowEntry]
+
+
+class Workflow(WorkflowEntry):
+    """A definition as it was registered, defaults spelled out."""
+
+    steps: list[dict[str, Any]]
+    change_types: dict[str, Any]
+    payload_schema: dict[str, Any] | None = None
+    max_parallel_steps: int | None = None
+    versions: list[str] = Field(description="Every version, in the order of registration.")
+
+
+class Fault(_Shape):
+    """One problem: the place of the field at fault and what is wrong with it."""
+
+    path: str
+    message: str
+
+
+class RegisteredWorkflow(_Shape):
+    """A version that is registered; `warnings` tell what is allowed but hardly meant."""
+
+    workflow_name: str
+    version: str
+    digest: str
+    step_count: int
+    warnings: list[Fault]
+
+
+class Live(_Shape):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Readiness(_Shape):
+    """The database answers and the read models keep up."""
+
+    status: Literal["ready"]
+    position: int = Field(description="Of the read models.")
+    last_position: int = Field(description="Of the log.")
+    lag: int = Field(description="Events between the two.")
+    lag_seconds: float = Field(description="Age of the oldest of them.")
+
+
+class Queues(_Shape):
+    """Runs that are not over, of all tenants."""
+
+    queued: int
+    running: int
+    blocked: int

@@ -1,0 +1,151 @@
+"""Workflows: register, list, look at."""
+
+import asyncio
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.body import media_type, read_body, refuse_nul
+from orchestrator.api.caller import Asking
+from orchestrator.api.errors import UnsupportedMediaType
+from orchestrator.api.openapi import answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.runs import BASE
+from orchestrator.api.services import Serving
+from orchestrator.domain.errors import Fault, InvalidWorkflow
+from orchestrator.domain.workflow import Workflow
+from orchestrator.projections.views import timestamp
+from orchestrator.workflows.document import load_document
+from orchestrator.workflows.registry import CatalogueEntry
+from orchestrator.workflows.text import read_json, read_yaml
+from orchestrator.workflows.validate import warnings
+
+router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
+
+_JSON = ("", "application/json")
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_DEFINITION = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["workflowName", "version", "steps"],
+                    "properties": {
+                        "workflowName": {"type": "string", "maxLength": 255},
+                        "version": {"type": "string"},
+                        "description": {"type": "string"},
+                        "steps": {"type": "array", "items": {"type": "object"}},
+                        "changeTypes": {"type": "object"},
+                        "payloadSchema": {"type": "object"},
+                        "maxParallelSteps": {"type": "integer", "minimum": 1},
+                    },
+                }
+            },
+            "application/yaml": {"schema": {"type": "string"}},
+        },
+    }
+}
+Version = Annotated[
+    str | None, Query(min_length=1, max_length=255, description="The one registered last when not given.")
+]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=shapes.RegisteredWorkflow,
+    responses={
+        **answers(409, body=True, headers={201: ("Location", "X-Log-Position")}),
+        200: {
+            "model": shapes.RegisteredWorkflow,
+            "description": "The version is there already, with the same content.",
+            **answers(headers={200: ("Location", "X-Log-Position")})[200],
+        },
+    },
+    openapi_extra=_DEFINITION,
+)
+async def register_workflow(serving: Serving, caller: Asking, request: Request) -> Response:
+    """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
+    core, given = serving.core, media_type(request)
+    if given not in _JSON and given not in _YAML:
+        raise UnsupportedMediaType(f"expected a body of application/json or application/yaml, not {given}")
+    body = await read_body(request)
+    # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
+    workflow = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
+    new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
+    position = await core.database.call(core.log.last_position)
+    return Json(
+        {
+            "workflowName": workflow.name,
+            "version": workflow.version,
+            "digest": workflow.digest,
+            "stepCount": len(workflow.steps),
+            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in warnings(workflow)],
+        },
+        201 if new else 200,
+        {
+            "Location": f"{BASE}/workflows/{workflow.name}?version={quote(workflow.version, safe='')}",
+            "X-Log-Position": str(position),
+        },
+    )
+
+
+def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> Workflow:
+    """Return the workflow that a body defines.
+
+    Raises:
+        InvalidWorkflow: every fault of it, each with its place.
+        InvalidRequest: it holds a NUL character.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
+    document, repeated = (read_yaml if is_yaml else read_json)(text, "workflow")
+    try:
+        workflow = load_document(document, max_attempts_bound=max_attempts_bound)
+    except InvalidWorkflow as error:
+        raise InvalidWorkflow([*repeated, *error.faults]) from error
+    if repeated:
+        raise InvalidWorkflow(repeated)
+    refuse_nul(document)
+    return workflow
+
+
+@router.get("", response_model=shapes.WorkflowList, responses=answers())
+async def list_workflows(serving: Serving, caller: Asking) -> Response:
+    """Return every workflow by name, each in the version registered last."""
+    entries = await serving.core.database.call(serving.core.workflows.list, caller.tenant)
+    return Json({"workflows": [_summary(entry) for entry in entries]})
+
+
+@router.get("/{workflowName}", response_model=shapes.Workflow, responses=answers(404))
+async def get_workflow(
+    serving: Serving,
+    caller: Asking,
+    name: Annotated[str, Path(alias="workflowName", max_length=255)],
+    version: Version = None,
+) -> Response:
+    """Return a definition with its steps, policies and change types, and the names of all versions."""
+    core = serving.core
+    entry = await core.database.call(core.workflows.entry, caller.tenant, name, version)
+    versions = await core.database.call(core.workflows.versions, caller.tenant, name)
+    return Json({**entry.definition, **_summary(entry), "versions": [each.version for each in versions]})
+
+
+def _summary(entry: CatalogueEntry) -> dict[str, Any]:
+    return {
+        "workflowName": entry.name,
+        "version": entry.version,
+        "description": entry.definition.get("description", ""),
+        "stepCount": len(entry.definition["steps"]),
+        "digest": entry.digest,
+        "registeredAt": timestamp(entry.registered_at),
+    }
