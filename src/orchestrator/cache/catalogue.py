@@ -22,7 +22,8 @@ Row = dict[str, Any]
 class Limits:
     """What a prune leaves; None sets no limit.
 
-    Nothing stored before `before` (milliseconds since 1970 UTC), the newest `entries` keys, the newest `bytes`.
+    Nothing stored before `before` (milliseconds since 1970 UTC), the newest `entries` keys, the newest `bytes` of
+    results as JSON (artifacts do not count: they belong to runs too).
     """
 
     before: int | None = None
@@ -47,12 +48,31 @@ class CacheCatalogue:
         """Return entries, newest first."""
         return self._all(_SQL["list"], {"tenant": tenant, "workflow": workflow, "step": step, "limit": limit})
 
-    def entry_before(self, tenant: str, workflow: str, step: str, run_id: str, at: int) -> Row | None:
-        """Return the newest entry of a step that another run had stored by a time, or None."""
+    def stored_before(self, tenant: str, workflow: str, run_id: str, times: Mapping[str, int]) -> dict[str, str]:
+        """Return, by step, the run whose result was the newest at a time, among those of runs other than one.
+
+        Args:
+            tenant: whose results.
+            workflow: its name.
+            run_id: the run whose own results do not count.
+            times: the steps, each with a time in milliseconds since 1970 UTC.
+        """
         rows = self._all(
-            _SQL.before, {"tenant": tenant, "workflow": workflow, "step": step, "run_id": run_id, "at": at}
+            _SQL.stored_before,
+            {
+                "tenant": tenant,
+                "workflow": workflow,
+                "run_id": run_id,
+                "steps": list(times),
+                "times": list(times.values()),
+            },
         )
-        return rows[0] if rows else None
+        return {row["step_id"]: row["run_id"] for row in rows}
+
+    def withdrawals(self, tenant: str) -> list[StepCacheInvalidated]:
+        """Return every withdrawal of results, oldest first."""
+        history = self._log.read(cache_stream(tenant))
+        return [recorded.event for recorded in history if isinstance(recorded.event, StepCacheInvalidated)]
 
     async def invalidate(
         self,
@@ -69,38 +89,35 @@ class CacheCatalogue:
         Raises:
             ValueError: nothing is named, or a step without its workflow.
         """
-        if not keys and workflow is None:
-            raise ValueError("name a key, or a workflow and optionally a step of it")
-        matching = self._all(_SQL.matching, {"tenant": tenant, "keys": list(keys), "workflow": workflow, "step": step})
-        event = StepCacheInvalidated(time.time_ns() // 1_000_000, reason, tuple(keys), workflow, step)
+        if workflow is None and (step is not None or not keys):
+            raise ValueError("name keys, or a workflow and optionally a step of it")
+        matching = await self._database.call(
+            self._all, _SQL.matching, {"tenant": tenant, "keys": list(keys), "workflow": workflow, "step": step}
+        )
+        event = StepCacheInvalidated(_now(), reason, tuple(keys), workflow, step)
         await self._withdraw(tenant, actor, [event])
         return int(matching[0]["keys"])
 
     async def prune(self, tenant: str, actor: str, limits: Limits) -> int:
-        """Withdraw what exceeds the limits and return how many keys that were."""
+        """Withdraw what exceeds the limits, oldest first, and return how many keys that were."""
         rows = await self._database.call(
             self._all,
             _SQL.prunable,
             {"tenant": tenant, "before": limits.before, "entries": limits.entries, "bytes": limits.bytes},
         )
         keys = [row["key"] for row in rows]
-        at = time.time_ns() // 1_000_000
-        events = [
-            StepCacheInvalidated(at, "pruned", tuple(keys[start : start + _KEYS_PER_EVENT]))
-            for start in range(0, len(keys), _KEYS_PER_EVENT)
-        ]
-        await self._withdraw(tenant, actor, events)
+        for start in range(0, len(keys), _KEYS_PER_EVENT):
+            chosen = tuple(keys[start : start + _KEYS_PER_EVENT])
+            await self._withdraw(tenant, actor, [StepCacheInvalidated(_now(), "pruned", chosen)])
         return len(keys)
 
     async def _withdraw(self, tenant: str, actor: str, events: Sequence[StepCacheInvalidated]) -> None:
-        if not events:
-            return
         stream = cache_stream(tenant)
         rows = [
             {"tenant": tenant, "keys": event.keys, "workflow": event.workflow, "step": event.step} for event in events
         ]
         while True:
-            version = len(await self._database.call(self._log.read, stream))
+            version = (await self._database.call(self._all, _SQL.version, {"stream": stream}))[0]["version"]
             try:
                 await self._log.append(stream, version, events, tenant=tenant, actor=actor, inline={"cache_drop": rows})
             except VersionConflict:
@@ -110,3 +127,8 @@ class CacheCatalogue:
     def _all(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         with self._database.connection() as connection:
             return connection.execute(statement, parameters, prepare=True).fetchall()
+
+
+def _now() -> int:
+    """Return the time in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000

@@ -15,13 +15,17 @@ WHERE tenant = %(tenant)s
 ORDER BY stored_at DESC, key, run_id
 LIMIT %(limit)s
 
--- name: before
-SELECT run_id::text AS run_id, skill, key
-FROM step_cache
-WHERE tenant = %(tenant)s AND workflow = %(workflow)s AND step_id = %(step)s
-  AND run_id <> %(run_id)s::uuid AND stored_at <= %(at)s
-ORDER BY stored_at DESC
-LIMIT 1
+-- name: stored_before
+SELECT wanted.step_id, c.run_id::text AS run_id
+FROM unnest(%(steps)s::text[], %(times)s::bigint[]) AS wanted (step_id, at)
+CROSS JOIN LATERAL (
+    SELECT s.run_id
+    FROM step_cache AS s
+    WHERE s.tenant = %(tenant)s AND s.workflow = %(workflow)s AND s.step_id = wanted.step_id
+      AND s.stored_at <= wanted.at AND s.run_id <> %(run_id)s::uuid
+    ORDER BY s.stored_at DESC
+    LIMIT 1
+) AS c
 
 -- name: matching
 SELECT count(DISTINCT key) AS keys
@@ -47,3 +51,7 @@ FROM ranked
 WHERE (%(before)s::bigint IS NOT NULL AND stored_at < %(before)s)
    OR (%(entries)s::bigint IS NOT NULL AND number > %(entries)s)
    OR (%(bytes)s::bigint IS NOT NULL AND bytes > %(bytes)s)
+ORDER BY number DESC
+
+-- name: version
+SELECT coalesce(max(originator_version), 0) AS version FROM events WHERE originator_id = %(stream)s::uuid

@@ -1,6 +1,9 @@
 """The cold tier: results in Postgres, kept without a time limit, and the register of who is making which."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
+
+import orjson
 
 from orchestrator.cache.answers import Answer, Granted, Hit, Question, Taken
 from orchestrator.domain.output import output_from_json
@@ -8,6 +11,9 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
+
+NO_RESULT = "no result with this key"
+"""Why a step was not skipped when there is nothing more to say."""
 
 
 class ColdTier:
@@ -29,7 +35,7 @@ class ColdTier:
 
         Args:
             tenant: whose results.
-            run_id: the run that asks.
+            run_id: the run that asks; it is in the queue, or what it is granted is free for all.
             serving: the runs whose `run_only` results may serve it.
             questions: with distinct keys.
             spoiled: keys whose results turned out to be unusable.
@@ -40,31 +46,27 @@ class ColdTier:
                 {
                     "tenant": tenant,
                     "run_id": run_id,
+                    "worker": self._worker,
                     "serving": list(serving),
                     "keys": [question.key for question in questions],
                     "skills": [question.skill for question in questions],
                     "steps": [question.step for question in questions],
                     "shared": [question.shared for question in questions],
                     "spoiled": list(spoiled),
-                    "worker": self._worker,
                 },
                 prepare=True,
             ).fetchall()
-        answers: dict[str, Answer] = {}
-        for row in rows:
-            if row["source_run"] is not None:
-                answers[row["key"]] = Hit(output_from_json(row["output"]), row["source_run"], "cold")
-            else:
-                answers[row["key"]] = Granted("no result with this key") if row["granted"] else Taken()
+        answers = {row["key"]: _answer(row) for row in rows}
         return [answers[question.key] for question in questions]
 
     def epoch(self, tenant: str) -> int:
-        """Return how often results of the tenant were invalidated."""
+        """Return the epoch that the tenant's results belong to."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.epoch, (tenant,), prepare=True).fetchone()
         return int(row["epoch"]) if row else 0
 
-    def land(self, run_id: str, steps: Sequence[str]) -> None:
-        """Give up the making of results: whoever waits may try."""
-        with self._database.connection() as connection:
-            connection.execute(_SQL.land, {"run_ids": [run_id] * len(steps), "steps": list(steps)}, prepare=True)
+
+def _answer(row: dict[str, Any]) -> Answer:
+    if row["source_run"] is not None:
+        return Hit(output_from_json(orjson.loads(row["output"])), row["source_run"], "cold")
+    return Granted(NO_RESULT) if row["granted"] else Taken()

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import orjson
 import redis.asyncio
-from redis.exceptions import RedisError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from orchestrator.cache.answers import Entry, Question, TierName
 from orchestrator.cache.breaker import Breaker
-from orchestrator.domain.output import output_from_json, output_to_json
+from orchestrator.cache.counts import CacheCounts
+from orchestrator.cache.encoding import decode, encode
 
 logger = logging.getLogger(__name__)
 
@@ -29,71 +30,92 @@ class HotTier:
 
     name: TierName = "hot"
 
-    def __init__(self, url: str, *, ttl_seconds: int = 86_400, timeout_seconds: float = 0.25) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl_seconds: int = 86_400,
+        timeout_seconds: float = 0.25,
+        counts: CacheCounts | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
         self._client = redis.asyncio.Redis.from_url(
-            url, socket_timeout=timeout_seconds, socket_connect_timeout=timeout_seconds
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),  # once: a server that was restarted has closed every connection of the pool
         )
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
-        self._breaker = Breaker()
-        self.corrupt = 0
+        self._counts = counts or CacheCounts()
+        self.breaker = breaker or Breaker()
 
     async def find(self, tenant: str, epoch: int, questions: Sequence[Question]) -> Mapping[str, Entry]:
         """Return what is there; see `CacheTier.find`."""
         names = [_name(tenant, epoch, question.key) for question in questions]
-        values = await self._within_limit(self._client.mget(names)) if names else None
-        found = {}
-        for name, question, value in zip(names, questions, values or [None] * len(names), strict=True):
-            entry = None if value is None else self._read(name, value)
-            if entry is not None and entry.skill == question.skill:
+        values = await self._asked(self._client.mget(names)) if names else None
+        if values is None or len(values) != len(names):
+            return {}
+        found: dict[str, Entry] = {}
+        foreign: list[str] = []
+        for name, question, value in zip(names, questions, values, strict=True):
+            if value is None:
+                continue
+            entry = _read(name, value)
+            if entry is None:
+                foreign.append(name)
+            elif entry.skill == question.skill:
                 found[question.key] = entry
+        if foreign:
+            self._counts.corrupt += len(foreign)
+            logger.warning("the hot tier holds %d values that are not ours, as under %s", len(foreign), foreign[0])
         return found
 
     async def keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
         """Keep results; see `CacheTier.keep`."""
-        if not entries or self._breaker.is_open:
+        if not entries:
             return
         pipeline = self._client.pipeline(transaction=False)
         for question, entry in entries:
             name = _name(tenant, epoch, question.key)
             pipeline.set(name, _written(name, entry), ex=question.ttl_seconds or self._ttl_seconds)
-        await self._within_limit(pipeline.execute())
+        await self._asked(pipeline.execute())
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def _within_limit(self, call: Awaitable[T]) -> T | None:
-        """Await a call for at most the time limit; None when it failed or the server is being left alone."""
-        if self._breaker.is_open:
+    async def _asked(self, call: Awaitable[T]) -> T | None:
+        """Await a call, for at most the time limit; None when it failed or the server is being left alone."""
+        if not self.breaker.admits():
             if asyncio.iscoroutine(call):
                 call.close()
             return None
         try:
             answer = await asyncio.wait_for(call, self._timeout_seconds)
-        except (RedisError, OSError, TimeoutError) as error:
-            if self._breaker.failed():
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here may cost time, never a run
+            if self.breaker.failed():
                 logger.warning("the hot tier is left alone for a while: %r", error)
             return None
-        self._breaker.succeeded()
+        if self.breaker.is_open:
+            logger.info("the hot tier answers again")
+        self.breaker.succeeded()
         return answer
-
-    def _read(self, name: str, value: Any) -> Entry | None:
-        """Return the entry of a value, or None when it is not one of ours, whole."""
-        try:
-            digest, body = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
-            if digest == _digest(name, body):
-                document = orjson.loads(body)
-                return Entry(document["skill"], document["run"], output_from_json(document["output"]))
-        except (TypeError, ValueError, KeyError, AttributeError):
-            pass
-        self.corrupt += 1
-        logger.warning("the hot tier holds a foreign value under %s; it is ignored", name)
-        return None
 
 
 def _name(tenant: str, epoch: int, key: str) -> str:
     return f"orchestrator:{tenant}:{epoch}:{key}"
+
+
+def _read(name: str, value: Any) -> Entry | None:
+    """Return the entry of a value, or None when it is not one of ours, whole."""
+    digest, body = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
+    if digest != _digest(name, body):
+        return None
+    try:
+        return decode(body)
+    except ValueError:  # written by another version of this program
+        return None
 
 
 def _digest(name: str, body: bytes) -> bytes:
@@ -101,5 +123,5 @@ def _digest(name: str, body: bytes) -> bytes:
 
 
 def _written(name: str, entry: Entry) -> bytes:
-    body = orjson.dumps({"skill": entry.skill, "run": entry.source_run, "output": output_to_json(entry.output)})
+    body = encode(entry)
     return _digest(name, body) + body

@@ -1,27 +1,32 @@
-"""The tier in the process: the results used last, up to a number of entries."""
+"""The tier in the process: the results used last, up to a number of bytes."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from orchestrator.cache.answers import Entry, Question, TierName
+from orchestrator.cache.encoding import decode, encode
+
+_OVERHEAD_BYTES = 500
+"""What an entry takes beside its own bytes."""
 
 
 class MemoryTier:
-    """A least-recently-used map of at most `most_entries`; data in it is bounded by what the log holds inline."""
+    """A least-recently-used map of at most `most_bytes`."""
 
     name: TierName = "memory"
 
-    def __init__(self, most_entries: int = 10_000) -> None:
-        self._most_entries = most_entries
-        self._entries: OrderedDict[tuple[str, int, str], Entry] = OrderedDict()
+    def __init__(self, most_bytes: int = 64 << 20) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[tuple[str, int, str], bytes] = OrderedDict()
 
     async def find(self, tenant: str, epoch: int, questions: Sequence[Question]) -> Mapping[str, Entry]:
         """Return what is there; see `CacheTier.find`."""
         found = {}
         for question in questions:
             place = (tenant, epoch, question.key)
-            entry = self._entries.get(place)
-            if entry is not None and entry.skill == question.skill:
+            body = self._entries.get(place)
+            if body is not None and (entry := decode(body)).skill == question.skill:
                 self._entries.move_to_end(place)
                 found[question.key] = entry
         return found
@@ -29,7 +34,12 @@ class MemoryTier:
     async def keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
         """Keep results; see `CacheTier.keep`."""
         for question, entry in entries:
-            self._entries[tenant, epoch, question.key] = entry
-            self._entries.move_to_end((tenant, epoch, question.key))
-        while len(self._entries) > self._most_entries:
-            self._entries.popitem(last=False)
+            place = (tenant, epoch, question.key)
+            if (before := self._entries.pop(place, None)) is not None:
+                self._bytes -= len(before) + _OVERHEAD_BYTES
+            body = encode(entry)
+            self._entries[place] = body
+            self._bytes += len(body) + _OVERHEAD_BYTES
+        while self._bytes > self._most_bytes:
+            _, oldest = self._entries.popitem(last=False)
+            self._bytes -= len(oldest) + _OVERHEAD_BYTES

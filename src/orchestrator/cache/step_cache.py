@@ -7,13 +7,12 @@ What a slower tier found is kept in the quicker ones; a result whose artifacts a
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
 from orchestrator.cache.cold_tier import ColdTier
+from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs
 from orchestrator.cache.flights import Flights
 from orchestrator.cache.tier import CacheTier
@@ -37,16 +36,6 @@ class ArtifactCheck(Protocol):
         """Return what is wrong with the artifacts of an output, in words, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Who asks: the run, for which tenant and epoch, and the runs whose `run_only` results may serve it."""
-
-    tenant: str
-    epoch: int
-    run_id: str
-    serving: Sequence[str]
-
-
 class StepCache:
     """Asks the tiers in order and waits for results that others are making."""
 
@@ -60,6 +49,7 @@ class StepCache:
         tiers: Sequence[CacheTier],
         earlier: EarlierResults,
         check: ArtifactCheck,
+        counts: CacheCounts,
     ) -> None:
         self._database = database
         self._cold = cold
@@ -69,46 +59,62 @@ class StepCache:
         self._earlier = earlier
         self._check = check
         self._keeping: set[asyncio.Task[None]] = set()
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
 
     async def consult(
         self, tenant: str, run_id: str, serving: Sequence[str], questions: Sequence[Question]
     ) -> list[Answer]:
-        """Answer each question, in order: a result, leave to make it, or that somebody else is making it."""
+        """Answer each question, in order: a result, leave to make it, or that somebody else is making it.
+
+        Args:
+            tenant: whose results.
+            run_id: the run that asks.
+            serving: the runs whose `run_only` results may serve it.
+            questions: about distinct steps.
+        """
         spoiled: dict[str, str] = {}
         answers: dict[str, Answer] = {**await self._unchanged(tenant, questions, spoiled)}
-        asked = [question for question in questions if question.step not in answers]
-        epoch = await self._epochs.of(tenant)
-        answers |= await self._quick(tenant, epoch, asked, spoiled)
-        asked = [question for question in asked if question.step not in answers]
+        asked = _unanswered(questions, answers)
         if asked:
-            answers |= await self._slow(_Asker(tenant, epoch, run_id, serving), asked, spoiled)
-        for question in questions:
-            self._count(question, answers[question.step])
+            epoch = await self._epochs.of(tenant)
+            answers |= await self._quick(tenant, epoch, asked, spoiled)
+            asked = _unanswered(asked, answers)
+            if asked:
+                slow = await self._slow(tenant, run_id, serving, asked, spoiled)
+                self._promote(tenant, epoch, asked, slow)
+                answers |= slow
+        self._count(run_id, questions, answers)
         return [answers[question.step] for question in questions]
 
     async def wait(self, key: str) -> None:
         """Return when it makes sense to ask for a key again."""
         await self._flights.wait(key)
 
-    def keep(self, tenant: str, made: Sequence[tuple[Question, Entry]]) -> None:
-        """Keep results that were just made in the quick tiers, without waiting for it.
+    def epoch(self, tenant: str) -> int | None:
+        """Return the epoch to `keep` results under. Ask before they are recorded, not after.
+
+        Then an invalidation that comes in between ends the epoch, and with it what is kept under it.
+        """
+        return self._epochs.known(tenant)
+
+    def keep(self, tenant: str, epoch: int | None, made: Sequence[tuple[Question, Entry]]) -> None:
+        """Keep results that were just recorded in the quick tiers, without waiting for it.
 
         The cold tier has them already, from the append that recorded them.
         """
-        self.counts["stored"] += len(made)
-        task = asyncio.create_task(self._keep(tenant, made))
-        self._keeping.add(task)
-        task.add_done_callback(self._keeping.discard)
+        self.counts.stored += len(made)
+        if epoch is not None:
+            self._keep(tenant, epoch, made)
 
     async def close(self) -> None:
         """Wait for what is being kept."""
         await asyncio.gather(*self._keeping, return_exceptions=True)
 
-    async def _keep(self, tenant: str, made: Sequence[tuple[Question, Entry]]) -> None:
-        epoch = await self._epochs.of(tenant)
+    def _keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
         for tier in self._tiers:
-            await tier.keep(tenant, epoch, made)
+            task = asyncio.create_task(tier.keep(tenant, epoch, entries))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
 
     async def _unchanged(self, tenant: str, questions: Sequence[Question], spoiled: dict[str, str]) -> dict[str, Hit]:
         """Find the steps whose input is what it was when their result was made before."""
@@ -133,40 +139,46 @@ class StepCache:
             if not shared:
                 break
             found = await tier.find(tenant, epoch, shared)
-            for question in shared:
-                if (entry := found.get(question.key)) is not None:
-                    hits[question.step] = Hit(entry.output, entry.source_run, tier.name)
             promoted = [(question, found[question.key]) for question in shared if question.key in found]
-            for quicker in self._tiers[:place]:
+            hits |= {question.step: Hit(entry.output, entry.source_run, tier.name) for question, entry in promoted}
+            for quicker in self._tiers[:place] if promoted else ():
                 await quicker.keep(tenant, epoch, promoted)
+                self.counts.promoted += len(promoted)
             shared = [question for question in shared if question.key not in found]
         return await self._sound(tenant, hits, questions, spoiled)
 
-    async def _slow(self, asker: "_Asker", questions: Sequence[Question], spoiled: dict[str, str]) -> dict[str, Answer]:
+    async def _slow(
+        self,
+        tenant: str,
+        run_id: str,
+        serving: Sequence[str],
+        questions: Sequence[Question],
+        spoiled: dict[str, str],
+    ) -> dict[str, Answer]:
         """Ask the cold tier, which also says who is to make what is missing."""
         answers: dict[str, Answer] = {}
-        asked = list(questions)
+        asked = questions
         while asked:
-            found = await self._database.ask(
-                self._cold.consult, asker.tenant, asker.run_id, asker.serving, asked, list(spoiled)
-            )
+            found = await self._database.ask(self._cold.consult, tenant, run_id, serving, asked, list(spoiled))
             answers |= {question.step: answer for question, answer in zip(asked, found, strict=True)}
-            hits = {step: answer for step, answer in answers.items() if isinstance(answer, Hit)}
-            sound = await self._sound(asker.tenant, hits, asked, spoiled)
+            hits = {question.step: answer for question in asked if isinstance(answer := answers[question.step], Hit)}
+            sound = await self._sound(tenant, hits, asked, spoiled)
             asked = [question for question in asked if question.step in hits and question.step not in sound]
+        for question in questions:
+            if question.key in spoiled and isinstance(answers[question.step], Granted):
+                answers[question.step] = Granted(spoiled[question.key])
+        return answers
+
+    def _promote(self, tenant: str, epoch: int, questions: Sequence[Question], answers: Mapping[str, Answer]) -> None:
+        """Let the quick tiers keep what the cold one found, without waiting for it."""
         promoted = [
             (question, Entry(question.skill, answer.source_run, answer.output))
             for question in questions
-            if isinstance(answer := answers[question.step], Hit) and question.shared
+            if question.shared and isinstance(answer := answers[question.step], Hit)
         ]
         if promoted:
-            for tier in self._tiers:
-                await tier.keep(asker.tenant, asker.epoch, promoted)
-            self.counts["promoted"] += len(promoted)
-        for question in questions:
-            if isinstance(answers[question.step], Granted) and question.key in spoiled:
-                answers[question.step] = Granted(spoiled[question.key])
-        return answers
+            self._keep(tenant, epoch, promoted)
+            self.counts.promoted += len(promoted)
 
     async def _sound(
         self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: dict[str, str]
@@ -176,24 +188,49 @@ class StepCache:
         if not doubtful:
             return hits
         faults = await asyncio.to_thread(self._faults, tenant, doubtful)
+        if not faults:
+            return hits
+        self.counts.corrupt += len(faults)
         keys = {question.step: question.key for question in questions}
         for step, fault in faults.items():
-            spoiled[keys[step]] = fault
-            self.counts["corrupt"] += 1
-            logger.warning("the result of step %s made by run %s is unusable: %s", step, hits[step].source_run, fault)
+            hit = hits[step]
+            spoiled[keys[step]] = f"the result of run {hit.source_run} is unusable: {fault}"
+            logger.warning(
+                "cached result unusable",
+                extra={"step_id": step, "cache_key": keys[step], "source_run": hit.source_run, "reason": fault},
+            )
         return {step: hit for step, hit in hits.items() if step not in faults}
 
     def _faults(self, tenant: str, hits: Mapping[str, Hit]) -> dict[str, str]:
         checked = {step: self._check.fault(tenant, hit.output) for step, hit in hits.items()}
         return {step: fault for step, fault in checked.items() if fault is not None}
 
-    def _count(self, question: Question, answer: Answer) -> None:
-        match answer:
-            case Hit():
-                self.counts[f"hit_{answer.tier}"] += 1
-                logger.debug("cache hit (%s) for %s", answer.tier, question.key)
-            case Granted():
-                self.counts["miss"] += 1
-                logger.debug("cache miss for %s: %s", question.key, answer.miss)
-            case Taken():
-                self.counts["waited"] += 1
+    def _count(self, run_id: str, questions: Sequence[Question], answers: Mapping[str, Answer]) -> None:
+        counts = self.counts
+        for answer in answers.values():
+            match answer:
+                case Hit():
+                    counts.hits[answer.tier] += 1
+                case Granted():
+                    counts.misses += 1
+                case Taken():
+                    counts.waited += 1
+        if logger.isEnabledFor(logging.DEBUG):
+            for question in questions:
+                message, facts = _told(answers[question.step])
+                place = {"run_id": run_id, "step_id": question.step, "cache_key": question.key}
+                logger.debug(message, extra=place | facts)
+
+
+def _unanswered(questions: Sequence[Question], answers: Mapping[str, Answer]) -> list[Question]:
+    return [question for question in questions if question.step not in answers]
+
+
+def _told(answer: Answer) -> tuple[str, dict[str, Any]]:
+    match answer:
+        case Hit():
+            return "found in the cache", {"tier": answer.tier, "source_run": answer.source_run}
+        case Granted():
+            return "not in the cache", {"reason": answer.miss}
+        case Taken():
+            return "waiting for another run to make it", {}

@@ -114,7 +114,7 @@ class Committer:
         """Append a batch in one transaction and say of each append what became of it."""
         events = [event for append in batch for event in append.stored]
         try:
-            position = self._recorder.insert_events(events, inline=_merge(append.inline for append in batch))[0]
+            position = self._recorder.insert_events(events, inline=merged(append.inline for append in batch))[0]
         except DATABASE_AWAY as error:
             return self._settle(batch, error)
         except IntegrityError:
@@ -138,6 +138,7 @@ class Committer:
         while not self._stopping.is_set():
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out retries, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            self._recorder.mend()
             try:
                 found = [self._find(append) for append in batch]
             except DATABASE_AWAY:
@@ -190,7 +191,7 @@ def _resolve(answers: Sequence[tuple["asyncio.Future[int]", Outcome]]) -> None:
             waiter.set_result(outcome)
 
 
-def _merge(parts: Iterable[Inline | None]) -> str | None:
+def merged(parts: Iterable[Inline | None]) -> str | None:
     """Return the inline rows of a batch as one JSON text, or None when there are none."""
     merged: dict[str, list[Any]] = {}
     for part in parts:

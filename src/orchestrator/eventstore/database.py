@@ -6,13 +6,12 @@ import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
-from eventsourcing.postgres import PostgresDatastore
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow
+from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from psycopg.rows import DictRow, dict_row
 
 from orchestrator.eventstore.sql import load_sql
 
@@ -27,22 +26,9 @@ logger = logging.getLogger(__name__)
 
 _SQL = load_sql(__file__)
 _FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 2.0
-
-
-class _Datastore(PostgresDatastore):
-    """The library's datastore with a deadline for every statement."""
-
-    statement_timeout_ms = 30_000
-
-    def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
-        timeout = self.statement_timeout_ms
-
-        def after_connect(connection: psycopg.Connection[Any]) -> None:
-            connection.autocommit = True
-            connection.execute(_SQL.configure, {"timeout_ms": str(timeout)})
-
-        return after_connect
+_LONGEST_PAUSE_SECONDS = 1.0
+_WAIT_SECONDS = 5.0
+_RECONNECT_SECONDS = 0.5
 
 
 class Database:
@@ -54,19 +40,21 @@ class Database:
 
     def __init__(self, conninfo: str, *, pool_size: int = 8, statement_timeout_ms: int = 30_000) -> None:
         self.conninfo = conninfo
-        parts = conninfo_to_dict(conninfo)
-        self.datastore = _Datastore(
-            dbname=str(parts.get("dbname") or "postgres"),
-            host=str(parts.get("host") or ""),
-            port=str(parts.get("port") or "5432"),
-            user=str(parts.get("user") or "postgres"),
-            password=str(parts.get("password") or ""),
-            schema="orchestrator",
-            pool_size=1,
-            max_overflow=pool_size,
-            connect_timeout=5.0,
+        self.datastore = PostgresDatastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
+        # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
+        # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
+        self.datastore.pool = self._pool = ConnectionPool(
+            conninfo,
+            connection_class=psycopg.Connection[DictRow],
+            kwargs={"row_factory": dict_row},
+            min_size=1,
+            max_size=1 + pool_size,
+            open=False,
+            configure=_configure(statement_timeout_ms),
+            timeout=_WAIT_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=lambda pool: pool.check(),
         )
-        self.datastore.statement_timeout_ms = statement_timeout_ms
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
 
     @contextmanager
@@ -80,6 +68,10 @@ class Database:
         """Lend a connection inside a transaction."""
         with self.connection() as connection, connection.transaction():
             yield connection
+
+    def mend(self) -> None:
+        """Replace the connections that a restart of the server has broken; call it after a failure."""
+        self._pool.check()
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a synchronous function on a database thread and await its answer."""
@@ -95,9 +87,20 @@ class Database:
             except DATABASE_AWAY as error:
                 logger.warning("asking again, the database is away: %s", error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out retries
+                await self.call(self.mend)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Give back every connection and end the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.datastore.close()
+
+
+def _configure(timeout_ms: int) -> Callable[[Connection], None]:
+    """Return what makes a new connection ours: autocommit, and a deadline for every statement."""
+
+    def configure(connection: Connection) -> None:
+        connection.autocommit = True
+        connection.execute(_SQL.configure, {"timeout_ms": str(timeout_ms)})
+
+    return configure

@@ -7,6 +7,8 @@ never queued without its event, nor finished and still queued.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import orjson
+
 from orchestrator.domain.events import (
     RunBlocked,
     RunCancelled,
@@ -61,7 +63,7 @@ def _cache_row(run: Run, tenant: str, event: StepCompleted) -> dict[str, Any]:
         "workflow": run.workflow.name,
         "skill": state.skill,
         "scope": run.workflow.steps[event.step].cache.scope,
-        "output": output_to_json(event.output),
+        "output": orjson.dumps(output_to_json(event.output)).decode(),
         "output_hash": event.output_hash,
         "stored_at": event.at,
     }

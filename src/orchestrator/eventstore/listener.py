@@ -45,13 +45,15 @@ def wake(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: 
 class Listener:
     """A thread that hands notifications on.
 
-    Callbacks run on that thread and must return at once. After a lost connection every callback is called
+    Callbacks run on that thread and must return at once. `on_lost` is called each time the connection is lost
+    or cannot be made. After a lost connection every callback is called
     with an empty payload, since notifications may have been missed. `session` identifies the connection:
     as long as it is open, the process is alive.
     """
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, on_lost: Callable[[], object] | None = None) -> None:
         self._conninfo = conninfo
+        self._on_lost = on_lost
         self._callbacks: dict[str, list[Callback]] = {channel: [] for channel in CHANNELS}
         self._stopping = threading.Event()
         self._connected = threading.Event()
@@ -82,6 +84,8 @@ class Listener:
             except psycopg.Error as error:
                 logger.info("the listening connection was lost: %s", error)
                 self.session = None
+                if self._on_lost is not None:
+                    self._on_lost()
                 self._stopping.wait(_RECONNECT_SECONDS)
 
     def _listen(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:

@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+from eventsourcing.persistence import StoredEvent
+
 from orchestrator.domain.events import Event
-from orchestrator.eventstore.committer import Committer, Inline
+from orchestrator.eventstore.committer import Committer, Inline, merged
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
+
+StoredRow = tuple[str, int, str, bytes]
+"""An event as it is stored: stream id, version, name, state."""
 
 
 class EventLog(Protocol):
@@ -80,3 +85,12 @@ class PostgresLog:
     def last_position(self) -> int:
         """Return the newest position; see `EventLog.last_position`."""
         return self.recorder.last_position()
+
+    def restore(self, rows: Sequence[StoredRow], inline: Inline) -> int:
+        """Append events exactly as they were stored elsewhere, and return the position of the first. Synchronous.
+
+        Raises:
+            eventsourcing.persistence.IntegrityError: a version is taken, or one is missing before.
+        """
+        stored = [StoredEvent(UUID(stream_id), version, name, state) for stream_id, version, name, state in rows]
+        return self.recorder.insert_events(stored, inline=merged([inline]))[0]

@@ -66,6 +66,10 @@ class LogRecorder(PostgresApplicationRecorder):
         """Return up to `limit` events after a position of the whole log, in order."""
         return self._select(_SQL.read_log, (after_position, limit))
 
+    def mend(self) -> None:
+        """Get rid of broken connections after a failure."""
+        self._database.mend()
+
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log."""
         with self._database.connection() as connection:

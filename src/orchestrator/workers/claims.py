@@ -32,6 +32,15 @@ class WorkerIdentity:
     lease_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a heartbeat learns: whether others own runs, how many are this worker's, whether some wait for it."""
+
+    others_at_work: bool
+    owned: int
+    waiting: bool
+
+
 class Claims:
     """The queue and the register of workers in Postgres, as one worker sees them."""
 
@@ -40,9 +49,10 @@ class Claims:
         self._mapper = mapper
         self._runs = runs
         self._worker = worker
+        self._unreadable: set[str] = set()
 
-    async def beat(self, session: tuple[int, str] | None) -> bool:
-        """Say that this worker is alive; returns whether other workers own runs."""
+    async def beat(self, session: tuple[int, str] | None, skills: Sequence[str]) -> Situation:
+        """Say that this worker, which has these skills, is alive; returns how things stand."""
         rows = await self._run(
             _SQL.beat,
             {
@@ -52,9 +62,10 @@ class Claims:
                 "lease": self._worker.lease_seconds,
                 "session_pid": session[0] if session else None,
                 "session_start": session[1] if session else None,
+                "skills": list(skills),
             },
         )
-        return bool(rows[0]["others_at_work"])
+        return Situation(**rows[0])
 
     async def sweep(self) -> int:
         """Free the runs of workers that are dead and return how many there were."""
@@ -67,10 +78,13 @@ class Claims:
         """
         return await self._database.call(self._claim, room, skills)
 
-    async def still_mine(self, run_ids: Sequence[str]) -> set[str]:
-        """Return which of these runs this worker still owns according to the queue."""
-        rows = await self._run(_SQL.still_mine, {"id": self._worker.id, "run_ids": list(run_ids)})
-        return {str(row["run_id"]) for row in rows}
+    async def owners(self, run_ids: Sequence[str]) -> dict[str, str | None]:
+        """Return the owner of each of these runs and of all that this worker owns.
+
+        Runs that are over are left out, and those that cannot be folded: they stay with this worker.
+        """
+        rows = await self._run(_SQL.owners, {"id": self._worker.id, "run_ids": list(run_ids)})
+        return {run_id: row["owner"] for row in rows if (run_id := str(row["run_id"])) not in self._unreadable}
 
     async def release(self, run_ids: Sequence[str]) -> None:
         """Give claimed runs back to whoever wants them."""
@@ -95,6 +109,7 @@ class Claims:
         try:
             return self._runs.fold(run_id, history)
         except DomainError:
+            self._unreadable.add(run_id)
             logger.exception("run %s cannot be folded and stays with this worker until somebody looks", run_id)
             return None
 

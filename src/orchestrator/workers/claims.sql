@@ -3,7 +3,11 @@ INSERT INTO workers (id, host, pid, lease, session_pid, session_start)
 VALUES (%(id)s, %(host)s, %(pid)s, make_interval(secs => %(lease)s), %(session_pid)s, %(session_start)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
     heartbeat_at = now(), session_pid = excluded.session_pid, session_start = excluded.session_start
-RETURNING (SELECT EXISTS (SELECT FROM run_queue WHERE owner <> %(id)s)) AS others_at_work
+RETURNING
+    (SELECT EXISTS (SELECT FROM run_queue WHERE owner <> %(id)s)) AS others_at_work,
+    (SELECT count(*) FROM run_queue WHERE owner = %(id)s) AS owned,
+    (SELECT EXISTS (
+        SELECT FROM run_queue WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[]))) AS waiting
 
 -- name: sweep
 WITH dead AS (
@@ -37,8 +41,8 @@ JOIN events AS e ON e.originator_id = claimed.run_id
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability
 ORDER BY e.originator_id, e.originator_version
 
--- name: still_mine
-SELECT run_id FROM run_queue WHERE owner = %(id)s AND run_id = ANY(%(run_ids)s::uuid[])
+-- name: owners
+SELECT run_id, owner FROM run_queue WHERE owner = %(id)s OR run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: release
 WITH released AS (

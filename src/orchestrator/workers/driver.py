@@ -53,7 +53,10 @@ class StepCache(Protocol):
     async def wait(self, key: str) -> None:
         """Return when it makes sense to ask for a key again."""
 
-    def keep(self, tenant: str, made: Sequence[tuple[Question, Entry]]) -> None:
+    def epoch(self, tenant: str) -> int | None:
+        """Return the epoch to `keep` results under; ask before they are recorded."""
+
+    def keep(self, tenant: str, epoch: int | None, made: Sequence[tuple[Question, Entry]]) -> None:
         """Keep results that were just recorded where they are found quickest."""
 
 
@@ -124,6 +127,8 @@ class RunDriver:
         """Decide everything that can be decided now; a step answered from the cache may make others ready."""
         calls: list[SkillCall] = []
         while not self._handing_over:
+            if self.run.failed_step is not None:
+                self._stop_waiting()
             steps = next_steps(self.run, self.around.clock(), self._room(), self._busy)
             if not steps:
                 break
@@ -131,12 +136,27 @@ class RunDriver:
             for step in steps:
                 if not isinstance(step, BeginStep):
                     self._apply(step)
-            calls += await self._begin(beginning)
+            if self.run.failed_step is None:
+                calls += await self._begin(beginning)
             if self.run.is_finished:
                 break
-        if self._missing and not self.run.executing and self._busy.keys() == self._missing.keys() and not self.run.due:
+        if self._missing and self._is_stuck():
             self._apply(BlockRun(self.around.clock(), tuple(sorted(set(self._missing.values())))))
         return calls
+
+    def _is_stuck(self) -> bool:
+        """Nothing is under way and nothing will be, but for steps whose skill is not known here."""
+        if self.run.executing or self._busy.keys() != self._missing.keys():
+            return False
+        return next_due(self.run, self._room(), self._busy) is None
+
+    def _stop_waiting(self) -> None:
+        """A step failed for good: what waits for a result or for a skill will not begin any more."""
+        for waiting in self._busy.values():
+            if waiting is not None:
+                waiting.cancel()
+        self._busy.clear()
+        self._missing.clear()
 
     async def _begin(self, steps: Sequence[BeginStep]) -> list[SkillCall]:
         """Resolve inputs, ask the cache once for all of them, and start what has to be executed."""
@@ -153,6 +173,8 @@ class RunDriver:
                 self._apply(FailStep(self.around.clock(), begin.step, begin.attempt, result, 0.0))
             else:
                 resolved.append((begin, skill, result))
+        if self.run.failed_step is not None:
+            return []  # nothing new starts: do not even ask, or others would wait for what we are not going to make
         answers = await self._consult(resolved)
         calls = []
         for begin, skill, found in resolved:
@@ -229,10 +251,11 @@ class RunDriver:
         """Write what was decided since the last commit, in one append."""
         if self._unsaved:
             events, self._unsaved = self._unsaved, []
+            epoch = self.around.cache.epoch(self.tenant)
             await self.around.runs.save(self.run, events, tenant=self.tenant, actor=self.around.worker)
-            self._share(events)
+            self._share(events, epoch)
 
-    def _share(self, events: Sequence[RunEvent]) -> None:
+    def _share(self, events: Sequence[RunEvent], epoch: int | None) -> None:
         """Let the cache's quick tiers have the results that were just recorded for every run to use."""
         made = []
         for event in events:
@@ -243,7 +266,7 @@ class RunDriver:
                     question = Question(event.step, key, state.input_hash or "", skill, True, policy.ttl_seconds)
                     made.append((question, Entry(skill, self.run.id, event.output)))
         if made:
-            self.around.cache.keep(self.tenant, made)
+            self.around.cache.keep(self.tenant, epoch, made)
 
     def _launch(self, calls: Sequence[SkillCall]) -> None:
         for call in calls:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from uuid_utils import uuid7
@@ -13,7 +14,7 @@ from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.listener import CANCEL, QUEUE, wake
 from orchestrator.eventstore.runs import LoadedRun
-from orchestrator.workers.claims import WorkerIdentity
+from orchestrator.workers.claims import Situation, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, Surroundings
 
 logger = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ def new_identity(lease_seconds: float) -> WorkerIdentity:
 class Queue(Protocol):
     """The queue of runs and the register of workers, as one worker needs them; see `Claims`."""
 
-    async def beat(self, session: tuple[int, str] | None) -> bool:
-        """Say that this worker is alive; returns whether other workers own runs."""
+    async def beat(self, session: tuple[int, str] | None, skills: Sequence[str]) -> Situation:
+        """Say that this worker is alive, and learn how things stand."""
 
     async def sweep(self) -> int:
         """Free the runs of dead workers."""
@@ -41,8 +42,8 @@ class Queue(Protocol):
     async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
         """Claim runs."""
 
-    async def still_mine(self, run_ids: Sequence[str]) -> set[str]:
-        """Say which runs this worker still owns."""
+    async def owners(self, run_ids: Sequence[str]) -> Mapping[str, str | None]:
+        """Say who owns these runs, and all that this worker owns; runs that are over are left out."""
 
     async def release(self, run_ids: Sequence[str]) -> None:
         """Give runs back."""
@@ -84,10 +85,11 @@ class Worker:
         self._most_runs = most_runs
         self._heartbeat_seconds = heartbeat_seconds
         self._drivers: dict[str, tuple[RunDriver, asyncio.Task[None]]] = {}
-        self._to_release: set[str] = set()
-        self._news_missed = False
+        self._in_doubt = False
         self._queue_changed = asyncio.Event()
+        self._claiming = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._heart: asyncio.Task[None] | None = None
 
     @property
     def driving(self) -> int:
@@ -105,7 +107,7 @@ class Worker:
         self._wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
         self._wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
         await self._beat()
-        heart = asyncio.create_task(self._stay_alive())
+        self._heart = asyncio.create_task(self._stay_alive())
         self._queue_changed.set()
         try:
             while not self._stopping.is_set():
@@ -114,11 +116,14 @@ class Worker:
                 if not self._stopping.is_set():
                     await self._claim()
         finally:
-            heart.cancel()
-            await asyncio.gather(heart, return_exceptions=True)
+            if not self._stopping.is_set():
+                self._heart.cancel()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Begin nothing more, wait up to `grace_seconds` for what is executing, and give every run back."""
+        """Begin nothing more, wait up to `grace_seconds` for what is executing, and give every run back.
+
+        A run is given back as soon as nothing of it is executing, and until then the worker is seen to live.
+        """
         self._stopping.set()
         self._queue_changed.set()
         tasks = []
@@ -126,34 +131,60 @@ class Worker:
             driver.hand_over()
             tasks.append(task)
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-            for task in late:
+            await asyncio.wait(tasks, timeout=grace_seconds)
+            for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        try:
-            await self._queue.sign_off()
-        except DATABASE_AWAY as error:
-            logger.warning("could not sign off, the lease will run out instead: %s", error)
+        if self._heart is not None:
+            self._heart.cancel()
+            await asyncio.gather(self._heart, return_exceptions=True)
+        async with self._claiming:  # what a claim under way brings is given back as well
+            try:
+                await self._queue.sign_off()
+            except DATABASE_AWAY as error:
+                logger.warning("could not sign off, the lease will run out instead: %s", error)
 
     async def _claim(self) -> None:
         """Claim as many runs as there is room for."""
-        while (room := self._most_runs - len(self._drivers)) > 0 and not self._stopping.is_set():
+        async with self._claiming:
             try:
-                claimed = await self._queue.claim(room, self._skills)
+                if self._in_doubt:
+                    await self._settle()
+                while (room := self._most_runs - len(self._drivers)) > 0 and not self._stopping.is_set():
+                    claimed = await self._queue.claim(room, self._skills)
+                    for loaded in claimed:
+                        self._adopt(loaded)
+                    if len(claimed) < room:
+                        return
             except DATABASE_AWAY as error:
                 logger.warning("cannot claim runs, the database is away: %s", error)
+                self._in_doubt = True  # they may have been claimed all the same
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._queue_changed.set()
-                return
-            for loaded in claimed:
-                self._adopt(loaded)
-            if len(claimed) < room:
-                return
+
+    async def _settle(self) -> None:
+        """Make the queue and this worker agree: drop runs that are over or taken, give back what is not driven.
+
+        They may disagree when an answer or a notification was lost. No claim is under way meanwhile.
+        """
+        self._in_doubt = False
+        driven = dict(self._drivers)
+        owners = await self._queue.owners(list(driven))
+        for run_id, (driver, task) in driven.items():
+            lost = owners.get(run_id, "nobody: it is over") not in (self.identity.id, None)
+            if lost and self._drivers.get(run_id) == (driver, task):
+                task.cancel()
+        stray = [
+            run_id for run_id, owner in owners.items() if owner == self.identity.id and run_id not in self._drivers
+        ]
+        if stray:
+            logger.info("%d runs are given back: they were claimed, but the answer was lost", len(stray))
+            await self._queue.release(stray)
 
     def _adopt(self, loaded: LoadedRun) -> None:
         """Drive a claimed run, unless it is being driven or over already."""
         run = loaded.run
-        if run.id in self._drivers or run.is_finished:
+        if run.id in self._drivers or run.is_finished or self._stopping.is_set():
             return
         driver = RunDriver(run, loaded.tenant, self._around)
         self._drivers[run.id] = driver, asyncio.create_task(self._drive(driver))
@@ -161,33 +192,36 @@ class Worker:
     async def _drive(self, driver: RunDriver) -> None:
         """See a run through and let go of it, whatever happens."""
         run_id = driver.run.id
+        seen_through = False
         try:
             await driver.drive()
+            seen_through = driver.run.is_finished
         except VersionConflict:
             logger.info("run %s was cancelled or taken over", run_id)
         except Exception:
             logger.exception("run %s could not be driven; it is given back", run_id)
-            await asyncio.sleep(_PAUSE_AFTER_FAULT_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _PAUSE_AFTER_FAULT_SECONDS)
         finally:
             was_full = len(self._drivers) >= self._most_runs
             del self._drivers[run_id]
             if was_full:
                 self._queue_changed.set()
-        if not driver.run.is_finished and not self._stopping.is_set():
+        if not seen_through:
             await self._release(run_id)
 
     async def _release(self, run_id: str) -> None:
-        """Give a run back that was not seen through; if that fails, the lease or another sweep will."""
+        """Give a run back that was not seen through; if that fails, a heartbeat will find it."""
         try:
             await self._queue.release([run_id])
         except DATABASE_AWAY as error:
             logger.warning("run %s could not be given back: %s", run_id, error)
-            self._to_release.add(run_id)
 
     def _cancelled(self, run_id: str) -> None:
         """A run was cancelled, or (no id) such news may have been missed."""
         if not run_id:
-            self._news_missed = True
+            self._in_doubt = True
+            self._queue_changed.set()
         elif run_id in self._drivers:
             self._drivers[run_id][1].cancel()
 
@@ -198,28 +232,16 @@ class Worker:
             pause = self._heartbeat_seconds
             await asyncio.sleep(min(pause, _BUSY_SWEEP_SECONDS) if others_at_work else pause)
 
-    async def _catch_up(self) -> None:
-        """Do what a lost connection kept from being done: give runs back, drop those that are over or taken."""
-        if self._to_release:
-            await self._queue.release(list(self._to_release))
-            self._to_release.clear()
-        if self._news_missed and self._drivers:
-            driven = list(self._drivers)
-            mine = await self._queue.still_mine(driven)
-            for run_id in driven:
-                if run_id not in mine and run_id in self._drivers:
-                    self._drivers[run_id][1].cancel()
-        self._news_missed = False
-
     async def _beat(self) -> bool:
-        """Say that this worker lives, and free the runs of those that do not."""
+        """Say that this worker lives, free the runs of those that do not, and look for work that no news told of."""
         try:
-            others_at_work = await self._queue.beat(self._wakeups.session)
-            await self._catch_up()
-            freed = await self._queue.sweep() if others_at_work else 0
-            if freed:
-                self._queue_changed.set()
+            situation = await self._queue.beat(self._wakeups.session, self._skills)
+            freed = await self._queue.sweep() if situation.others_at_work else 0
         except DATABASE_AWAY as error:
             logger.warning("no heartbeat, the database is away: %s", error)
             return True
-        return others_at_work
+        if situation.owned != len(self._drivers):
+            self._in_doubt = True
+        if freed or situation.waiting or self._in_doubt:
+            self._queue_changed.set()
+        return situation.others_at_work

@@ -49,9 +49,9 @@ class _Walk:
                 if not isinstance(key, str):
                     self._add(parts, f"key {key!r} is not text")
                     continue
-                if not key.isascii():
+                if not _is_simple(key):
                     self._scalar(key, parts)
-                if item is None or (type(item) is str and item.isascii()):  # as most are
+                if item is None or (type(item) is str and _is_simple(item)):  # as most are
                     self._left -= 1
                 else:
                     self.visit(item, (*parts, key), depth + 1)
@@ -70,6 +70,8 @@ class _Walk:
                     value.encode()
                 except UnicodeEncodeError:
                     self._add(parts, "holds a lone surrogate, which is no character")
+                if "\x00" in value:
+                    self._add(parts, "holds a NUL character, which cannot be stored")
             case int():
                 if abs(value) > _MAX_SAFE_INTEGER:
                     self._add(parts, "is an integer beyond 2**53 - 1, which JSON does not carry exactly")
@@ -85,3 +87,7 @@ class _Walk:
     def _stop(self, parts: _Parts, message: str) -> None:
         self._add(parts, message)
         raise _Boundless
+
+
+def _is_simple(text: str) -> bool:
+    return text.isascii() and "\x00" not in text

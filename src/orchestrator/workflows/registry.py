@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from orchestrator.domain.errors import VersionConflict, WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
 from orchestrator.domain.workflow import Workflow, workflow_from_json, workflow_to_json
@@ -66,7 +68,7 @@ class WorkflowRegistry:
                 "version": workflow.version,
                 "number": len(history) + 1,
                 "digest": workflow.digest,
-                "definition": registered.definition,
+                "definition": orjson.dumps(registered.definition).decode(),
                 "registered_at": registered.at,
             }
             try:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,8 +34,8 @@ def read_file(path: Path) -> tuple[Any, list[Fault]]:
     except OSError as error:
         raise InvalidWorkflow([Fault("file", f"cannot be read: {error.strerror}")], source) from error
     except UnicodeDecodeError as error:
-        lines = error.object[: error.start].splitlines() or [b""]
-        fault = _syntax(len(lines), len(lines[-1]) + 1, "is not UTF-8 text")
+        before = error.object[: error.start]
+        fault = _syntax(before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8 text")
         raise InvalidWorkflow([fault], source) from error
     return read(text, source)
 
@@ -90,9 +91,9 @@ def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
     Raises:
         InvalidWorkflow: the text breaks the syntax, or holds no document or more than one.
     """
-    reader = _YamlReader(text, source)
     try:
-        return reader.read(), reader.faults
+        with closing(_YamlReader(text, source)) as reader:
+            return reader.read(), reader.faults
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(part for part in (error.problem, error.context) if part)
@@ -100,8 +101,6 @@ def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
         raise InvalidWorkflow([_syntax(line, column, message)], source) from error
     except yaml.YAMLError as error:  # characters that YAML does not allow
         raise InvalidWorkflow([Fault(place(()), " ".join(str(error).split()))], source) from error
-    finally:
-        reader.close()
 
 
 class _Merge:
@@ -197,10 +196,10 @@ class _YamlReader:
 
     def _scalar(self, event: Any) -> Any:
         text: str = event.value
-        if event.tag is not None and event.tag != "!":
-            return self._construct(event, event.tag, text)
-        if not event.implicit[0]:
+        if event.tag == "!" or (event.tag is None and not event.implicit[0]):  # in quotes
             return text
+        if event.tag is not None:
+            return self._construct(event, event.tag, text)
         value = self._scalars.get(text, _Merge)  # documents say the same things over and over
         if value is _Merge:
             tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))

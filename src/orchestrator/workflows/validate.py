@@ -132,8 +132,8 @@ class _Check:
     def _cycles(self) -> Iterator[Fault]:
         by_id = {step.id: step for step in reversed(self._steps)}
         for knot in self._ancestry.knots:
-            inside = set(knot)
-            cycle = find_cycle({name: [to for to in self._edges[name] if to in inside] for name in sorted(knot)})
+            declared = sorted(knot, key=lambda name: self._first[name])
+            cycle = find_cycle({name: self._edges[name] for name in declared})
             if cycle is None:
                 continue
             first = by_id[cycle[0]]

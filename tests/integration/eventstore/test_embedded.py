@@ -110,10 +110,12 @@ def test_a_data_directory_may_have_any_name(data_dir: Path, name: str) -> None:
 def test_the_callers_environment_does_not_reach_the_server(
     used_data_dir: Path, start_user: StartUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"PGDATA": "/nowhere", "PGPORT": "1", "PGOPTIONS": "-c nonsense=1", "LC_ALL": "xx_YY"}.items():
+    given = {"PGDATA": "/nowhere", "PGPORT": "1", "PGOPTIONS": "-c nonsense=1", "LC_ALL": "xx_YY", "TZ": "Asia/Tokyo"}
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     user = start_user(used_data_dir)
     assert user.started_by_us
+    assert not given.items() & psutil.Process(user.pid).environ().items()
     user.leave()
 
 

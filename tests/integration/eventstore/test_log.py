@@ -13,41 +13,54 @@ from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.memory import MemoryLog
 from orchestrator.eventstore.recorded import Recorded
 from tests.integration.eventstore.logs import append, follow, new_stream, open_log, started, workers_of
+from tests.servers import Databases
 
 
-@pytest.fixture(params=["memory", "postgres", "memory, sealed", "postgres, sealed"])
+@pytest.fixture(scope="module", params=["memory", "postgres", "memory, sealed", "postgres, sealed"])
 def log(request: pytest.FixtureRequest) -> Iterator[EventLog]:
+    """One log for all tests of a kind: each has streams of its own and reads on from where it found the log."""
     mapper = build_mapper(compress=True, cipher_key="A" * 43 + "=") if "sealed" in request.param else None
     if "memory" in request.param:
         yield MemoryLog(mapper)
         return
-    with open_log(request.getfixturevalue("database_url"), mapper=mapper) as opened:
+    databases: Databases = request.getfixturevalue("databases")
+    name = databases.create(request.getfixturevalue("template_database"))
+    with open_log(databases.url(name), mapper=mapper) as opened:
         yield opened
+    databases.drop(name)
+
+
+@pytest.fixture
+def start(log: EventLog) -> int:
+    """The last position before the test."""
+    return log.last_position()
 
 
 class TestAppend:
-    async def test_an_event_comes_back_in_its_envelope(self, log: EventLog) -> None:
+    async def test_an_event_comes_back_in_its_envelope(self, log: EventLog, start: int) -> None:
         stream = new_stream()
         position = await log.append(stream, 0, [RunStarted(17, "w")], tenant="acme", actor="ann")
-        assert position == 1
-        assert log.read(stream) == [Recorded(stream, 1, 1, "acme", "ann", RunStarted(17, "w"))]
+        assert position == start + 1
+        assert log.read(stream) == [Recorded(stream, 1, position, "acme", "ann", RunStarted(17, "w"))]
 
-    async def test_versions_and_positions_count_up(self, log: EventLog) -> None:
+    async def test_versions_and_positions_count_up(self, log: EventLog, start: int) -> None:
         one, other = new_stream(), new_stream()
-        assert await append(log, one, 0, "a", "b") == 1
-        assert await append(log, other, 0, "c") == 3
-        assert await append(log, one, 2, "d") == 4
-        assert [(item.version, item.position) for item in log.read(one)] == [(1, 1), (2, 2), (3, 4)]
-        assert [(item.version, item.position) for item in log.read(other)] == [(1, 3)]
+        assert await append(log, one, 0, "a", "b") == start + 1
+        assert await append(log, other, 0, "c") == start + 3
+        assert await append(log, one, 2, "d") == start + 4
+        assert [(item.version, item.position - start) for item in log.read(one)] == [(1, 1), (2, 2), (3, 4)]
+        assert [(item.version, item.position - start) for item in log.read(other)] == [(1, 3)]
 
     @pytest.mark.parametrize("expected", [0, 1, 3, 9])
-    async def test_at_another_version_than_the_streams_it_is_refused(self, log: EventLog, expected: int) -> None:
+    async def test_at_another_version_than_the_streams_it_is_refused(
+        self, log: EventLog, start: int, expected: int
+    ) -> None:
         stream = new_stream()
         await append(log, stream, 0, "a", "b")
         with pytest.raises(VersionConflict, match=stream):
             await append(log, stream, expected, "c")
         assert workers_of(log.read(stream)) == ["a", "b"]
-        assert log.last_position() == 2
+        assert log.last_position() == start + 2
 
     async def test_a_new_stream_begins_at_version_zero(self, log: EventLog) -> None:
         stream = new_stream()
@@ -62,23 +75,22 @@ class TestAppend:
             await append(log, stream, 1, "x", "y", "z")
         assert workers_of(log.read(stream)) == ["a", "b"]
 
-    async def test_after_a_conflict_the_log_goes_on(self, log: EventLog) -> None:
+    async def test_after_a_conflict_the_log_goes_on(self, log: EventLog, start: int) -> None:
         stream = new_stream()
         await append(log, stream, 0, "a")
         with pytest.raises(VersionConflict):
             await append(log, stream, 0, "b")
         await append(log, stream, 1, "b")
         assert workers_of(log.read(stream)) == ["a", "b"]
-        assert log.last_position() == 2, "a refused append leaves no gap"
+        assert log.last_position() == start + 2, "a refused append leaves no gap"
 
 
 class TestRead:
     async def test_an_unknown_stream_is_empty(self, log: EventLog) -> None:
         assert log.read(new_stream()) == []
 
-    async def test_an_empty_log(self, log: EventLog) -> None:
-        assert log.last_position() == 0
-        assert log.read_log(0, 10) == []
+    async def test_past_the_end_there_is_nothing(self, log: EventLog, start: int) -> None:
+        assert log.read_log(start, 10) == log.read_log(start + 99, 10) == []
 
     @pytest.mark.parametrize("after", range(5))
     async def test_a_stream_from_a_version_on(self, log: EventLog, after: int) -> None:
@@ -86,11 +98,11 @@ class TestRead:
         await append(log, stream, 0, "a", "b", "c")
         assert workers_of(log.read(stream, after)) == ["a", "b", "c"][after:]
 
-    async def test_the_log_page_by_page(self, log: EventLog) -> None:
+    async def test_the_log_page_by_page(self, log: EventLog, start: int) -> None:
         streams = [new_stream() for _ in range(4)]
         for number in range(20):
             await append(log, streams[number % 4], number // 4, f"w{number}")
-        position, read = 0, []
+        position, read = start, []
         while True:
             batch, position = follow(log, position, limit=3)
             if not batch:
@@ -98,13 +110,12 @@ class TestRead:
             assert len(batch) <= 3
             read += batch
         assert workers_of(read) == [f"w{number}" for number in range(20)]
-        assert [item.position for item in read] == list(range(1, 21))
-        assert log.last_position() == position == 20
-        assert log.read_log(20, 5) == log.read_log(99, 5) == []
+        assert [item.position for item in read] == list(range(start + 1, start + 21))
+        assert log.last_position() == position == start + 20
 
 
 class TestTogether:
-    async def test_fifty_tasks_append_to_streams_of_their_own(self, log: EventLog) -> None:
+    async def test_fifty_tasks_append_to_streams_of_their_own(self, log: EventLog, start: int) -> None:
         streams = [new_stream() for _ in range(50)]
 
         async def write(stream: str) -> None:
@@ -114,8 +125,8 @@ class TestTogether:
         await asyncio.gather(*map(write, streams))
         for stream in streams:
             assert workers_of(log.read(stream)) == [f"{version}" for version in range(10)]
-        read = log.read_log(0, 10_000)
-        assert [item.position for item in read] == list(range(1, 501))
+        read = log.read_log(start, 10_000)
+        assert [item.position for item in read] == list(range(start + 1, start + 501))
 
     async def test_of_fifty_appends_to_one_version_one_wins(self, log: EventLog) -> None:
         stream = new_stream()
@@ -160,7 +171,9 @@ class TestSizes:
         await log.append(stream, 0, [event], tenant="t", actor="a")
         assert log.read(stream)[0].event == event
 
-    @pytest.mark.parametrize("text", ["äöü ß € 漢字 \U0001f3b5", "\u0000", "a\u0000b\u001f", "\u2028\u2029", "' \" \\ % {}", ""])
+    @pytest.mark.parametrize(
+        "text", ["äöü ß € 漢字 \U0001f3b5", "\u0000", "a\u0000b\u001f", "\u2028\u2029", "' \" \\ % {}", ""]
+    )
     async def test_any_text(self, log: EventLog, text: str) -> None:
         stream = new_stream()
         event = StepCompleted(1, text, 1, Output({text: [text]}), "h", 1.0)

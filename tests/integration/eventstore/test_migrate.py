@@ -64,6 +64,13 @@ def test_a_failing_file_leaves_nothing_of_itself(empty_database_url: str, tmp_pa
     ]
 
 
+def test_a_file_and_its_record_come_together_or_not_at_all(empty_database_url: str, tmp_path: Path) -> None:
+    unrecordable = folder(tmp_path, n0001_one=SQL.table_one, n0002_two=f"{SQL.table_two}; {SQL.forget_everything}")
+    with pytest.raises(MigrationError, match=r"0002_two\.sql failed and was rolled back"):
+        migrate(empty_database_url, [unrecordable])
+    assert tables(empty_database_url) == ["one"]
+
+
 def test_a_changed_file_is_refused(empty_database_url: str, tmp_path: Path) -> None:
     migrate(empty_database_url, [folder(tmp_path, n0001_one=SQL.table_one)])
     changed = folder(tmp_path, n0001_one=f"{SQL.table_one} -- ", n0002_two=SQL.table_two)

@@ -24,3 +24,6 @@ GRANT SELECT ON orchestrator.migrations TO migration_reader;
 -- name: drop_reader
 DROP OWNED BY migration_reader;
 DROP ROLE migration_reader;
+
+-- name: forget_everything
+DROP TABLE orchestrator.migrations

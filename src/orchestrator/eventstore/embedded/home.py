@@ -6,6 +6,7 @@ See docs/decisions/0002-where-roots-data-goes.md.
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,14 +88,25 @@ class Home:
             self.sockets.mkdir(mode=0o700)
             if not self.account.is_us:
                 os.chown(self.sockets, self.account.uid, self.account.gid)
-        found = self.sockets.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != self.account.uid or found.st_mode & 0o077:
+        if not self._owns_sockets():
             raise EmbeddedPostgresError(
                 f"{self.sockets} is not a private folder of the server's user (uid {self.account.uid})",
                 "Remove it, and find out who made it",
             )
         for remains in self.sockets.iterdir():
             remains.unlink()
+
+    def remove_sockets(self) -> None:
+        """Remove the socket folder, unless somebody else made it. Call it when no server runs."""
+        if self._owns_sockets():
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def _owns_sockets(self) -> bool:
+        try:
+            found = self.sockets.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.account.uid and not found.st_mode & 0o077
 
 
 def find_home(data_dir: Path, state_dir: Path) -> Home:

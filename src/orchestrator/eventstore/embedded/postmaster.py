@@ -11,6 +11,8 @@ from typing import Self
 PORT = 5432
 """Only names the socket file: the server does not listen on the network."""
 
+_PROC = Path("/proc")  # of Linux; elsewhere the same is asked of `ps`
+
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
@@ -79,12 +81,29 @@ def socket_lock(sockets: Path) -> Path:
     return sockets / f".s.PGSQL.{PORT}.lock"
 
 
-def _command(pid: int) -> str:
-    """The command line of a process, empty when it is gone or only waits to be collected."""
-    if Path("/proc/self/cmdline").exists():
+def ended(pid: int) -> bool:
+    """Whether a process is gone or only waits to be collected. Whose number it is, is not asked (see `alive`)."""
+    if (_PROC / "self").exists():
         try:
-            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
+            # The state follows the program's name, which is in brackets and may hold any character.
+            state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].strip()[:1]
+        except OSError:
+            return True
+    else:
+        state = _ps(pid, "state").strip()[:1]
+    return state in {b"", b"Z", b"X"}
+
+
+def _command(pid: int) -> str:
+    """The command line of a process, empty when it has ended."""
+    if (_PROC / "self").exists():
+        try:
+            return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" "))
         except OSError:
             return ""
-    words = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-    return subprocess.run(words, check=False, capture_output=True, text=True).stdout  # noqa: S603 - fixed words
+    return os.fsdecode(_ps(pid, "command"))
+
+
+def _ps(pid: int, column: str) -> bytes:
+    words = ["/bin/ps", "-o", f"{column}=", "-p", str(pid)]
+    return subprocess.run(words, check=False, capture_output=True).stdout  # noqa: S603 - fixed words

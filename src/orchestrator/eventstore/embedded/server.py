@@ -17,7 +17,7 @@ from urllib.parse import quote
 from orchestrator.eventstore.embedded import binaries
 from orchestrator.eventstore.embedded.errors import EmbeddedPostgresError
 from orchestrator.eventstore.embedded.home import OTHER_PLACE, Home, find_home
-from orchestrator.eventstore.embedded.postmaster import PORT, Postmaster, pid_file, socket_lock
+from orchestrator.eventstore.embedded.postmaster import PORT, Postmaster, ended, pid_file, socket_lock
 from orchestrator.eventstore.embedded.presence import Presence, open_owned
 
 logger = logging.getLogger(__name__)
@@ -204,7 +204,7 @@ class EmbeddedPostgres:
     def _leave(self, presence: Presence) -> None:
         if presence.leave():
             self._end_running(signal.SIGINT)
-            shutil.rmtree(self.home.sockets, ignore_errors=True)
+            self.home.remove_sockets()
 
     def _running(self) -> Postmaster | None:
         found = Postmaster.read(pid_file(self.home.cluster), self.home.sockets)
@@ -268,7 +268,7 @@ class EmbeddedPostgres:
             pid = int(self._run(["/bin/sh", "-c", _DETACHED, "sh", *self._command(programs)], log))
             deadline = time.monotonic() + _START_SECONDS
             ours = Postmaster(pid, self.home.cluster, self.home.sockets, ready=True)
-            while ours.alive:
+            while not ended(pid):
                 if self._running() == ours:
                     return None
                 self._wait(deadline, "The server has not taken connections")

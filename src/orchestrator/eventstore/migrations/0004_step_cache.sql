@@ -14,13 +14,14 @@ CREATE TABLE orchestrator.step_cache (
     PRIMARY KEY (tenant, key, run_id)
 ) WITH (fillfactor = 90);
 CREATE INDEX step_cache_newest ON orchestrator.step_cache (tenant, key, stored_at DESC);
-CREATE INDEX step_cache_by_step ON orchestrator.step_cache (tenant, workflow, step_id);
+CREATE INDEX step_cache_by_step ON orchestrator.step_cache (tenant, workflow, step_id, stored_at DESC);
 CREATE INDEX step_cache_by_run ON orchestrator.step_cache (run_id) WHERE scope = 'run_only';
 
--- How often results of a tenant were invalidated: quicker tiers never look back past the last time.
+-- Which epoch a tenant's results belong to: quick tiers never look back past an invalidation, which begins the
+-- next. The first is a random number, so that what another database left in a shared Redis is never found.
 CREATE TABLE orchestrator.cache_epochs (
     tenant text   PRIMARY KEY,
-    epoch  bigint NOT NULL
+    epoch  bigint NOT NULL DEFAULT (random() * 9e15)::bigint
 );
 
 -- Who executes which key right now, so that others wait for the result instead of making it again. Nothing
@@ -36,13 +37,37 @@ CREATE UNLOGGED TABLE orchestrator.flights (
 ) WITH (fillfactor = 50);
 CREATE INDEX flights_by_step ON orchestrator.flights (run_id, step_id);
 
-CREATE FUNCTION orchestrator.land_flights(run_ids uuid[], step_ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+-- Whoever waits for a flight that is over may take off: the run has ended, or its worker is dead.
+CREATE FUNCTION orchestrator.is_over(flight orchestrator.flights) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT NOT EXISTS (SELECT FROM orchestrator.run_queue AS q WHERE q.run_id = flight.run_id)
+        OR NOT EXISTS (
+            SELECT FROM orchestrator.workers AS w WHERE w.id = flight.worker AND NOT orchestrator.is_dead(w))
+$$;
+
+-- Lands flights, those of steps and all those of runs that ended, and wakes who waits. In the order of the keys,
+-- as they are taken in `consult_cache`: the two cannot wait for each other.
+CREATE FUNCTION orchestrator.land_flights(
+    run_ids uuid[], step_ids text[], ended uuid[] DEFAULT NULL
+) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     landed record;
 BEGIN
     FOR landed IN
-        DELETE FROM orchestrator.flights AS f USING unnest(run_ids, step_ids) AS r (run_id, step_id)
-        WHERE f.run_id = r.run_id AND f.step_id = r.step_id
+        WITH landing AS (
+            SELECT f.tenant, f.key, f.run_id
+            FROM unnest(run_ids, step_ids) AS r (run_id, step_id)
+            JOIN orchestrator.flights AS f ON f.run_id = r.run_id AND f.step_id = r.step_id
+            UNION
+            SELECT f.tenant, f.key, f.run_id FROM orchestrator.flights AS f WHERE f.run_id = ANY(ended)
+        ), held AS MATERIALIZED (
+            SELECT l.tenant, l.key, l.run_id
+            FROM landing AS l
+            JOIN orchestrator.flights AS f ON f.tenant = l.tenant AND f.key = l.key
+            ORDER BY f.tenant, f.key
+            FOR UPDATE OF f
+        )
+        DELETE FROM orchestrator.flights AS f USING held AS h
+        WHERE f.tenant = h.tenant AND f.key = h.key AND f.run_id = h.run_id
         RETURNING f.key, f.waited
     LOOP
         IF landed.waited THEN
@@ -52,7 +77,115 @@ BEGIN
 END;
 $$;
 
--- What an append changes in the inline read models; the keys are those of eventstore/inline.py.
+-- The newest usable result of each key, made by the skill asked for; a key without one has no row.
+CREATE FUNCTION orchestrator.find_results(
+    for_tenant text, serving uuid[], keys text[], skills text[], steps text[], shared boolean[]
+) RETURNS TABLE (key text, step_id text, source_run uuid, output json) LANGUAGE sql STABLE AS $$
+    SELECT q.key, q.step_id, c.run_id, c.output
+    FROM unnest(keys, skills, steps, shared) AS q (key, skill, step_id, shared)
+    CROSS JOIN LATERAL (
+        SELECT s.run_id, s.output
+        FROM orchestrator.step_cache AS s
+        WHERE s.tenant = for_tenant AND s.key = q.key AND s.skill = q.skill
+          AND ((s.scope = 'global' AND q.shared) OR s.run_id = ANY(serving))
+        ORDER BY s.stored_at DESC
+        LIMIT 1
+    ) AS c
+$$;
+
+-- Answers each key: with a result, with leave to make it (`granted`), or with neither while another run makes it.
+-- One run at a time has leave for results that others could use. `spoiled` keys have no usable result.
+--
+-- A maker may land between the first look and the flight. So whoever gets leave looks again: a result appears in
+-- the transaction that lands its flight.
+CREATE FUNCTION orchestrator.consult_cache(
+    for_tenant text, for_run uuid, for_worker text, serving uuid[],
+    keys text[], skills text[], steps text[], shared boolean[], spoiled text[]
+) RETURNS TABLE (key text, source_run uuid, output json, granted boolean) LANGUAGE plpgsql
+SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    answer record;
+    found_keys text[] := spoiled[1:0];
+    leave_keys text[];
+    leave_skills text[];
+    leave_steps text[];
+    landed_steps text[];
+BEGIN
+    FOR answer IN
+        SELECT f.key, f.source_run, f.output
+        FROM orchestrator.find_results(for_tenant, serving, keys, skills, steps, shared) AS f
+        WHERE f.key <> ALL(spoiled)
+    LOOP
+        key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
+        found_keys := found_keys || answer.key;
+        RETURN NEXT;
+    END LOOP;
+    IF cardinality(found_keys) = cardinality(keys) THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+        SELECT q.key, NULL::uuid, NULL::json, true
+        FROM unnest(keys, shared) AS q (key, shared)
+        WHERE NOT q.shared AND NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = q.key);
+
+    -- who makes what need not be on disk
+    PERFORM set_config('synchronous_commit', 'off', true);
+    FOR answer IN
+        INSERT INTO orchestrator.flights AS held (tenant, key, run_id, step_id, worker)
+        SELECT for_tenant, q.key, for_run, q.step_id, for_worker
+        FROM unnest(keys, steps, shared) AS q (key, step_id, shared)
+        WHERE q.shared AND NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = q.key)
+        ORDER BY q.key
+        ON CONFLICT (tenant, key) DO UPDATE SET
+            waited = true,
+            (run_id, step_id, worker) = (
+                SELECT CASE WHEN o.free THEN excluded.run_id ELSE held.run_id END,
+                       CASE WHEN o.free THEN excluded.step_id ELSE held.step_id END,
+                       CASE WHEN o.free THEN excluded.worker ELSE held.worker END
+                FROM (SELECT held.run_id = excluded.run_id OR orchestrator.is_over(held) AS free) AS o)
+        RETURNING held.key, held.step_id, held.run_id = for_run AS granted
+    LOOP
+        IF answer.granted THEN
+            leave_keys := leave_keys || answer.key;
+        ELSE
+            key := answer.key; source_run := NULL; output := NULL; granted := false;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+    IF leave_keys IS NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT array_agg(q.key), array_agg(q.skill), array_agg(q.step_id)
+    INTO leave_keys, leave_skills, leave_steps
+    FROM unnest(leave_keys) AS l (key)
+    JOIN unnest(keys, skills, steps) AS q (key, skill, step_id) ON q.key = l.key;
+    found_keys := spoiled[1:0];
+    FOR answer IN
+        SELECT f.key, f.step_id, f.source_run, f.output
+        FROM orchestrator.find_results(
+            for_tenant, serving, leave_keys, leave_skills, leave_steps, array_fill(true, ARRAY[cardinality(leave_keys)])
+        ) AS f
+        WHERE f.key <> ALL(spoiled)
+    LOOP
+        key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
+        found_keys := found_keys || answer.key;
+        landed_steps := landed_steps || answer.step_id;
+        RETURN NEXT;
+    END LOOP;
+    IF landed_steps IS NOT NULL THEN
+        PERFORM orchestrator.land_flights(array_fill(for_run, ARRAY[cardinality(landed_steps)]), landed_steps);
+    END IF;
+    RETURN QUERY
+        SELECT l.key, NULL::uuid, NULL::json, true
+        FROM unnest(leave_keys) AS l (key)
+        WHERE NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = l.key);
+END;
+$$;
+
+-- What an append changes in the inline read models; the keys are those of eventstore/inline.py. Documents come as
+-- text: inside jsonb, 1e300 would turn into an integer and a text with a NUL would be refused.
 CREATE FUNCTION orchestrator.apply_inline(inline_rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     cancelled text;
@@ -68,24 +201,20 @@ BEGIN
         UPDATE orchestrator.run_queue AS q SET owner = NULL, blocked_on = r.skills
         FROM jsonb_to_recordset(inline_rows -> 'queue_block') AS r (run_id uuid, skills text[])
         WHERE q.run_id = r.run_id;
+        -- a worker that is idle may know the skills
+        PERFORM pg_notify('orchestrator_queue', '');
     END IF;
     IF inline_rows ? 'cache_put' THEN
         INSERT INTO orchestrator.step_cache
             (tenant, key, run_id, step_id, workflow, skill, scope, output, output_hash, size_bytes, stored_at)
-        SELECT r.tenant, r.key, r.run_id, r.step_id, r.workflow, r.skill, r.scope, r.output, r.output_hash,
-            octet_length(r.output::text), r.stored_at
+        SELECT r.tenant, r.key, r.run_id, r.step_id, r.workflow, r.skill, r.scope, r.output::json, r.output_hash,
+            octet_length(r.output), r.stored_at
         FROM jsonb_to_recordset(inline_rows -> 'cache_put') AS r (
-            tenant text, key text, run_id uuid, step_id text, workflow text, skill text, scope text, output json,
+            tenant text, key text, run_id uuid, step_id text, workflow text, skill text, scope text, output text,
             output_hash text, stored_at bigint)
         ON CONFLICT (tenant, key, run_id) DO UPDATE SET
             skill = excluded.skill, output = excluded.output, output_hash = excluded.output_hash,
             size_bytes = excluded.size_bytes, stored_at = excluded.stored_at;
-        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id))
-        FROM jsonb_to_recordset(inline_rows -> 'cache_put') AS r (run_id uuid, step_id text);
-    END IF;
-    IF inline_rows ? 'flight_drop' THEN
-        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id))
-        FROM jsonb_to_recordset(inline_rows -> 'flight_drop') AS r (run_id uuid, step_id text);
     END IF;
     IF inline_rows ? 'cache_drop' THEN
         DELETE FROM orchestrator.step_cache AS c
@@ -94,8 +223,8 @@ BEGIN
         WHERE c.tenant = r.tenant
           AND (c.key = ANY(r.keys)
                OR (r.workflow IS NOT NULL AND c.workflow = r.workflow AND (r.step IS NULL OR c.step_id = r.step)));
-        INSERT INTO orchestrator.cache_epochs (tenant, epoch)
-        SELECT DISTINCT r.tenant, 1 FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)
+        INSERT INTO orchestrator.cache_epochs (tenant)
+        SELECT DISTINCT r.tenant FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)
         ON CONFLICT (tenant) DO UPDATE SET epoch = cache_epochs.epoch + 1;
         PERFORM pg_notify('orchestrator_cache', r.tenant)
         FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text);
@@ -110,16 +239,28 @@ BEGIN
     IF inline_rows ? 'queue_cancel' THEN
         FOR cancelled IN SELECT jsonb_array_elements_text(inline_rows -> 'queue_cancel') LOOP
             DELETE FROM orchestrator.run_queue WHERE run_id = cancelled::uuid;
-            DELETE FROM orchestrator.flights WHERE run_id = cancelled::uuid;
             DELETE FROM orchestrator.step_cache WHERE run_id = cancelled::uuid AND scope = 'run_only';
             PERFORM pg_notify('orchestrator_cancel', cancelled);
         END LOOP;
     END IF;
+    IF inline_rows ?| ARRAY['cache_put', 'flight_drop', 'queue_drop', 'queue_cancel'] THEN
+        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id), array(
+            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_drop') AS e (run_id)
+            UNION ALL
+            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id)))
+        FROM (
+            SELECT p.run_id, p.step_id
+            FROM jsonb_to_recordset(inline_rows -> 'cache_put') AS p (run_id uuid, step_id text)
+            UNION ALL
+            SELECT d.run_id, d.step_id
+            FROM jsonb_to_recordset(inline_rows -> 'flight_drop') AS d (run_id uuid, step_id text)
+        ) AS r;
+    END IF;
     IF inline_rows ? 'workflow_put' THEN
         INSERT INTO orchestrator.workflows (tenant, name, version, number, digest, definition, registered_at)
-        SELECT r.tenant, r.name, r.version, r.number, r.digest, r.definition, r.registered_at
+        SELECT r.tenant, r.name, r.version, r.number, r.digest, r.definition::json, r.registered_at
         FROM jsonb_to_recordset(inline_rows -> 'workflow_put') AS r (
-            tenant text, name text, version text, number bigint, digest text, definition json, registered_at bigint)
+            tenant text, name text, version text, number bigint, digest text, definition text, registered_at bigint)
         ON CONFLICT DO NOTHING;
     END IF;
 END;

@@ -1,0 +1,76 @@
+"""The verbs and where they stand. What they do is in the modules named here."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestrator.cli.demo import demo
+from orchestrator.cli.run import run
+from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
+from orchestrator.cli.serve import api, dev, projector, worker
+from orchestrator.cli.workflows import list_workflows, register, show, validate
+
+
+class Sections(TyperGroup):
+    """Lists the verbs by what they are for."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel, in the order of the verbs."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            panels.setdefault(command.rich_help_panel, []).append((name, command.get_short_help_str(formatter.width)))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
+
+# Plain help: the decorated one takes half a second to import.
+app = typer.Typer(
+    cls=Sections,
+    name="orchestrator",
+    help="Runs workflows: every step once, results reused, nothing lost, proof afterwards.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _every_verb(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options before the verb; `main` looks for `--debug` itself, wherever it stands."""
+    del debug
+
+
+app.command("dev", rich_help_panel="Serve")(dev)
+app.command("api", rich_help_panel="Serve")(api)
+app.command("worker", rich_help_panel="Serve")(worker)
+app.command("projector", rich_help_panel="Serve")(projector)
+
+app.command("demo", rich_help_panel="Run")(demo)
+app.command("run", rich_help_panel="Run")(run)
+app.command("trigger", rich_help_panel="Run")(trigger)
+app.command("cancel", rich_help_panel="Run")(cancel)
+
+app.command("status", rich_help_panel="Look")(status)
+app.command("steps", rich_help_panel="Look")(steps)
+app.command("artifacts", rich_help_panel="Look")(artifacts)
+app.command("history", rich_help_panel="Look")(history)
+
+listing = typer.Typer(help="List runs.", no_args_is_help=True, rich_markup_mode=None)
+listing.command("list")(list_runs)
+app.add_typer(listing, name="runs", rich_help_panel="Look")
+
+registry = typer.Typer(help="List, show, check and register workflows.", no_args_is_help=True, rich_markup_mode=None)
+registry.command("list")(list_workflows)
+registry.command("show")(show)
+registry.command("validate")(validate)
+registry.command("register")(register)
+app.add_typer(registry, name="workflows", rich_help_panel="Look")
+
+app.command("version", rich_help_panel="Look")(version)

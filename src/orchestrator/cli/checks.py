@@ -1,0 +1,92 @@
+"""Checking and registering workflow files."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.bootstrap import load_skills
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.definitions import workflow_files
+from orchestrator.cli.terminal import print_json, print_line
+from orchestrator.domain.errors import Fault, InvalidWorkflow
+from orchestrator.domain.workflow import Workflow
+from orchestrator.settings import Settings
+from orchestrator.workflows import load_file, warnings
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A file and what was found: the workflow and doubts about it, or the faults that keep it from being one."""
+
+    file: Path
+    workflow: Workflow | None
+    faults: tuple[Fault, ...] = ()
+    doubts: tuple[Fault, ...] = ()
+
+
+def check_files(settings: Settings, paths: Sequence[Path], *, with_skills: bool) -> list[Check]:
+    """Check every file; with skills, name also those that are missing.
+
+    Raises:
+        Complaint: a path leads nowhere.
+        InvalidSkills: a source of skills cannot be loaded.
+    """
+    known = set(load_skills(settings).ids) if with_skills else None
+    checks = []
+    for file in workflow_files(paths):
+        try:
+            workflow = load_file(file, max_attempts_bound=settings.max_attempts_bound)
+        except InvalidWorkflow as error:
+            checks.append(Check(file, None, faults=error.faults))
+        else:
+            checks.append(Check(file, workflow, doubts=tuple(warnings(workflow, known))))
+    return checks
+
+
+def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
+    """Print what was found, file by file: what is right on stdout, faults and doubts on stderr."""
+    if as_json:
+        print_json({"files": [_check_document(check) for check in checks]})
+        return
+    for check in checks:
+        if check.workflow is None:
+            sys.stderr.write(f"error: {InvalidWorkflow(check.faults, str(check.file))}\n")
+            continue
+        workflow = check.workflow
+        print_line(f"{check.file}: {workflow.name} {workflow.version} is right, {len(workflow.steps)} steps")
+        for doubt in check.doubts:
+            sys.stderr.write(f"warning: {check.file}: {doubt}\n")
+
+
+def _check_document(check: Check) -> Document:
+    workflow = check.workflow
+    return {
+        "file": str(check.file),
+        "valid": workflow is not None,
+        "workflowName": None if workflow is None else workflow.name,
+        "version": None if workflow is None else workflow.version,
+        "faults": [{"path": fault.path, "message": fault.message} for fault in check.faults],
+        "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in check.doubts],
+    }
+
+
+async def register_all(client: Client, definitions: Sequence[Workflow]) -> list[Document]:
+    """Register workflows and say of each whether it is new.
+
+    Raises:
+        WorkflowVersionExists: a version is there with other content.
+    """
+    return [
+        {"workflowName": each.name, "version": each.version, "new": await client.register(each)} for each in definitions
+    ]
+
+
+def print_registered(registered: Sequence[Document], *, as_json: bool) -> None:
+    """Print what became of workflows that were to be registered."""
+    if as_json:
+        print_json({"workflows": registered})
+        return
+    for each in registered:
+        said = "registered" if each["new"] else "was registered before, with the same content"
+        print_line(f"{each['workflowName']} {each['version']} {said}")

@@ -1,0 +1,27 @@
+"""The verb `demo`."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from pathlib import Path
+
+import typer
+
+from orchestrator.cli.options import AsJson, DataDir
+
+HOME = Path(".orchestrator/demo")
+
+
+def demo(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Build a game campaign from a brief before your eyes.
+
+    A picture, music, videos and a playable bundle, made by the workflow in examples/campaign of this repository.
+    Its data is kept in .orchestrator/demo unless --data-dir says otherwise; what it made is copied to output/ there.
+
+    Example: orchestrator demo
+    """
+    from orchestrator.cli.inputs import read_settings
+    from orchestrator.cli.process import run_async
+    from orchestrator.cli.showcase import find_campaign, show_campaign
+
+    campaign = find_campaign()
+    settings = read_settings(data_dir=data_dir or HOME, skills=(str(campaign.skills),))
+    raise typer.Exit(run_async(show_campaign(settings, campaign, as_json=as_json)))

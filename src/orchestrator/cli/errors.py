@@ -1,0 +1,83 @@
+"""From an error to one clear line on stderr and an exit code.
+
+Complaint          what the terminal itself finds wrong: a payload that is no JSON, a port that is taken
+DomainError        the rules, from every room
+ApiError           a request that breaks the contract
+SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MigrationError, UnreadableEvent, OSError
+
+Anything else is a fault of the program: it is named, and how to get its traceback.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from orchestrator.api.errors import ApiError
+from orchestrator.domain.errors import (
+    DomainError,
+    InvalidPayload,
+    RunNotFound,
+    WorkflowNotFound,
+    WorkflowVersionExists,
+)
+from orchestrator.eventstore.codec import UnreadableEvent
+from orchestrator.eventstore.connect import DatabaseUnavailable
+from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.embedded import EmbeddedPostgresError
+from orchestrator.eventstore.migrate import MigrationError
+from orchestrator.settings import SettingsError
+
+FAILED = 1
+"""Exit code of everything that went wrong, but wrong usage (2) and the end by a signal (128 + its number)."""
+
+_FIXES: Mapping[type[BaseException], str] = {
+    WorkflowNotFound: "`orchestrator workflows list` shows those there are, `orchestrator workflows register FILE` "
+    "adds one.",
+    WorkflowVersionExists: "Change `version` in the file, or bring the registered content back.",
+    RunNotFound: "`orchestrator runs list` shows the newest ones; is it the right --data-dir?",
+    InvalidPayload: "`orchestrator workflows show NAME --json` shows the payloadSchema.",
+    DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use our own Postgres.",
+    UnreadableEvent: "The log was written by a newer program, or with another ORCHESTRATOR_CIPHER_KEY.",
+}
+
+
+class Complaint(Exception):
+    """Something the user can put right: what is wrong, and how."""
+
+    def __init__(self, problem: str, fix: str = "") -> None:
+        super().__init__(f"{problem.rstrip('.')}. {fix}" if fix else problem)
+
+
+def complain(error: BaseException) -> int:
+    """Say on stderr what went wrong and return the exit code."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    sys.stderr.write(f"error: {_words(error)}\n")
+    return FAILED
+
+
+def _words(error: BaseException) -> str:
+    said = str(error).strip() or type(error).__name__
+    match error:
+        case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError():
+            return said
+        case DomainError() | DatabaseUnavailable() | UnreadableEvent():
+            return _with_fix(said, error)
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            return f"{place}{error.strerror or said}"
+        case _ if isinstance(error, DATABASE_AWAY):
+            return f"The database went away: {' '.join(said.split())}. Try again once it is back."
+        case _:
+            name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+            return f"unexpected {name}: {said}\nThis is a fault of the program. The same with --debug shows where."
+
+
+def _with_fix(said: str, error: BaseException) -> str:
+    for kind, fix in _FIXES.items():
+        if isinstance(error, kind):
+            # A list of faults keeps its lines; the fix comes below it.
+            if "\n" in said:
+                return f"{said}\n{fix}"
+            end = "" if said.endswith(("?", "!", ".")) else "."
+            return f"{said[:1].upper()}{said[1:]}{end} {fix}"
+    return said

@@ -1,0 +1,97 @@
+"""What users hand over: payloads, labels, run ids, settings."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from orchestrator.cli.errors import Complaint
+from orchestrator.settings import Settings, load_settings
+
+_PAYLOAD_FORMS = (
+    "A payload is a JSON object: --payload '{\"name\": 1}', --payload @file.json, or --payload - for stdin."
+)
+
+
+def read_settings(*, need_data: bool = False, **given: Any) -> Settings:
+    """Return the settings: options of the command line win over the environment.
+
+    Args:
+        need_data: complain when there is no data directory yet (and no database is configured), instead of
+            making an empty one.
+        **given: settings by name; None means not given.
+
+    Raises:
+        Complaint: there is no data.
+        SettingsError: a value cannot be used.
+    """
+    settings = load_settings(**given)
+    if need_data and settings.database_url is None and not settings.data_dir.is_dir():
+        raise Complaint(
+            f"There is no data directory {settings.data_dir}",
+            "Name it with --data-dir, or begin one with `orchestrator dev`.",
+        )
+    return settings
+
+
+def read_payload(given: str | None) -> dict[str, Any]:
+    """Return the payload that an option stands for.
+
+    Raises:
+        Complaint: it is no JSON object, or its file cannot be read.
+    """
+    if given is None:
+        return {}
+    text, source = _text(given)
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Complaint(f"{source} is not JSON: {error}", _PAYLOAD_FORMS) from error
+    if not isinstance(payload, dict):
+        raise Complaint(f"{source} is JSON but no object", _PAYLOAD_FORMS)
+    return payload
+
+
+def _text(given: str) -> tuple[str, str]:
+    """Return the text of a payload and what to call it."""
+    if given == "-":
+        return sys.stdin.read(), "The payload on stdin"
+    if not given.startswith("@"):
+        return given, "The payload"
+    path = Path(given[1:])
+    try:
+        return path.read_text(encoding="utf-8-sig"), f"The payload file {path}"
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise Complaint(f"The payload file {path} cannot be read: {cause}", _PAYLOAD_FORMS) from error
+
+
+def read_labels(given: list[str] | None) -> dict[str, str]:
+    """Return labels from `key=value` words.
+
+    Raises:
+        Complaint: a word is none.
+    """
+    labels = {}
+    for word in given or ():
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise Complaint(f"The label {word!r} cannot be used", "A label is written --label key=value.")
+        labels[key] = value
+    return labels
+
+
+def read_run_id(given: str) -> str:
+    """Return a run's id in its usual form.
+
+    Raises:
+        Complaint: it is no UUID.
+    """
+    try:
+        return str(UUID(given))
+    except ValueError:
+        raise Complaint(
+            f"{given!r} is not the id of a run",
+            "An id looks like 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d; `orchestrator runs list` shows them.",
+        ) from None

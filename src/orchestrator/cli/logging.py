@@ -1,0 +1,103 @@
+"""The log of a process: every line, whoever wrote it, goes through one renderer to stderr."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import orjson
+import structlog
+from structlog.typing import EventDict, Processor
+
+from orchestrator.settings import Settings
+
+_CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.error")
+"""Libraries that tell at `info` what we tell ourselves."""
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stderr` is at the time: a live display puts itself in its place."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, stream: TextIO) -> None:
+        """The handler's constructor sets one; ours is looked up."""
+
+
+def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
+    """Set up logging for this process.
+
+    Args:
+        settings: `log_format` and `log_level`.
+        quiet: log warnings only, unless a level was asked for: for verbs that show progress themselves.
+    """
+    quietened = quiet and "log_level" not in settings.model_fields_set
+    level = logging.WARNING if quietened else logging.getLevelNamesMapping()[settings.log_level.upper()]
+    on_terminal = sys.stderr.isatty()
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not on_terminal)
+    handler = _Stderr()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_facts(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_as_json() if as_json else _as_text(colors=on_terminal)),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *_facts(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _facts() -> list[Processor]:
+    """What every line says besides its message."""
+    return [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def _as_json() -> list[Processor]:
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message"),
+        _first_things_first,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _as_text(*, colors: bool) -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+def _first_things_first(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Put what people look for at the beginning of the line."""
+    return {**{name: line[name] for name in ("time", "level", "message") if name in line}, **line}
+
+
+def _to_json(document: Any, **options: Any) -> str:
+    return orjson.dumps(document, default=options.get("default"), option=orjson.OPT_NON_STR_KEYS).decode()

@@ -1,0 +1,54 @@
+"""Options and arguments that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Where our own Postgres and the artifacts live (ORCHESTRATOR_DATA_DIR; .orchestrator).",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Skills = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skills",
+        metavar="MODULE",
+        help="Where skills come from: package.module, a .py file, a package's folder, or a .yaml of "
+        "declarations. Repeat it for more (ORCHESTRATOR_SKILLS).",
+    ),
+]
+WorkflowFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--workflows",
+        metavar="PATH",
+        help="Register this workflow file, or every .yaml file of this folder. Repeat it for more "
+        "(ORCHESTRATOR_WORKFLOWS).",
+    ),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (ORCHESTRATOR_HOST; 127.0.0.1).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (ORCHESTRATOR_PORT; 8000).")]
+Payload = Annotated[
+    str | None,
+    typer.Option(
+        "--payload", metavar="JSON", help="The trigger payload: a JSON object, @file to read one, - for stdin."
+    ),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run. Repeat it for more.")
+]
+Priority = Annotated[int, typer.Option(help="Runs of a higher priority begin first.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
+
+
+def listed(given: list[str] | None) -> tuple[str, ...] | None:
+    """Return what a repeated option lists; `a,b` counts as two. None when it was not given."""
+    if not given:
+        return None
+    return tuple(word.strip() for item in given for word in item.split(",") if word.strip())

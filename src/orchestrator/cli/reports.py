@@ -1,0 +1,241 @@
+"""Asking a client once, and printing its answer for a person or a program."""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.inputs import read_settings
+from orchestrator.cli.local import open_client
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.process import run_async
+from orchestrator.cli.terminal import (
+    between,
+    duration,
+    open_console,
+    print_json,
+    print_line,
+    print_table,
+    size,
+    styled,
+)
+from orchestrator.cli.watch import load_progress, watch
+
+T = TypeVar("T")
+
+
+def ask(data_dir: Path | None, question: Callable[[Client], Coroutine[Any, Any, T]], *, need_data: bool = True) -> T:
+    """Open a client, ask it and return its answer.
+
+    Raises:
+        Complaint: there is no data yet, and `need_data`.
+    """
+    settings = read_settings(need_data=need_data, data_dir=data_dir)
+    configure_logging(settings, quiet=True)
+
+    async def asked() -> T:
+        with open_client(settings) as client:
+            return await question(client)
+
+    return run_async(asked())
+
+
+async def watched_run(client: Client, run_id: str) -> Document:
+    """Show a run until it ends, and return it."""
+    await watch(client, await load_progress(client, run_id))
+    return await client.run(run_id)
+
+
+def print_run(run: Document, *, as_json: bool) -> None:
+    """Print where a run is."""
+    if as_json:
+        print_json(run)
+        return
+    counts = run["stepsSummary"]
+    facts: dict[str, str | Text] = {
+        "run": run["id"],
+        "workflow": f"{run['workflowName']} {run['workflowVersion']}",
+        "status": styled(run["status"]),
+        "steps": f"{counts['total']}: " + ", ".join(_counted(counts)),
+        "triggered": f"{run['createdAt']} ({run['triggerType']})",
+        "base run": run["baseRunId"] or "",
+        "started": run["startedAt"] or "",
+        "ended": run["completedAt"] or "",
+        "took": duration(between(run["startedAt"], run["completedAt"])),
+        "labels": _labels(run["labels"]),
+        "priority": str(run["priority"] or ""),
+        "missing skills": ", ".join(run["missingSkills"] or ()),
+    }
+    if run["error"]:
+        facts["error"] = f"{run['error']['code']}: {run['error']['message']}"
+        facts["failed step"] = run["error"]["failedStepId"] or ""
+    _print_facts(facts)
+
+
+def _print_facts(facts: Mapping[str, str | Text]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        if value:
+            table.add_row(Text(name, style="dim"), value)
+    open_console().print(table)
+
+
+def _counted(counts: Mapping[str, int]) -> list[str]:
+    return [f"{number} {status}" for status, number in counts.items() if status != "total" and number]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def print_runs(page: Document, *, as_json: bool) -> None:
+    """Print a page of runs."""
+    if as_json:
+        print_json(page)
+        return
+    rows: list[Sequence[Text | str]] = [
+        (
+            run["id"],
+            styled(run["status"]),
+            f"{run['workflowName']} {run['workflowVersion']}",
+            ", ".join(_counted(run["stepsSummary"])),
+            run["createdAt"],
+            duration(between(run["startedAt"], run["completedAt"])),
+            _labels(run["labels"]),
+        )
+        for run in page["runs"]
+    ]
+    print_table(("run", "status", "workflow", "steps", "triggered", ">took", "labels"), rows, empty="no runs")
+    if page["nextCursor"]:
+        print_line(f"more with --cursor {page['nextCursor']}")
+
+
+def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> None:
+    """Print the steps of a run."""
+    if as_json:
+        print_json({"runId": run_id, "steps": steps})
+        return
+    print_table(("step", "status", ">took", ">attempt", "skill", "note"), map(_step_row, steps), empty="no steps")
+
+
+def _step_row(step: Document) -> Sequence[Text | str]:
+    note = ""
+    if step["error"] and step["status"] != "completed":
+        note = f"{step['error']['code']}: {step['error']['message']}"
+    elif step["hitReason"]:
+        note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
+    attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
+    return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
+
+
+def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:
+    """Print the artifacts of a run, and where they were copied to."""
+    if as_json:
+        print_json({"runId": run_id, "artifacts": artifacts})
+        return
+    rows = [
+        (
+            each["stepId"],
+            each["filename"] or "",
+            each["type"],
+            size(each["sizeBytes"]),
+            each.get("path") or each["uri"],
+        )
+        for each in artifacts
+    ]
+    print_table(("step", "file", "type", ">size", "where"), rows, empty="no artifacts")
+
+
+def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> None:
+    """Print the events of a run."""
+    if as_json:
+        print_json({"runId": run_id, "events": events})
+        return
+    rows = [
+        (str(event["version"]), event["at"], event["type"], _told(event["data"]), event["actor"]) for event in events
+    ]
+    print_table((">", "at", "event", "", "by"), rows)
+
+
+_TELLING = (
+    "step",
+    "attempt",
+    "nextAttempt",
+    "durationMs",
+    "reason",
+    "workflowName",
+    "workflowVersion",
+    "lostWorker",
+    "completed",
+    "skipped",
+)
+
+
+def _told(data: Document) -> str:
+    """Return what matters of an event on one line."""
+    words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
+    if data.get("error"):
+        words.append(f"{data['error']['code']}: {data['error']['message'].splitlines()[0]}")
+    return " ".join(words)
+
+
+def _word(name: str, value: Any) -> str:
+    match name:
+        case "durationMs":
+            return f"({duration(value)})"
+        case "attempt":
+            return f"attempt {value}" if value > 1 else ""
+        case "nextAttempt":
+            return f"attempt {value}"
+        case "lostWorker":
+            return f"from {value}"
+        case "completed" | "skipped":
+            return f"{value} {name}" if value else ""
+        case _:
+            return str(value)
+
+
+def print_workflows(workflows: Iterable[Document], *, as_json: bool) -> None:
+    """Print the registered workflows."""
+    if as_json:
+        print_json({"workflows": list(workflows)})
+        return
+    rows = [
+        (each["workflowName"], each["version"], str(each["stepCount"]), each["registeredAt"], each["description"])
+        for each in workflows
+    ]
+    print_table(("workflow", "version", ">steps", "registered", "description"), rows, empty="no workflows")
+
+
+def print_workflow(workflow: Document, *, as_json: bool) -> None:
+    """Print a workflow: its facts, its steps and the changes it knows."""
+    if as_json:
+        print_json(workflow)
+        return
+    changes = workflow.get("changeTypes") or {}
+    _print_facts(
+        {
+            "workflow": workflow["workflowName"],
+            "version": workflow["version"],
+            "versions": ", ".join(workflow["versions"]),
+            "description": workflow["description"],
+            "registered": workflow["registeredAt"] or "",
+            "digest": workflow["digest"],
+            "change types": ", ".join(changes),
+        }
+    )
+    rows = [
+        (
+            step["stepId"],
+            step["skillId"],
+            ", ".join(step.get("dependsOn") or ()),
+            step["cachePolicy"]["scope"] if step["cachePolicy"]["enabled"] else "off",
+            str(step["retryPolicy"]["maxAttempts"]),
+        )
+        for step in workflow["steps"]
+    ]
+    print_line("")
+    print_table(("step", "skill", "depends on", "cache", ">attempts"), rows)

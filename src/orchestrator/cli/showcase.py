@@ -1,0 +1,132 @@
+"""The demo: the campaign example, run before your eyes.
+
+find_campaign -> build (register, trigger, watch) -> collect what was made -> print
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.downloads import download
+from orchestrator.cli.errors import FAILED, Complaint
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.progress import RunProgress
+from orchestrator.cli.reports import print_history, print_steps
+from orchestrator.cli.single import Place, load_runnable, open_place, print_outcome
+from orchestrator.cli.terminal import open_console, print_json, print_line
+from orchestrator.domain.workflow import Workflow
+from orchestrator.settings import Settings
+
+_FOLDER = Path("examples") / "campaign"
+_SHOWN = {
+    "picture": ("generate_intro_image", "image/png"),
+    "sound": ("mix_audio_for_game", "audio/wav"),
+    "bundle": ("bundle_game_template", "application/zip"),
+    "page": ("bundle_game_template", "text/html"),
+}
+"""What a newcomer wants to see: the first artifact of a step that has this type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """The files of the example."""
+
+    definition: Path
+    brief: Path
+    skills: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A run of the example, and where its files were copied to, by what they are."""
+
+    run: Document
+    steps: Sequence[Document]
+    events: Sequence[Document]
+    files: dict[str, str]
+
+
+def find_campaign() -> Campaign:
+    """Return the example beside this program's sources, or in the folder we are in.
+
+    Raises:
+        Complaint: it is in neither.
+    """
+    checkout = Path(__file__).resolve().parents[3]
+    for root in (checkout, Path.cwd()):
+        folder = root / _FOLDER
+        campaign = Campaign(folder / "campaign.build.v1.yaml", folder / "brief.json", folder / "skills")
+        if campaign.definition.is_file() and campaign.brief.is_file() and campaign.skills.is_dir():
+            return campaign
+    raise Complaint(
+        f"The demo needs the example in {checkout / _FOLDER}, and it is not there",
+        "Run it in a checkout of the repository: the installed package comes without examples.",
+    )
+
+
+async def show_campaign(settings: Settings, campaign: Campaign, *, as_json: bool) -> int:
+    """Run the demo and return the exit code: 0 when the campaign was built."""
+    configure_logging(settings, quiet=True)
+    workflow, skills = load_runnable(campaign.definition, settings)
+    brief = json.loads(campaign.brief.read_text(encoding="utf-8"))
+    _say(f"Building a campaign from {campaign.brief}; its data is kept in {settings.data_dir}")
+    async with open_place(settings, skills) as place:
+        progress = await build(place, workflow, brief)
+        if progress.status != "completed":
+            print_outcome(progress)
+            return place.stop.exit_code or FAILED
+        built = await collect(place.client, progress.run_id, settings.data_dir / "output" / progress.run_id)
+    if as_json:
+        print_json({"run": built.run, "steps": built.steps, "events": built.events, "files": built.files})
+    else:
+        print_built(progress, built)
+    return 0
+
+
+async def build(place: Place, workflow: Workflow, brief: Document) -> RunProgress:
+    """Register the workflow, ask for a run and show it to its end."""
+    await place.client.register(workflow)
+    accepted = await place.client.trigger(workflow.name, version=workflow.version, payload=brief)
+    return await place.follow(accepted["runId"])
+
+
+async def collect(client: Client, run_id: str, folder: Path) -> Built:
+    """Read what the log has of a run, and copy what a newcomer wants to see into a folder."""
+    artifacts = await client.artifacts(run_id)
+    files: dict[str, str] = {}
+    for name, (step_id, kind) in _SHOWN.items():
+        for artifact in artifacts:
+            if artifact["stepId"] == step_id and artifact["type"] == kind and name not in files:
+                path = await download(client, artifact, folder)
+                if path is not None:
+                    files[name] = path
+    return Built(await client.run(run_id), await client.steps(run_id), await client.history(run_id), files)
+
+
+def print_built(progress: RunProgress, built: Built) -> None:
+    """Print how the run went and what it made."""
+    _heading("Steps")
+    print_steps(progress.run_id, built.steps, as_json=False)
+    _heading("History, as the log has it")
+    print_history(progress.run_id, built.events, as_json=False)
+    _heading("Made")
+    for name, path in built.files.items():
+        print_line(f"  {name:<8} {path}")
+    print_line("")
+    print_outcome(progress)
+    if all(step["cacheHit"] for step in built.steps):
+        print_line("Every result came from the cache: the same brief was built here before.")
+    if "page" in built.files:
+        print_line(f"Play it: open {Path(built.files['page']).resolve().as_uri()} in a browser.")
+
+
+def _heading(words: str) -> None:
+    console = open_console()
+    console.print()
+    console.print(words, style="bold")
+
+
+def _say(words: str) -> None:
+    open_console(stderr=True).print(words, style="dim", soft_wrap=True)

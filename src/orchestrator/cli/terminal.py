@@ -1,0 +1,94 @@
+"""What goes to stdout: JSON for machines, or tables for people."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDE = 200  # columns where nobody looks, so that nothing is cut
+
+_STYLES = {
+    "queued": "dim",
+    "pending": "dim",
+    "running": "blue",
+    "blocked": "yellow",
+    "completed": "green",
+    "skipped": "cyan",
+    "failed": "red",
+    "cancelled": "magenta",
+}
+
+
+def open_console(*, stderr: bool = False) -> Console:
+    """Return a console on stdout or stderr."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+
+
+def print_json(value: Any) -> None:
+    """Print a document as JSON, indented for a person, on one line for a program."""
+    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
+    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")
+    sys.stdout.flush()
+
+
+def print_line(line: str) -> None:
+    """Print a line on stdout at once, whoever reads it."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:
+    """Print rows under headings; without rows say `empty`."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        numeric = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = open_console()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(empty)
+
+
+def styled(status: str) -> Text:
+    """Return a status in its colour."""
+    return Text(status, style=_STYLES.get(status, ""))
+
+
+def duration(milliseconds: float | None) -> str:
+    """Return a duration in the unit that fits: `12 ms`, `1.24 s`, `3 min 20 s`; nothing for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 59_995:
+        return f"{milliseconds / 1000:.2f} s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def between(started: str | None, ended: str | None) -> float | None:
+    """Return the milliseconds between two RFC 3339 times, None while one of them is missing."""
+    if started is None or ended is None:
+        return None
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() * 1000
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in the unit that fits; nothing for an unknown one (below zero)."""
+    if count < 0:
+        return ""
+    amount = float(count)
+    for unit in ("B", "kB", "MB"):
+        if amount < 999.5:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

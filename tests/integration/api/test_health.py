@@ -1,0 +1,85 @@
+import asyncio
+import time
+
+import httpx
+import pytest
+
+from orchestrator.api.app import create_app
+from orchestrator.api.services import Limits
+from orchestrator.bootstrap import Core, open_projector
+from tests.integration.api.conftest import connect, services_of
+from tests.integration.api.world import LINE, RUNS, register, trigger
+
+
+@pytest.mark.parametrize("base", ["", "/api/v1"])
+async def test_health_is_found_by_habit_and_by_contract(client: httpx.AsyncClient, base: str) -> None:
+    assert (await client.get(f"{base}/health/live")).json() == {"status": "live"}
+    assert (await client.get(f"{base}/health/ready")).json() == {
+        "status": "ready", "position": 0, "lastPosition": 0, "lag": 0, "lagSeconds": 0.0,
+    }  # fmt: skip
+    assert (await client.get(f"{base}/health/queues")).json() == {"queued": 0, "running": 0, "blocked": 0}
+
+
+async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:
+    await register(core, LINE)
+    async with connect(create_app(services_of(core), Limits(lag=0.5))) as client:
+        await trigger(client)
+        young = await client.get("/health/ready")
+        await asyncio.sleep(0.6)
+        old = await client.get("/health/ready")
+        assert (old.status_code, old.json()["error"]) == (503, "NOT_READY")
+        assert old.headers["retry-after"] == "1"
+        details = old.json()["details"]
+        assert (details["database"], details["position"], details["lastPosition"], details["lag"]) == (True, 0, 2, 2)
+        assert details["lagSeconds"] > 0.5
+        assert young.status_code == 200 or young.json()["details"]["lagSeconds"] > 0.5
+        with open_projector(core):
+            async with asyncio.timeout(10):
+                while (await client.get("/health/ready")).status_code != 200:
+                    await asyncio.sleep(0.05)
+            assert (await client.get("/health/ready")).json()["lag"] == 0
+
+
+async def test_a_read_waits_for_what_was_written(core: Core, client: httpx.AsyncClient) -> None:
+    await register(core, LINE)
+    with open_projector(core):
+        for _ in range(10):
+            answer = await client.post(RUNS, json={"workflowName": "test.line"})
+            fresh = {"X-Min-Position": answer.headers["x-log-position"]}
+            newest = (await client.get(f"{RUNS}?limit=1", headers=fresh)).json()["runs"][0]
+            assert newest["id"] == answer.json()["runId"]
+
+
+async def test_a_read_waits_only_so_long(core: Core, client: httpx.AsyncClient) -> None:
+    await register(core, LINE)
+    run_id = await trigger(client)
+    fresh = {"X-Min-Position": str(core.log.last_position())}
+    for path in (RUNS, f"{RUNS}/{run_id}", f"{RUNS}/{run_id}/steps", f"{RUNS}/{run_id}/artifacts"):
+        begun = time.monotonic()
+        answer = await client.get(path, headers=fresh)
+        assert 0.4 < time.monotonic() - begun < 2
+        assert (answer.status_code, answer.json()["error"]) == (503, "PROJECTION_LAGGING"), path
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["details"] == {"position": 0, "minPosition": int(fresh["X-Min-Position"])}
+
+
+async def test_those_who_wait_are_woken_by_the_projector(core: Core) -> None:
+    await register(core, LINE)
+    async with connect(create_app(services_of(core), Limits(patience=20.0, deadline=30.0))) as client:
+        await trigger(client)
+        fresh = {"X-Min-Position": str(core.log.last_position())}
+        waiting = [asyncio.create_task(client.get(RUNS, headers=fresh)) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        assert not any(task.done() for task in waiting)
+        with open_projector(core):
+            async with asyncio.timeout(10):
+                answers = await asyncio.gather(*waiting)
+        assert {answer.status_code for answer in answers} == {200}
+        assert all(len(answer.json()["runs"]) == 1 for answer in answers)
+
+
+@pytest.mark.parametrize("position", ["x", "-1", "", str(2**63), "1.5"])
+async def test_a_bad_position_is_refused(client: httpx.AsyncClient, position: str) -> None:
+    answer = await client.get(RUNS, headers={"X-Min-Position": position})
+    assert answer.status_code == 400
+    assert answer.json()["details"]["faults"][0]["path"] == "X-Min-Position"

@@ -1,0 +1,130 @@
+"""The document says what is so: every answer of a whole visit fits the schema given for its status."""
+
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from orchestrator.api.app import Api
+from orchestrator.bootstrap import Core
+from tests.integration.api.world import RUNS, STRANGE, at_work, finished, register, trigger, until_status
+
+
+@pytest.fixture
+def document(app: Api) -> dict[str, Any]:
+    return app.openapi()
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+async def test_it_is_served_and_has_every_call(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+    assert (await client.get("/openapi.json")).json() == document
+    assert (await client.get("/docs")).status_code == 200
+    assert {f"{method.upper()} {path.removeprefix('/api/v1')}" for method, path, _ in operations(document)} >= {
+        "POST /runs",
+        "GET /runs",
+        "GET /runs/{runId}",
+        "POST /runs/{runId}/cancel",
+        "GET /runs/{runId}/steps",
+        "GET /runs/{runId}/artifacts",
+        "GET /artifacts/{artifactId}/content",
+        "GET /runs/{runId}/events",
+        "GET /runs/{runId}/events/stream",
+        "GET /workflows",
+        "GET /workflows/{workflowName}",
+        "POST /workflows",
+        "GET /health/live",
+        "GET /health/ready",
+        "GET /health/queues",
+    }
+
+
+def test_every_call_says_how_it_can_fail_in_the_one_shape(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        answers = operation["responses"]
+        assert {"400", "500", "503"} <= answers.keys(), path
+        assert "422" not in answers, path
+        if "requestBody" in operation:
+            assert {"408", "413", "415"} <= answers.keys(), path
+        for status, answer in answers.items():
+            if status >= "400":
+                assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}, path
+        assert operation["summary"], (method, path)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def test_names_on_the_wire_are_in_camel_case(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        assert not [field for field in schema.get("properties", {}) if "_" in field], name
+    for _, path, operation in operations(document):
+        assert not [each["name"] for each in operation.get("parameters", ()) if "_" in each["name"]], path
+
+
+class Visitor:
+    """Asks, and checks what comes against the document."""
+
+    def __init__(self, client: httpx.AsyncClient, document: dict[str, Any]) -> None:
+        self._client = client
+        self._document = document
+
+    async def ask(self, method: str, path: str, url: str, **options: Any) -> httpx.Response:
+        answer = await self._client.request(method, url, **options)
+        described = self._document["paths"][f"/api/v1{path}"][method.lower()]["responses"][str(answer.status_code)]
+        for name in described.get("headers", {}):
+            assert name in answer.headers
+        content = described.get("content", {}).get("application/json")
+        if content is not None:
+            schema = {**content["schema"], "components": self._document["components"]}
+            checker = Draft202012Validator.FORMAT_CHECKER
+            Draft202012Validator(schema, format_checker=checker).validate(answer.json())
+        return answer
+
+
+@pytest.mark.parametrize("workflow", ["test.line", "test.faulty"])
+async def test_what_is_said_is_what_comes(
+    core: Core, client: httpx.AsyncClient, document: dict[str, Any], workflow: str
+) -> None:
+    visitor = Visitor(client, document)
+    run = await finished(core, client, workflow, labels={"a": "b"}, triggerPayload={"text": "x"})
+    url = f"{RUNS}/{run['id']}"
+    await visitor.ask("GET", "/runs/{runId}", url)
+    await visitor.ask("GET", "/runs/{runId}", f"{url}?at=1")
+    await visitor.ask("GET", "/runs/{runId}", f"{RUNS}/x")
+    await visitor.ask("GET", "/runs", f"{RUNS}?limit=1")
+    await visitor.ask("GET", "/runs/{runId}/steps", f"{url}/steps")
+    await visitor.ask("GET", "/runs/{runId}/events", f"{url}/events?limit=2")
+    await visitor.ask("POST", "/runs/{runId}/cancel", f"{url}/cancel")
+    found = await visitor.ask("GET", "/runs/{runId}/artifacts", f"{url}/artifacts")
+    for artifact in found.json()["artifacts"]:
+        content = "/artifacts/{artifactId}/content"
+        await visitor.ask("GET", content, f"/api/v1/artifacts/{artifact['id']}/content")
+        await visitor.ask("GET", content, f"/api/v1/artifacts/{artifact['id']}/content", headers={"Range": "bytes=-0"})
+    accepted = await visitor.ask("POST", "/runs", RUNS, json={"workflowName": workflow})
+    await visitor.ask("POST", "/runs/{runId}/cancel", f"{RUNS}/{accepted.json()['runId']}/cancel", json={})
+    await visitor.ask("POST", "/runs", RUNS, json={"workflowName": "nobody"})
+    await visitor.ask("POST", "/runs", RUNS, content=b"x", headers={"Content-Type": "text/plain"})
+    listed = await visitor.ask("GET", "/workflows", "/api/v1/workflows")
+    assert len(listed.json()["workflows"]) == 2
+    shown = await visitor.ask("GET", "/workflows/{workflowName}", f"/api/v1/workflows/{workflow}")
+    definition = {
+        name: value
+        for name, value in shown.json().items()
+        if name not in ("stepCount", "digest", "registeredAt", "versions")
+    }
+    assert (await visitor.ask("POST", "/workflows", "/api/v1/workflows", json=definition)).status_code == 200
+    definition["version"] = "2"
+    assert (await visitor.ask("POST", "/workflows", "/api/v1/workflows", json=definition)).status_code == 201
+    for path in ("/health/live", "/health/ready", "/health/queues"):
+        await visitor.ask("GET", path, f"/api/v1{path}")
+    await register(core, STRANGE)
+    async with at_work(core):
+        blocked = await trigger(client, "test.strange")
+        await until_status(client, blocked, "blocked")
+        await visitor.ask("GET", "/runs/{runId}", f"{RUNS}/{blocked}")

@@ -1,0 +1,91 @@
+"""What the cache tests work with: a core with a worker on it, runs seen through, and what their logs say."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.api.commands import Accepted, Caller
+from orchestrator.api.explain import Explanation
+from orchestrator.bootstrap import Core, open_core, open_projector, open_worker
+from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.events import StepStarted
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import Workflow
+from orchestrator.settings import Settings
+from orchestrator.skills import SkillRegistry
+from orchestrator.skills.skill import Skill
+
+CALLER = Caller("default", "test")
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """A core whose runs are executed by workers opened on it."""
+
+    core: Core
+
+    async def register(self, *workflows: Workflow) -> None:
+        for workflow in workflows:
+            await self.core.workflows.register(workflow, tenant=CALLER.tenant, actor=CALLER.actor)
+
+    async def run(self, workflow: str, payload: Mapping[str, Any] | None = None, caller: Caller = CALLER) -> Run:
+        """Trigger a run, see it finished."""
+        return await self.finished(await self.core.commands.trigger(caller, workflow, payload=payload))
+
+    async def update(self, base: Run, change: ChangeRequest) -> Run:
+        await self.projected()
+        return await self.finished(await self.core.changes.update(CALLER, base.id, change))
+
+    async def finished(self, accepted: Accepted) -> Run:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (run := await self.folded(accepted.run_id)).is_finished:  # noqa: ASYNC110 - others finish it
+                await asyncio.sleep(0.005)
+        return run
+
+    async def folded(self, run_id: str) -> Run:
+        return (await self.core.database.call(self.core.runs.load, run_id)).run
+
+    async def projected(self) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await self.core.database.call(self.core.reader.position) < self.core.log.last_position():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+    async def invalidate(self, *keys: str, workflow: str | None = None, step: str | None = None) -> int:
+        return await self.core.cache.invalidate(CALLER.tenant, "test", keys=keys, workflow=workflow, step=step)
+
+    async def explain(self, run: Run, step: str) -> Explanation:
+        return (await self.core.explainer.explain(CALLER.tenant, run.id, [step]))[0]
+
+    def misses(self, run: Run) -> dict[str, str | None]:
+        """Return why each step that a run started was not taken from the cache."""
+        events = (recorded.event for recorded in self.core.log.read(run.id))
+        return {event.step: event.miss for event in events if isinstance(event, StepStarted)}
+
+
+@contextmanager
+def open_studio(database_url: str, folder: Path, **settings: Any) -> Iterator[Studio]:
+    given = {"database_url": database_url, "data_dir": folder, "artifact_url": str(folder / "artifacts"), **settings}
+    with open_core(Settings(**given)) as core:
+        yield Studio(core)
+
+
+@asynccontextmanager
+async def at_work(studio: Studio, skills: Iterable[Skill] | SkillRegistry) -> AsyncIterator[Studio]:
+    """A worker that knows the skills, and a projector."""
+    registry = skills if isinstance(skills, SkillRegistry) else SkillRegistry(skills)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(open_projector(studio.core))
+        await stack.enter_async_context(open_worker(studio.core, registry))
+        yield studio
+
+
+def statuses(run: Run) -> dict[str, str]:
+    return {step: state.status for step, state in run.states()}
+
+
+def outputs(run: Run) -> dict[str, Any]:
+    return {step: state.output for step, state in run.states()}

@@ -1,0 +1,204 @@
+"""The connection is lost while an append is under way: in the end it is in the log once, or its author is told."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+
+from orchestrator.domain.errors import VersionConflict
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.sql import load_sql
+from tests.integration.eventstore.logs import append, new_stream, open_log, started, stored, workers_of
+
+SQL = load_sql(__file__)
+
+
+class UnluckyRecorder(LogRecorder):
+    """Loses the connection as told: `fate` holds, for each call to come, when it is lost and with which error."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fate: list[tuple[str, Exception]] = []
+        self.meanwhile: list[list[StoredEvent]] = []
+        self.calls = 0
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        self.calls += 1
+        when, error = self.fate.pop(0) if self.fate else ("never", None)
+        if when == "before":
+            for events in self.meanwhile:
+                super().insert_events(events)
+            raise error or AssertionError
+        positions = super().insert_events(stored_events, **kwargs)
+        if when == "after":
+            raise error or AssertionError
+        return positions
+
+
+@pytest.fixture
+def log(database_url: str) -> Iterator[PostgresLog]:
+    with open_log(database_url, recorder=UnluckyRecorder) as opened:
+        yield opened
+
+
+def recorder_of(log: PostgresLog) -> UnluckyRecorder:
+    assert isinstance(log.recorder, UnluckyRecorder)
+    return log.recorder
+
+
+ERRORS = [OperationalError("gone"), InterfaceError("gone"), psycopg.OperationalError("gone")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
+async def test_an_answer_lost_after_the_commit_is_found_out(log: PostgresLog, error: Exception) -> None:
+    recorder_of(log).fate = [("after", error)]
+    stream = new_stream()
+    assert await append(log, stream, 0, "a", "b") == 1
+    assert workers_of(log.read(stream)) == ["a", "b"]
+    assert (log.last_position(), recorder_of(log).calls) == (2, 1)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
+async def test_what_was_lost_before_the_commit_is_written_again(log: PostgresLog, error: Exception) -> None:
+    recorder_of(log).fate = [("before", error)] * 3
+    stream = new_stream()
+    assert await append(log, stream, 0, "a", "b") == 1
+    assert workers_of(log.read(stream)) == ["a", "b"]
+    assert recorder_of(log).calls == 4
+
+
+async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: PostgresLog) -> None:
+    await append(log, new_stream(), 0, "before")
+    recorder_of(log).fate = [("after", ERRORS[0])] * 50
+    streams = [new_stream() for _ in range(30)]
+    positions = await asyncio.gather(*(append(log, stream, 0, f"{place}") for place, stream in enumerate(streams)))
+    for place, (stream, position) in enumerate(zip(streams, positions, strict=True)):
+        assert [(item.position, item.version) for item in log.read(stream)] == [(position, 1)]
+        assert workers_of(log.read(stream)) == [f"{place}"]
+    assert log.last_position() == 31
+
+
+async def test_inline_rows_of_an_append_whose_answer_was_lost_are_written_once(
+    log: PostgresLog, database_url: str
+) -> None:
+    recorder_of(log).fate = [("after", ERRORS[0]), ("before", ERRORS[0])]
+    streams = [new_stream() for _ in range(2)]
+    for stream in streams:
+        row = {"run_id": stream, "tenant": "t", "priority": 0}
+        await log.append(stream, 0, [started("a")], tenant="t", actor="a", inline={"queue_put": [row]})
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute(SQL.queue).fetchall() == sorted((stream,) for stream in streams)
+
+
+async def test_somebody_else_was_first_meanwhile(log: PostgresLog) -> None:
+    stream = new_stream()
+    recorder_of(log).fate = [("before", ERRORS[0])]
+    recorder_of(log).meanwhile = [[stored(stream, note="the winner")]]
+    with pytest.raises(VersionConflict, match=stream):
+        await append(log, stream, 0, "loser")
+    assert workers_of(log.read(stream)) == []
+    assert log.last_position() == 1
+
+
+async def test_somebody_went_on_after_it_was_written(log: PostgresLog) -> None:
+    """What follows in the stream does not make an append that is there a conflict."""
+    stream = new_stream()
+    recorder = recorder_of(log)
+    mine = log.mapper.store(UUID(stream), 1, started("mine"), "t", "a")
+    recorder.fate = [("before", ERRORS[0])]
+    recorder.meanwhile = [[mine], [stored(stream, 2, "the next")]]
+    assert await append(log, stream, 0, "mine") == 1
+    assert len(log.read(stream)) == 2
+
+
+async def test_of_a_lost_batch_only_the_stream_in_conflict_is_told(log: PostgresLog) -> None:
+    streams = [new_stream() for _ in range(3)]
+    recorder_of(log).fate = [("before", ERRORS[0])]
+    recorder_of(log).meanwhile = [[stored(streams[1], note="the winner")]]
+    outcomes = await asyncio.gather(*(append(log, stream, 0, "x") for stream in streams), return_exceptions=True)
+    kinds = [type(outcome) for outcome in outcomes]
+    # the first append may have gone out alone, before the other two were queued
+    assert kinds == [int, VersionConflict, int]
+    assert [len(log.read(stream)) for stream in streams] == [1, 1, 1]
+
+
+@contextmanager
+def killer(url: str) -> Iterator[list[int]]:
+    """Terminate every other backend of the database, again and again; yields how many each time."""
+    pauses = itertools.cycle([0.02, 0.15, 0.05, 0.3, 0.1])
+    stopping = threading.Event()
+    killed: list[int] = []
+
+    def kill() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not stopping.wait(next(pauses)):
+                row = connection.execute(SQL.terminate_others).fetchone()
+                killed.append(row[0] if row else 0)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stopping.set()
+        thread.join()
+
+
+async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str) -> None:
+    with open_log(database_url) as log, killer(database_url) as killed:
+
+        async def write(stream: str) -> None:
+            """Eight appends in a row, each decided on the one before."""
+            for version in range(8):
+                row = {"run_id": stream, "tenant": "t", "priority": 0}
+                inline = {"queue_put": [row]} if version == 0 else None
+                event = started(f"{version}")
+                await log.append(stream, version, [event], tenant="t", actor="a", inline=inline)
+
+        streams = [new_stream() for _ in range(60)]
+        async with asyncio.timeout(60):
+            await asyncio.gather(*map(write, streams))
+        # more of them until it certainly hit somebody
+        extra = new_stream()
+        version = 0
+        while sum(killed) < 5:
+            await append(log, extra, version, f"{version}")
+            version += 1
+    with open_log(database_url) as log:
+        for stream in streams:
+            assert workers_of(log.read(stream)) == [f"{version}" for version in range(8)]
+        assert len(log.read(extra)) == version
+        everything = log.read_log(0, 10_000)
+        assert [item.position for item in everything] == list(range(1, 60 * 8 + version + 1))
+        with psycopg.connect(database_url) as connection:
+            assert connection.execute(SQL.queue).fetchall() == sorted((stream,) for stream in streams)
+
+
+async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(database_url: str) -> None:
+    with open_log(database_url) as one, open_log(database_url) as other, killer(database_url) as killed:
+        stream, version = new_stream(), 0
+        won: list[str] = []
+
+        async def attempt(log: PostgresLog, name: str) -> str | None:
+            try:
+                await append(log, stream, version, name)
+            except VersionConflict:
+                return None
+            return name
+
+        while len(killed) < 12 or version < 20:
+            names = await asyncio.gather(attempt(one, f"one {version}"), attempt(other, f"other {version}"))
+            winners = [name for name in names if name is not None]
+            assert len(winners) == 1, f"at version {version} both or neither were told that they won: {names}"
+            won += winners
+            version += 1
+    with open_log(database_url) as log:
+        assert workers_of(log.read(stream)) == won

@@ -1,0 +1,61 @@
+import psycopg
+import pytest
+
+from orchestrator.api.errors import InvalidRequest
+from orchestrator.cli.errors import Complaint, complain
+from orchestrator.domain.errors import Fault, InvalidWorkflow, RunNotFound, WorkflowNotFound
+from orchestrator.eventstore.embedded import EmbeddedPostgresError
+from orchestrator.settings import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Complaint("It is broken", "Mend it."), "error: It is broken. Mend it.\n"),
+        (SettingsError("ORCHESTRATOR_PORT: 0.5 cannot be used"), "error: ORCHESTRATOR_PORT: 0.5 cannot be used\n"),
+        (EmbeddedPostgresError("It is away", "Fetch it"), "error: It is away. Fetch it.\n"),
+        (FileNotFoundError(2, "No such file or directory", "x.json"), "error: x.json: No such file or directory\n"),
+        (ExceptionGroup("several", [Complaint("It is broken")]), "error: It is broken\n"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_is_one_clear_line(error: Exception, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert complain(error) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == told
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (WorkflowNotFound("no workflow x is registered"), "workflows register"),
+        (RunNotFound("there is no run x"), "runs list"),
+        (psycopg.OperationalError("server closed\nthe connection"), "Try again"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_it_says_what_to_do(error: Exception, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    complain(error)
+    err = capsys.readouterr().err
+    assert fix in err
+    assert err.count("\n") == 1
+
+
+def test_a_list_of_faults_keeps_its_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(InvalidWorkflow([Fault("a", "is odd"), Fault("b", "is even")], "x.yaml"))
+    assert capsys.readouterr().err == "error: x.yaml has 2 faults:\n  a: is odd\n  b: is even\n"
+
+
+def test_a_request_that_breaks_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(InvalidRequest([Fault("cursor", "is odd")]))
+    err = capsys.readouterr().err
+    assert "cursor: is odd" in err
+    assert "unexpected" not in err
+
+
+def test_a_fault_of_ours_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(ZeroDivisionError("by zero"))
+    err = capsys.readouterr().err
+    assert "unexpected ZeroDivisionError: by zero" in err
+    assert "--debug" in err

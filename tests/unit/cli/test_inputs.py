@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.errors import Complaint
+from orchestrator.cli.inputs import read_labels, read_payload, read_run_id
+from orchestrator.cli.options import listed
+
+
+def test_a_payload_is_given_in_place_or_in_a_file_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert read_payload(None) == {}
+    assert read_payload('{"a": 1}') == {"a": 1}
+    assert read_payload(f"@{tmp_path / 'payload.json'}") == {"a": 1}
+
+
+@pytest.mark.parametrize("given", ["", "{", "[1]", "null", "@", "@nowhere.json", "[" * 100_000])
+def test_what_is_no_payload_is_named(given: str) -> None:
+    with pytest.raises(Complaint, match="A payload is a JSON object"):
+        read_payload(given)
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "payload.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(Complaint, match="not UTF-8"):
+        read_payload(f"@{tmp_path / 'payload.json'}")
+
+
+def test_labels() -> None:
+    assert read_labels(["a=b", "c=d=e", "f="]) == {"a": "b", "c": "d=e", "f": ""}
+    assert read_labels(None) == {}
+    for wrong in ("a", "=b"):
+        with pytest.raises(Complaint, match="--label key=value"):
+            read_labels([wrong])
+
+
+def test_a_run_id_is_brought_to_its_usual_form() -> None:
+    plain = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
+    assert read_run_id(plain.upper()) == plain
+    assert read_run_id(plain.replace("-", "")) == plain
+    with pytest.raises(Complaint, match="runs list"):
+        read_run_id("latest")
+
+
+def test_a_repeated_option_may_list_several() -> None:
+    assert listed(None) is None
+    assert listed(["a", "b, c"]) == ("a", "b", "c")
+
+
+def test_a_complaint_names_cause_and_fix() -> None:
+    assert str(Complaint("It is broken.", "Mend it.")) == "It is broken. Mend it."
+    assert str(Complaint("It is broken")) == "It is broken"

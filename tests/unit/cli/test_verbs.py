@@ -1,0 +1,69 @@
+"""Every verb explains itself, and its help does not wait for what it needs."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from orchestrator.cli.app import app
+
+
+def verbs(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        yield words, command
+        return
+    for name, child in children.items():
+        yield from verbs(child, (*words, name))
+
+
+VERBS = dict(verbs(typer.main.get_command(app)))
+
+
+def test_the_verbs_are_those_we_promise() -> None:
+    assert {" ".join(words) for words in VERBS} == {
+        "dev",
+        "api",
+        "worker",
+        "projector",
+        "demo",
+        "run",
+        "trigger",
+        "cancel",
+        "status",
+        "steps",
+        "artifacts",
+        "history",
+        "runs list",
+        "workflows list",
+        "workflows show",
+        "workflows validate",
+        "workflows register",
+        "version",
+    }
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_help_has_an_example_of_the_verb(words: tuple[str, ...]) -> None:
+    assert f"Example: orchestrator {' '.join(words)}" in VERBS[words].help
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_every_option_is_explained(words: tuple[str, ...]) -> None:
+    assert [option.name for option in VERBS[words].params if not option.help] == []
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_what_answers_can_answer_in_json(words: tuple[str, ...]) -> None:
+    serves = words in {("dev",), ("api",), ("worker",), ("projector",)}
+    assert serves or "--json" in [name for option in VERBS[words].params for name in option.opts]
+
+
+def test_the_verbs_import_nothing_heavy() -> None:
+    heavy = ("pydantic", "psycopg", "fastapi", "uvicorn", "structlog", "jsonschema", "httpx", "rich.console")
+    script = f"import orchestrator.cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert found.stdout == "[]\n"

@@ -1,0 +1,179 @@
+"""Text to plain data: syntax with line and column, keys given twice, and YAML as authors expect it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.domain.errors import InvalidWorkflow
+from orchestrator.workflows import load_file
+from orchestrator.workflows.text import read_file, read_json, read_yaml
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**18), 10**18)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+def yaml_value(text: str) -> Any:
+    value, faults = read_yaml(text, "source")
+    assert faults == []
+    return value
+
+
+def fault_of(text: str, read: Any = read_yaml) -> tuple[str, str]:
+    with pytest.raises(InvalidWorkflow) as caught:
+        read(text, "source")
+    (fault,) = caught.value.faults
+    return fault.path, fault.message
+
+
+class TestYaml:
+    @given(json_values)
+    def test_what_a_yaml_library_writes_is_read_as_it_was(self, value: Any) -> None:
+        assert yaml_value(yaml.safe_dump(value)) == value
+
+    @given(json_values)
+    def test_it_reads_what_the_safe_loader_reads(self, value: Any) -> None:
+        text = yaml.safe_dump(value, default_flow_style=True)
+        assert yaml_value(text) == yaml.safe_load(text)
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ("1.0", 1.0),
+            ('"1.0"', "1.0"),
+            ("! 1", "1"),
+            ("!!str 1", "1"),
+            ("!!int '3'", 3),
+            ("~", None),
+            ("2024-01-31", "2024-01-31"),
+            ("a: |\n  x\n  y\n", {"a": "x\ny\n"}),
+            ("a: &x [1, 2]\nb: *x\n", {"a": [1, 2], "b": [1, 2]}),
+            ("a: &x text\nb: *x\n", {"a": "text", "b": "text"}),
+            ("a: &x {p: 1, q: 2}\nb: {<<: *x, q: 3}\n", {"a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 3}}),
+            ("b: {q: 3, <<: [{p: 1, q: 1}, {p: 2, r: 2}]}", {"b": {"p": 1, "q": 3, "r": 2}}),
+            ("%YAML 1.1\n---\na: 1\n...\n", {"a": 1}),
+        ],
+    )
+    def test_a_document_reads(self, text: str, value: Any) -> None:
+        assert yaml_value(text) == value
+
+    @pytest.mark.parametrize(
+        ("text", "place", "message"),
+        [
+            ("a: 1\nb: [1,\nc\nd: 2]", "line 4, column 2", "did not find expected ',' or ']'"),
+            ("a: 1\n  b: 2\n", "line 2, column 4", "mapping values are not allowed"),
+            ("a:\n\t- b\n", "line 2, column 1", "cannot start any token"),
+            ('a: "open\n', "line 2, column 1", "unexpected end of stream"),
+            ("", "document", "is empty"),
+            ("# nothing\n", "document", "is empty"),
+            ("a: 1\n---\nb: 2\n", "line 2, column 1", "a second document starts here"),
+            ("a: *b\n", "line 1, column 4", "alias *b stands for nothing"),
+            ("a: &a [*a]\n", "line 1, column 8", "alias *a stands for nothing"),
+            ("a: !!python/object:os.system {}\n", "line 1, column 4", "has no meaning here"),
+            ("a: !mine x\n", "line 1, column 4", "tag !mine has no meaning here"),
+            ("a: !!binary aGk=\n", "line 1, column 4", "has no meaning here"),
+            ("a: !!int x\n", "line 1, column 4", "'x' is no int"),
+            ("a: !!bool x\n", "line 1, column 4", "'x' is no bool"),
+            ("<<: 3\n", "line 1, column 1", "<< takes a mapping"),
+            ("a: " + "9" * 5000, "line 1, column 4", "is no int"),
+            ("[" * 1_000_000, "line 1, column 65", "nested more than 64 levels deep"),
+            ("a: " * 3 + "x\x00", "document", "control characters are not allowed"),
+        ],
+    )
+    def test_a_fault_names_line_and_column(self, text: str, place: str, message: str) -> None:
+        path, why = fault_of(text)
+        assert (path, message in why) == (place, True), (path, why)
+
+    def test_every_key_given_twice_is_a_fault(self) -> None:
+        text = "a: 1\nb:\n  - {x: 1, x: 2}\n  - y: 1\n    z: 2\n    y: 3\na: 4\n"
+        value, faults = read_yaml(text, "source")
+        assert value == {"a": 4, "b": [{"x": 2}, {"y": 3, "z": 2}]}
+        assert [(fault.path, fault.message) for fault in faults] == [
+            ("b[0].x", "is given twice, on lines 3 and 3"),
+            ("b[1].y", "is given twice, on lines 4 and 6"),
+            ("a", "is given twice, on lines 1 and 7"),
+        ]
+
+    def test_keys_that_are_not_text_are_faults(self) -> None:
+        _, faults = read_yaml("a: {on: 1, 2: 3}\n", "source")
+        assert [(fault.path, fault.message) for fault in faults] == [
+            ("a", "key True on line 1 is not text; put it in quotes"),
+            ("a", "key 2 on line 1 is not text; put it in quotes"),
+        ]
+
+    def test_lists_as_keys_are_faults(self) -> None:
+        _, faults = read_yaml("? [a, b]\n: 1\n", "source")
+        assert [fault.message for fault in faults] == ["key ['a', 'b'] on line 1 is not text; put it in quotes"]
+
+
+class TestJson:
+    @given(json_values)
+    def test_what_json_writes_is_read_as_it_was(self, value: Any) -> None:
+        assert read_json(json.dumps(value), "source") == (value, [])
+
+    @pytest.mark.parametrize(
+        ("text", "place", "message"),
+        [
+            ('{"a": 1,\n "b": }', "line 2, column 7", "Expecting value"),
+            ("{'a': 1}", "line 1, column 2", "Expecting property name"),
+            ("", "line 1, column 1", "Expecting value"),
+            ("[" * 100_000, "document", "nested more than 64 levels"),
+            ("9" * 5000, "document", "Exceeds the limit"),
+        ],
+    )
+    def test_a_fault_names_line_and_column(self, text: str, place: str, message: str) -> None:
+        path, why = fault_of(text, read_json)
+        assert (path, message in why) == (place, True), (path, why)
+
+    def test_every_key_given_twice_is_a_fault(self) -> None:
+        value, faults = read_json('{"a": 1, "b": [{"x": 1, "x": 2, "x": 3}], "a": {"c": 1, "c": 1}}', "source")
+        assert value == {"a": {"c": 1}, "b": [{"x": 3}]}
+        assert sorted(fault.path for fault in faults) == ["a", "a.c", "b[0].x"]
+        assert {fault.message for fault in faults} == {"is given more than once"}
+
+
+class TestFiles:
+    @pytest.mark.parametrize("name", ["w.yaml", "w.YML", "w.json"])
+    def test_the_suffix_says_how_to_read(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / name
+        path.write_text('{"a": "ä"}', "utf-8-sig")
+        assert read_file(path) == ({"a": "ä"}, [])
+
+    @pytest.mark.parametrize(
+        ("name", "content", "place", "message"),
+        [
+            ("w.toml", b"", "file", "must end in .yaml, .yml, .json, not '.toml'"),
+            ("missing.yaml", None, "file", "cannot be read: No such file or directory"),
+            ("w.yaml", b"a: 1\nb: \xff\n", "line 2, column 4", "is not UTF-8 text"),
+            ("w.json", b"\xff", "line 1, column 1", "is not UTF-8 text"),
+            ("w.yaml", b"a: 1\n\xff", "line 2, column 1", "is not UTF-8 text"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read(
+        self, tmp_path: Path, name: str, content: bytes | None, place: str, message: str
+    ) -> None:
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(InvalidWorkflow) as caught:
+            load_file(path)
+        assert [(fault.path, fault.message) for fault in caught.value.faults] == [(place, message)]
+        assert str(path) in str(caught.value)
+
+    def test_keys_given_twice_are_listed_with_all_other_faults(self, tmp_path: Path) -> None:
+        path = tmp_path / "w.yaml"
+        path.write_text("workflowName: w\nworkflowName: w\nsteps:\n  - {stepId: a, skillId: s, skillId: t}\n")
+        with pytest.raises(InvalidWorkflow) as caught:
+            load_file(path)
+        assert [fault.path for fault in caught.value.faults] == ["steps[0].skillId", "version", "workflowName"]
