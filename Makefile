@@ -1,0 +1,70 @@
+# Every command of the project. `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+ROUNDS ?= 10
+LOCK_FLAGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench chaos fuzz lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(INSTALLED) ## Make .venv and install everything, with the exact versions of requirements.lock
+
+demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
+	@$(BIN)/orchestrator demo
+
+test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED) ## Check format, lint, types, the direction of imports and the architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest -q tests/architecture
+
+bench: $(INSTALLED) ## Measure latency and throughput on this machine
+	@$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED) ## Repeat the tests that kill processes and servers (ROUNDS=10)
+	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m chaos || exit; done
+
+fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10)
+	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m hypothesis || exit; done
+
+# The index is whatever this machine is set up to use; it is not recorded. LOCK_FLAGS=--upgrade takes new versions.
+lock: $(INSTALLED) ## Write requirements.lock and requirements-image.lock anew (LOCK_FLAGS=--upgrade)
+	@$(BIN)/python -m pip install -q uv
+	@compile="$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_FLAGS)" && \
+	  eval "$$compile --extra dev -o requirements.lock" && \
+	  eval "$$compile --extra redis --extra encryption --extra examples --extra build -c requirements.lock -o requirements-image.lock"
+
+clean: ## Remove .venv, caches and build products; your data (.orchestrator) stays
+	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is as new as the last installation; it does nothing while neither the lock nor pyproject.toml changed.
+$(INSTALLED): requirements.lock pyproject.toml
+	@usable='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'; \
+	if ! $(BIN)/python -c "$$usable" 2>/dev/null; then \
+	  for python in $(PYTHON) python3 python3.13 python3.12 python3.11 none; do \
+	    $$python -c "$$usable" 2>/dev/null && break; \
+	  done; \
+	  if [ $$python = none ]; then \
+	    echo "Python 3.11 or newer, with its venv module, is needed. Found: $$(python3 --version 2>&1 | tail -n 1)" >&2; \
+	    echo "Install it (on Debian: python3.11 and python3.11-venv), or name one: make PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "Making $(VENV) with $$($$python --version)"; \
+	  $$python -m venv --clear $(VENV) || exit; \
+	fi
+	@echo "Installing the versions of requirements.lock"
+	@$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --no-compile --no-deps --no-build-isolation --no-index -e .
+	@touch $@
