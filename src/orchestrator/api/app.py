@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, health, history, runs, workflows
+from orchestrator.api import artifacts, health, history, runs, updates, workflows
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
 from orchestrator.api.services import Limits, Served, Services, serve
@@ -14,6 +14,7 @@ from orchestrator.api.services import Limits, Served, Services, serve
 # In the order of how often they are asked for: routes are tried one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
+    updates.router,
     history.router,
     artifacts.router,
     workflows.router,
@@ -50,7 +51,6 @@ def create_app(services: Services, limits: Limits | None = None) -> Api:
         summary="Every step once, results reused, nothing lost, proof afterwards.",
         redirect_slashes=False,
     )
-    for router in ROUTERS:
-        # Not `include_router`: it matches every request twice.
-        app.router.routes.extend(router.routes)
+    # Not `include_router`, which matches every request twice; and before the pages of the documentation.
+    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
     return app

@@ -68,7 +68,7 @@ class RunCommands:
             InvalidPayload: the payload breaks the workflow's payloadSchema.
             IdempotencyConflict: the key was used with another request.
         """
-        workflow = await self._database.call(self._workflows.get, caller.tenant, workflow_name, version)
+        workflow = await self._workflows.find(caller.tenant, workflow_name, version)
         payload = {} if payload is None else payload
         check_payload(workflow, payload)
         request = None

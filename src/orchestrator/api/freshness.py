@@ -3,16 +3,16 @@
 import asyncio
 
 from orchestrator.api.errors import ProjectionLagging
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.listener import PROJECTED, Listener, wake
+from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
 
 
 class Freshness:
     """Knows how far the read models are; the projector's notifications keep it up to date."""
 
-    def __init__(self, database: Database, reader: Reader, listener: Listener, patience: float) -> None:
-        self._database = database
+    def __init__(self, shared: SharedCalls, reader: Reader, listener: Listener, patience: float) -> None:
+        self._shared = shared
         self._reader = reader
         self._patience = patience
         self._position = 0
@@ -34,7 +34,7 @@ class Freshness:
         self._waiting[reached] = position
         try:
             async with asyncio.timeout(self._patience) as patience:
-                self._advance(await self._database.call(self._reader.position))
+                self._advance(await self._shared.call(self._reader.position))
                 await reached
         except TimeoutError:
             if not patience.expired():
@@ -56,7 +56,7 @@ class Freshness:
         if payload:
             self._advance(int(payload))
         elif self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._database.ask(self._reader.position))
+            self._asking = asyncio.ensure_future(self._shared.call(self._reader.position))
             self._asking.add_done_callback(self._answered)
 
     def _answered(self, asking: asyncio.Future[int]) -> None:

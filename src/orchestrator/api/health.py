@@ -30,7 +30,7 @@ async def ready(serving: Serving) -> Response:
     limits = serving.limits
     try:
         async with asyncio.timeout(limits.readiness):
-            position, last, oldest = await serving.core.database.call(serving.core.reader.lag)
+            position, last, oldest = await serving.shared.call(serving.core.reader.lag)
     except (TimeoutError, *DATABASE_AWAY) as error:
         raise NotReady("the database does not answer", database=False) from error
     seconds = 0.0 if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
@@ -43,7 +43,7 @@ async def ready(serving: Serving) -> Response:
 @router.get("/queues", response_model=shapes.Queues, responses=answers())
 async def queues(serving: Serving) -> Response:
     """Count the runs of all tenants that wait, that a worker has claimed, and that wait for a skill nobody has."""
-    return Json(await serving.core.database.call(serving.core.reader.queues))
+    return Json(await serving.shared.call(serving.core.reader.queues))
 
 
 # Where those who probe look by habit.

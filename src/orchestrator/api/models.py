@@ -47,3 +47,34 @@ class CancelRun(_Body):
     """Why a run is to end."""
 
     reason: str | None = Field(default=None, max_length=1000, description="Words for the history.")
+
+
+class ChangeRequest(_Body):
+    """What is to change in a finished run."""
+
+    type: str = Field(
+        min_length=1, max_length=255, description="One of the workflow's `changeTypes`, or `payload.patch`."
+    )
+    payload: dict[str, Any] = Field(
+        default_factory=dict, description="A merge patch (RFC 7396) of the base run's payload."
+    )
+    force: list[str] | bool = Field(
+        default=False, description="Steps to execute in spite of the cache; true stands for all the seeds."
+    )
+
+
+class PlanUpdate(_Body):
+    """A change to plan."""
+
+    change_request: ChangeRequest = Field(alias="changeRequest")
+
+
+class UpdateRun(PlanUpdate):
+    """A change to make."""
+
+    expected_plan_hash: str | None = Field(
+        default=None,
+        alias="expectedPlanHash",
+        pattern=r"^[0-9a-f]{64}$",
+        description="The `planHash` of the plan that was approved; the update is refused if the plan would differ.",
+    )

@@ -9,7 +9,8 @@ import asyncio
 from functools import partial
 from itertools import islice
 
-from orchestrator.eventstore.database import Database
+from orchestrator.api.errors import DeadlineExceeded
+from orchestrator.eventstore.database import DATABASE_AWAY, Database
 from orchestrator.projections.reader import Reader
 from orchestrator.projections.views import View
 
@@ -56,6 +57,11 @@ class RunLoader:
         try:
             async with asyncio.timeout(self._patience):
                 found = await self._database.call(self._reader.runs_named, tenant, list(wanted))
+        except TimeoutError as error:
+            late = error if isinstance(error, DATABASE_AWAY) else DeadlineExceeded("the database does not answer")
+            for answers in wanted.values():
+                _fail(answers, late)
+            return
         except Exception as error:  # noqa: BLE001 - whoever asked is told
             for answers in wanted.values():
                 _fail(answers, error)

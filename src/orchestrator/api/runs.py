@@ -87,7 +87,7 @@ async def trigger_run(
         priority=body.priority,
         labels=body.labels,
         idempotency_key=idempotency_key,
-        trace=trace if trace and _TRACEPARENT.fullmatch(trace) else None,
+        trace=traceparent(trace),
     )
     return Json(
         {"runId": accepted.run_id, "status": "queued", "message": f"Run queued - {accepted.steps} steps"},
@@ -105,7 +105,7 @@ async def list_runs(
     workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
     label: Annotated[
         str | None,
-        Query(pattern=r"^[^:]{1,255}:[\s\S]{0,255}$", description="`key:value`: runs that carry this label."),
+        Query(pattern=r"^[^:\x00]{1,255}:[^\x00]{0,255}$", description="`key:value`: runs that carry this label."),
     ] = None,
     base_run_id: Annotated[UUID | None, Query(alias="baseRunId", description="Updates and retries of a run.")] = None,
     cursor: Annotated[str | None, Query(max_length=100, description="`nextCursor` of the page before.")] = None,
@@ -155,3 +155,8 @@ async def list_steps(
     await serving.freshness.reach(min_position)
     steps = await serving.core.database.call(serving.core.reader.steps, caller.tenant, str(run_id), status)
     return Json({"runId": str(run_id), "steps": steps})
+
+
+def traceparent(header: str | None) -> str | None:
+    """Return a W3C trace context as it came, or None when there is none or it is malformed."""
+    return header if header and _TRACEPARENT.fullmatch(header) else None

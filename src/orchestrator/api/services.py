@@ -6,6 +6,7 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request
 
+from orchestrator.api.changes import RunChanges
 from orchestrator.api.commands import RunCommands
 from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
@@ -15,6 +16,7 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
+from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
 from orchestrator.settings import Settings
 from orchestrator.workflows.registry import WorkflowRegistry
@@ -32,6 +34,7 @@ class Services:
     runs: RunStore
     reader: Reader
     commands: RunCommands
+    changes: RunChanges
     store: ArtifactStore
 
 
@@ -60,16 +63,19 @@ class Served:
     limits: Limits
     feed: Feed
     freshness: Freshness
+    shared: SharedCalls
     run_loader: RunLoader
 
 
 def serve(core: Services, limits: Limits) -> Served:
     """Return what the endpoints of one app share."""
+    shared = SharedCalls(core.database)
     return Served(
         core,
         limits,
         Feed(core.database, core.reader, core.log, core.listener),
-        Freshness(core.database, core.reader, core.listener, limits.patience),
+        Freshness(shared, core.reader, core.listener, limits.patience),
+        shared,
         RunLoader(core.database, core.reader, limits.deadline),
     )
 

@@ -201,6 +201,35 @@ class Workflow(WorkflowEntry):
     versions: list[str] = Field(description="Every version, in the order of registration.")
 
 
+class PlannedStep(_Shape):
+    """What will become of a step, why, and the chain of steps that leads to it.
+
+    `status` is what became of it, once the update ran (see the run's steps).
+    """
+
+    step_id: str
+    skill_id: str
+    action: Literal["run", "may_run", "reuse"]
+    reason: str
+    chain: list[str]
+    forced: bool
+    estimated_ms: float | None = Field(description="How long the step took when its result was made.")
+
+
+class Plan(_Shape):
+    """What an update would do. Send `planHash` as `expectedPlanHash` to make exactly this update or none."""
+
+    base_run_id: str
+    workflow_name: str
+    workflow_version: str
+    plan_hash: str
+    trigger_payload: dict[str, Any]
+    steps: list[PlannedStep]
+    counts: dict[str, int] = Field(description="Steps by action.")
+    estimated_ms: float = Field(description="Time of the steps that run or may run, added up.")
+    saved_ms: float = Field(description="Time of the steps that are reused, added up.")
+
+
 class Fault(_Shape):
     """One problem: the place of the field at fault and what is wrong with it."""
 

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import StepCacheInvalidated
 from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.inline import withdrawal
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import cache_stream
 from orchestrator.eventstore.sql import load_sql
@@ -113,9 +114,7 @@ class CacheCatalogue:
 
     async def _withdraw(self, tenant: str, actor: str, events: Sequence[StepCacheInvalidated]) -> None:
         stream = cache_stream(tenant)
-        rows = [
-            {"tenant": tenant, "keys": event.keys, "workflow": event.workflow, "step": event.step} for event in events
-        ]
+        rows = [withdrawal(tenant, event) for event in events]
         while True:
             version = (await self._database.call(self._all, _SQL.version, {"stream": stream}))[0]["version"]
             try:

@@ -12,6 +12,9 @@ from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
 
+Spoiled = tuple[str, str | None]
+"""A result that cannot be used: its key and the run that made it, or None for all with this key."""
+
 NO_RESULT = "no result with this key"
 """Why a step was not skipped when there is nothing more to say."""
 
@@ -29,7 +32,7 @@ class ColdTier:
         run_id: str,
         serving: Sequence[str],
         questions: Sequence[Question],
-        spoiled: Collection[str] = (),
+        spoiled: Collection[Spoiled] = (),
     ) -> list[Answer]:
         """Answer each question, in order.
 
@@ -38,7 +41,7 @@ class ColdTier:
             run_id: the run that asks; it is in the queue, or what it is granted is free for all.
             serving: the runs whose `run_only` results may serve it.
             questions: with distinct keys.
-            spoiled: keys whose results turned out to be unusable.
+            spoiled: results that turned out to be unusable.
         """
         with self._database.connection() as connection:
             rows = connection.execute(
@@ -52,7 +55,8 @@ class ColdTier:
                     "skills": [question.skill for question in questions],
                     "steps": [question.step for question in questions],
                     "shared": [question.shared for question in questions],
-                    "spoiled": list(spoiled),
+                    "spoiled_keys": [key for key, _ in spoiled],
+                    "spoiled_runs": [maker for _, maker in spoiled],
                 },
                 prepare=True,
             ).fetchall()

@@ -6,6 +6,8 @@ A value is the SHA-256 of its key and body, then the body: whatever else lies un
 import asyncio
 import hashlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -23,6 +25,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _DIGEST_BYTES = 32
+_WARN_EVERY_SECONDS = 60.0
 
 
 class HotTier:
@@ -48,6 +51,7 @@ class HotTier:
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
         self._counts = counts or CacheCounts()
+        self._warned_at = -math.inf
         self.breaker = breaker or Breaker()
 
     async def find(self, tenant: str, epoch: int, questions: Sequence[Question]) -> Mapping[str, Entry]:
@@ -68,7 +72,9 @@ class HotTier:
                 found[question.key] = entry
         if foreign:
             self._counts.corrupt += len(foreign)
-            logger.warning("the hot tier holds %d values that are not ours, as under %s", len(foreign), foreign[0])
+            if time.monotonic() - self._warned_at > _WARN_EVERY_SECONDS:
+                self._warned_at = time.monotonic()
+                logger.warning("the hot tier holds values that are not ours, as under %s; they are ignored", foreign[0])
         return found
 
     async def keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:

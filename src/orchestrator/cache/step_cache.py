@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
-from orchestrator.cache.cold_tier import ColdTier
+from orchestrator.cache.cold_tier import ColdTier, Spoiled
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs
 from orchestrator.cache.flights import Flights
@@ -20,6 +20,9 @@ from orchestrator.domain.output import Output
 from orchestrator.eventstore.database import Database
 
 logger = logging.getLogger(__name__)
+
+_MOST_TRIES = 3
+"""So many results of a key are looked at before it is made anew."""
 
 
 class EarlierResults(Protocol):
@@ -34,6 +37,27 @@ class ArtifactCheck(Protocol):
 
     def fault(self, tenant: str, output: Output) -> str | None:
         """Return what is wrong with the artifacts of an output, in words, or None."""
+
+
+class _Spoiled:
+    """Results that turned out to be unusable, and why, by key."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+        self._makers: dict[str, list[str]] = {}
+
+    def add(self, key: str, maker: str, fault: str) -> None:
+        """Note a result that a run made."""
+        self.reasons[key] = f"the result of run {maker} is unusable: {fault}"
+        self._makers.setdefault(key, []).append(maker)
+
+    def results(self) -> list[Spoiled]:
+        """Return the results; all of a key when several in a row were unusable."""
+        return [
+            (key, maker)
+            for key, makers in self._makers.items()
+            for maker in (makers if len(makers) < _MOST_TRIES else [None])
+        ]
 
 
 class StepCache:
@@ -72,7 +96,7 @@ class StepCache:
             serving: the runs whose `run_only` results may serve it.
             questions: about distinct steps.
         """
-        spoiled: dict[str, str] = {}
+        spoiled = _Spoiled()
         answers: dict[str, Answer] = {**await self._unchanged(tenant, questions, spoiled)}
         asked = _unanswered(questions, answers)
         if asked:
@@ -116,7 +140,7 @@ class StepCache:
             self._keeping.add(task)
             task.add_done_callback(self._keeping.discard)
 
-    async def _unchanged(self, tenant: str, questions: Sequence[Question], spoiled: dict[str, str]) -> dict[str, Hit]:
+    async def _unchanged(self, tenant: str, questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
         """Find the steps whose input is what it was when their result was made before."""
         wanted = [(question.earlier_run, question.step) for question in questions if question.earlier_run]
         if not wanted:
@@ -129,11 +153,9 @@ class StepCache:
                 hits[question.step] = Hit(entry.output, entry.source_run, "base", "unchanged")
         return await self._sound(tenant, hits, questions, spoiled)
 
-    async def _quick(
-        self, tenant: str, epoch: int, questions: Sequence[Question], spoiled: dict[str, str]
-    ) -> dict[str, Hit]:
+    async def _quick(self, tenant: str, epoch: int, questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
         """Ask the quick tiers, and let each keep what the one behind it found."""
-        shared = [question for question in questions if question.shared and question.key not in spoiled]
+        shared = [question for question in questions if question.shared and question.key not in spoiled.reasons]
         hits: dict[str, Hit] = {}
         for place, tier in enumerate(self._tiers):
             if not shared:
@@ -153,20 +175,20 @@ class StepCache:
         run_id: str,
         serving: Sequence[str],
         questions: Sequence[Question],
-        spoiled: dict[str, str],
+        spoiled: _Spoiled,
     ) -> dict[str, Answer]:
         """Ask the cold tier, which also says who is to make what is missing."""
         answers: dict[str, Answer] = {}
         asked = questions
         while asked:
-            found = await self._database.ask(self._cold.consult, tenant, run_id, serving, asked, list(spoiled))
+            found = await self._database.ask(self._cold.consult, tenant, run_id, serving, asked, spoiled.results())
             answers |= {question.step: answer for question, answer in zip(asked, found, strict=True)}
             hits = {question.step: answer for question in asked if isinstance(answer := answers[question.step], Hit)}
             sound = await self._sound(tenant, hits, asked, spoiled)
             asked = [question for question in asked if question.step in hits and question.step not in sound]
         for question in questions:
-            if question.key in spoiled and isinstance(answers[question.step], Granted):
-                answers[question.step] = Granted(spoiled[question.key])
+            if question.key in spoiled.reasons and isinstance(answers[question.step], Granted):
+                answers[question.step] = Granted(spoiled.reasons[question.key])
         return answers
 
     def _promote(self, tenant: str, epoch: int, questions: Sequence[Question], answers: Mapping[str, Answer]) -> None:
@@ -181,7 +203,7 @@ class StepCache:
             self.counts.promoted += len(promoted)
 
     async def _sound(
-        self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: dict[str, str]
+        self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: _Spoiled
     ) -> dict[str, Hit]:
         """Keep the hits whose artifacts are all there; note why the others are not."""
         doubtful = {step: hit for step, hit in hits.items() if hit.output.artifacts or hit.output.data_ref}
@@ -194,7 +216,7 @@ class StepCache:
         keys = {question.step: question.key for question in questions}
         for step, fault in faults.items():
             hit = hits[step]
-            spoiled[keys[step]] = f"the result of run {hit.source_run} is unusable: {fault}"
+            spoiled.add(keys[step], hit.source_run, fault)
             logger.warning(
                 "cached result unusable",
                 extra={"step_id": step, "cache_key": keys[step], "source_run": hit.source_run, "reason": fault},

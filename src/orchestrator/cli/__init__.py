@@ -1,14 +1,18 @@
 """Who may ask, in a terminal.
 
-    app.py         the verbs and where they stand          errors.py     from an error to one clear line
-    serve.py       dev, api, worker, projector             options.py    options that verbs share
-    run.py         run                                     terminal.py   what goes to stdout
-    runs.py        trigger, status, steps, ... runs list   progress.py   a run as it goes on, on stderr
-    workflows.py   workflows list, show, validate, ...     logging.py    the log, on stderr
-    demo.py        demo                                    process.py    event loop, signals
+    app.py         the verbs and where they stand
+    serve.py       dev, api, worker, projector               server.py      what they do
+    run.py         run                                       single.py      what it does
+    runs.py        trigger, cancel, status, ... runs list    reports.py     what is printed of them
+    workflows.py   workflows list, show, ...                 checks.py, definitions.py
+    demo.py        demo                                      showcase.py    what it does
+    client.py      what verbs ask for                        local.py       who answers here
+    progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
+    terminal.py    what goes to stdout                       logging.py     the log, on stderr
+    inputs.py, options.py, downloads.py                      process.py     event loop and signals
+    complaint.py   what users can put right                  errors.py      from an error to one clear line
 
-Verbs ask through the protocol in `client.py`; `local.py` fulfils it on the data directory or database itself.
-Modules that are named in `app.py` import what they need inside of their verbs, so that help comes at once.
+The modules with verbs import what they need inside of their verbs, so that help comes at once.
 """
 
 import sys

@@ -9,6 +9,7 @@ from orchestrator.cli.demo import demo
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.serve import api, dev, projector, worker
+from orchestrator.cli.updates import retry, update
 from orchestrator.cli.workflows import list_workflows, register, show, validate
 
 
@@ -55,6 +56,8 @@ app.command("projector", rich_help_panel="Serve")(projector)
 app.command("demo", rich_help_panel="Run")(demo)
 app.command("run", rich_help_panel="Run")(run)
 app.command("trigger", rich_help_panel="Run")(trigger)
+app.command("update", rich_help_panel="Run")(update)
+app.command("retry", rich_help_panel="Run")(retry)
 app.command("cancel", rich_help_panel="Run")(cancel)
 
 app.command("status", rich_help_panel="Look")(status)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.workflow import Workflow
 
 Document = dict[str, Any]
@@ -29,6 +30,28 @@ class Client(Protocol):
         Raises:
             WorkflowNotFound: no such workflow or version.
             InvalidPayload: the payload breaks the workflow's payloadSchema.
+        """
+
+    async def plan(self, run_id: str, change: ChangeRequest) -> Document:
+        """Say what a change of a completed run would do: the document of docs/http-api, `planHash` in it.
+
+        Raises:
+            RunNotFound, BaseRunNotCompleted, UnknownChangeType, UnknownStep, InvalidPayload.
+        """
+
+    async def update(self, run_id: str, change: ChangeRequest, *, expected_plan_hash: str | None = None) -> Document:
+        """Ask for a run that changes a completed one; returns `{runId, status, message}`.
+
+        Raises:
+            RunNotFound, BaseRunNotCompleted, UnknownChangeType, UnknownStep, InvalidPayload.
+            PlanChanged: the plan is no longer the one expected.
+        """
+
+    async def retry(self, run_id: str) -> Document:
+        """Ask for another try of a failed or cancelled run; returns `{runId, status, message}`.
+
+        Raises:
+            RunNotFound, RunNotRetryable.
         """
 
     async def cancel(self, run_id: str, reason: str | None = None) -> Document:

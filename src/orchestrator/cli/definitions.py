@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from orchestrator.cli.errors import Complaint
+from orchestrator.cli.complaint import Complaint
 from orchestrator.domain.errors import InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows import load_file

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from orchestrator.cli.client import Client, Document
-from orchestrator.cli.errors import Complaint
+from orchestrator.cli.complaint import Complaint
 
 
 async def found_artifacts(client: Client, run_id: str, step_id: str | None, folder: Path | None) -> list[Document]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 
 from orchestrator.api.errors import ApiError
+from orchestrator.cli.complaint import Complaint
 from orchestrator.domain.errors import (
     DomainError,
     InvalidPayload,
@@ -38,13 +39,6 @@ _FIXES: Mapping[type[BaseException], str] = {
     DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use our own Postgres.",
     UnreadableEvent: "The log was written by a newer program, or with another ORCHESTRATOR_CIPHER_KEY.",
 }
-
-
-class Complaint(Exception):
-    """Something the user can put right: what is wrong, and how."""
-
-    def __init__(self, problem: str, fix: str = "") -> None:
-        super().__init__(f"{problem.rstrip('.')}. {fix}" if fix else problem)
 
 
 def complain(error: BaseException) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orchestrator.cli.errors import Complaint
+from orchestrator.cli.complaint import Complaint
 from orchestrator.settings import Settings, load_settings
 
 _PAYLOAD_FORMS = (

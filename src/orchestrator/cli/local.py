@@ -9,15 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.commands import Caller
+from orchestrator.api.commands import Accepted, Caller
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.bootstrap import Core, build_projector, open_core
 from orchestrator.cli.client import Client, Document
+from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.events import TERMINAL_EVENTS
 from orchestrator.domain.output import artifact_from_json
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.listener import EVENTS, wake
 from orchestrator.projections.event_views import event_view
+from orchestrator.projections.plan_views import plan_view
 from orchestrator.projections.views import timestamp
 from orchestrator.settings import Settings
 from orchestrator.workflows.registry import CatalogueEntry
@@ -56,12 +58,25 @@ class LocalClient:
         accepted = await self._core.commands.trigger(
             self._caller, workflow, version=version, payload=payload, priority=priority, labels=labels
         )
-        return {
-            "runId": accepted.run_id,
-            "status": "queued",
-            "message": f"Run queued - {accepted.steps} steps",
-            "position": accepted.position,
-        }
+        return _queued(accepted, f"Run queued - {accepted.steps} steps")
+
+    async def plan(self, run_id: str, change: ChangeRequest) -> Document:
+        """Plan a change; see `Client.plan`."""
+        await self._catch_up()
+        planned = await self._core.changes.plan(self._caller, run_id, change)
+        return plan_view(planned.plan, planned.plan_hash, planned.durations)
+
+    async def update(self, run_id: str, change: ChangeRequest, *, expected_plan_hash: str | None = None) -> Document:
+        """Change a run; see `Client.update`."""
+        await self._catch_up()
+        accepted = await self._core.changes.update(self._caller, run_id, change, expected_plan_hash=expected_plan_hash)
+        return _queued(accepted, f"Update run queued - {accepted.steps} steps may re-run")
+
+    async def retry(self, run_id: str) -> Document:
+        """Try a run again; see `Client.retry`."""
+        await self._catch_up()
+        accepted = await self._core.changes.retry(self._caller, run_id)
+        return _queued(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
     async def cancel(self, run_id: str, reason: str | None = None) -> Document:
         """End a run; see `Client.cancel`."""
@@ -184,4 +199,13 @@ def _summary(entry: CatalogueEntry) -> Document:
         "stepCount": len(entry.definition["steps"]),
         "digest": entry.digest,
         "registeredAt": timestamp(entry.registered_at),
+    }
+
+
+def _queued(accepted: Accepted, message: str) -> Document:
+    return {
+        "runId": accepted.run_id,
+        "status": "queued",
+        "message": message,
+        "position": accepted.position,
     }

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -35,27 +34,9 @@ class Stop:
         for number in _SIGNALS:
             self._loop.add_signal_handler(number, self._ask, number)
 
-    @property
-    def asked(self) -> bool:
-        """Whether a signal has come."""
-        return self._asked.is_set()
-
     async def wait(self) -> None:
         """Return when a signal has come."""
         await self._asked.wait()
-
-    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what `work` returns, or None when a signal came first; then `work` is cancelled."""
-        working = asyncio.ensure_future(work)
-        asking = asyncio.ensure_future(self._asked.wait())
-        try:
-            await asyncio.wait((working, asking), return_when=asyncio.FIRST_COMPLETED)
-            return working.result() if working.done() else None
-        finally:
-            for task in (working, asking):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
     @property
     def exit_code(self) -> int:

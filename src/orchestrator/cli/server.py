@@ -12,8 +12,8 @@ from typing import Any
 import uvicorn
 
 from orchestrator.bootstrap import Core, build_api, load_skills, open_core, open_projector, open_worker
+from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
-from orchestrator.cli.errors import Complaint
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.local import actor_name
 from orchestrator.cli.logging import configure_logging

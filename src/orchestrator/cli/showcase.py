@@ -1,6 +1,6 @@
 """The demo: the campaign example, run before your eyes.
 
-find_campaign -> build (register, trigger, watch) -> collect what was made -> print
+find_campaign -> build (register, trigger, watch) -> collect what was made -> update the audio -> print
 """
 
 import json
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.cli.client import Client, Document
+from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.downloads import download
-from orchestrator.cli.errors import FAILED, Complaint
 from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.plans import print_outcome_of_plan, print_plan
 from orchestrator.cli.progress import RunProgress
 from orchestrator.cli.reports import print_history, print_steps
 from orchestrator.cli.single import Place, load_runnable, open_place, print_outcome
 from orchestrator.cli.terminal import open_console, print_json, print_line
+from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 
@@ -35,6 +37,7 @@ class Campaign:
 
     definition: Path
     brief: Path
+    change: Path
     skills: Path
 
 
@@ -48,6 +51,15 @@ class Built:
     files: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A change of the example: what was planned, and what happened."""
+
+    plan: Document
+    run: Document
+    steps: Sequence[Document]
+
+
 def find_campaign() -> Campaign:
     """Return the example beside this program's sources, or in the folder we are in.
 
@@ -57,8 +69,14 @@ def find_campaign() -> Campaign:
     checkout = Path(__file__).resolve().parents[3]
     for root in (checkout, Path.cwd()):
         folder = root / _FOLDER
-        campaign = Campaign(folder / "campaign.build.v1.yaml", folder / "brief.json", folder / "skills")
-        if campaign.definition.is_file() and campaign.brief.is_file() and campaign.skills.is_dir():
+        campaign = Campaign(
+            folder / "campaign.build.v1.yaml",
+            folder / "brief.json",
+            folder / "audio-update.json",
+            folder / "skills",
+        )
+        files = (campaign.definition, campaign.brief, campaign.change)
+        if all(file.is_file() for file in files) and campaign.skills.is_dir():
             return campaign
     raise Complaint(
         f"The demo needs the example in {checkout / _FOLDER}, and it is not there",
@@ -71,18 +89,49 @@ async def show_campaign(settings: Settings, campaign: Campaign, *, as_json: bool
     configure_logging(settings, quiet=True)
     workflow, skills = load_runnable(campaign.definition, settings)
     brief = json.loads(campaign.brief.read_text(encoding="utf-8"))
-    _say(f"Building a campaign from {campaign.brief}; its data is kept in {settings.data_dir}")
     async with open_place(settings, skills) as place:
+        _say(f"Building a campaign from {campaign.brief}; its data is kept in {settings.data_dir}")
         progress = await build(place, workflow, brief)
         if progress.status != "completed":
             print_outcome(progress)
-            return place.stop.exit_code or FAILED
+            return place.stop.exit_code or 1
         built = await collect(place.client, progress.run_id, settings.data_dir / "output" / progress.run_id)
+        if not as_json:
+            print_built(progress, built)
+        updated = await update(place, campaign, built, quiet=as_json)
+    if updated is None:
+        return place.stop.exit_code or 1
     if as_json:
-        print_json({"run": built.run, "steps": built.steps, "events": built.events, "files": built.files})
+        document = {"run": built.run, "steps": built.steps, "events": built.events, "files": built.files}
+        print_json({**document, "update": {"plan": updated.plan, "run": updated.run, "steps": updated.steps}})
     else:
-        print_built(progress, built)
+        print_updated(built, updated)
     return 0
+
+
+async def update(place: Place, campaign: Campaign, built: Built, *, quiet: bool) -> Updated | None:
+    """Change only the audio of what was built: plan it, make it; None when it did not complete."""
+    change = ChangeRequest("audio.update", json.loads(campaign.change.read_text(encoding="utf-8")))
+    plan = await place.client.plan(built.run["id"], change)
+    if not quiet:
+        _heading(f"Change only the audio: {campaign.change.name}, the plan")
+        print_plan(plan, as_json=False)
+        print_line("")
+    accepted = await place.client.update(built.run["id"], change, expected_plan_hash=plan["planHash"])
+    progress = await place.follow(accepted["runId"])
+    if progress.status != "completed":
+        print_outcome(progress)
+        return None
+    run_id = progress.run_id
+    return Updated(plan, await place.client.run(run_id), await place.client.steps(run_id))
+
+
+def print_updated(built: Built, updated: Updated) -> None:
+    """Print what was planned beside what happened."""
+    _heading("What the update came to")
+    before = {step["stepId"]: step["estimatedMs"] for step in updated.plan["steps"] if step["estimatedMs"] is not None}
+    print_outcome_of_plan(updated.plan, updated.steps, before)
+    print_line(f"run {updated.run['id']} is a change of run {built.run['id']}; both stay as they are.")
 
 
 async def build(place: Place, workflow: Workflow, brief: Document) -> RunProgress:

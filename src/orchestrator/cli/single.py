@@ -10,8 +10,8 @@ from typing import Any
 
 from orchestrator.bootstrap import load_skills, open_core, open_projector, open_worker
 from orchestrator.cli.client import Client
+from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
-from orchestrator.cli.errors import Complaint
 from orchestrator.cli.local import LocalClient
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.process import Stop

@@ -41,6 +41,8 @@ from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 
+_MOST_DOUBLINGS = 64  # beyond, any pause is at its limit
+
 Versioned = tuple[int, RunEvent]
 """An event with its version: its 1-based place in the stream."""
 
@@ -170,6 +172,7 @@ class _Ledger:
     trigger: RunTriggered
     executing: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, list[StepFailed]] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     ended_by: str | None = None
@@ -205,7 +208,9 @@ class _Ledger:
                 if self.executing.pop(event.step, None) is None:
                     yield from self._begin(event.step)
                     yield from self._number(event.step, event.attempt)
+                self.failures.setdefault(event.step, []).append(event)
             case StepRetried():
+                yield from self._pause(event)
                 self.pauses[event.step] = event.due_at
             case RunCompleted() if missing := {*self.workflow.steps} - self.done:
                 yield f"not done: {', '.join(sorted(missing))}"
@@ -224,6 +229,20 @@ class _Ledger:
         lacking = [needed for needed in self.workflow.steps[step].depends_on if needed not in self.done]
         if lacking:
             yield f"it depends on {', '.join(lacking)}, not done yet"
+
+    def _pause(self, event: StepRetried) -> Iterator[str]:
+        """A retry comes when the policy says: attempts that were lost with their worker do not count."""
+        failures = self.failures.get(event.step, [])
+        policy = self.workflow.steps[event.step].retry
+        if not failures or len(failures) >= policy.max_attempts:
+            yield f"{len(failures)} attempts have failed, and {policy.max_attempts} are allowed"
+            return
+        grown = policy.backoff_ms * policy.multiplier ** min(len(failures) - 1, _MOST_DOUBLINGS)
+        pause = min(grown, policy.max_backoff_ms)
+        asked_for = failures[-1].error.retry_after_ms or 0
+        low, high = (max(pause * (1 + sign * policy.jitter), asked_for) for sign in (-1, 1))
+        if not low - 1 <= event.due_at - event.at <= high + 1:
+            yield f"the pause is {event.due_at - event.at} ms, by the policy it is {low:g} to {high:g} ms"
 
     def _number(self, step: str, attempt: int) -> Iterator[str]:
         expected = self.attempts.get(step, 0) + 1

@@ -1,6 +1,7 @@
 """Fingerprints: the one canonical form of a value (RFC 8785) and the keys made from it."""
 
 import math
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -9,6 +10,9 @@ import rfc8785
 from orchestrator.domain.errors import InputNotCanonical
 
 _MAX_SAFE_INTEGER = 2**53 - 1
+
+MAX_NESTING = 200
+"""How deep a value may be nested: JSON writers give up at about 250, and a stored value has some levels around it."""
 
 
 def canonical(value: Any) -> bytes:
@@ -26,14 +30,29 @@ def canonical(value: Any) -> bytes:
         raise InputNotCanonical(f"{path} has no canonical JSON form: {why}", path=path, reason=why) from error
 
 
-def check_storable(value: Any) -> None:
-    """Accept a value that can be kept in the log and shown by the read models.
+def check_storable(value: Any) -> bytes:
+    """Accept a value that can be kept in the log and shown by the read models; returns its canonical form.
 
     Raises:
-        InputNotCanonical: it has no canonical form, or a text in it holds NUL, which Postgres cannot store.
+        InputNotCanonical: it has no canonical form, is nested more than 200 levels deep, or a text in it holds
+            NUL, which Postgres cannot store.
     """
-    if b"\\u0000" in canonical(value) and (path := _nul(value, "$")) is not None:
+    form = canonical(value)
+    # only a form with so many brackets is worth a walk through the value
+    if form.count(b"[") + form.count(b"{") > MAX_NESTING and is_nested_deeper(value, MAX_NESTING):
+        reason = f"it is nested more than {MAX_NESTING} levels deep"
+        raise InputNotCanonical(f"the value cannot be stored: {reason}", path="$", reason=reason)
+    if b"\\u0000" in form and (path := _nul(value, "$")) is not None:
         raise InputNotCanonical(f"{path} holds a NUL character, which cannot be stored", path=path, reason="NUL")
+    return form
+
+
+def is_nested_deeper(value: Any, levels: int) -> bool:
+    """Say whether objects and arrays are nested in each other more than so many levels deep."""
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    inside = value.values() if isinstance(value, Mapping) else value
+    return levels == 0 or any(is_nested_deeper(item, levels - 1) for item in inside)
 
 
 def fingerprint(value: Any) -> str:

@@ -16,6 +16,7 @@ from orchestrator.domain.events import (
     RunEvent,
     RunFailed,
     RunTriggered,
+    StepCacheInvalidated,
     StepCompleted,
     StepFailed,
 )
@@ -67,3 +68,8 @@ def _cache_row(run: Run, tenant: str, event: StepCompleted) -> dict[str, Any]:
         "output_hash": event.output_hash,
         "stored_at": event.at,
     }
+
+
+def withdrawal(tenant: str, event: StepCacheInvalidated) -> dict[str, Any]:
+    """Return the row of `cache_drop` that an invalidation calls for."""
+    return {"tenant": tenant, "keys": event.keys, "workflow": event.workflow, "step": event.step}

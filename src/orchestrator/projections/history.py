@@ -1,6 +1,6 @@
 """Folding runs for read models: events in log order, many runs at once, only the open ones kept in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from orchestrator.domain.events import (

@@ -4,8 +4,8 @@
     step started (with `cache`: miss or off), completed, failed, retried; cache hit
     workflow registered, cache invalidated
 
-A line is written after the checkpoint has passed its event: a restart repeats none, and a crash in between
-loses at most those of one batch. The log itself has everything.
+A line is written after the checkpoint of `runs` has passed its event: a restart repeats none, and a crash in
+between loses at most those of one batch. The log itself has everything.
 """
 
 import logging

@@ -127,7 +127,7 @@ class Projector:
             places = self._lock(connection)
             if not places:
                 return 0
-            position, furthest = min(places.values()), max(places.values())
+            position = min(places.values())
             if position != self._position:
                 self._histories.forget()
                 self._position = position
@@ -144,10 +144,9 @@ class Projector:
         for projected in touched:
             projected.touched.clear()
         self._position = batch[-1].position
-        if self._tell is not None:
-            # A read model that is new starts at the beginning; what the others passed long ago is no news.
-            news = [recorded for recorded in batch if recorded.position > furthest or furthest == position]
-            self._tell(news, {projected.run.id: projected.run for projected in touched})
+        # Told at the pace of one read model: of those that catch up, and of other projectors, it is no news.
+        if self._tell is not None and self._models[0] in group:
+            self._tell(batch, {projected.run.id: projected.run for projected in touched})
         return len(batch)
 
     def _lock(self, connection: Connection) -> dict[str, int]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from orchestrator.domain.errors import DomainError, Fault
+from orchestrator.domain.fingerprint import MAX_NESTING, is_nested_deeper
 from orchestrator.domain.output import StepError
 
 SKILL_NOT_FOUND: Final = "SKILL_NOT_FOUND"
@@ -34,6 +35,7 @@ _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_FRAMES = 8
 _TRACEBACK_CHARACTERS = 4_000
 _DETAILS_BYTES = 16_384
+_LONGEST_PAUSE_MS = 30 * 24 * 3600 * 1000
 
 
 class SkillError(Exception):
@@ -109,12 +111,13 @@ def to_step_error(exception: BaseException) -> StepError:
     """Return what the log keeps of an exception. Never raises; text and details are bounded, plain JSON."""
     match exception:
         case SkillError():
+            after = exception.retry_after_ms
             return StepError(
-                exception.code,
+                readable(exception.code),
                 readable(exception.message),
                 json_details(exception.details),
                 exception.retryable,
-                exception.retry_after_ms,
+                None if after is None else round(min(max(0, after), _LONGEST_PAUSE_MS)),
             )
         case DomainError():
             return StepError(
@@ -146,7 +149,7 @@ def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
         content = orjson.dumps(dict(details), default=_safe_repr, option=orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError, RecursionError):
         return {"repr": readable(_safe_repr(details))}
-    if len(content) > _DETAILS_BYTES or rb"\u0000" in content:
+    if len(content) > _DETAILS_BYTES or rb"\u0000" in content or is_nested_deeper(details, MAX_NESTING):
         return {"json": readable(content.decode().replace(r"\u0000", ""), _DETAILS_BYTES // 4)}
     plain: dict[str, Any] = orjson.loads(content)
     return plain

@@ -51,7 +51,7 @@ class RunContext:
         """Return the input of a step whose dependencies are done, or why there is none."""
         step = self._run.workflow.steps[step_id]
         for path in reads(step.input):
-            await self._provide(path, step.depends_on)
+            await self._provide(path, step_id)
         try:
             value = resolve_input(step.input, self._document)
             input_hash = fingerprint(value)
@@ -61,13 +61,16 @@ class RunContext:
             return StepError(error.code, f"step {step_id}: {error}", error.details, retryable=False)
         return ResolvedInput(value, input_hash, cache_key(self._run.workflow.name, step_id, input_hash))
 
-    async def _provide(self, path: tuple[str, ...], depends_on: Sequence[str]) -> None:
-        """Make sure that what a selector reads is in the document."""
+    async def _provide(self, path: tuple[str, ...], reader: str) -> None:
+        """Make sure that what a step's selector reads is in the document.
+
+        A step may read `steps` as a whole only if all other steps are its ancestors (see `workflows.validate`).
+        """
         match path:
             case ("steps", step_id, *_):
                 await self._provide_step(step_id)
             case ("steps",):
-                for step_id in depends_on:
+                for step_id in self._run.workflow.graph.ancestors(reader):
                     await self._provide_step(step_id)
             case ("base", "steps", step_id, *_) if self._run.trigger.base_run_id:
                 await self._provide_base(step_id)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from time import perf_counter
 from typing import Protocol
 
@@ -25,16 +26,16 @@ from orchestrator.domain.commands import (
     TakeRun,
 )
 from orchestrator.domain.decide import decide
-from orchestrator.domain.errors import StaleAttempt
+from orchestrator.domain.errors import InputNotCanonical, StaleAttempt
 from orchestrator.domain.events import RunEvent, StepCompleted
 from orchestrator.domain.evolve import evolve
-from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.next_steps import BeginStep, next_due, next_steps
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.domain.run import Run, maker_of
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import to_step_error
+from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SkillError, to_step_error
 from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
 from orchestrator.workers.executor import StepExecutor
 
@@ -315,6 +316,14 @@ class RunDriver:
 
 
 def output_hash(output: Output) -> str:
-    """Return the SHA-256 of what an output says: its data and its artifacts."""
+    """Return the SHA-256 of what an output says: its data and its artifacts.
+
+    Raises:
+        SkillError: SKILL_OUTPUT_INVALID, when it cannot be kept in the log; the message names the path.
+    """
     reference = output.data_ref.content_hash if output.data_ref is not None else None
-    return fingerprint([output.data, reference, [artifact_to_json(artifact) for artifact in output.artifacts]])
+    said = {"data": output.data, "dataRef": reference, "artifacts": [artifact_to_json(a) for a in output.artifacts]}
+    try:
+        return sha256(check_storable(said)).hexdigest()
+    except InputNotCanonical as error:
+        raise SkillError(SKILL_OUTPUT_INVALID, str(error), details=error.details) from error

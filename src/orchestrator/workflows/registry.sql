@@ -5,6 +5,9 @@ WHERE tenant = %(tenant)s AND name = %(name)s AND (%(version)s::text IS NULL OR 
 ORDER BY number DESC
 LIMIT 1
 
+-- name: newest
+SELECT version FROM workflows WHERE tenant = %(tenant)s AND name = %(name)s ORDER BY number DESC LIMIT 1
+
 -- name: list
 SELECT DISTINCT ON (name) name, version, digest, registered_at, definition
 FROM workflows

@@ -10,7 +10,7 @@ from orchestrator.api.app import Api, create_app
 from orchestrator.bootstrap import Core
 from orchestrator.projections.reader import Reader
 from tests.integration.api.conftest import LIMITS, connect, services_of
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, finished, register, trigger
+from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, finished, register, trigger
 
 Message = dict[str, Any]
 
@@ -107,12 +107,10 @@ async def test_a_stream_sends_what_happens_as_it_happens(
     await register(core, LINE, FAULTY)
     run_id = await trigger(client, workflow)
     watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-    async with asyncio.timeout(20):
-        while not app.served.feed.watched:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.5)  # longer than a heartbeat
-        async with at_work(core):
-            answer = await watching
+    await eventually(lambda: app.served.feed.watched == 1)
+    await asyncio.sleep(0.5)  # longer than a heartbeat
+    async with asyncio.timeout(20), at_work(core):
+        answer = await watching
     messages = [message async for message in read_messages(answer)]
     comments = [message for message in messages if "comment" in message]
     assert comments
@@ -144,9 +142,8 @@ async def test_many_watchers_ask_once(core: Core) -> None:
 async def watch_in_crowds(app: Api, client: httpx.AsyncClient, reader: Counting) -> None:
     idle, busy = await trigger(client), await trigger(client)
     watching = [asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream")) for run_id in (idle, busy) * 50]
+    await eventually(lambda: app.served.feed.watched == 100)
     async with asyncio.timeout(20):
-        while app.served.feed.watched < 100:
-            await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         before = reader.asked
         await client.post(f"{RUNS}/{busy}/cancel")

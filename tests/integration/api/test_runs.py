@@ -77,39 +77,41 @@ async def test_the_newest_version_is_run_unless_one_is_named(core: Core, client:
     assert (answer.status_code, answer.json()["error"]) == (404, "WORKFLOW_NOT_FOUND")
 
 
-@pytest.mark.parametrize(
-    ("body", "path"),
-    [
-        ({}, "workflowName"),
-        ({"workflowName": ""}, "workflowName"),
-        ({"workflowName": 1}, "workflowName"),
-        ({"workflowName": "x" * 256}, "workflowName"),
-        ({"workflowName": "test.line", "surprise": 1}, "surprise"),
-        ({"workflowName": "test.line", "workflow_version": "1"}, "workflow_version"),
-        ({"workflowName": "test.line", "priority": "1"}, "priority"),
-        ({"workflowName": "test.line", "priority": True}, "priority"),
-        ({"workflowName": "test.line", "priority": 2**31}, "priority"),
-        ({"workflowName": "test.line", "triggerPayload": []}, "triggerPayload"),
-        ({"workflowName": "test.line", "triggerPayload": {"text": 1}}, "triggerPayload.text"),
-        ({"workflowName": "test.line", "triggerPayload": {"big": 2**60}}, "triggerPayload.big"),
-        ({"workflowName": "test.line", "labels": {"a": 1}}, "labels.a"),
-        ({"workflowName": "test.line", "labels": {"a": "x" * 256}}, "labels.a"),
-        ({"workflowName": "test.line", "labels": {str(number): "" for number in range(65)}}, "labels"),
-        ([], "body"),
-        (None, "body"),
-    ],
-)
-async def test_a_bad_request_names_the_field(core: Core, client: httpx.AsyncClient, body: Any, path: str) -> None:
+BAD_REQUESTS: list[tuple[Any, str]] = [
+    ({}, "workflowName"),
+    ({"workflowName": ""}, "workflowName"),
+    ({"workflowName": 1}, "workflowName"),
+    ({"workflowName": "x" * 256}, "workflowName"),
+    ({"workflowName": "test.line", "surprise": 1}, "surprise"),
+    ({"workflowName": "test.line", "workflow_version": "1"}, "workflow_version"),
+    ({"workflowName": "test.line", "priority": "1"}, "priority"),
+    ({"workflowName": "test.line", "priority": True}, "priority"),
+    ({"workflowName": "test.line", "priority": 2**31}, "priority"),
+    ({"workflowName": "test.line", "triggerPayload": []}, "triggerPayload"),
+    ({"workflowName": "test.line", "triggerPayload": {"text": 1}}, "triggerPayload.text"),
+    ({"workflowName": "test.line", "triggerPayload": {"big": 2**60}}, "triggerPayload.big"),
+    ({"workflowName": "test.line", "labels": {"a": 1}}, "labels.a"),
+    ({"workflowName": "test.line", "labels": {"a": "x" * 256}}, "labels.a"),
+    ({"workflowName": "test.line", "labels": {str(number): "" for number in range(65)}}, "labels"),
+    ([], "body"),
+    (None, "body"),
+]
+
+
+async def test_a_bad_request_names_the_field(core: Core, client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     await register(core, LINE)
     before = core.log.last_position()
-    assert path in faults(await client.post(RUNS, json=body))
-    assert core.log.last_position() == before
+    for body, path in BAD_REQUESTS:
+        with subtests.test(path, body=body):
+            assert path in faults(await client.post(RUNS, json=body))
+            assert core.log.last_position() == before
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "a:b"])
-async def test_a_bad_label_key_is_refused(core: Core, client: httpx.AsyncClient, key: str) -> None:
+async def test_a_bad_label_key_is_refused(core: Core, client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     await register(core, LINE)
-    assert len(faults(await client.post(RUNS, json={"workflowName": "test.line", "labels": {key: "x"}}))) == 1
+    for key in ["", "x" * 256, "a:b"]:
+        with subtests.test(key):
+            assert len(faults(await client.post(RUNS, json={"workflowName": "test.line", "labels": {key: "x"}}))) == 1
 
 
 async def test_the_same_key_and_request_gives_the_first_answer(core: Core, client: httpx.AsyncClient) -> None:
@@ -124,11 +126,15 @@ async def test_the_same_key_and_request_gives_the_first_answer(core: Core, clien
     assert other.json()["details"] == {"runId": answers[0].json()["runId"]}
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "caf\u00e9"])
-async def test_a_bad_idempotency_key_is_refused(core: Core, client: httpx.AsyncClient, key: str) -> None:
+async def test_a_bad_idempotency_key_is_refused(
+    core: Core, client: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
     await register(core, LINE)
-    answer = await client.post(RUNS, json={"workflowName": "test.line"}, headers=[(b"Idempotency-Key", key.encode())])
-    assert "Idempotency-Key" in faults(answer)
+    for key in ["", "x" * 256, "caf\u00e9"]:
+        with subtests.test(key):
+            headers = [(b"Idempotency-Key", key.encode())]
+            answer = await client.post(RUNS, json={"workflowName": "test.line"}, headers=headers)
+            assert "Idempotency-Key" in faults(answer)
 
 
 async def test_two_idempotency_keys_are_refused(client: httpx.AsyncClient) -> None:
@@ -145,10 +151,11 @@ async def test_the_trace_of_the_caller_is_recorded_when_it_is_one(core: Core, cl
         assert core.runs.load(answer.json()["runId"]).run.trigger.trace == recorded
 
 
-@pytest.mark.parametrize("run_id", ["1", "x" * 36, f"{uuid4()}0", "%00"])
-async def test_a_bad_id_is_refused(client: httpx.AsyncClient, run_id: str) -> None:
-    for path in ("", "/steps", "/artifacts", "/events", "/events/stream"):
-        assert "runId" in faults(await client.get(f"{RUNS}/{run_id}{path}"))
+async def test_a_bad_id_is_refused(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for run_id in ["1", "x" * 36, f"{uuid4()}0", "%00"]:
+        for path in ("", "/steps", "/artifacts", "/events", "/events/stream"):
+            with subtests.test(path, run_id=run_id):
+                assert "runId" in faults(await client.get(f"{RUNS}/{run_id}{path}"))
 
 
 async def test_an_unknown_run_is_not_found(client: httpx.AsyncClient) -> None:
@@ -209,28 +216,29 @@ async def test_runs_are_found_by_what_they_are(core: Core, client: httpx.AsyncCl
             assert [run["id"] for run in answer.json()["runs"]] == found, query
 
 
-@pytest.mark.parametrize(
-    ("query", "path"),
-    [
-        ("status=done", "status"),
-        ("limit=0", "limit"),
-        ("limit=201", "limit"),
-        ("limit=x", "limit"),
-        ("limit=1&limit=2", "limit"),
-        ("label=nocolon", "label"),
-        ("label=a:%00", "label"),
-        ("workflowName=%00", "workflowName"),
-        ("baseRunId=1", "baseRunId"),
-        ("cursor=abc", "cursor"),
-        ("cursor=cnVuczow", "cursor"),
-        ("surprise=1", "surprise"),
-        ("workflow_name=x", "workflow_name"),
-        ("status=%ff", "query"),
-        ("a&" * 101, "query"),
-    ],
-)
-async def test_a_bad_question_is_refused(client: httpx.AsyncClient, query: str, path: str) -> None:
-    assert path in faults(await client.get(f"{RUNS}?{query}"))
+BAD_QUESTIONS = [
+    ("status=done", "status"),
+    ("limit=0", "limit"),
+    ("limit=201", "limit"),
+    ("limit=x", "limit"),
+    ("limit=1&limit=2", "limit"),
+    ("label=nocolon", "label"),
+    ("label=a:%00", "label"),
+    ("workflowName=%00", "workflowName"),
+    ("baseRunId=1", "baseRunId"),
+    ("cursor=abc", "cursor"),
+    ("cursor=cnVuczow", "cursor"),
+    ("surprise=1", "surprise"),
+    ("workflow_name=x", "workflow_name"),
+    ("status=%ff", "query"),
+    ("a&" * 101, "query"),
+]
+
+
+async def test_a_bad_question_is_refused(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for query, path in BAD_QUESTIONS:
+        with subtests.test(query):
+            assert path in faults(await client.get(f"{RUNS}?{query}"))
 
 
 async def test_every_fault_of_a_question_is_told_at_once(client: httpx.AsyncClient) -> None:
@@ -254,12 +262,15 @@ async def test_a_run_as_it_was(core: Core, client: httpx.AsyncClient) -> None:
     assert "at" in faults(await client.get(url, params={"at": str(len(history) + 1)}))
 
 
-@pytest.mark.parametrize(
-    "at", ["0", "-1", "", "now", "2024-01-01", "2024-01-01T00:00:00", "2024-13-01T00:00:00Z", "1.5"]
-)
-async def test_a_bad_moment_is_refused(core: Core, client: httpx.AsyncClient, at: str) -> None:
+BAD_MOMENTS = ["0", "-1", "", "now", "2024-01-01", "2024-01-01T00:00:00", "2024-13-01T00:00:00Z", "1.5"]
+
+
+async def test_a_bad_moment_is_refused(core: Core, client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     await register(core, LINE)
-    assert "at" in faults(await client.get(f"{RUNS}/{await trigger(client)}", params={"at": at}))
+    url = f"{RUNS}/{await trigger(client)}"
+    for at in BAD_MOMENTS:
+        with subtests.test(at):
+            assert "at" in faults(await client.get(url, params={"at": at}))
 
 
 async def test_cancel_ends_a_run_once(core: Core, client: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
 from orchestrator.bootstrap import Core
 from tests.integration.api.conftest import services_of
-from tests.integration.api.world import LINE, RUNS, at_work, register, trigger
+from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
 
 
 class Server(uvicorn.Server):
@@ -32,8 +32,7 @@ async def serving(app: Api) -> AsyncIterator[int]:
         bound.bind(("127.0.0.1", 0))
         server = Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=5))
         task = asyncio.create_task(server.serve(sockets=[bound]))
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: server.started)
         try:
             yield bound.getsockname()[1]
         finally:
@@ -75,9 +74,8 @@ async def test_a_stream_lives_longer_than_the_deadline_and_ends_with_the_run(
             if beats == 5:  # 1.5 s: the deadline of a request is over
                 break
         async with at_work(core):
-            async for line in lines:
-                if line.startswith("data: "):
-                    types.append(json.loads(line.removeprefix("data: "))["type"])
+            rest = [line.removeprefix("data: ") async for line in lines if line.startswith("data: ")]
+    types += [json.loads(line)["type"] for line in rest]
     assert types[0] == "RunTriggered"
     assert types[-1] == "RunCompleted"
     assert app.served.feed.watched == 0
@@ -89,9 +87,7 @@ async def test_a_watcher_that_goes_away_is_forgotten(app: Api, client: httpx.Asy
         assert answer.status_code == 200
         await anext(answer.aiter_lines())
         assert app.served.feed.watched == 1
-    async with asyncio.timeout(5):
-        while app.served.feed.watched:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: app.served.feed.watched == 0)
 
 
 async def test_streams_end_when_the_server_does(app: Api) -> None:
@@ -99,8 +95,7 @@ async def test_streams_end_when_the_server_does(app: Api) -> None:
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20)
         run_id = await trigger(client)
         watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-        while not app.served.feed.watched:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: app.served.feed.watched == 1)
     async with asyncio.timeout(3):
         assert "RunTriggered" in (await watching).text
     await client.aclose()
@@ -161,14 +156,13 @@ async def test_a_client_that_goes_away_in_the_middle_is_no_error(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_five_hundred_watchers_are_no_burden(core: Core, app: Api, port: int) -> None:
+async def test_two_hundred_watchers_are_no_burden(core: Core, app: Api, port: int) -> None:
     limits = httpx.Limits(max_connections=600)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=limits) as client:
         runs = [await trigger(client) for _ in range(5)]
-        watching = [asyncio.create_task(client.get(f"{RUNS}/{runs[n % 5]}/events/stream")) for n in range(500)]
-        async with asyncio.timeout(60):
-            while app.served.feed.watched < 500:
-                await asyncio.sleep(0.05)
+        watching = [asyncio.create_task(client.get(f"{RUNS}/{runs[n % 5]}/events/stream")) for n in range(200)]
+        await eventually(lambda: app.served.feed.watched == 200)
+        async with asyncio.timeout(30):
             assert (await client.get(f"{RUNS}/{runs[0]}")).status_code == 200
             for run_id in runs:
                 await client.post(f"{RUNS}/{run_id}/cancel")

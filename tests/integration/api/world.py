@@ -1,7 +1,7 @@
 """What the API tests work with: workflows, skills, and a worker and projector to run them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -61,6 +61,16 @@ async def trigger(client: httpx.AsyncClient, workflow: str = "test.line", **body
     assert answer.status_code == 202, answer.text
     run_id: str = answer.json()["runId"]
     return run_id
+
+
+async def eventually(is_so: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Return once something is so."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = is_so()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def until(client: httpx.AsyncClient, run_id: str, is_right: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

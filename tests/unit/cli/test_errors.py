@@ -2,7 +2,8 @@ import psycopg
 import pytest
 
 from orchestrator.api.errors import InvalidRequest
-from orchestrator.cli.errors import Complaint, complain
+from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.errors import complain
 from orchestrator.domain.errors import Fault, InvalidWorkflow, RunNotFound, WorkflowNotFound
 from orchestrator.eventstore.embedded import EmbeddedPostgresError
 from orchestrator.settings import SettingsError

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.errors import Complaint
+from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_labels, read_payload, read_run_id
 from orchestrator.cli.options import listed
 

@@ -24,6 +24,16 @@ CREATE TABLE orchestrator.cache_epochs (
     epoch  bigint NOT NULL DEFAULT (random() * 9e15)::bigint
 );
 
+-- Begins the next epoch of tenants and tells every process.
+CREATE FUNCTION orchestrator.begin_epochs(tenants text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO orchestrator.cache_epochs (tenant)
+    SELECT t.tenant FROM unnest(tenants) AS t (tenant) ORDER BY t.tenant
+    ON CONFLICT (tenant) DO UPDATE SET epoch = cache_epochs.epoch + 1;
+    PERFORM pg_notify('orchestrator_cache', t.tenant) FROM unnest(tenants) AS t (tenant);
+END;
+$$;
+
 -- Who executes which key right now, so that others wait for the result instead of making it again. Nothing
 -- is lost when this is: the worst is a step executed twice.
 CREATE UNLOGGED TABLE orchestrator.flights (
@@ -77,9 +87,11 @@ BEGIN
 END;
 $$;
 
--- The newest usable result of each key, made by the skill asked for; a key without one has no row.
+-- The newest result of each key that was made by the skill asked for and is not one of the spoiled ones (of which
+-- a run that is null stands for all of a key). A key without one has no row.
 CREATE FUNCTION orchestrator.find_results(
-    for_tenant text, serving uuid[], keys text[], skills text[], steps text[], shared boolean[]
+    for_tenant text, serving uuid[], keys text[], skills text[], steps text[], shared boolean[],
+    spoiled_keys text[], spoiled_runs uuid[]
 ) RETURNS TABLE (key text, step_id text, source_run uuid, output json) LANGUAGE sql STABLE AS $$
     SELECT q.key, q.step_id, c.run_id, c.output
     FROM unnest(keys, skills, steps, shared) AS q (key, skill, step_id, shared)
@@ -88,25 +100,28 @@ CREATE FUNCTION orchestrator.find_results(
         FROM orchestrator.step_cache AS s
         WHERE s.tenant = for_tenant AND s.key = q.key AND s.skill = q.skill
           AND ((s.scope = 'global' AND q.shared) OR s.run_id = ANY(serving))
+          AND (cardinality(spoiled_keys) = 0 OR NOT EXISTS (
+              SELECT FROM unnest(spoiled_keys, spoiled_runs) AS b (key, run_id)
+              WHERE b.key = s.key AND (b.run_id IS NULL OR b.run_id = s.run_id)))
         ORDER BY s.stored_at DESC
         LIMIT 1
     ) AS c
 $$;
 
 -- Answers each key: with a result, with leave to make it (`granted`), or with neither while another run makes it.
--- One run at a time has leave for results that others could use. `spoiled` keys have no usable result.
+-- One run at a time has leave for results that others could use.
 --
 -- A maker may land between the first look and the flight. So whoever gets leave looks again: a result appears in
 -- the transaction that lands its flight.
 CREATE FUNCTION orchestrator.consult_cache(
     for_tenant text, for_run uuid, for_worker text, serving uuid[],
-    keys text[], skills text[], steps text[], shared boolean[], spoiled text[]
+    keys text[], skills text[], steps text[], shared boolean[], spoiled_keys text[], spoiled_runs uuid[]
 ) RETURNS TABLE (key text, source_run uuid, output json, granted boolean) LANGUAGE plpgsql
 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
     answer record;
-    found_keys text[] := spoiled[1:0];
+    found_keys text[] := '{}';
     leave_keys text[];
     leave_skills text[];
     leave_steps text[];
@@ -114,8 +129,8 @@ DECLARE
 BEGIN
     FOR answer IN
         SELECT f.key, f.source_run, f.output
-        FROM orchestrator.find_results(for_tenant, serving, keys, skills, steps, shared) AS f
-        WHERE f.key <> ALL(spoiled)
+        FROM orchestrator.find_results(
+            for_tenant, serving, keys, skills, steps, shared, spoiled_keys, spoiled_runs) AS f
     LOOP
         key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
         found_keys := found_keys || answer.key;
@@ -161,13 +176,12 @@ BEGIN
     INTO leave_keys, leave_skills, leave_steps
     FROM unnest(leave_keys) AS l (key)
     JOIN unnest(keys, skills, steps) AS q (key, skill, step_id) ON q.key = l.key;
-    found_keys := spoiled[1:0];
+    found_keys := '{}';
     FOR answer IN
         SELECT f.key, f.step_id, f.source_run, f.output
         FROM orchestrator.find_results(
-            for_tenant, serving, leave_keys, leave_skills, leave_steps, array_fill(true, ARRAY[cardinality(leave_keys)])
-        ) AS f
-        WHERE f.key <> ALL(spoiled)
+            for_tenant, serving, leave_keys, leave_skills, leave_steps, array_fill(true, ARRAY[cardinality(leave_keys)]),
+            spoiled_keys, spoiled_runs) AS f
     LOOP
         key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
         found_keys := found_keys || answer.key;
@@ -223,11 +237,8 @@ BEGIN
         WHERE c.tenant = r.tenant
           AND (c.key = ANY(r.keys)
                OR (r.workflow IS NOT NULL AND c.workflow = r.workflow AND (r.step IS NULL OR c.step_id = r.step)));
-        INSERT INTO orchestrator.cache_epochs (tenant)
-        SELECT DISTINCT r.tenant FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)
-        ON CONFLICT (tenant) DO UPDATE SET epoch = cache_epochs.epoch + 1;
-        PERFORM pg_notify('orchestrator_cache', r.tenant)
-        FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text);
+        PERFORM orchestrator.begin_epochs(array(
+            SELECT DISTINCT r.tenant FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)));
     END IF;
     IF inline_rows ? 'queue_drop' THEN
         DELETE FROM orchestrator.run_queue AS q USING jsonb_array_elements_text(inline_rows -> 'queue_drop') AS r (run_id)

@@ -1,0 +1,109 @@
+"""The step cache made again from the log, and the table in use compared with it or put right.
+
+    fold the log into a table of our own -> hold appends -> fold the rest -> compare -> put right
+
+Workers go on meanwhile; only the comparison holds up their appends.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal
+
+import orjson
+
+from orchestrator.domain.events import (
+    TERMINAL_EVENTS,
+    RunTriggered,
+    StepCacheInvalidated,
+    StepCompleted,
+    WorkflowRegistered,
+)
+from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.database import Connection, Database
+from orchestrator.eventstore.inline import inline_rows, withdrawal
+from orchestrator.eventstore.log import EventLog
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.eventstore.sql import load_sql
+
+_SQL = load_sql(__file__)
+_BATCH = 2000
+
+Change = Literal["put", "drop", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFault:
+    """A row of the table in use that is missing, different, or alien: nothing in the log accounts for it."""
+
+    fault: Literal["missing", "different", "alien"]
+    tenant: str
+    key: str
+    run_id: str
+
+
+class StepCacheRebuild:
+    """Folds the log into what the step cache must hold. Synchronous."""
+
+    def __init__(self, database: Database, log: EventLog, find_workflow: FindWorkflow) -> None:
+        self._database = database
+        self._log = log
+        self._find_workflow = find_workflow
+
+    def verify(self) -> list[CacheFault]:
+        """Return where the step cache differs from what the log says."""
+        with self._database.transaction() as connection:
+            return self._compared(connection)
+
+    def rebuild(self) -> list[CacheFault]:
+        """Put the step cache right, in one transaction, and return what was wrong.
+
+        Quick tiers forget what they hold of the tenants it concerns.
+        """
+        with self._database.transaction() as connection:
+            faults = self._compared(connection)
+            if faults:
+                for statement in (_SQL.remove, _SQL.replace, _SQL.next_epoch):
+                    connection.execute(statement)
+            return faults
+
+    def _compared(self, connection: Connection) -> list[CacheFault]:
+        connection.execute(_SQL.begin)
+        runs: dict[str, Run] = {}
+        position = self._fold(connection, runs, 0)
+        connection.execute(_SQL.hold_appends)
+        self._fold(connection, runs, position)
+        connection.execute(_SQL.compare)
+        return [CacheFault(**row) for row in connection.execute(_SQL.faults)]
+
+    def _fold(self, connection: Connection, runs: dict[str, Run], position: int) -> int:
+        """Fold what the log has after a position, and return the last."""
+        while batch := self._log.read_log(position, _BATCH):
+            changes = (change for recorded in batch for change in self._changes(runs, recorded))
+            for kind, group in groupby(changes, itemgetter(0)):
+                connection.execute(_SQL[kind], (orjson.dumps([row for _, row in group]).decode(),), prepare=True)
+            position = batch[-1].position
+        return position
+
+    def _changes(self, runs: dict[str, Run], recorded: Recorded) -> Iterator[tuple[Change, Any]]:
+        """Yield what an event changes; `runs` are those that are not over, as folded so far."""
+        event, run_id, tenant = recorded.event, recorded.stream_id, recorded.tenant
+        match event:
+            case StepCacheInvalidated():
+                yield "drop", withdrawal(tenant, event)
+            case WorkflowRegistered():
+                pass
+            case RunTriggered():
+                workflow = self._find_workflow(tenant, event.workflow_name, event.workflow_version)
+                runs[run_id] = begin(run_id, workflow, event)
+            case _:
+                run = evolve(runs[run_id], event)
+                if isinstance(event, StepCompleted):
+                    for row in inline_rows(run, tenant, [event]).get("cache_put", ()):
+                        yield "put", row
+                elif isinstance(event, TERMINAL_EVENTS):
+                    del runs[run_id]
+                    yield "end", run_id

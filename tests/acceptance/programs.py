@@ -1,0 +1,191 @@
+"""The program as its users start it: real processes, each ended by its pid whatever happens."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+CAMPAIGN = ROOT / "examples" / "campaign"
+FIXTURES = Path(__file__).parent / "fixtures"
+PATIENCE_SECONDS = 90.0
+
+
+def environment(given: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Our environment without settings of the user's, with those given."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    return {**inherited, "ORCHESTRATOR_LOG_FORMAT": "json", **(given or {})}
+
+
+def command(words: Sequence[str | Path]) -> list[str]:
+    return [sys.executable, "-m", "orchestrator", *map(str, words)]
+
+
+class Done:
+    """A program that ran to its end."""
+
+    def __init__(self, ended: "subprocess.CompletedProcess[str]", cpu_seconds: float) -> None:
+        self.code = ended.returncode
+        self.out = ended.stdout
+        self.err = ended.stderr
+        self.cpu_seconds = cpu_seconds
+
+    @property
+    def document(self) -> Any:
+        """Its stdout, which must be one JSON document and nothing else."""
+        return json.loads(self.out)
+
+
+def call(*words: str | Path, env: Mapping[str, str] | None = None, given: str = "", cwd: Path | None = None) -> Done:
+    """Run a verb to its end."""
+    before = os.times()
+    ended = subprocess.run(
+        command(words),
+        check=False,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        env=environment(env),
+        cwd=cwd,
+    )
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return Done(ended, spent)
+
+
+class Program:
+    """A program that serves; used as a context manager it is gone at the end."""
+
+    def __init__(self, *words: str | Path, env: Mapping[str, str] | None = None) -> None:
+        self._words = words
+        self._env = environment(env)
+        self._out = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 - closed by our own exit
+        self._err = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(command(self._words), stdout=self._out, stderr=self._err, env=self._env)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self._kill_with_children()
+        self._out.close()
+        self._err.close()
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "not started"
+        return self._process
+
+    @property
+    def out(self) -> str:
+        return Path(self._out.name).read_text(encoding="utf-8")
+
+    @property
+    def err(self) -> str:
+        return Path(self._err.name).read_text(encoding="utf-8")
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of its log."""
+        return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
+
+    def ready(self) -> str:
+        """Wait until it says that it is ready, and return for what: an address, or a name."""
+        wait_until(lambda: "\n" in self.out or self.process.poll() is not None, self.err)
+        assert self.out.startswith("ready "), f"{self.out}\n{self.err}"
+        return self.out.splitlines()[0].removeprefix("ready ")
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end and return its exit code."""
+        self.process.send_signal(number)
+        code = self.wait()
+        assert "Traceback" not in self.err, self.err
+        assert "error: " not in self.err, self.err
+        return code
+
+    def kill(self) -> None:
+        """Kill -9, it alone."""
+        self.process.kill()
+        self.process.wait()
+
+    def _kill_with_children(self) -> None:
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.kill()
+        for child in children:
+            if child.is_running() and child.name() != "postgres":
+                child.kill()
+
+
+class Site:
+    """The API of a running program."""
+
+    def __init__(self, address: str) -> None:
+        self._client = httpx.Client(base_url=f"{address}/api/v1", timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Any:
+        return self._client.get(path).raise_for_status().json()
+
+    def trigger(self, workflow: str, payload: Mapping[str, Any]) -> str:
+        answer = self._client.post("/runs", json={"workflowName": workflow, "triggerPayload": payload})
+        assert answer.status_code == 202, answer.text
+        run_id: str = answer.json()["runId"]
+        return run_id
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = self.get(f"/runs/{run_id}/events?limit=1000")["events"]
+        return events
+
+    def ended(self, run_id: str) -> dict[str, Any]:
+        """Wait until a run has ended, and return it."""
+
+        def look() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.get(f"/runs/{run_id}")
+            return run if run["status"] in ("completed", "failed", "cancelled") else None
+
+        found: dict[str, Any] = wait_until(look)
+        return found
+
+
+def wait_until(look: Any, told: str = "") -> Any:
+    """Return the first answer that is not false."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"waited in vain {told}"
+        time.sleep(0.05)
+    return answer
+
+
+def started(events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return how often each step was started."""
+    counts: dict[str, int] = {}
+    for event in events:
+        if event["type"] == "StepStarted":
+            counts[event["data"]["step"]] = counts.get(event["data"]["step"], 0) + 1
+    return counts
+
+
+def completed(events: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the steps that completed, as often as they did."""
+    return [event["data"]["step"] for event in events if event["type"] == "StepCompleted"]

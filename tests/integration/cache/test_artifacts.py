@@ -1,0 +1,256 @@
+"""Results whose artifacts were deleted, truncated or altered behind our back: the step executes again and says why."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import CachePolicy
+from orchestrator.skills import StepContext, skill
+from orchestrator.skills.skill import Skill
+from orchestrator.workflows import define, step
+from tests.integration.cache.studio import Studio, at_work, open_studio, statuses
+
+WORKFLOW = define(
+    "test.files",
+    "1",
+    [
+        step("draw", "test.draw", input={"name": "trigger.name"}),
+        step("read", "test.read", ["draw"], input={"hash": "steps.draw.artifacts[0].contentHash"}),
+    ],
+    change_types={"name": ["draw"]},
+)
+
+
+class Drawing:
+    """A skill that makes files, and counts how often."""
+
+    def __init__(self, link: str = "") -> None:
+        self.calls = 0
+        self.link = link
+
+    def skills(self) -> list[Skill]:
+        @skill("test.draw")
+        async def draw(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+            self.calls += 1
+            for number in range(3):
+                ctx.artifact(
+                    f"{given['name']} {number} {'x' * 1000}".encode(), type="text/plain", filename=f"{number}.txt"
+                )
+            if self.link:
+                ctx.register_uri(self.link, type="text/html")
+            return {}
+
+        @skill("test.read")
+        async def read(given: dict[str, Any]) -> dict[str, Any]:
+            return given
+
+        return [draw, read]
+
+
+def file_of(studio: Studio, run: Run) -> Path:
+    """The file of the second artifact."""
+    output = run.step("draw").output
+    assert output is not None
+    path = studio.core.store.local_path(output.artifacts[1])
+    assert path is not None
+    return path
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 500)
+
+
+def alter(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+HARM: dict[str, tuple[Callable[[Path], None], str]] = {
+    "deleted": (Path.unlink, "missing"),
+    "truncated": (truncate, "size 500 instead of"),
+    "altered": (alter, "altered"),
+}
+
+
+@pytest.mark.parametrize("kind", HARM)
+@pytest.mark.parametrize("tier", ["memory", "hot", "cold"])
+async def test_a_harmed_file_makes_a_miss_that_says_why(
+    studio: Studio, hot_studio: Studio, kind: str, tier: str
+) -> None:
+    harm, words = HARM[kind]
+    drawing, used = Drawing(), hot_studio if tier == "hot" else studio
+    await used.register(WORKFLOW)
+    async with at_work(used, drawing.skills()):
+        first = await used.run("test.files", {"name": "a"})
+        if tier == "memory":
+            harm(file_of(used, first))
+            second = await used.run("test.files", {"name": "a"})
+    if tier != "memory":
+        harm(file_of(used, first))
+        async with at_work(used, drawing.skills()):
+            second = await used.run("test.files", {"name": "a"})
+    assert drawing.calls == 2
+    assert statuses(second) == {"draw": "completed", "read": "skipped"}  # the same bytes again: early cutoff
+    miss = used.misses(second)["draw"] or ""
+    assert miss.startswith(f"the result of run {first.id} is unusable: artifact 1.txt: ")
+    assert words in miss
+    assert (await used.explain(second, "draw")).reason == miss
+    assert used.core.cache_counts.corrupt == 1
+    async with at_work(used, drawing.skills()):
+        third = await used.run("test.files", {"name": "a"})
+    assert drawing.calls == 2
+    assert third.step("draw").source_run == second.id
+
+
+@pytest.mark.parametrize("scope", ["global", "run_only"])
+async def test_an_unchanged_step_whose_file_is_gone_executes_again(studio: Studio, scope: Any) -> None:
+    drawing = Drawing()
+    policy = CachePolicy(scope=scope)
+    await studio.register(
+        define(
+            "test.files",
+            "1",
+            [step("draw", "test.draw", input={"name": "trigger.name"}, cache=policy)],
+            change_types={"name": ["draw"]},
+        )
+    )
+    async with at_work(studio, drawing.skills()):
+        base = await studio.run("test.files", {"name": "a"})
+        file_of(studio, base).unlink()
+        update = await studio.update(base, ChangeRequest("name", {"unread": 1}))
+        assert drawing.calls == 2
+        assert "missing" in (studio.misses(update)["draw"] or "")
+        again = await studio.update(update, ChangeRequest("name", {"unread": 2}))
+    assert drawing.calls == 2
+    assert again.step("draw").hit == "unchanged"
+
+
+async def test_data_that_was_moved_to_the_store_is_checked_too(database_url: str, tmp_path: Path) -> None:
+    calls = 0
+
+    @skill("test.large")
+    async def large(given: dict[str, Any]) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        return {"text": "x" * 1000}
+
+    @skill("test.read")
+    async def read(given: dict[str, Any]) -> dict[str, Any]:
+        return {"length": len(given["text"])}
+
+    with open_studio(database_url, tmp_path, spill_bytes=100) as studio:
+        await studio.register(
+            define(
+                "test.large",
+                "1",
+                [
+                    step("make", "test.large"),
+                    step("read", "test.read", ["make"], input={"text": "steps.make.data.text"}),
+                ],
+            )
+        )
+        async with at_work(studio, [large, read]):
+            first = await studio.run("test.large")
+            second = await studio.run("test.large")
+            assert (calls, statuses(second)) == (1, {"make": "skipped", "read": "skipped"})
+            output = first.step("make").output
+            assert output is not None
+            assert output.data_ref is not None
+            path = studio.core.store.local_path(output.data_ref)
+            assert path is not None
+            path.unlink()
+            third = await studio.run("test.large")
+        assert calls == 2
+        assert statuses(third) == {"make": "completed", "read": "skipped"}
+        assert "missing" in (studio.misses(third)["make"] or "")
+
+
+class Page(BaseHTTPRequestHandler):
+    """A page that is there, or not."""
+
+    status = 200
+
+    def do_HEAD(self) -> None:
+        self.send_response(type(self).status)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def page() -> Iterator[tuple[str, type[Page]]]:
+    handler = type("OnePage", (Page,), {})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/page", handler
+        server.shutdown()
+        thread.join()
+
+
+async def test_what_lives_elsewhere_is_asked_for(studio: Studio) -> None:
+    with page() as (link, handler):
+        drawing = Drawing(link)
+        await studio.register(WORKFLOW)
+        async with at_work(studio, drawing.skills()):
+            await studio.run("test.files", {"name": "a"})
+            await studio.run("test.files", {"name": "a"})
+            assert drawing.calls == 1
+            handler.status = 404
+            gone = await studio.run("test.files", {"name": "a"})
+            assert drawing.calls == 2
+            assert "HEAD answered 404" in (studio.misses(gone)["draw"] or "")
+            handler.status = 200
+            await studio.run("test.files", {"name": "a"})
+    assert drawing.calls == 2
+
+
+async def test_many_waiting_runs_make_a_spoiled_result_once(studio: Studio) -> None:
+    drawing = Drawing()
+    await studio.register(WORKFLOW)
+    async with at_work(studio, drawing.skills()):
+        first = await studio.run("test.files", {"name": "a"})
+        file_of(studio, first).unlink()
+        runs = await asyncio.gather(*(studio.run("test.files", {"name": "a"}) for _ in range(20)))
+    assert drawing.calls == 2
+    assert [run.status for run in runs] == ["completed"] * 20
+
+
+async def test_of_several_results_the_one_that_is_intact_is_taken(studio: Studio) -> None:
+    calls = 0
+
+    @skill("test.draw")
+    async def draw(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        ctx.artifact(b"0", type="text/plain")
+        ctx.artifact(f"picture {calls}".encode(), type="text/plain")
+        return {}
+
+    await studio.register(
+        define("test.files", "1", [step("draw", "test.draw")], change_types={"again": ["draw"]}),
+    )
+    async with at_work(studio, [draw]):
+        made = [await studio.run("test.files")]
+        for _ in range(3):
+            made.append(await studio.update(made[0], ChangeRequest("again", {}, force=True)))
+        assert calls == 4
+        file_of(studio, made[3]).unlink()
+        second = await studio.run("test.files")
+        assert second.step("draw").source_run == made[2].id
+        file_of(studio, made[2]).unlink()
+        file_of(studio, made[1]).unlink()
+        await studio.run("test.files")  # three in a row: made anew though the first one is whole
+    assert calls == 5

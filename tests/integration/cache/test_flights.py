@@ -1,0 +1,245 @@
+"""Single flight: what many ask for at once is made once; if its maker dies, exactly one other makes it (R12)."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from uuid_utils import uuid7
+
+from orchestrator.cache.answers import Answer, Granted, Hit, Taken
+from orchestrator.cache.cold_tier import NO_RESULT, ColdTier, Spoiled
+from orchestrator.cache.flights import LOOK_AGAIN_SECONDS
+from orchestrator.domain.output import Output
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.sql import load_sql
+from orchestrator.skills import SkillError, skill
+from orchestrator.workflows import define, step
+from tests.integration.cache.processes import WorkerProcess, worker_process
+from tests.integration.cache.studio import CALLER, Studio, at_work, open_studio, statuses
+from tests.integration.cache.tiers import question
+from tests.servers import ValkeyServer
+
+SQL = load_sql(__file__)
+SLOW = define(
+    "test.slow",
+    "1",
+    [step("wait", "test.slow", input={"journal": "trigger.journal", "seconds": "trigger.seconds"}, retry=5)],
+)
+
+
+def lines(journal: Path) -> list[tuple[str, int]]:
+    words = [line.split() for line in journal.read_text().splitlines()] if journal.exists() else []
+    return [(what, int(pid)) for what, pid in words]
+
+
+async def begun(journal: Path, times: int = 1) -> int:
+    """Wait until the skill has begun so often, in other processes; the one it did last."""
+    async with asyncio.timeout(60):
+        while len(pids := [pid for what, pid in lines(journal) if what == "begin"]) < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return pids[-1]
+
+
+async def trigger(studio: Studio, count: int, journal: Path, seconds: float) -> list[str]:
+    payload = {"journal": str(journal), "seconds": seconds}
+    accepted = await asyncio.gather(
+        *(studio.core.commands.trigger(CALLER, "test.slow", payload=payload) for _ in range(count))
+    )
+    return [each.run_id for each in accepted]
+
+
+async def all_finished(studio: Studio, run_ids: list[str]) -> list[Run]:
+    async with asyncio.timeout(90):
+        while True:
+            runs = [await studio.folded(run_id) for run_id in run_ids]
+            if all(run.is_finished for run in runs):
+                return runs
+            await asyncio.sleep(0.05)
+
+
+def two_workers(stack: ExitStack, studio: Studio) -> list[WorkerProcess]:
+    return [stack.enter_context(worker_process(studio.core.settings)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("redis", [False, True])
+async def test_a_hundred_identical_steps_in_two_processes_execute_once(
+    database_url: str, tmp_path: Path, valkey: ValkeyServer, redis: bool
+) -> None:
+    journal = tmp_path / "journal"
+    settings = {"redis_url": valkey.url if redis else None, "max_runs": 60}  # so that both have a share
+    with open_studio(database_url, tmp_path, **settings) as studio, ExitStack() as stack:
+        await studio.register(SLOW)
+        two_workers(stack, studio)
+        run_ids = await trigger(studio, 100, journal, 0.5)
+        runs = await all_finished(studio, run_ids)
+        assert [what for what, _ in lines(journal)] == ["begin", "end"]
+        made = [statuses(run)["wait"] for run in runs]
+        assert (made.count("completed"), made.count("skipped")) == (1, 99)
+        maker = next(run.id for run in runs if statuses(run)["wait"] == "completed")
+        assert {run.maker("wait") for run in runs} == {maker}
+        assert len({run.owner for run in runs}) == 2
+
+
+@pytest.mark.chaos
+async def test_when_the_maker_is_killed_exactly_one_other_takes_over(database_url: str, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with open_studio(database_url, tmp_path, max_runs=60) as studio, ExitStack() as stack:
+        await studio.register(SLOW)
+        workers = {worker.pid: worker for worker in two_workers(stack, studio)}
+        run_ids = await trigger(studio, 100, journal, 3.0)
+        maker = await begun(journal)
+        await asyncio.sleep(1.0)  # so that the others have come to wait for it
+        workers[maker].kill()
+        killed = time.monotonic()
+        heir = await begun(journal, 2)
+        took = time.monotonic() - killed
+        runs = await all_finished(studio, run_ids)
+    assert heir != maker
+    assert [what for what, _ in lines(journal)] == ["begin", "begin", "end"]
+    assert [run.status for run in runs] == ["completed"] * 100
+    assert took < studio.core.settings.lease_seconds + 2.0
+
+
+async def test_a_maker_that_fails_is_followed_by_the_next_at_once(studio: Studio) -> None:
+    attempts = 0
+
+    @skill("test.slow")
+    async def slow(given: dict[str, Any]) -> dict[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        number = attempts
+        await asyncio.sleep(0.2)
+        if number <= 3:
+            raise SkillError("TEST_FAILED", "no", retryable=False)
+        return {"made": number}
+
+    await studio.register(SLOW)
+    async with at_work(studio, [slow]):
+        started = time.monotonic()
+        runs = await all_finished(studio, await trigger(studio, 20, Path("/"), 0))
+        took = time.monotonic() - started
+    assert attempts == 4
+    assert sorted(run.status for run in runs) == ["completed"] * 17 + ["failed"] * 3
+    assert took < 4 * LOOK_AGAIN_SECONDS  # they were woken
+
+
+async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(studio: Studio) -> None:
+    begun = asyncio.Event()
+    attempts = 0
+
+    @skill("test.slow")
+    async def slow(given: dict[str, Any]) -> dict[str, Any]:
+        nonlocal attempts
+        attempts += 1
+        begun.set()
+        await asyncio.sleep(60 if attempts == 1 else 0)
+        return {}
+
+    await studio.register(SLOW)
+    async with at_work(studio, [slow]):
+        run_ids = await trigger(studio, 10, Path("/"), 0)
+        await begun.wait()
+        await asyncio.sleep(0.3)
+        runs = [await studio.folded(run_id) for run_id in run_ids]
+        maker = next(run.id for run in runs if statuses(run)["wait"] == "running")
+        await studio.core.commands.cancel(CALLER, maker)
+        runs = await all_finished(studio, run_ids)
+    assert attempts == 2
+    assert sorted(run.status for run in runs) == ["cancelled"] + ["completed"] * 9
+
+
+class Askers:
+    """Runs that ask the cold tier, each in the queue and of a worker that lives."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._core = studio.core
+        self.worker = "worker"
+        self.tier = ColdTier(studio.core.database, self.worker)
+        self._run(SQL.register_worker, {"id": self.worker})
+
+    def queued(self) -> str:
+        run_id = str(uuid7())
+        self._run(SQL.queue_run, {"run_id": run_id})
+        return run_id
+
+    def end(self, run_id: str) -> None:
+        self._run(SQL.end_run, {"run_id": run_id})
+
+    def lose_worker(self) -> None:
+        self._run(SQL.lose_worker, {"id": self.worker})
+
+    def ask(self, run_id: str, *keys: str, spoiled: Sequence[Spoiled] = ()) -> list[Answer]:
+        return self.tier.consult("t", run_id, [run_id], [question(key) for key in keys], spoiled)
+
+    def _run(self, statement: str, parameters: dict[str, Any]) -> None:
+        with self._core.database.connection() as connection:
+            connection.execute(statement, parameters)
+
+
+def put(run_id: str, key: str, at: int = 1) -> str:
+    """The inline rows of a result."""
+    row = {
+        "tenant": "t", "key": key, "run_id": run_id, "step_id": "make", "workflow": "w", "skill": "test.make@1",
+        "scope": "global", "output": '{"data": 1}', "output_hash": "h", "stored_at": at,
+    }  # fmt: skip
+    return orjson.dumps({"cache_put": [row]}).decode()
+
+
+@pytest.fixture
+def askers(studio: Studio) -> Askers:
+    return Askers(studio)
+
+
+LEAVE = Granted(NO_RESULT)
+
+
+def test_one_run_has_leave_and_the_others_wait(askers: Askers) -> None:
+    one, other = askers.queued(), askers.queued()
+    assert askers.ask(one, "b", "a") == [LEAVE, LEAVE]
+    assert askers.ask(one, "a") == [LEAVE]  # it may ask again: after a crash of its worker, say
+    assert askers.ask(other, "a", "c", "b") == [Taken(), LEAVE, Taken()]
+
+
+def test_leave_ends_with_the_run_that_has_it(askers: Askers) -> None:
+    one, other = askers.queued(), askers.queued()
+    assert askers.ask(one, "a") == [LEAVE]
+    askers.end(one)
+    assert askers.ask(other, "a") == [LEAVE]
+
+
+def test_leave_ends_with_the_worker_that_has_it(askers: Askers) -> None:
+    one, other = askers.queued(), askers.queued()
+    assert askers.ask(one, "a") == [LEAVE]
+    askers.lose_worker()
+    assert askers.ask(other, "a") == [LEAVE]
+
+
+def test_a_spoiled_result_is_no_answer_but_another_of_its_key_is(askers: Askers, studio: Studio) -> None:
+    one, other = askers.queued(), askers.queued()
+    with studio.core.database.connection() as connection:
+        connection.execute(SQL.apply, (put(one, "a", at=1),))
+        connection.execute(SQL.apply, (put(other, "a", at=2),))
+    asker = askers.queued()
+    assert askers.ask(asker, "a") == [Hit(Output(1), other, "cold")]
+    assert askers.ask(asker, "a", spoiled=[("b", other)]) == [Hit(Output(1), other, "cold")]
+    assert askers.ask(asker, "a", spoiled=[("a", other)]) == [Hit(Output(1), one, "cold")]
+    assert askers.ask(asker, "a", spoiled=[("a", None)]) == [LEAVE]
+    assert askers.ask(asker, "a", spoiled=[("a", other), ("a", one)]) == [LEAVE]
+
+
+async def test_a_result_that_lands_while_leave_is_given_is_the_answer(askers: Askers, studio: Studio) -> None:
+    maker, asker = askers.queued(), askers.queued()
+    assert askers.ask(maker, "a") == [LEAVE]
+    with studio.core.database.transaction() as connection:
+        connection.execute(SQL.apply, (put(maker, "a"),))
+        # looks, sees no result yet, and comes to wait for the flight that is being taken away
+        asking = asyncio.create_task(studio.core.database.call(askers.ask, asker, "a", "b"))
+        await asyncio.sleep(0.5)
+        assert not asking.done()
+    assert await asking == [Hit(Output(1), maker, "cold"), LEAVE]
+    assert askers.ask(maker, "a", spoiled=[("a", None)]) == [LEAVE]  # and the leave that was given too much is gone

@@ -1,0 +1,14 @@
+-- name: register_worker
+INSERT INTO workers (id, host, pid, lease) VALUES (%(id)s, 'host', 1, '1 hour')
+
+-- name: lose_worker
+UPDATE workers SET heartbeat_at = now() - interval '2 hours' WHERE id = %(id)s
+
+-- name: queue_run
+INSERT INTO run_queue (run_id, tenant) VALUES (%(run_id)s::uuid, 't')
+
+-- name: end_run
+DELETE FROM run_queue WHERE run_id = %(run_id)s::uuid
+
+-- name: apply
+SELECT apply_inline(%s::jsonb)

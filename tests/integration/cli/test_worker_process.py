@@ -1,0 +1,40 @@
+"""A worker whose loop fails takes its process with it, rather than leaving one that only looks alive."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.bootstrap import open_core, open_worker
+from orchestrator.eventstore.listener import QUEUE, Listener
+from orchestrator.settings import load_settings
+from orchestrator.skills import SkillRegistry
+
+
+class Deaf(Listener):
+    """A listener that does not take requests for the queue."""
+
+    def on(self, channel: str, callback: Callable[[str], None]) -> None:
+        if channel == QUEUE:
+            raise LookupError("deaf")
+
+
+async def test_the_error_that_ends_the_loop_ends_the_process(database_url: str) -> None:
+    with open_core(load_settings(database_url=database_url)) as core:
+        deaf = replace(core, listener=Deaf(database_url))
+        stayed = False
+        with pytest.raises(LookupError, match="deaf"):
+            async with open_worker(deaf, SkillRegistry()):
+                await asyncio.sleep(5)
+                stayed = True
+        assert not stayed
+
+
+async def test_a_worker_that_is_told_to_stop_ends_nothing(database_url: str) -> None:
+    with open_core(load_settings(database_url=database_url)) as core:
+        async with open_worker(core, SkillRegistry()) as worker:
+            await asyncio.sleep(0.1)
+            assert not worker.is_stopping
+        assert worker.is_stopping
+        await asyncio.sleep(0)

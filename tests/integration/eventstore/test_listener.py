@@ -1,0 +1,119 @@
+"""Wake-ups: handed on at once, and after a lost connection everybody is called to look for themselves."""
+
+import time
+from collections.abc import Callable, Iterator
+from queue import Queue
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestrator.eventstore.listener import CHANNELS, EVENTS, QUEUE, Listener
+from orchestrator.eventstore.sql import load_sql
+from tests.integration.eventstore.logs import append, new_stream, open_log
+
+SQL = load_sql(__file__)
+
+
+@pytest.fixture
+def listener(database_url: str) -> Iterator[Listener]:
+    made = Listener(database_url)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def ask(database_url: str) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield lambda block, *parameters: connection.execute(SQL[block], parameters or None).fetchall()
+
+
+def heard(listener: Listener, channel: str) -> "Queue[str]":
+    queue: Queue[str] = Queue()
+    listener.on(channel, queue.put)
+    return queue
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_each_channel_is_handed_on(listener: Listener, ask: Callable[..., Any], channel: str) -> None:
+    others = [heard(listener, other) for other in CHANNELS if other != channel]
+    queue = heard(listener, channel)
+    listener.start()
+    assert queue.get(timeout=10) == "", "at first everybody looks for themselves"
+    ask("notify", channel, "17")
+    assert queue.get(timeout=10) == "17"
+    for other in others:
+        assert other.get(timeout=10) == ""
+        assert other.empty()
+
+
+def test_none_of_many_is_lost(listener: Listener, ask: Callable[..., Any]) -> None:
+    queue = heard(listener, EVENTS)
+    listener.start()
+    for number in range(300):
+        ask("notify", EVENTS, str(number))
+    assert [queue.get(timeout=10) for _ in range(301)] == ["", *map(str, range(300))]
+
+
+def test_every_callback_is_called(listener: Listener, ask: Callable[..., Any]) -> None:
+    queues = [heard(listener, EVENTS) for _ in range(3)]
+    listener.start()
+    ask("notify", EVENTS, "1")
+    for queue in queues:
+        assert [queue.get(timeout=10) for _ in range(2)] == ["", "1"]
+
+
+async def test_an_append_wakes_with_the_new_position(listener: Listener, database_url: str) -> None:
+    queue = heard(listener, EVENTS)
+    listener.start()
+    assert queue.get(timeout=10) == ""
+    with open_log(database_url) as log:
+        await append(log, new_stream(), 0, "a", "b", "c")
+    assert queue.get(timeout=10) == "3"
+
+
+def test_a_wake_up_takes_milliseconds(listener: Listener, ask: Callable[..., Any]) -> None:
+    queue = heard(listener, QUEUE)
+    listener.start()
+    queue.get(timeout=10)
+    delays = []
+    for _ in range(20):
+        started = time.monotonic()
+        ask("notify", QUEUE, "")
+        queue.get(timeout=10)
+        delays.append(time.monotonic() - started)
+    assert min(delays) < 0.05, "it polls instead of waiting"
+
+
+def test_after_its_backend_is_terminated_it_connects_again_and_calls_everybody(
+    listener: Listener, ask: Callable[..., Any]
+) -> None:
+    queues = {channel: heard(listener, channel) for channel in CHANNELS}
+    listener.start()
+    for queue in queues.values():
+        assert queue.get(timeout=10) == ""
+    for turn in range(2):
+        assert listener.session is not None
+        lost = listener.session
+        assert ask("listeners") == [lost], "the session is the connection that listens"
+        ask("terminate", lost[0])
+        for channel, queue in queues.items():
+            assert queue.get(timeout=10) == "", "notifications may have been missed"
+            ask("notify", channel, f"after {turn}")
+            assert queue.get(timeout=10) == f"after {turn}"
+        assert listener.session != lost
+        assert ask("listeners") == [listener.session]
+
+
+def test_stopping_ends_its_connection(listener: Listener, ask: Callable[..., Any]) -> None:
+    listener.start()
+    assert len(ask("listeners")) == 1
+    listener.stop()
+    deadline = time.monotonic() + 10
+    while ask("listeners") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ask("listeners") == []
+
+
+def test_one_that_was_never_started_can_be_stopped(database_url: str) -> None:
+    Listener(database_url).stop()

@@ -1,0 +1,116 @@
+"""Who tells of events, and when: once each, in order, whichever projector reads them and however often it starts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.api.commands import Caller
+from orchestrator.bootstrap import Core, build_projector, open_core
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import Step, Workflow
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.sql import load_sql
+from orchestrator.projections.projector import Projector
+from orchestrator.settings import load_settings
+
+_SQL = load_sql(__file__)
+WORKFLOW = Workflow("w.v1", "1", {"a": Step("a", "s")})
+CALLER = Caller("default", "me")
+
+
+class Journal:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []
+
+    def __call__(self, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
+        self.positions += [recorded.position for recorded in batch]
+
+
+@pytest.fixture
+def core(database_url: str) -> Iterator[Core]:
+    with open_core(load_settings(database_url=database_url)) as core:
+        yield core
+
+
+def forget(core: Core, name: str) -> None:
+    """Set the checkpoint of a read model back to the beginning, as for one that is new."""
+    with core.database.transaction() as connection:
+        connection.execute(_SQL.forget, {"name": name})
+
+
+def project(projector: Projector) -> None:
+    """Project all there is; the first call may only introduce the read models."""
+    for _ in range(2):
+        while projector.project_batch():
+            pass
+
+
+async def trigger(core: Core) -> str:
+    return (await core.commands.trigger(CALLER, "w.v1")).run_id
+
+
+async def test_each_event_is_told_once_in_order_across_restarts(core: Core) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    journal = Journal()
+    for _ in range(3):
+        run_id = await trigger(core)
+        project(build_projector(core, journal))
+        await core.commands.cancel(CALLER, run_id)
+    project(build_projector(core, journal))
+
+    assert journal.positions == list(range(1, core.log.last_position() + 1))
+    assert len(journal.positions) == 7
+
+
+async def test_in_small_batches_too(core: Core) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    for _ in range(5):
+        await trigger(core)
+    journal = Journal()
+    project(build_projector(replace(core, settings=load_settings(projector_batch=2)), journal))
+
+    assert journal.positions == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_read_model_that_starts_over_tells_no_old_story(core: Core) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    await trigger(core)
+    journal = Journal()
+    project(build_projector(core, journal))
+    forget(core, "run_steps")
+    await trigger(core)
+    project(build_projector(core, journal))
+
+    assert journal.positions == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["runs", "artifacts"])
+async def test_of_two_projectors_each_at_some_of_the_read_models_one_tells(core: Core, name: str) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    journal = Journal()
+    project(build_projector(core, journal))
+    await trigger(core)
+    with core.database.transaction() as connection:
+        connection.execute(_SQL.hold, {"name": name})
+        project(build_projector(core, journal))
+    project(build_projector(core, journal))
+
+    assert journal.positions == [1, 2]
+
+
+async def test_of_two_projectors_one_tells(core: Core) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    await trigger(core)
+    one, other = Journal(), Journal()
+    first, second = build_projector(core, one), build_projector(core, other)
+    project(first)
+    project(second)
+    await trigger(core)
+    project(second)
+    project(first)
+
+    assert one.positions == [1, 2]
+    assert other.positions == [3]

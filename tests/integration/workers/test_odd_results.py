@@ -1,0 +1,150 @@
+"""Whatever a skill returns or raises: the run ends, the read models go on, and a reused result is what was made."""
+
+import math
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator import SkillError, StepContext, skill
+from orchestrator.bootstrap import open_projector, open_worker
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import CachePolicy
+from orchestrator.skills import SkillRegistry
+from tests.integration.workers.site import Site, open_site, statuses, step, workflow
+
+
+def deep(levels: int) -> list[Any]:
+    nested: list[Any] = []
+    for _ in range(levels):
+        nested = [nested]
+    return nested
+
+
+@pytest.fixture
+async def perform(database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Run a workflow of two steps: one that does what it is told, one that takes the first one's result as input."""
+    asked: dict[str, Any] = {}
+
+    @skill("test.odd")
+    async def odd(input: dict[str, Any], ctx: StepContext) -> Any:  # noqa: A002
+        return asked["what"](ctx)
+
+    @skill("test.echo")
+    async def echo(input: dict[str, Any]) -> Any:  # noqa: A002
+        return input
+
+    kept = CachePolicy()
+    two = workflow(
+        "odd",
+        step("odd", skill_id="test.odd", cache=kept),
+        step("echo", "odd", skill_id="test.echo", cache=kept, got="steps.odd.data"),
+    )
+    with open_site(database_url, tmp_path) as site, open_projector(site.core):
+        await site.register(two)
+        async with open_worker(site.core, SkillRegistry([odd, echo])):
+
+            async def run(what: Callable[[StepContext], Any]) -> tuple[Site, Run]:
+                asked["what"] = what
+                run = await site.run("odd")
+                await site.projected()
+                view = site.core.reader.run("default", run.id)
+                assert view["status"] == run.status
+                return site, run
+
+            yield run
+
+
+SOUND = {
+    "nothing": None,
+    "text": "äöü \u2028 \U0001f3b5 ' \" \\",
+    "numbers": [0.1, 1e300, 1e16, 5e-324, -0.0, 2**53 - 1],
+    "order": {"z": 1, "a": {"long key": 1, "k": 2}},
+    "empty": {"": [], "a": {}},
+    "a hundred levels": deep(100),
+    "a NUL in words": "\\u0000",
+    "large": "x" * 200_000,
+}
+
+
+@pytest.mark.parametrize("data", SOUND.values(), ids=SOUND)
+async def test_a_result_reaches_the_next_step_unchanged_made_or_reused(
+    perform: Callable[..., Any], data: object
+) -> None:
+    site, made = await perform(lambda _: data)
+    assert statuses(made) == {"odd": "completed", "echo": "completed"}
+    _, reused = await perform(lambda _: data)
+    assert statuses(reused) == {"odd": "skipped", "echo": "skipped"}, "its input has the hash it had before"
+    assert reused.step("echo").input_hash == made.step("echo").input_hash
+    for run in (made, reused):
+        echo = run.step("echo").output
+        assert echo is not None
+        found = echo.data if echo.data_ref is None else site.core.store.load_data(echo)
+        assert found == {"got": data}
+        assert repr(found) == repr({"got": data})
+
+
+UNSOUND = {
+    "not a number": lambda _: {"n": math.nan},
+    "infinite": lambda _: [math.inf],
+    "too large a number": lambda _: 2**60,
+    "far too large a number": lambda _: 10**400,
+    "bytes": lambda _: b"bytes",
+    "half a character": lambda _: "\ud800",
+    "not JSON": lambda _: {"it": object()},
+    "keys that are no text": lambda _: {1: 2},
+    "a text with a NUL": lambda _: {"text": "a\u0000b"},
+    "a key with a NUL": lambda _: {"a\u0000b": 1},
+}
+
+
+@pytest.mark.parametrize("what", UNSOUND.values(), ids=UNSOUND)
+async def test_a_result_that_is_not_sound_fails_the_step_with_words(perform: Callable[..., Any], what: Any) -> None:
+    _, run = await perform(what)
+    assert statuses(run) == {"odd": "failed", "echo": "pending"}
+    assert run.error is not None
+    assert run.error.code == "SKILL_OUTPUT_INVALID"
+    assert "$" in run.error.message
+
+
+def raising(error: BaseException) -> Callable[[StepContext], Any]:
+    def fail(_: StepContext) -> None:
+        raise error
+
+    return fail
+
+
+def attached(**fields: Any) -> Callable[[StepContext], Any]:
+    return lambda ctx: ctx.artifact(b"bytes", **{"type": "text/plain", "filename": "a.txt", **fields}) and None
+
+
+EITHER_WAY = {
+    **{f"{levels} levels": lambda _, levels=levels: deep(levels) for levels in range(246, 258)},
+    "nested too deeply": lambda _: deep(500),
+    "nested far too deeply": lambda _: deep(5000),
+    "an error with a NUL": raising(SkillError("BROKEN", "a\u0000b", details={"x\u0000": "\u0000"})),
+    "an error with half a character": raising(SkillError("BROKEN", "\ud800", details={"x": "\ud800"})),
+    "an error code with a NUL": raising(SkillError("BRO\u0000KEN", "x")),
+    "an error whose details are no JSON": raising(SkillError("BROKEN", "x", details={"x": object()})),
+    "an error with far too much to say": raising(RuntimeError("x" * 1_000_000)),
+    "an error with details nested too deeply": raising(SkillError("BROKEN", "x", details={"x": deep(252)})),
+    "an artifact's metadata nested too deeply": attached(metadata={"x": deep(250)}),
+    "an error that asks for a pause of ages": raising(SkillError("BROKEN", "x", retry_after_ms=10**30)),
+    "an exit": raising(SystemExit(3)),
+    "an artifact's name with a NUL": attached(filename="a\u0000b.txt"),
+    "an artifact's type with a NUL": attached(type="text/\u0000"),
+    "an artifact's metadata with a NUL": attached(metadata={"x": "\u0000"}),
+    "an artifact's metadata with no number": attached(metadata={"x": math.nan}),
+    "an artifact's metadata that is no JSON": attached(metadata={"x": object()}),
+}
+
+
+@pytest.mark.parametrize("what", EITHER_WAY.values(), ids=EITHER_WAY)
+async def test_whatever_it_does_the_run_ends_and_the_read_models_go_on(perform: Callable[..., Any], what: Any) -> None:
+    site, run = await perform(what)
+    assert run.is_finished
+    _, after = await perform(lambda _: {"sound": run.id})
+    assert after.is_finished
+    assert site.core.reader.run("default", after.id)["status"] == after.status
+    assert site.core.reader.steps("default", run.id) == site.core.reader.folded_steps(site.core.runs.load(run.id))

@@ -1,0 +1,73 @@
+"""`python -m tests.simulation`: play the corpus, then schedule after schedule; see the package's words."""
+
+import argparse
+import logging
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+CORPUS = Path(__file__).parent / "corpus.txt"
+
+
+def seeds(options: argparse.Namespace) -> Iterator[int]:
+    """The corpus, then new seeds: so many, or as long as there is time."""
+    if options.schedules != 1:
+        yield from (int(line.split()[0]) for line in CORPUS.read_text().splitlines() if line[:1].isdigit())
+    deadline = time.monotonic() + 60 * options.minutes if options.minutes else None
+    seed = options.seed
+    while seed < options.seed + options.schedules if deadline is None else time.monotonic() < deadline:
+        yield seed
+        seed += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the first one; by chance unless told")
+    parser.add_argument("--schedules", type=int, default=2000, help="how many (2000)")
+    parser.add_argument("--minutes", type=float, help="play as long as this instead")
+    options = parser.parse_args()
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(10**9)
+    if os.environ.get("PYTHONHASHSEED") != "0":  # or the order of sets would be another one each time
+        arguments = [sys.executable, "-m", "tests.simulation", *sys.argv[1:], "--seed", str(options.seed)]
+        os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})
+    logging.disable(logging.CRITICAL)
+    return _play_all(options)
+
+
+def _play_all(options: argparse.Namespace) -> int:
+    from tests.simulation.scenario import scenario
+    from tests.simulation.schedule import play
+
+    print(f"seeds from {options.seed}", flush=True)
+    began = time.perf_counter()
+    played, failed, totals = 0, 0, Counter[str]()
+    for seed in seeds(options):
+        outcome = play(scenario(seed))
+        played += 1
+        totals += Counter(outcome.counts)
+        totals += Counter(name for _, _, _, name, _ in outcome.events)
+        if outcome.faults:
+            failed += 1
+            print(f"\nseed {seed} fails after {outcome.turns} turns:")
+            print(*(f"  {fault}" for fault in outcome.faults), sep="\n")
+            print(f"repeat with: python -m tests.simulation --schedules 1 --seed {seed}", flush=True)
+            _keep(seed)
+    seconds = time.perf_counter() - began
+    print(", ".join(f"{number} {name}" for name, number in sorted(totals.items())))
+    print(f"{played} schedules in {seconds:.1f} s ({60 * played / seconds:,.0f} a minute), {failed} failed")
+    return 1 if failed else 0
+
+
+def _keep(seed: int) -> None:
+    kept = CORPUS.read_text()
+    if f"\n{seed} " not in kept:
+        CORPUS.write_text(f"{kept}{seed} found {time.strftime('%Y-%m-%d')}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

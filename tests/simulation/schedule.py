@@ -1,0 +1,272 @@
+"""One schedule: a scenario played to its end, and everything that was wrong with it."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tests.simulation.host import EPOCH_MS, Host, RemoteLog
+from tests.simulation.loop import Deadlock, SimulatedLoop
+from tests.simulation.scenario import Blow, Request, Scenario
+from tests.simulation.server import Server, Weather
+from tests.simulation.stage import COMMON, HOPELESS_NATURES, RARE, Stage, nature, right_results
+
+from orchestrator.domain.audit import faults
+from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.commands import CancelRun, TriggerRun
+from orchestrator.domain.decide import decide, decide_trigger
+from orchestrator.domain.errors import RunNotCancellable, VersionConflict
+from orchestrator.domain.events import RunBlocked
+from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.plan import BaseRun, Plan, plan_change, plan_retry
+from orchestrator.domain.run import DONE, Run
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.runs import RunStore
+
+_STORM_SECONDS = 3.0
+_PATIENCE_SECONDS = 60.0
+_MOST_TURNS = 300_000
+_TENANT = "default"
+
+
+@dataclass
+class Asked:
+    """A run that was asked for, and what came of a wish to cancel it (None: there was none, or no answer yet)."""
+
+    run_id: str
+    workflow: str
+    payload: Mapping[str, Any]
+    cancelled: bool | None = None
+
+
+@dataclass
+class Outcome:
+    seed: int
+    faults: list[str]
+    seconds: float
+    turns: int
+    events: list[tuple[Any, ...]]
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def play(scenario: Scenario) -> Outcome:
+    """Play a scenario; the same one always goes the same way (given the same PYTHONHASHSEED)."""
+    random.seed(scenario.seed)
+    return _Play(scenario).play()
+
+
+class _Play:
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.chance = random.Random(scenario.seed + 1)
+        self.loop = SimulatedLoop(self.chance)
+        self.server = Server(self.loop, self.chance, scenario.weather)
+        self.stage = Stage(self.server.log, self.chance, self.clock)
+        self.runs = RunStore(RemoteLog(self.server), lambda tenant, name, version: scenario.workflows[name])
+        self.hosts: list[Host] = []
+        self.asked: list[Asked] = []
+        self.faults: list[str] = []
+        self.blows = 0
+
+    def clock(self) -> int:
+        return EPOCH_MS + int(self.loop.now * 1000)
+
+    def play(self) -> Outcome:
+        try:
+            self.loop.run(self._main(), most_turns=_MOST_TURNS)
+        except Deadlock as deadlock:
+            self.faults.append(f"deadlock: {deadlock}")
+        events = [
+            (one.stream_id, one.version, one.actor, type(one.event).__name__, one.event.at)
+            for one in self.server.log.read_log(0, 100_000)
+        ]
+        counts = {"runs": len(self.asked), "blows": self.blows, "performances": len(self.stage.performances)}
+        return Outcome(self.scenario.seed, self.faults, self.loop.now, self.loop.turns, events, counts)
+
+    async def _main(self) -> None:
+        for skills in self.scenario.workers:
+            self._join(skills)
+        clients = [asyncio.create_task(self._ask_for(request)) for request in self.scenario.requests]
+        for blow in self.scenario.blows:
+            if blow.turn is None:
+                self.loop.call_later(blow.at, self._strike, blow)
+            else:
+                self.loop.at_turn(blow.turn, self._strike, blow)
+        await asyncio.sleep(_STORM_SECONDS)
+        self._calm()
+        await self._await_end(clients)
+        self._inspect()
+
+    def _join(self, skills: tuple[str, ...]) -> None:
+        host = Host(
+            f"worker-{len(self.hosts)}",
+            self.server,
+            self.stage,
+            self.scenario.workflows,
+            skills=skills,
+            lease_seconds=self.scenario.lease_seconds,
+            most_runs=self.scenario.most_runs,
+        )
+        self.hosts.append(host)
+
+    # What goes wrong.
+
+    def _strike(self, blow: Blow) -> None:
+        host = self.hosts[blow.whom]
+        if self.calm or not host.process.alive:
+            return
+        self.blows += 1
+        match blow.what:
+            case "kill":
+                host.kill()
+            case "freeze":
+                self.loop.freeze(host.process)
+                self.loop.call_later(blow.seconds, self.loop.thaw, host.process)
+            case "cut" if host.listener.session is not None:
+                self.server.cut(host.listener.session)
+            case "crash" if not self.server.away:
+                self.server.crash()
+                self.loop.call_later(blow.seconds / 2, self.server.restart)
+            case "leave" if host.at_work:
+                leaving = host.leave(blow.seconds)
+                self.loop.create_task(leaving, context=host.process.context.copy())
+            case "join":
+                self._join((COMMON, RARE))
+
+    calm = False
+
+    def _calm(self) -> None:
+        """From here on nothing goes wrong any more, and there is a worker that knows every skill."""
+        self.calm = True
+        self.server.weather = Weather()
+        if self.server.away:
+            self.server.restart()
+        for host in self.hosts:
+            self.loop.thaw(host.process)
+        if not any(host.at_work and set(host.worker._skills) == {COMMON, RARE} for host in self.hosts):
+            self._join((COMMON, RARE))
+
+    # What is asked for.
+
+    async def _ask_for(self, request: Request) -> None:
+        await asyncio.sleep(request.at)
+        workflow = self.scenario.workflows[request.workflow]
+        asked = await self._trigger(workflow.name, TriggerRun(self.clock(), "initial", request.payload))
+        if request.cancel_after is not None:
+            await asyncio.sleep(request.cancel_after)
+            await self._cancel(asked)
+        base = await self._end_of(asked.run_id)
+        status, trigger = base.status, base.trigger
+        finished = BaseRun(base.id, trigger.payload, trigger.impacted, trigger.reused)
+        plan: Plan
+        if status == "completed" and request.update is not None:
+            plan = plan_change(workflow, finished, ChangeRequest("payload.patch", request.update, request.force))
+        elif status in ("failed", "cancelled") and request.retry:
+            plan = plan_retry(workflow, finished, {step for step, state in base.states() if state.status in DONE})
+        else:
+            return
+        command = TriggerRun(
+            self.clock(),
+            "update" if status == "completed" else "retry",
+            plan.payload,
+            base_run_id=base.id,
+            change={"type": plan.change.type, "payload": plan.change.payload},
+            impacted=plan.impacted,
+            reused=plan.reused,
+            forced=plan.forced,
+        )
+        second = await self._trigger(workflow.name, command)
+        if request.cancel_after is not None and self.chance.random() < 0.3:
+            await asyncio.sleep(request.cancel_after)
+            await self._cancel(second)
+
+    async def _trigger(self, workflow: str, command: TriggerRun) -> Asked:
+        run_id = str(UUID(int=self.chance.getrandbits(128)))
+        event = decide_trigger(command, self.scenario.workflows[workflow])
+        run = begin(run_id, self.scenario.workflows[workflow], event)
+        asked = Asked(run_id, workflow, command.payload)
+        self.asked.append(asked)
+        await self.runs.save(run, [event], tenant=_TENANT, actor="client")
+        return asked
+
+    async def _cancel(self, asked: Asked) -> None:
+        while True:
+            loaded = await self.server.ask(self.runs.load, asked.run_id)
+            try:
+                events = decide(CancelRun(self.clock(), "enough", "client"), loaded.run)
+            except RunNotCancellable:
+                asked.cancelled = False
+                return
+            for event in events:
+                evolve(loaded.run, event)
+            try:
+                await self.runs.save(loaded.run, events, tenant=_TENANT, actor="client")
+            except VersionConflict:
+                continue
+            asked.cancelled = True
+            return
+
+    async def _end_of(self, run_id: str) -> Run:
+        while run_id in self.server.queue:
+            await asyncio.sleep(0.1)
+        run: Run = (await self.server.ask(self.runs.load, run_id)).run
+        return run
+
+    async def _await_end(self, clients: list["asyncio.Task[None]"]) -> None:
+        deadline = self.loop.now + _PATIENCE_SECONDS
+        while not all(client.done() for client in clients) or self.server.queue:
+            if self.loop.now > deadline:
+                self.faults.append(f"not over {_PATIENCE_SECONDS:g} s after the last blow: {self._stuck()}")
+                return
+            await asyncio.sleep(0.1)
+        for client in clients:
+            if (error := client.exception()) is not None:
+                self.faults.append(f"a client failed: {error!r}")
+        await asyncio.sleep(1.5)
+        for host in self.hosts:
+            if host.process.alive and host.worker.driving:
+                self.faults.append(f"{host.name} still drives {host.worker.driving} runs when all are over")
+
+    def _stuck(self) -> str:
+        runs = {run_id: (row.owner, row.blocked_on) for run_id, row in self.server.queue.items()}
+        alive = [host.name for host in self.hosts if host.process.alive]
+        return f"queue {runs}, alive {alive}, flights {self.server.flights}"
+
+    # What is to be found in the end.
+
+    def _inspect(self) -> None:
+        self.faults += [*self.loop.errors, *self.stage.faults]
+        for host in self.hosts:
+            if host.process.alive and host.task.done():
+                self.faults.append(f"{host.name} stopped working: {host.task.exception()!r}")
+        for asked in self.asked:
+            self.faults += [f"run {asked.run_id}: {fault}" for fault in self._faults_of(asked)]
+
+    def _faults_of(self, asked: Asked) -> list[str]:
+        workflow = self.scenario.workflows[asked.workflow]
+        history = self.server.log.read(asked.run_id)
+        found = faults(asked.run_id, workflow, [(one.version, one.event) for one in history])  # type: ignore[misc]
+        if found or not history:
+            return found or ["it was triggered but is not in the log"]
+        run = self.runs.fold(asked.run_id, history).run
+        doomed = any(nature(workflow, step) in HOPELESS_NATURES for step in run.waiting)
+        if asked.cancelled is True:
+            expected = "cancelled"
+        else:
+            expected = "failed" if doomed else "completed"
+        if run.status != expected:
+            found.append(f"it is {run.status}, not {expected}: {run.error or run.missing_skills}")
+        if any(isinstance(one.event, RunBlocked) and self._is_doomed(history[:place]) for place, one in enumerate(history)):
+            found.append("it was blocked when it had to fail")
+        right = right_results(workflow, asked.payload)
+        for step, state in run.states():
+            if state.output is not None and state.output.data != right.get(step):
+                found.append(f"step {step} made {state.output.data}, not {right.get(step)}")
+            if expected == "completed" and state.status not in DONE:
+                found.append(f"step {step} is {state.status}")
+        return found
+
+    def _is_doomed(self, history: Sequence[Recorded]) -> bool:
+        return self.runs.fold(history[0].stream_id, history).run.failed_step is not None

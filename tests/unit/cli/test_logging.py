@@ -1,0 +1,63 @@
+"""The log of a process: whoever writes, every line comes out in one form, on stderr."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+SCRIPT = """
+import logging, sys, structlog
+from orchestrator.cli.logging import configure_logging
+from orchestrator.settings import load_settings
+
+configure_logging(load_settings(**{settings!r}), quiet={quiet!r})
+logging.getLogger("uvicorn.error").info("what uvicorn tells")
+logging.getLogger("some.library").info("hello %s", "there", extra={{"run_id": "r1"}})
+logging.getLogger("some.library").warning("careful")
+structlog.get_logger("orchestrator.skill").bind(step_id="s1").info("from a skill", size=3)
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("some.library").exception("it broke")
+"""
+
+
+def logged(quiet: bool = False, **settings: str) -> str:
+    script = SCRIPT.format(settings=settings, quiet=quiet)
+    ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert ended.stdout == "", "stdout belongs to answers"
+    return ended.stderr
+
+
+def lines(**settings: Any) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in logged(**settings).splitlines()]
+
+
+def test_json_has_time_level_and_message_first_and_whatever_was_said_besides() -> None:
+    hello, careful, skill, broke = lines(log_format="json")
+    assert list(hello)[:3] == ["time", "level", "message"]
+    assert (hello["level"], hello["message"], hello["run_id"]) == ("info", "hello there", "r1")
+    assert hello["logger"] == "some.library"
+    assert hello["time"].endswith("Z")
+    assert careful["level"] == "warning"
+    assert (skill["message"], skill["step_id"], skill["size"]) == ("from a skill", "s1", 3)
+    assert "ZeroDivisionError" in broke["exception"]
+
+
+def test_elsewhere_than_on_a_terminal_auto_is_json() -> None:
+    assert len(lines(log_format="auto")) == 4
+
+
+def test_text_for_people() -> None:
+    text = logged(log_format="console")
+    assert "hello there" in text
+    assert "run_id=r1" in text
+    assert "from a skill" in text
+    assert "ZeroDivisionError: division by zero" in text
+    assert "\x1b[" not in text, "no colours where there is no terminal"
+
+
+def test_verbs_that_show_progress_log_warnings_only_unless_told_otherwise() -> None:
+    assert [line["level"] for line in lines(quiet=True, log_format="json")] == ["warning", "error"]
+    assert len(lines(quiet=True, log_format="json", log_level="info")) == 4
+    assert [line["level"] for line in lines(log_format="json", log_level="error")] == ["error"]
