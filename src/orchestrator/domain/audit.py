@@ -41,8 +41,6 @@ from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 
-_MOST_DOUBLINGS = 64  # beyond, any pause is at its limit
-
 Versioned = tuple[int, RunEvent]
 """An event with its version: its 1-based place in the stream."""
 
@@ -237,8 +235,10 @@ class _Ledger:
         if not failures or len(failures) >= policy.max_attempts:
             yield f"{len(failures)} attempts have failed, and {policy.max_attempts} are allowed"
             return
-        grown = policy.backoff_ms * policy.multiplier ** min(len(failures) - 1, _MOST_DOUBLINGS)
-        pause = min(grown, policy.max_backoff_ms)
+        pause = float(policy.backoff_ms)
+        for _ in failures[1:]:
+            pause = min(pause * policy.multiplier, policy.max_backoff_ms)
+        pause = min(pause, policy.max_backoff_ms)
         asked_for = failures[-1].error.retry_after_ms or 0
         low, high = (max(pause * (1 + sign * policy.jitter), asked_for) for sign in (-1, 1))
         if not low - 1 <= event.due_at - event.at <= high + 1:

@@ -77,6 +77,14 @@ class Workflow:
     description: str = ""
     payload_schema: Mapping[str, Any] | None = None
     max_parallel_steps: int | None = None
+    _reads: dict[str, frozenset[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def reads_of(self, step_id: str) -> frozenset[Path]:
+        """Return the paths of the context that a step's input reads."""
+        found = self._reads.get(step_id)
+        if found is None:
+            found = self._reads[step_id] = reads(self.steps[step_id].input)
+        return found
 
     @cached_property
     def graph(self) -> Graph:

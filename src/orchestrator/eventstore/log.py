@@ -80,7 +80,7 @@ class PostgresLog:
 
     def read_log(self, after_position: int, limit: int) -> list[Recorded]:
         """Return events of the whole log; see `EventLog.read_log`."""
-        return [self.mapper.recorded(stored) for stored in self.recorder.read_log(after_position, limit)]
+        return [self.mapper.from_row(*row) for row in self.recorder.log_rows(after_position, limit)]
 
     def last_position(self) -> int:
         """Return the newest position; see `EventLog.last_position`."""

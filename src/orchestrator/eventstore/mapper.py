@@ -31,19 +31,18 @@ class EventMapper(Mapper[UUID]):
         return StoredEvent(stream_id, version, name, state)
 
     def recorded(self, stored: StoredEvent, position: int = 0) -> Recorded:
-        """Return the envelope of a stored event.
+        """Return the envelope of a stored event; raises what `from_row` does."""
+        if isinstance(stored, Notification):
+            position = stored.id
+        return self.from_row(stored.originator_id, stored.originator_version, stored.topic, stored.state, position)
+
+    def from_row(self, stream_id: UUID | str, version: int, name: str, state: bytes, position: int) -> Recorded:
+        """Return the envelope of an event read as a row of `orchestrator.events`.
 
         Raises:
             UnreadableEvent: this program does not know the event or cannot read its state; or the state was
                 encrypted with another key, compressed otherwise, or damaged.
         """
-        event, tenant, actor = decode(stored.topic, self._opened(stored))
-        if isinstance(stored, Notification):
-            position = stored.id
-        return Recorded(str(stored.originator_id), stored.originator_version, position, tenant, actor, event)
-
-    def _opened(self, stored: StoredEvent) -> bytes:
-        state = stored.state
         try:
             if self.cipher is not None:
                 state = self.cipher.decrypt(state)
@@ -51,14 +50,11 @@ class EventMapper(Mapper[UUID]):
                 state = self.compressor.decompress(state)
         except (ValueError, zlib.error) as error:
             raise UnreadableEvent(
-                f"the state of a {stored.topic} (stream {stored.originator_id}, version {stored.originator_version}) "
-                f"cannot be opened: it was written with another cipher key or compressor, or is damaged ({error})"
+                f"the state of a {name} (stream {stream_id}, version {version}) cannot be opened: it was written "
+                f"with another cipher key or compressor, or is damaged ({error})"
             ) from error
-        return state
-
-    def from_row(self, stream_id: UUID, version: int, name: str, state: bytes, position: int) -> Recorded:
-        """Return the envelope of an event read as a row of `orchestrator.events`."""
-        return self.recorded(StoredEvent(stream_id, version, name, state), position)
+        event, tenant, actor = decode(name, state)
+        return Recorded(str(stream_id), version, position, tenant, actor, event)
 
 
 def build_mapper(*, compress: bool = False, cipher_key: str | None = None) -> EventMapper:

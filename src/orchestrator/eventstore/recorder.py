@@ -11,11 +11,15 @@ from uuid import UUID
 
 from eventsourcing.persistence import Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg.rows import tuple_row
 
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
+
+EventRow = tuple[UUID, int, str, bytes, int]
+"""An event as the table has it: stream, version, name, state, position."""
 
 
 class LogRecorder(PostgresApplicationRecorder):
@@ -54,21 +58,25 @@ class LogRecorder(PostgresApplicationRecorder):
         first: int = row["first_position"] if row else 0
         return range(first, first + len(stored_events))
 
-    def read_stream(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[Notification]:
-        """Return a stream's events after a version, in order, all of them or up to `limit`."""
-        return self._select(_SQL.read_stream, (stream_id, after_version, limit))
+    def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Notification]:
+        """Return a stream's events after a version, in order."""
+        return _notifications(self.stream_rows(stream_id, after_version))
 
     def read_streams(self, stream_ids: Sequence[UUID]) -> list[Notification]:
         """Return the events of several streams, stream by stream, each in order."""
-        return self._select(_SQL.read_streams, (list(stream_ids),))
+        return _notifications(self._rows(_SQL.read_streams, (list(stream_ids),)))
 
     def read_log(self, after_position: int, limit: int) -> list[Notification]:
         """Return up to `limit` events after a position of the whole log, in order."""
-        return self._select(_SQL.read_log, (after_position, limit))
+        return _notifications(self.log_rows(after_position, limit))
 
-    def mend(self) -> None:
-        """Get rid of broken connections after a failure."""
-        self._database.mend()
+    def stream_rows(self, stream_id: UUID, after_version: int = 0) -> list[EventRow]:
+        """Return what `read_stream` returns, as rows."""
+        return self._rows(_SQL.read_stream, (stream_id, after_version))
+
+    def log_rows(self, after_position: int, limit: int) -> list[EventRow]:
+        """Return what `read_log` returns, as rows."""
+        return self._rows(_SQL.read_log, (after_position, limit))
 
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log."""
@@ -76,12 +84,11 @@ class LogRecorder(PostgresApplicationRecorder):
             row = connection.execute(_SQL.last_position).fetchone()
         return int(row["position"]) if row else 0
 
-    def _select(self, statement: str, parameters: tuple[object, ...]) -> list[Notification]:
-        with self._database.connection() as connection:
-            rows = connection.execute(statement, parameters, prepare=True, binary=True).fetchall()
-        return [
-            Notification(
-                row["originator_id"], row["originator_version"], row["topic"], row["state"], row["notification_id"]
-            )
-            for row in rows
-        ]
+    def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[EventRow]:
+        with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            rows: list[Any] = cursor.execute(statement, parameters, prepare=True, binary=True).fetchall()
+        return rows
+
+
+def _notifications(rows: Sequence[EventRow]) -> list[Notification]:
+    return [Notification(*row) for row in rows]

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from orchestrator.artifacts.errors import ArtifactGone
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import cache_key, fingerprint
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.domain.run import Run
-from orchestrator.domain.selectors import SelectorError, reads, resolve_input
+from orchestrator.domain.selectors import SelectorError, resolve_input
 
 
 class OutputSource(Protocol):
@@ -50,12 +51,12 @@ class RunContext:
     async def resolve(self, step_id: str) -> ResolvedInput | StepError:
         """Return the input of a step whose dependencies are done, or why there is none."""
         step = self._run.workflow.steps[step_id]
-        for path in reads(step.input):
-            await self._provide(path, step_id)
         try:
+            for path in self._run.workflow.reads_of(step_id):
+                await self._provide(path, step_id)
             value = resolve_input(step.input, self._document)
             input_hash = fingerprint(value)
-        except SelectorError as error:
+        except (SelectorError, ArtifactGone) as error:
             return StepError("SKILL_INPUT_INVALID", f"step {step_id}: {error}", retryable=False)
         except InputNotCanonical as error:
             return StepError(error.code, f"step {step_id}: {error}", error.details, retryable=False)

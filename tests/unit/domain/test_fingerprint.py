@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -227,3 +228,15 @@ def test_the_largest_integers_have_a_canonical_form() -> None:
 
 def test_the_cache_key_names_workflow_step_and_input() -> None:
     assert cache_key("campaign.build.v1", "bgm", "ab12") == "campaign.build.v1:bgm:ab12"
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(PLAIN | st.dictionaries(st.text(st.characters(max_codepoint=127)), PLAIN))
+def test_the_quick_way_for_plain_values_writes_what_the_library_writes(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
