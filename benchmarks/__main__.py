@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from benchmarks import changes, crash, machine, runs
+from benchmarks import cached, changes, crash, machine, runs
 from benchmarks.report import Report
 
-WORKLOADS = {"runs": runs.measure, "crash": crash.measure, "changes": changes.measure}
+WORKLOADS = {"runs": runs.measure, "crash": crash.measure, "changes": changes.measure, "cached": cached.measure}
 
 
 def main() -> None:

@@ -89,11 +89,11 @@ async def _updates(report: Report, core: Core, worker: Worker, base: str, one_st
     """Update the leaf 50 times, each time on the run before."""
     times, events = [], []
     for number in range(50):
-        await _projected(core)
+        await projected(core)
         before = core.log.last_position()
         started = time.perf_counter()
         accepted = await core.changes.update(CALLER, base, ChangeRequest("leaf", {"leaf": number}))
-        await _finished(worker)
+        await finished(worker)
         times.append(time.perf_counter() - started)
         events.append(core.log.last_position() - before)
         base = accepted.run_id
@@ -107,19 +107,19 @@ async def _updates(report: Report, core: Core, worker: Worker, base: str, one_st
 async def _run(core: Core, worker: Worker, name: str, seed: int) -> tuple[float, Accepted]:
     started = time.perf_counter()
     accepted = await core.commands.trigger(CALLER, name, payload={"seed": seed, "leaf": 0})
-    await _finished(worker)
+    await finished(worker)
     seconds = time.perf_counter() - started
-    await _projected(core)
+    await projected(core)
     return seconds, accepted
 
 
-async def _finished(worker: Worker) -> None:
+async def finished(worker: Worker) -> None:
     while worker.driving == 0:
         await asyncio.sleep(0)
     while worker.driving:
         await asyncio.sleep(0.0002)
 
 
-async def _projected(core: Core) -> None:
+async def projected(core: Core) -> None:
     while core.reader.position() < core.log.last_position():
         await asyncio.sleep(0.005)

@@ -32,9 +32,12 @@ from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
+from orchestrator.projections.audit import Auditor
+from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
 from orchestrator.projections.reader import Reader
+from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.skills.http import close_http
 from orchestrator.skills.registry import SkillRegistry
@@ -193,7 +196,7 @@ async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
     """Build the step cache of a worker: in the process, in Redis when it is configured, and in Postgres."""
     settings, loop, counts = core.settings, asyncio.get_running_loop(), core.cache_counts
     cold = ColdTier(core.database, worker)
-    tiers: list[CacheTier] = [MemoryTier()]
+    tiers: list[CacheTier] = [MemoryTier(settings.cache_memory_bytes)] if settings.cache_memory_bytes else []
     hot = None
     if settings.redis_url is not None:
         hot = build_hot_tier(settings.redis_url, settings.cache_ttl_seconds, settings.redis_timeout_ms, counts)
@@ -327,10 +330,23 @@ def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
 
 @contextmanager
 def open_projector(core: Core) -> Iterator[Projector]:
-    """Run a projector, which writes the journal, in a thread of its own until the end."""
+    """Run a projector, which writes the journal, and the keeper of the chain, in threads of their own until the end."""
     projector = build_projector(core, tell)
+    keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
     projector.start()
+    keeper.start()
     try:
         yield projector
     finally:
+        keeper.stop()
         projector.stop()
+
+
+def build_supervisor(core: Core) -> ReadModelSupervisor:
+    """Return what rebuilds and compares the read models."""
+    return ReadModelSupervisor(core.database, core.log, core.workflows.get)
+
+
+def build_auditor(core: Core) -> Auditor:
+    """Return what holds everything against the log."""
+    return Auditor(core.database, core.log, core.workflows.get, Artifacts(core.store).fault)

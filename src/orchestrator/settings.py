@@ -55,6 +55,7 @@ class Settings(BaseSettings):
         max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
         cipher_key: Encrypts stored events when given: base64 of 16, 24 or 32 bytes (AES).
         compress: Whether stored events are compressed.
+        cache_memory_bytes: Most that a worker holds of the step cache in its own memory; 0 holds nothing.
         cache_ttl_seconds: How long the hot tier keeps an entry unless the workflow says.
         redis_timeout_ms: Longest wait for Redis before the cold tier answers instead.
         shutdown_grace_seconds: Time for running steps to finish after SIGTERM.
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     max_attempts_bound: int = Field(default=5, ge=1, le=1000)
     cipher_key: SecretStr | None = None
     compress: bool = False
+    cache_memory_bytes: int = Field(default=64 << 20, ge=0)
     cache_ttl_seconds: int = Field(default=86_400, ge=1)
     redis_timeout_ms: int = Field(default=250, ge=1)
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)

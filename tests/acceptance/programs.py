@@ -42,6 +42,7 @@ class Done:
     @property
     def document(self) -> Any:
         """Its stdout, which must be one JSON document and nothing else."""
+        assert self.out, self.err
         return json.loads(self.out)
 
 

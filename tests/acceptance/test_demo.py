@@ -33,7 +33,7 @@ def test_the_demo_builds_a_campaign(home: Path) -> None:
     for told in ("Steps", "validate_game_bundle", "RunCompleted", "intro.png", "game.zip", "came from the cache"):
         assert told in again.out
     assert "run completed" in again.err
-    assert "file://" in again.out.splitlines()[-1]
+    assert "Play it: open file://" in again.out
 
 
 def test_without_the_examples_it_says_so(home: Path) -> None:

@@ -7,9 +7,6 @@ from typing import Any
 
 import orjson
 from eventsourcing.persistence import OperationalError
-from tests.simulation.loop import Process, SimulatedLoop
-from tests.simulation.server import Server, Session
-from tests.simulation.stage import STAGE, Stage, registry
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
 from orchestrator.domain.errors import VersionConflict
@@ -27,6 +24,9 @@ from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workers.claims import Situation, WorkerIdentity
 from orchestrator.workers.driver import Surroundings
 from orchestrator.workers.worker import Worker
+from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.server import Server, Session
+from tests.simulation.stage import STAGE, Stage, registry
 
 EPOCH_MS = 1_750_000_000_000
 RECONNECT_SECONDS = 0.1

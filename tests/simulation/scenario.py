@@ -4,17 +4,23 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
 from tests.simulation.server import Weather
 from tests.simulation.stage import COMMON, RARE
-
-from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
 
 _GRAPHS = (
     {"a": (), "b": ("a",), "c": ("a",), "d": ("b", "c")},
     {"a": (), "b": (), "c": ("a", "b"), "d": ("c",), "e": ("c",)},
     {"a": (), "b": ("a",), "c": ("b",)},
     {"a": (), "b": (), "c": ()},
-    {"plan": (), "intro": ("plan",), "bgm": ("plan",), "sfx": ("plan",), "mix": ("bgm", "sfx"), "end": ("intro", "mix")},
+    {
+        "plan": (),
+        "intro": ("plan",),
+        "bgm": ("plan",),
+        "sfx": ("plan",),
+        "mix": ("bgm", "sfx"),
+        "end": ("intro", "mix"),
+    },
 )
 _NATURES = ("steady",) * 14 + ("flaky",) * 4 + ("slow", "hopeless", "exhausted", "unresolvable")
 

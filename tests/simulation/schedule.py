@@ -2,16 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
-
-from tests.simulation.host import EPOCH_MS, Host, RemoteLog
-from tests.simulation.loop import Deadlock, SimulatedLoop
-from tests.simulation.scenario import Blow, Request, Scenario
-from tests.simulation.server import Server, Weather
-from tests.simulation.stage import COMMON, HOPELESS_NATURES, RARE, Stage, nature, right_results
 
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
@@ -24,6 +18,11 @@ from orchestrator.domain.plan import BaseRun, Plan, plan_change, plan_retry
 from orchestrator.domain.run import DONE, Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import RunStore
+from tests.simulation.host import EPOCH_MS, Host, RemoteLog
+from tests.simulation.loop import Deadlock, SimulatedLoop
+from tests.simulation.scenario import Blow, Request, Scenario
+from tests.simulation.server import Server, Weather
+from tests.simulation.stage import COMMON, HOPELESS_NATURES, RARE, Stage, nature, right_results
 
 _STORM_SECONDS = 3.0
 _PATIENCE_SECONDS = 60.0
@@ -54,12 +53,15 @@ class Outcome:
 def play(scenario: Scenario) -> Outcome:
     """Play a scenario; the same one always goes the same way (given the same PYTHONHASHSEED)."""
     random.seed(scenario.seed)
-    return _Play(scenario).play()
+    return Play(scenario).play()
 
 
-class _Play:
-    def __init__(self, scenario: Scenario) -> None:
+class Play:
+    """A scenario on stage. `act`, when given, is done beside it."""
+
+    def __init__(self, scenario: Scenario, act: "Callable[[Play], Coroutine[Any, Any, None]] | None" = None) -> None:
         self.scenario = scenario
+        self.act = act
         self.chance = random.Random(scenario.seed + 1)
         self.loop = SimulatedLoop(self.chance)
         self.server = Server(self.loop, self.chance, scenario.weather)
@@ -87,8 +89,10 @@ class _Play:
 
     async def _main(self) -> None:
         for skills in self.scenario.workers:
-            self._join(skills)
+            self.join(skills)
         clients = [asyncio.create_task(self._ask_for(request)) for request in self.scenario.requests]
+        if self.act is not None:
+            clients.append(asyncio.create_task(self.act(self)))
         for blow in self.scenario.blows:
             if blow.turn is None:
                 self.loop.call_later(blow.at, self._strike, blow)
@@ -99,7 +103,7 @@ class _Play:
         await self._await_end(clients)
         self._inspect()
 
-    def _join(self, skills: tuple[str, ...]) -> None:
+    def join(self, skills: tuple[str, ...]) -> None:
         host = Host(
             f"worker-{len(self.hosts)}",
             self.server,
@@ -133,7 +137,7 @@ class _Play:
                 leaving = host.leave(blow.seconds)
                 self.loop.create_task(leaving, context=host.process.context.copy())
             case "join":
-                self._join((COMMON, RARE))
+                self.join((COMMON, RARE))
 
     calm = False
 
@@ -145,8 +149,9 @@ class _Play:
             self.server.restart()
         for host in self.hosts:
             self.loop.thaw(host.process)
-        if not any(host.at_work and set(host.worker._skills) == {COMMON, RARE} for host in self.hosts):
-            self._join((COMMON, RARE))
+        able = [host for host in self.hosts if host.at_work and set(host.worker._skills) == {COMMON, RARE}]
+        if self.act is None and not able:
+            self.join((COMMON, RARE))
 
     # What is asked for.
 
@@ -156,7 +161,7 @@ class _Play:
         asked = await self._trigger(workflow.name, TriggerRun(self.clock(), "initial", request.payload))
         if request.cancel_after is not None:
             await asyncio.sleep(request.cancel_after)
-            await self._cancel(asked)
+            await self.cancel(asked)
         base = await self._end_of(asked.run_id)
         status, trigger = base.status, base.trigger
         finished = BaseRun(base.id, trigger.payload, trigger.impacted, trigger.reused)
@@ -180,7 +185,7 @@ class _Play:
         second = await self._trigger(workflow.name, command)
         if request.cancel_after is not None and self.chance.random() < 0.3:
             await asyncio.sleep(request.cancel_after)
-            await self._cancel(second)
+            await self.cancel(second)
 
     async def _trigger(self, workflow: str, command: TriggerRun) -> Asked:
         run_id = str(UUID(int=self.chance.getrandbits(128)))
@@ -191,7 +196,7 @@ class _Play:
         await self.runs.save(run, [event], tenant=_TENANT, actor="client")
         return asked
 
-    async def _cancel(self, asked: Asked) -> None:
+    async def cancel(self, asked: Asked) -> None:
         while True:
             loaded = await self.server.ask(self.runs.load, asked.run_id)
             try:
@@ -258,7 +263,9 @@ class _Play:
             expected = "failed" if doomed else "completed"
         if run.status != expected:
             found.append(f"it is {run.status}, not {expected}: {run.error or run.missing_skills}")
-        if any(isinstance(one.event, RunBlocked) and self._is_doomed(history[:place]) for place, one in enumerate(history)):
+        if any(
+            isinstance(one.event, RunBlocked) and self._is_doomed(history[:place]) for place, one in enumerate(history)
+        ):
             found.append("it was blocked when it had to fail")
         right = right_results(workflow, asked.payload)
         for step, state in run.states():

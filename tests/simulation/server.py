@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventsourcing.persistence import OperationalError
-from tests.simulation.loop import OUTSIDE, PROCESS, Process, SimulatedLoop
 
 from orchestrator.domain.events import Event
 from orchestrator.eventstore.committer import Inline
 from orchestrator.eventstore.listener import CANCEL, EVENTS, FLIGHTS, QUEUE
 from orchestrator.eventstore.memory import MemoryLog
+from tests.simulation.loop import OUTSIDE, PROCESS, Process, SimulatedLoop
 
 _CLAIMS_IN_MEMORY_SECONDS = 0.6  # commits that did not wait for the disk are lost in a crash of the server
 _SPREAD = (0.0, 0.2, 0.5, 1.0)  # coarse, so that things happen at the same time
@@ -106,9 +106,7 @@ class Server:
     def _later(self, most: float, function: Callable[..., None], *args: Any) -> None:
         self.loop.call_later(most * self.chance.choice(_SPREAD), function, *args, context=OUTSIDE)
 
-    def _arrive(
-        self, process: Process | None, statement: Callable[[], Any], answer: "asyncio.Future[Any]"
-    ) -> None:
+    def _arrive(self, process: Process | None, statement: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
         given_up = answer.cancelled() or (process is not None and not process.alive)
         if given_up and self.chance.random() < 0.5:
             return
@@ -140,9 +138,7 @@ class Server:
     def append(
         self, stream_id: str, expected_version: int, events: Sequence[Event], tenant: str, actor: str, inline: Any
     ) -> int:
-        appending = self.log.append(
-            stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline
-        )
+        appending = self.log.append(stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline)
         appending.send(None)
         try:
             appending.send(None)

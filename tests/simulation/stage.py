@@ -57,8 +57,10 @@ class Stage:
         failures = self._failures(ctx) if given["failures"] else 0
         if given["nature"] == "slow" and failures < given["failures"]:
             await asyncio.sleep(1e6)
-        # coarse, so that things happen at the same time
-        await asyncio.sleep(self.longest_seconds * self.chance.choice((0, 0.1, 0.1, 0.2, 0.5, 1)))
+        seconds = given.get("seconds")
+        if seconds is None:  # coarse, so that things happen at the same time
+            seconds = self.longest_seconds * self.chance.choice((0, 0.1, 0.1, 0.2, 0.5, 1))
+        await asyncio.sleep(seconds)
         match given["nature"]:
             case "hopeless":
                 raise SkillError("HOPELESS", "it will never work", retryable=False)

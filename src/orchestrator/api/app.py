@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, health, history, runs, updates, workflows
+from orchestrator.api import artifacts, caching, health, history, runs, updates, workflows
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
 from orchestrator.api.services import Limits, Served, Services, serve
@@ -17,6 +17,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     updates.router,
     history.router,
     artifacts.router,
+    caching.router,
     workflows.router,
     health.router,
     health.probes,

@@ -192,3 +192,18 @@ def at_path(value: Any, path: Path) -> Any:
     for name in path:
         value = value.get(name, _ABSENT) if isinstance(value, Mapping) else _ABSENT
     return None if value is _ABSENT else value
+
+
+def explanation_view(explanation: Explanation) -> dict[str, Any]:
+    """Return the JSON form of an explanation (camelCase)."""
+    return {
+        "stepId": explanation.step,
+        "verdict": explanation.verdict,
+        "reason": explanation.reason,
+        "cacheKey": explanation.key,
+        "components": dict(explanation.components) or None,
+        "comparedWithRunId": explanation.compared_with,
+        "differences": [
+            {"field": found.field, "before": found.before, "after": found.after} for found in explanation.differences
+        ],
+    }

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from orchestrator.api.changes import RunChanges
 from orchestrator.api.commands import RunCommands
+from orchestrator.api.explain import CacheExplainer
 from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
 from orchestrator.api.run_loader import RunLoader
@@ -35,6 +36,7 @@ class Services:
     reader: Reader
     commands: RunCommands
     changes: RunChanges
+    explainer: CacheExplainer
     store: ArtifactStore
 
 

@@ -247,6 +247,45 @@ class RegisteredWorkflow(_Shape):
     warnings: list[Fault]
 
 
+class CacheComponents(_Shape):
+    """What a step's cache key is made of. `inputHash` is the SHA-256 of the canonical JSON of `input`."""
+
+    workflow: str
+    step: str
+    input_hash: str
+    skill: str | None = Field(description="`id@version` of what executed the step; null when it was skipped.")
+    input: Any
+
+
+class CacheDifference(_Shape):
+    """A field that differs from the run compared with: `skill`, or a path in the input; null is absent."""
+
+    field: str = Field(examples=["input.brief.style"])
+    before: Any
+    after: Any
+
+
+class StepCacheAnalysis(_Shape):
+    """What the cache said about a step, and why."""
+
+    step_id: str
+    verdict: Literal["hit", "unchanged", "reused", "miss", "failed", "pending"]
+    reason: str
+    cache_key: str | None
+    components: CacheComponents | None
+    compared_with_run_id: str | None = Field(
+        description="The run whose result was taken; of a miss, the base run or the one that stored a result last."
+    )
+    differences: list[CacheDifference]
+
+
+class CacheAnalysis(_Shape):
+    """The steps of a run, in topological order, and where their results came from."""
+
+    run_id: str
+    steps: list[StepCacheAnalysis]
+
+
 class Live(_Shape):
     """The process answers."""
 

@@ -16,6 +16,7 @@ class Breaker:
         self._failures = 0
         self._rest = _FIRST_REST_SECONDS
         self._rests_until = 0.0
+        self._trying = False
 
     @property
     def is_open(self) -> bool:
@@ -29,6 +30,7 @@ class Breaker:
         now = self._clock()
         if now < self._rests_until:
             return False
+        self._trying = True
         self._rests_until = now + self._rest  # the others wait for what comes of this one
         return True
 
@@ -36,14 +38,16 @@ class Breaker:
         """Note a call that worked."""
         self._failures = 0
         self._rest = _FIRST_REST_SECONDS
+        self._trying = False
 
     def failed(self) -> bool:
         """Note a call that did not; returns whether the breaker opened by it."""
-        self._failures += 1
         if not self.is_open:
-            return False
-        opened = self._failures == _AFTER_FAILURES
-        if not opened:
+            self._failures += 1
+            self._rests_until = self._clock() + self._rest
+            return self.is_open
+        if self._trying:  # else it was made before the breaker opened, and says nothing new
+            self._trying = False
             self._rest = min(self._rest * 2, _LONGEST_REST_SECONDS)
-        self._rests_until = self._clock() + self._rest
-        return opened
+            self._rests_until = self._clock() + self._rest
+        return False

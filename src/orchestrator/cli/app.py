@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
@@ -75,5 +76,13 @@ registry.command("show")(show)
 registry.command("validate")(validate)
 registry.command("register")(register)
 app.add_typer(registry, name="workflows", rich_help_panel="Look")
+
+cache = typer.Typer(help="Look into the step cache, withdraw results.", no_args_is_help=True, rich_markup_mode=None)
+cache.command("stats")(stats)
+cache.command("list")(list_entries)
+cache.command("explain")(explain)
+cache.command("invalidate")(invalidate)
+cache.command("prune")(prune)
+app.add_typer(cache, name="cache", rich_help_panel="Look")
 
 app.command("version", rich_help_panel="Look")(version)

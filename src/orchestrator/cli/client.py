@@ -3,7 +3,8 @@
 Everything is a JSON document in the form of the HTTP API (docs/http-api).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +14,45 @@ from orchestrator.domain.workflow import Workflow
 Document = dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLimits:
+    """What a prune leaves of the step cache; None sets no limit. Bytes are those of results, without artifacts."""
+
+    older_than_seconds: float | None = None
+    most_entries: int | None = None
+    most_bytes: int | None = None
+
+
+class CacheClient(Protocol):
+    """The step cache of one tenant."""
+
+    async def stats(self) -> Document:
+        """Return `{entries, sizeBytes, steps}`, the last with entries, size, oldest and newest of each step."""
+
+    async def entries(self, *, workflow: str | None, step: str | None, limit: int) -> list[Document]:
+        """Return results, newest first."""
+
+    async def explain(self, run_id: str, step: str) -> Document:
+        """Return why a step was, or was not, taken from the cache.
+
+        Raises:
+            RunNotFound: there is none with this id.
+            UnknownStep: its workflow has no such step.
+        """
+
+    async def invalidate(self, *, keys: Sequence[str], workflow: str | None, step: str | None, reason: str) -> Document:
+        """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number."""
+
+    async def prune(self, limits: CacheLimits) -> Document:
+        """Withdraw what exceeds the limits; returns `{withdrawn}`, a number."""
+
+
 class Client(Protocol):
     """Asks and reads as one tenant."""
+
+    @property
+    def cache(self) -> CacheClient:
+        """The step cache."""
 
     async def trigger(
         self,

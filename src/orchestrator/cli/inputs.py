@@ -1,14 +1,24 @@
 """What users hand over: payloads, labels, run ids, settings."""
 
 import json
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
 from orchestrator.settings import Settings, load_settings
 
+_AMOUNT = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,9})?) ?(?P<unit>[A-Za-z]+)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_BYTES = {
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
 _PAYLOAD_FORMS = (
     "A payload is a JSON object: --payload '{\"name\": 1}', --payload @file.json, or --payload - for stdin."
 )
@@ -95,3 +105,41 @@ def read_run_id(given: str) -> str:
             f"{given!r} is not the id of a run",
             "An id looks like 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d; `orchestrator runs list` shows them.",
         ) from None
+
+
+def require_place(keys: Sequence[str], workflow: str | None, step: str | None) -> None:
+    """Accept what results are to be withdrawn by.
+
+    Raises:
+        Complaint: nothing is named, or a step without its workflow.
+    """
+    if workflow is None and (step is not None or not keys):
+        raise Complaint(
+            "A step is known by its workflow only" if step is not None else "It is not said which results",
+            "Name keys with --key (`orchestrator cache list` shows them), or --workflow NAME and optionally --step.",
+        )
+
+
+def read_limits(older_than: str | None, max_entries: int | None, max_size: str | None) -> CacheLimits:
+    """Return the limits of a prune.
+
+    Raises:
+        Complaint: there are none, or one cannot be read.
+    """
+    if older_than is None and max_entries is None and max_size is None:
+        raise Complaint(
+            "There is no limit to prune to", "Give --older-than 30d, --max-entries 10000 or --max-size 10GB."
+        )
+    return CacheLimits(
+        None if older_than is None else _amount(older_than, _SECONDS, "age", "90s, 45m, 12h or 30d"),
+        max_entries,
+        None if max_size is None else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB")),
+    )
+
+
+def _amount(given: str, units: Mapping[str, int], what: str, forms: str) -> float:
+    """Return a number with a unit in the smallest unit."""
+    found = _AMOUNT.fullmatch(given.strip())
+    if found is None or found["unit"].lower() not in units:
+        raise Complaint(f"{given!r} is no {what}", f"It is written like {forms}.")
+    return float(found["number"]) * units[found["unit"].lower()]

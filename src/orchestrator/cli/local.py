@@ -13,6 +13,7 @@ from orchestrator.api.commands import Accepted, Caller
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.bootstrap import Core, build_projector, open_core
 from orchestrator.cli.client import Client, Document
+from orchestrator.cli.local_cache import LocalCache
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.events import TERMINAL_EVENTS
 from orchestrator.domain.output import artifact_from_json
@@ -44,6 +45,7 @@ class LocalClient:
         self._core = core
         self._caller = Caller(core.settings.tenant, actor_name())
         self._projector = build_projector(core)
+        self.cache = LocalCache(core, self._caller)
 
     async def trigger(
         self,

@@ -235,10 +235,11 @@ class _Ledger:
         if not failures or len(failures) >= policy.max_attempts:
             yield f"{len(failures)} attempts have failed, and {policy.max_attempts} are allowed"
             return
-        pause = float(policy.backoff_ms)
-        for _ in failures[1:]:
-            pause = min(pause * policy.multiplier, policy.max_backoff_ms)
-        pause = min(pause, policy.max_backoff_ms)
+        try:
+            grown = policy.backoff_ms * policy.multiplier ** (len(failures) - 1)
+        except OverflowError:
+            grown = policy.max_backoff_ms
+        pause = min(grown, policy.max_backoff_ms)
         asked_for = failures[-1].error.retry_after_ms or 0
         low, high = (max(pause * (1 + sign * policy.jitter), asked_for) for sign in (-1, 1))
         if not low - 1 <= event.due_at - event.at <= high + 1:

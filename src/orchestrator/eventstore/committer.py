@@ -39,12 +39,13 @@ _LONGEST_PAUSE_SECONDS = 1.0
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """One stream's share of a batch and whoever waits for it."""
+    """One stream's share of a batch and whoever waits for it. `in_doubt`: it may have been written already."""
 
     stored: Sequence[StoredEvent]
     inline: Inline | None
     loop: asyncio.AbstractEventLoop
     waiter: "asyncio.Future[int]"
+    in_doubt: bool = False
 
     @property
     def stream_id(self) -> UUID:
@@ -134,6 +135,8 @@ class Committer:
     def _settle(self, batch: Sequence[Append], error: Exception) -> list[Outcome]:
         """The answer was lost: find out what was written, and write the rest once the database answers again."""
         logger.warning("the database went away during an append of %d streams: %s", len(batch), error)
+        for append in batch:
+            append.in_doubt = True
         pause = _FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out retries, guards nothing
@@ -149,10 +152,13 @@ class Committer:
         return [ConnectionError("the log was closed while the database was away") for _ in batch]
 
     def _explain_conflict(self, append: Append) -> Outcome:
-        try:
-            found = self._find(append)
-        except DATABASE_AWAY as error:
-            return self._settle([append], error)[0]
+        """A version is taken: by others, or by the append itself if an answer to it was lost."""
+        found = None
+        if append.in_doubt:
+            try:
+                found = self._find(append)
+            except DATABASE_AWAY as error:
+                return self._settle([append], error)[0]
         if found is None:
             return VersionConflict(f"stream {append.stream_id} was changed meanwhile")
         return found

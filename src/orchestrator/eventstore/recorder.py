@@ -58,9 +58,9 @@ class LogRecorder(PostgresApplicationRecorder):
         first: int = row["first_position"] if row else 0
         return range(first, first + len(stored_events))
 
-    def read_stream(self, stream_id: UUID, after_version: int = 0) -> list[Notification]:
-        """Return a stream's events after a version, in order."""
-        return _notifications(self.stream_rows(stream_id, after_version))
+    def read_stream(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[Notification]:
+        """Return a stream's events after a version, in order, all of them or up to `limit`."""
+        return _notifications(self.stream_rows(stream_id, after_version, limit))
 
     def read_streams(self, stream_ids: Sequence[UUID]) -> list[Notification]:
         """Return the events of several streams, stream by stream, each in order."""
@@ -70,13 +70,23 @@ class LogRecorder(PostgresApplicationRecorder):
         """Return up to `limit` events after a position of the whole log, in order."""
         return _notifications(self.log_rows(after_position, limit))
 
-    def stream_rows(self, stream_id: UUID, after_version: int = 0) -> list[EventRow]:
+    def stream_rows(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[EventRow]:
         """Return what `read_stream` returns, as rows."""
-        return self._rows(_SQL.read_stream, (stream_id, after_version))
+        return self._rows(_SQL.read_stream, (stream_id, after_version, limit))
 
     def log_rows(self, after_position: int, limit: int) -> list[EventRow]:
         """Return what `read_log` returns, as rows."""
         return self._rows(_SQL.read_log, (after_position, limit))
+
+    def read_range(self, after: int, until: int, topics: Sequence[str] | None) -> list[Notification]:
+        """Return the events after a position up to another, in order: all, or `topics` and the last of each stream."""
+        if topics is None:
+            return _notifications(self._rows(_SQL.read_range, (after, until)))
+        return _notifications(self._rows(_SQL.read_topics, (after, until, after, until, list(topics))))
+
+    def mend(self) -> None:
+        """Get rid of broken connections after a failure."""
+        self._database.mend()
 
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log."""

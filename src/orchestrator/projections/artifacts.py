@@ -18,6 +18,13 @@ class Artifacts:
     version = 1
     key: tuple[str, ...] = ("tenant", "id")
     copies = False
+    topics: tuple[str, ...] | None = (
+        "RunTriggered",
+        "StepCompleted",
+        "RunCompleted",
+        "RunFailed",
+        "RunCancelled",
+    )
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return a row for each artifact that the steps touched have made."""

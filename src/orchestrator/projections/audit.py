@@ -88,6 +88,11 @@ class Auditor:
             yield Finding("chain", f"position {fault.position}", fault.message)
 
     def _history_findings(self, run_id: str | None, since: int | None, report: OnStage) -> Iterator[Finding]:
+        if run_id is None:
+            for row in self._all(_SQL.headless, {}):
+                yield Finding(
+                    "history", f"stream {row['stream_id']}, position {row['position']}", "it has no first event"
+                )
         for audited, found in enumerate(self._run_ids(run_id), 1):
             yield from self._run_findings(found, since)
             report("histories", audited)

@@ -1,10 +1,10 @@
 -- name: runs
-SELECT DISTINCT originator_id::text AS run_id, min(notification_id) AS position
+SELECT originator_id::text AS run_id, notification_id AS position
 FROM events
-WHERE topic = 'RunTriggered' AND (%(run_id)s::uuid IS NULL OR originator_id = %(run_id)s::uuid)
+WHERE topic = 'RunTriggered' AND originator_version = 1
+  AND (%(run_id)s::uuid IS NULL OR originator_id = %(run_id)s::uuid)
   AND notification_id > %(after)s
-GROUP BY originator_id
-ORDER BY position
+ORDER BY notification_id
 LIMIT %(limit)s
 
 -- name: artifacts
@@ -14,7 +14,9 @@ WHERE (%(run_id)s::uuid IS NULL OR run_id = %(run_id)s::uuid) AND id > %(after)s
 ORDER BY id
 LIMIT %(limit)s
 
--- name: orphans
-SELECT r.run_id::text AS run_id FROM runs AS r
-WHERE NOT EXISTS (SELECT FROM events AS e WHERE e.originator_id = r.run_id AND e.originator_version = 1)
+-- name: headless
+SELECT DISTINCT e.originator_id::text AS stream_id, min(e.notification_id) AS position
+FROM events AS e
+WHERE NOT EXISTS (SELECT FROM events AS f WHERE f.originator_id = e.originator_id AND f.originator_version = 1)
+GROUP BY e.originator_id
 LIMIT 100

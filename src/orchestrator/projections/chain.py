@@ -221,3 +221,5 @@ class ChainKeeper:
                 while not self._stopping.is_set() and self._chain.extend() == SEGMENT_EVENTS:
                     pass
             self._stopping.wait(_PAUSE_SECONDS)  # many small appends become one extension
+        with suppress(*DATABASE_AWAY):
+            self._chain.extend()

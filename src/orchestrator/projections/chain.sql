@@ -1,9 +1,6 @@
 -- name: last_segment
 SELECT number, first_position, last_position, head, marks FROM chain_segments ORDER BY number DESC LIMIT 1
 
--- name: segment_before
-SELECT head FROM chain_segments WHERE number = %(number)s
-
 -- name: write
 INSERT INTO chain_segments (number, first_position, last_position, head, marks)
 VALUES (%(number)s, %(first_position)s, %(last_position)s, %(head)s, %(marks)s)

@@ -27,12 +27,15 @@ class ReadModel(Protocol):
 
     `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
     rows apart; `copies` says whether the rows of a new run can be copied in, since no other run has the same.
+    `topics` are the stored names of the events that its rows follow from, besides the time and place of the
+    latest one of a run (None: of all); a rebuild reads no others.
     """
 
     name: str
     version: int
     key: tuple[str, ...]
     copies: bool
+    topics: tuple[str, ...] | None
 
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
         """Return the rows that the touched parts of a run now have."""

@@ -1,6 +1,8 @@
 """Folding runs for read models: events in log order, many runs at once, only the open ones kept in memory."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from orchestrator.domain.events import (
@@ -17,26 +19,70 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, RunStore
 from orchestrator.projections.contract import ProjectedRun
 
+FindSkips = Callable[[], Collection[int]]
+"""Returns the positions of events that somebody decided to pass over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events read from the log, and the position after which to read on."""
+
+    events: Sequence[Recorded]
+    position: int
+
 
 class Histories:
-    """The runs that are open at the projector's place in the log."""
+    """The runs that are open at the projector's place in the log.
 
-    def __init__(self, log: PostgresLog, find_workflow: FindWorkflow) -> None:
+    An event that somebody decided to pass over is left out if it cannot be read or folded, here and in all
+    histories that hold it; so is all that follows of a run whose first event is left out.
+    """
+
+    def __init__(self, log: PostgresLog, find_workflow: FindWorkflow, find_skips: FindSkips) -> None:
         self._log = log
         self._find_workflow = find_workflow
+        self._find_skips = find_skips
         self._store = RunStore(log, find_workflow)
         self._open: dict[str, ProjectedRun] = {}
+        self._headless: set[str] = set()
+        self._skips: Collection[int] | None = None
 
     def forget(self) -> None:
         """Drop what is in memory, since the place in the log is not what it was."""
         self._open.clear()
+        self._headless.clear()
+        self._skips = None
 
-    def fold(self, batch: Sequence[Recorded]) -> list[ProjectedRun]:
+    def read(self, after: int, limit: int) -> Batch:
+        """Return up to `limit` events after a position of the log.
+
+        Raises:
+            UnreadableEvent: this program cannot read one of them, and nobody passed over it.
+        """
+        stored = self._log.recorder.read_log(after, limit)
+        return Batch(self._recorded(stored), stored[-1].id if stored else after)
+
+    def read_range(self, after: int, until: int, topics: Sequence[str] | None) -> Batch:
+        """Return the events after a position up to another; of `topics` only, and the last one of each run.
+
+        Raises:
+            UnreadableEvent: this program cannot read one of them, and nobody passed over it.
+        """
+        return Batch(self._recorded(self._log.recorder.read_range(after, until, topics)), until)
+
+    def fold(self, batch: Batch) -> list[ProjectedRun]:
         """Fold the next events of the log and return the runs they touched."""
-        self._load_missing(batch)
+        if not batch.events:
+            return []
+        self._load_missing(batch.events)
         touched: dict[str, ProjectedRun] = {}
-        for recorded in batch:
-            projected = self._fold_one(recorded)
+        for recorded in batch.events:
+            try:
+                projected = self._fold_one(recorded)
+            except Exception:
+                if recorded.position not in self._passed():
+                    raise
+                continue
             if projected is not None:
                 touched[recorded.stream_id] = projected
         for run_id, projected in touched.items():
@@ -55,6 +101,8 @@ class Histories:
                 projected = ProjectedRun(run, recorded.tenant, recorded.position, recorded.position, event.at)
                 self._open[run_id] = projected
                 return projected
+        if run_id in self._headless:
+            return None
         projected = self._open[run_id]
         if isinstance(event, RunRecovered):
             projected.touched.update(projected.run.executing)
@@ -63,6 +111,7 @@ class Histories:
         elif not isinstance(event, TERMINAL_EVENTS) and (step := getattr(event, "step", None)) is not None:
             projected.touched.add(step)
         evolve(projected.run, event)
+        projected.run.version = recorded.version  # of some read models only part of the events is read
         projected.position = recorded.position
         projected.updated_at = event.at
         return projected
@@ -72,21 +121,41 @@ class Histories:
         first = batch[0].position
         begun = {recorded.stream_id for recorded in batch if isinstance(recorded.event, RunTriggered)}
         missing = {
-            UUID(recorded.stream_id)
+            recorded.stream_id
             for recorded in batch
             if recorded.stream_id not in self._open
             and recorded.stream_id not in begun
+            and recorded.stream_id not in self._headless
             and not isinstance(recorded.event, WorkflowRegistered | StepCacheInvalidated)
         }
         if not missing:
             return
         streams: dict[str, list[Recorded]] = {}
-        for stored in self._log.recorder.read_streams(list(missing)):
-            recorded = self._log.mapper.recorded(stored)
+        for recorded in self._recorded(self._log.recorder.read_streams([UUID(run_id) for run_id in missing])):
             if recorded.position < first:
                 streams.setdefault(recorded.stream_id, []).append(recorded)
-        for run_id, history in streams.items():
+        for run_id in missing:
+            history = streams.get(run_id, [])
+            if self._passed() and not (history and isinstance(history[0].event, RunTriggered)):
+                self._headless.add(run_id)
+                continue
             loaded = self._store.fold(run_id, history)
+            loaded.run.version = history[-1].version
             self._open[run_id] = ProjectedRun(
                 loaded.run, loaded.tenant, history[0].position, loaded.position, history[-1].event.at
             )
+
+    def _recorded(self, stored: Iterable[Any]) -> list[Recorded]:
+        mapper, found = self._log.mapper, []
+        for one in stored:
+            try:
+                found.append(mapper.recorded(one))
+            except Exception:
+                if one.id not in self._passed():
+                    raise
+        return found
+
+    def _passed(self) -> Collection[int]:
+        if self._skips is None:
+            self._skips = self._find_skips()
+        return self._skips

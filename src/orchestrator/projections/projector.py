@@ -23,7 +23,7 @@ from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.artifacts import Artifacts
 from orchestrator.projections.contract import ProjectedRun, ReadModel
-from orchestrator.projections.history import Histories
+from orchestrator.projections.history import Batch, Histories
 from orchestrator.projections.run_steps import RunSteps
 from orchestrator.projections.runs import Runs
 
@@ -40,6 +40,12 @@ Tell = Callable[[Iterable[Recorded], Mapping[str, Run]], None]
 def read_models() -> tuple[ReadModel, ...]:
     """Return the read models that the projector keeps."""
     return Runs(), RunSteps(), Artifacts()
+
+
+def skipped_positions(database: Database) -> frozenset[int]:
+    """Return the positions of the events that somebody decided to pass over."""
+    with database.connection() as connection:
+        return frozenset(row["position"] for row in connection.execute(_SQL.skips).fetchall())
 
 
 class PoisonedEvent(Exception):
@@ -67,9 +73,8 @@ class Projector:
         tell: Tell | None = None,
     ) -> None:
         self._database = database
-        self._log = log
         self._models = read_models()
-        self._histories = Histories(log, find_workflow)
+        self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
         self._versions = {
             "names": [model.name for model in self._models],
             "versions": [model.version for model in self._models],
@@ -135,19 +140,19 @@ class Projector:
             # those behind catch up with the others, and go on with them from there
             ahead = min((place - position for place in places.values() if place > position), default=self._limit)
             batch, touched = self._fold(group, position, min(self._limit, ahead))
-            if not batch:
+            if batch.position == position:
                 return 0
             for model in group:
-                self._write(connection, model, touched, batch)
+                self._write(connection, model, touched, position + 1, batch)
             names = [model.name for model in group]
-            connection.execute(_SQL.advance, {"position": batch[-1].position, "names": names}, prepare=True)
+            connection.execute(_SQL.advance, {"position": batch.position, "names": names}, prepare=True)
         for projected in touched:
             projected.touched.clear()
-        self._position = batch[-1].position
+        self._position = batch.position
         # Told at the pace of one read model: of those that catch up, and of other projectors, it is no news.
         if self._tell is not None and self._models[0] in group:
-            self._tell(batch, {projected.run.id: projected.run for projected in touched})
-        return len(batch)
+            self._tell(batch.events, {projected.run.id: projected.run for projected in touched})
+        return batch.position - position
 
     def _lock(self, connection: Connection) -> dict[str, int]:
         """Lock the checkpoints of live read models, and return where they are; another projector's are left out."""
@@ -157,10 +162,10 @@ class Projector:
         rows = connection.execute(_SQL.lock, self._versions, prepare=True).fetchall()
         return {row["name"]: int(row["position"]) for row in rows}
 
-    def _fold(self, group: Sequence[ReadModel], position: int, limit: int) -> tuple[list[Recorded], list[ProjectedRun]]:
+    def _fold(self, group: Sequence[ReadModel], position: int, limit: int) -> tuple[Batch, list[ProjectedRun]]:
         try:
-            batch = self._log.read_log(position, limit)
-            return batch, self._histories.fold(batch) if batch else []
+            batch = self._histories.read(position, limit)
+            return batch, self._histories.fold(batch)
         except DATABASE_AWAY:
             raise
         except Exception as error:
@@ -168,7 +173,7 @@ class Projector:
 
     @staticmethod
     def _write(
-        connection: Connection, model: ReadModel, touched: Sequence[ProjectedRun], batch: Sequence[Recorded]
+        connection: Connection, model: ReadModel, touched: Sequence[ProjectedRun], first: int, batch: Batch
     ) -> None:
         try:
             rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
@@ -177,7 +182,7 @@ class Projector:
         except DATABASE_AWAY:
             raise
         except Exception as error:
-            raise PoisonedEvent([model], batch[0].position, len(batch), error) from error
+            raise PoisonedEvent([model], first, batch.position - first + 1, error) from error
 
     def _isolate(self, poison: PoisonedEvent) -> int:
         """Look for the one event that cannot be applied; found, it stops the read models that it is poison for."""

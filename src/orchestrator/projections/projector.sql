@@ -20,3 +20,6 @@ SELECT pg_notify('orchestrator_projected', max(position)::text) FROM advanced
 
 -- name: stop
 UPDATE projections SET state = 'stopped', error = %(error)s::json, updated_at = now() WHERE name = ANY(%(names)s)
+
+-- name: skips
+SELECT DISTINCT position FROM orchestrator.projection_skips

@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 from psycopg.sql import SQL, Composed, Identifier
 
-from orchestrator.eventstore.database import Connection, Database
+from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.contract import ProjectedRun, ReadModel, Row
 from orchestrator.projections.history import Histories
+from orchestrator.projections.projector import skipped_positions
 
 _SQL = load_sql(__file__)
 
@@ -30,6 +31,14 @@ CATCH_UP_EVENTS = 2_000
 
 OnProgress = Callable[[int, int], None]
 """Called with the position reached and the position of the live read model."""
+
+
+class RebuildStopped(Exception):
+    """The read model cannot apply an event that nobody passed over."""
+
+    def __init__(self, name: str, position: int, cause: Exception) -> None:
+        super().__init__(f"{name} cannot apply the event at position {position}: {cause!r}")
+        self.position = position
 
 
 class RebuildRunning(Exception):
@@ -50,15 +59,24 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild came to: events read, the position both tables were compared at, and the differences."""
+    """What a rebuild came to: events read, the position both tables were compared at, and the differences.
+
+    `version` is that of the new rows, `replaced` that of the live ones: when it is another, differences are meant.
+    """
 
     name: str
     version: int
+    replaced: int
     position: int
     events: int
     resumed_at: int
     differences: tuple[RowDifference, ...]
     swapped: bool
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the live rows were not what the log says."""
+        return bool(self.differences) and self.version == self.replaced
 
 
 class Rebuilder:
@@ -74,18 +92,19 @@ class Rebuilder:
         most_differences: int = 100,
     ) -> None:
         self._database = database
-        self._log = log
-        self._histories = Histories(log, find_workflow)
+        self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
         self._model = model
         self._schema = f"rebuild_{model.name}"
         self._most_differences = most_differences
         self._events = 0
+        self._chunk = CHUNK_EVENTS
 
     def rebuild(self, *, dry_run: bool = False, on_progress: OnProgress | None = None) -> RebuildReport:
         """Rebuild from the log and, unless `dry_run`, put the result in the live one's place.
 
         Raises:
             RebuildRunning: another process is at it.
+            RebuildStopped: an event cannot be applied; what was done so far is kept.
         """
         with self._database.connection() as guard:
             row = guard.execute(_SQL.exclusive, {"name": self._model.name}).fetchone()
@@ -118,8 +137,28 @@ class Rebuilder:
                 on_progress(min(position, live), live)
             if live - position <= CATCH_UP_EVENTS:
                 return position
-            with self._database.transaction() as connection:
-                position = self._project(connection, position, min(CHUNK_EVENTS, live - position))
+            try:
+                with self._database.transaction() as connection:
+                    connection.execute(_SQL.no_deadline)
+                    position = self._project(connection, position, min(self._chunk, live - position))
+            except DATABASE_AWAY:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a model cannot do with an event
+                position = self._narrow(position, error)
+            else:
+                self._chunk = min(CHUNK_EVENTS, self._chunk * 2)
+
+    def _narrow(self, position: int, cause: Exception) -> int:
+        """Look for the one event that cannot be applied, and go past it if somebody decided to."""
+        self._histories.forget()
+        if self._chunk > 1:
+            self._chunk = max(1, self._chunk // 8)
+            return position
+        if position + 1 not in skipped_positions(self._database):
+            raise RebuildStopped(self._model.name, position + 1, cause) from cause
+        with self._database.connection() as connection:
+            connection.execute(_SQL.advance, {"name": self._model.name, "position": position + 1})
+        return position + 1
 
     def _live_position(self) -> int:
         with self._database.connection() as connection:
@@ -129,8 +168,9 @@ class Rebuilder:
     def _conclude(self, position: int, resumed_at: int, *, dry_run: bool) -> RebuildReport:
         """Bring both tables to the same place, compare them, and swap."""
         with self._database.transaction() as connection:
+            connection.execute(_SQL.no_deadline)
             row = connection.execute(_SQL.lock, {"name": self._model.name}).fetchone()
-            live = int(row["position"]) if row else 0
+            live, replaced = (int(row["position"]), int(row["version"])) if row else (0, self._model.version)
             while position < live:
                 position = self._project(connection, position, min(CHUNK_EVENTS, live - position))
             differences = self._compare(connection)
@@ -141,6 +181,7 @@ class Rebuilder:
         return RebuildReport(
             self._model.name,
             self._model.version,
+            replaced,
             position,
             self._events,
             resumed_at,
@@ -150,9 +191,8 @@ class Rebuilder:
 
     def _project(self, connection: Connection, position: int, count: int) -> int:
         """Project a chunk into the new table and note the place, in the caller's transaction."""
-        batch = self._log.read_log(position, count)
-        if not batch:
-            return position
+        until = position + count
+        batch = self._histories.read_range(position, until, self._model.topics)
         connection.execute(_SQL.use_schema, {"schema": self._schema})
         touched = self._histories.fold(batch)
         begun = [projected for projected in touched if projected.first_position > position]
@@ -160,10 +200,9 @@ class Rebuilder:
         self._write(connection, begun, older)
         for projected in touched:
             projected.touched.clear()
-        self._events += len(batch)
-        position = batch[-1].position
-        connection.execute(_SQL.advance, {"name": self._model.name, "position": position})
-        return position
+        self._events += count
+        connection.execute(_SQL.advance, {"name": self._model.name, "position": until})
+        return until
 
     def _write(self, connection: Connection, begun: Sequence[ProjectedRun], older: Sequence[ProjectedRun]) -> None:
         """Rows of runs that begin in the chunk are new and copied in; the others may replace earlier ones."""

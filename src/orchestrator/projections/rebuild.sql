@@ -23,6 +23,9 @@ CREATE TABLE {schema}.{table} (LIKE orchestrator.{table} INCLUDING ALL)
 -- name: use_schema
 SELECT set_config('search_path', %(schema)s || ', orchestrator', true)
 
+-- name: no_deadline
+SET LOCAL statement_timeout = 0
+
 -- name: copy
 COPY {table} ({columns}) FROM STDIN
 
@@ -30,7 +33,7 @@ COPY {table} ({columns}) FROM STDIN
 SELECT position FROM projections WHERE name = %(name)s
 
 -- name: lock
-SELECT position FROM projections WHERE name = %(name)s FOR UPDATE
+SELECT position, version FROM projections WHERE name = %(name)s FOR UPDATE
 
 -- name: compare
 SELECT to_jsonb(old) AS old, to_jsonb(new) AS new

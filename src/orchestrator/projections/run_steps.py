@@ -19,6 +19,7 @@ class RunSteps:
     version = 1
     key: tuple[str, ...] = ("run_id", "step_id")
     copies = True
+    topics: tuple[str, ...] | None = None
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the rows of the steps touched."""

@@ -18,6 +18,17 @@ class Runs:
     version = 1
     key: tuple[str, ...] = ("run_id",)
     copies = True
+    topics: tuple[str, ...] | None = (
+        "RunTriggered",
+        "RunStarted",
+        "RunRecovered",
+        "RunBlocked",
+        "RunCompleted",
+        "RunFailed",
+        "RunCancelled",
+        "StepFailed",
+        "StepRetried",
+    )
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the run's row."""

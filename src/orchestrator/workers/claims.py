@@ -5,15 +5,15 @@ version refuses the second. So claims need not be on disk to be right, and are c
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
-from uuid import UUID
 
 from orchestrator.domain.errors import DomainError
+from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.mapper import EventMapper
-from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.eventstore.sql import load_sql
 
@@ -96,19 +96,19 @@ class Claims:
 
     def _claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
         rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills)})
-        histories: dict[UUID, list[Recorded]] = {}
-        for row in rows:
-            stream_id = row["originator_id"]
-            recorded = self._mapper.from_row(
-                stream_id, row["originator_version"], row["topic"], row["state"], row["notification_id"]
-            )
-            histories.setdefault(stream_id, []).append(recorded)
-        return [loaded for stream_id, history in histories.items() if (loaded := self._fold(str(stream_id), history))]
+        streams = groupby(rows, key=lambda row: str(row["originator_id"]))
+        return [loaded for run_id, stream in streams if (loaded := self._fold(run_id, stream))]
 
-    def _fold(self, run_id: str, history: Sequence[Recorded]) -> LoadedRun | None:
+    def _fold(self, run_id: str, stream: Iterable[dict[str, Any]]) -> LoadedRun | None:
         try:
+            history = [
+                self._mapper.from_row(
+                    row["originator_id"], row["originator_version"], row["topic"], row["state"], row["notification_id"]
+                )
+                for row in stream
+            ]
             return self._runs.fold(run_id, history)
-        except DomainError:
+        except (DomainError, UnreadableEvent):
             self._unreadable.add(run_id)
             logger.exception("run %s cannot be folded and stays with this worker until somebody looks", run_id)
             return None

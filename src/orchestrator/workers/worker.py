@@ -187,7 +187,18 @@ class Worker:
         if run.id in self._drivers or run.is_finished or self._stopping.is_set():
             return
         driver = RunDriver(run, loaded.tenant, self._around)
-        self._drivers[run.id] = driver, asyncio.create_task(self._drive(driver))
+        task = asyncio.create_task(self._drive(driver))
+        task.add_done_callback(lambda _: self._forget(driver))  # for one that is cancelled before it begins
+        self._drivers[run.id] = driver, task
+
+    def _forget(self, driver: RunDriver) -> None:
+        """Make room: this driver is done. The run may be driven by another one by now."""
+        found = self._drivers.get(driver.run.id)
+        if found is None or found[0] is not driver:
+            return
+        if len(self._drivers) >= self._most_runs:
+            self._queue_changed.set()
+        del self._drivers[driver.run.id]
 
     async def _drive(self, driver: RunDriver) -> None:
         """See a run through and let go of it, whatever happens."""
@@ -203,10 +214,7 @@ class Worker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _PAUSE_AFTER_FAULT_SECONDS)
         finally:
-            was_full = len(self._drivers) >= self._most_runs
-            del self._drivers[run_id]
-            if was_full:
-                self._queue_changed.set()
+            self._forget(driver)
         if not seen_through:
             await self._release(run_id)
 

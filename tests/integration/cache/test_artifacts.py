@@ -176,6 +176,33 @@ async def test_data_that_was_moved_to_the_store_is_checked_too(database_url: str
         assert "missing" in (studio.misses(third)["make"] or "")
 
 
+async def test_data_that_is_lost_within_a_run_fails_the_step_that_reads_it(database_url: str, tmp_path: Path) -> None:
+    @skill("test.large")
+    async def large(given: dict[str, Any]) -> dict[str, Any]:
+        return {"text": "x" * 1000}
+
+    @skill("test.lose")
+    async def lose(given: dict[str, Any]) -> dict[str, Any]:
+        for file in (tmp_path / "artifacts").rglob("sha256/*/*"):
+            file.unlink()
+        return {}
+
+    steps = [
+        step("make", "test.large"),
+        step("lose", "test.lose", ["make"]),
+        step("read", "test.lose", ["make", "lose"], input={"text": "steps.make.data.text"}),
+    ]
+    with open_studio(database_url, tmp_path, spill_bytes=100) as studio:
+        await studio.register(define("test.lost", "1", steps))
+        async with at_work(studio, [large, lose]):
+            run = await studio.run("test.lost")
+        error = run.step("read").error
+        assert error is not None
+        assert (run.status, error.code) == ("failed", "SKILL_INPUT_INVALID")
+        assert "is missing" in error.message
+        assert (await studio.explain(run, "read")).verdict == "failed"
+
+
 class Page(BaseHTTPRequestHandler):
     """A page that is there, or not."""
 

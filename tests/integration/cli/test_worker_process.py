@@ -1,12 +1,13 @@
 """A worker whose loop fails takes its process with it, rather than leaving one that only looks alive."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from orchestrator.bootstrap import open_core, open_worker
+from orchestrator.bootstrap import Core, open_core, open_worker
 from orchestrator.eventstore.listener import QUEUE, Listener
 from orchestrator.settings import load_settings
 from orchestrator.skills import SkillRegistry
@@ -20,15 +21,17 @@ class Deaf(Listener):
             raise LookupError("deaf")
 
 
+async def work_for(seconds: float, core: Core) -> None:
+    async with open_worker(core, SkillRegistry()):
+        await asyncio.sleep(seconds)
+
+
 async def test_the_error_that_ends_the_loop_ends_the_process(database_url: str) -> None:
     with open_core(load_settings(database_url=database_url)) as core:
-        deaf = replace(core, listener=Deaf(database_url))
-        stayed = False
+        deaf, begun = replace(core, listener=Deaf(database_url)), time.monotonic()
         with pytest.raises(LookupError, match="deaf"):
-            async with open_worker(deaf, SkillRegistry()):
-                await asyncio.sleep(5)
-                stayed = True
-        assert not stayed
+            await work_for(20, deaf)
+        assert time.monotonic() - begun < 15, "it ended when its time was up, not when the loop failed"
 
 
 async def test_a_worker_that_is_told_to_stop_ends_nothing(database_url: str) -> None:

@@ -1,12 +1,23 @@
 """What is in the log stays in the log, whatever somebody with a database prompt tries."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 
 from orchestrator.eventstore.sql import load_sql
 from tests.integration.eventstore.logs import append, new_stream, open_log, workers_of
+from tests.servers import Databases
 
 SQL = load_sql(__file__)
+
+
+@pytest.fixture(scope="module")
+def database_url(databases: Databases, template_database: str) -> Iterator[str]:
+    """One database for all tests of this module: none of them can change anything."""
+    name = databases.create(template_database)
+    yield databases.url(name)
+    databases.drop(name)
 
 
 @pytest.mark.parametrize(

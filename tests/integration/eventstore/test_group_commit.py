@@ -89,6 +89,14 @@ async def test_of_a_batch_only_the_stream_in_conflict_is_told(log: PostgresLog) 
     assert sorted(o for o in outcomes if isinstance(o, int)) == list(range(2, 23)), "no gap where the conflict was"
 
 
+async def test_of_two_that_append_the_very_same_one_is_told_that_it_lost(log: PostgresLog) -> None:
+    """The same event, time and author do not make two decisions one."""
+    stream = new_stream()
+    outcomes = await pile_up(log, *(lambda: append(log, stream, 0, "x") for _ in range(3)))
+    assert [type(outcome) for outcome in outcomes] == [int, VersionConflict, VersionConflict]
+    assert len(log.read(stream)) == 1
+
+
 async def test_of_a_batch_only_the_append_that_cannot_be_written_is_told(log: PostgresLog) -> None:
     bad, good = new_stream(), [new_stream() for _ in range(3)]
 
@@ -141,7 +149,7 @@ async def test_closing_writes_what_is_queued_and_refuses_what_comes_later(log: P
     await asyncio.sleep(0)
     closing = asyncio.create_task(asyncio.to_thread(log.committer.close))
     assert await asyncio.to_thread(recorder_of(log).waiting.wait, 30)
-    while not log.committer._stopping.is_set():
+    while not log.committer._stopping.is_set():  # noqa: ASYNC110 - a thread sets it
         await asyncio.sleep(0)
     with pytest.raises(ConnectionError, match="closed"):
         await append(log, new_stream(), 0, "late")

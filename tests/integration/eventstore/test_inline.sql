@@ -1,5 +1,6 @@
 -- name: cached
-SELECT output::text AS output, size_bytes, output_hash FROM orchestrator.step_cache WHERE key = %s
+SELECT output::text AS output, size_bytes, output_hash FROM orchestrator.step_cache WHERE run_id = ANY(%s::uuid[])
 
 -- name: queue
-SELECT run_id::text, tenant, priority, owner, blocked_on FROM orchestrator.run_queue ORDER BY number
+SELECT run_id::text, tenant, priority, owner, blocked_on FROM orchestrator.run_queue
+WHERE run_id = ANY(%s::uuid[]) ORDER BY number

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -143,16 +143,16 @@ def test_a_follower_sees_everything_eight_writers_write(log: PostgresLog, databa
             stream = new_stream()
             recorder.insert_events([stored(stream, version, f"{name}/{number}") for version in range(1, size + 1)])
 
-    with open_database(database_url) as one, open_database(database_url) as two:
-        with open_database(database_url) as three, open_database(database_url) as four:
-            recorders = [LogRecorder(database) for database in (one, two, three, four)] * 2
-            with ThreadPoolExecutor(9) as threads:
-                follower = threads.submit(read_on)
-                writers = [threads.submit(write_much, item, f"{place}") for place, item in enumerate(recorders)]
-                for future in writers:
-                    future.result(60)
-                done.set()
-                follower.result(60)
+    with ExitStack() as stack:
+        databases = [stack.enter_context(open_database(database_url)) for _ in range(4)]
+        recorders = [LogRecorder(database) for database in databases] * 2
+        threads = stack.enter_context(ThreadPoolExecutor(9))
+        follower = threads.submit(read_on)
+        writers = [threads.submit(write_much, item, f"{place}") for place, item in enumerate(recorders)]
+        for future in writers:
+            future.result(60)
+        done.set()
+        follower.result(60)
     assert [recorded.position for recorded in seen] == list(range(1, 8 * rounds * size + 1))
     for place in range(8):
         mine = [note for note in notes(seen) if note.startswith(f"{place}/")]

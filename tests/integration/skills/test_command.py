@@ -123,7 +123,7 @@ class TestSuccess:
             "ORCHESTRATOR_IDEMPOTENCY_KEY": StepContext("run", "step").idempotency_key,
             "cwd": workspace,
         }
-        assert not Path(workspace).exists()  # noqa: ASYNC240
+        assert not Path(workspace).exists()
 
     async def test_files_in_out_become_artifacts(self, store: ArtifactStore) -> None:
         source = """if True:

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from uuid_utils import uuid7
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.bootstrap import open_projector, open_worker
@@ -13,6 +14,9 @@ from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy
 from orchestrator.skills import SkillRegistry
 from tests.integration.workers.site import Site, open_site, statuses, step, workflow
+from tests.servers import Databases
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def deep(levels: int) -> list[Any]:
@@ -22,41 +26,61 @@ def deep(levels: int) -> list[Any]:
     return nested
 
 
-@pytest.fixture
-async def perform(database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Run a workflow of two steps: one that does what it is told, one that takes the first one's result as input."""
-    asked: dict[str, Any] = {}
+class Stage:
+    """A workflow of two steps: one does what it is told, one takes the first one's result as its input."""
 
-    @skill("test.odd")
-    async def odd(input: dict[str, Any], ctx: StepContext) -> Any:  # noqa: A002
-        return asked["what"](ctx)
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.name = ""
+        self.what: Callable[[StepContext], Any] = lambda _: None
 
-    @skill("test.echo")
-    async def echo(input: dict[str, Any]) -> Any:  # noqa: A002
-        return input
+    def skills(self) -> SkillRegistry:
+        @skill("test.odd")
+        async def odd(input: dict[str, Any], ctx: StepContext) -> Any:  # noqa: A002
+            return self.what(ctx)
 
-    kept = CachePolicy()
-    two = workflow(
-        "odd",
-        step("odd", skill_id="test.odd", cache=kept),
-        step("echo", "odd", skill_id="test.echo", cache=kept, got="steps.odd.data"),
-    )
-    with open_site(database_url, tmp_path) as site, open_projector(site.core):
-        await site.register(two)
-        async with open_worker(site.core, SkillRegistry([odd, echo])):
+        @skill("test.echo")
+        async def echo(input: dict[str, Any]) -> Any:  # noqa: A002
+            return input
 
-            async def run(what: Callable[[StepContext], Any]) -> tuple[Site, Run]:
-                asked["what"] = what
-                run = await site.run("odd")
-                await site.projected()
-                view = site.core.reader.run("default", run.id)
-                assert view["status"] == run.status
-                return site, run
+        return SkillRegistry([odd, echo])
 
-            yield run
+    async def clear(self) -> None:
+        """Take another workflow of that form, of which nothing is kept."""
+        self.name, kept = f"odd-{uuid7()}", CachePolicy()
+        odd = step("odd", skill_id="test.odd", cache=kept)
+        echo = step("echo", "odd", skill_id="test.echo", cache=kept, got="steps.odd.data")
+        await self.site.register(workflow(self.name, odd, echo))
+
+    async def perform(self, what: Callable[[StepContext], Any]) -> Run:
+        """See a run to its end, in the log and in the read models."""
+        self.what = what
+        run = await self.site.run(self.name)
+        await self.site.projected()
+        assert self.site.core.reader.run("default", run.id)["status"] == run.status
+        return run
 
 
-SOUND = {
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def theatre(
+    databases: Databases, template_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    """One worker and one projector for all of it: what goes wrong in one test must not reach the next."""
+    name = databases.create(template_database)
+    with open_site(databases.url(name), tmp_path_factory.mktemp("odd")) as site, open_projector(site.core):
+        stage = Stage(site)
+        async with open_worker(site.core, stage.skills()):
+            yield stage
+    databases.drop(name)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(theatre: Stage) -> Stage:
+    await theatre.clear()
+    return theatre
+
+
+SOUND: dict[str, Any] = {
     "nothing": None,
     "text": "äöü \u2028 \U0001f3b5 ' \" \\",
     "numbers": [0.1, 1e300, 1e16, 5e-324, -0.0, 2**53 - 1],
@@ -69,23 +93,21 @@ SOUND = {
 
 
 @pytest.mark.parametrize("data", SOUND.values(), ids=SOUND)
-async def test_a_result_reaches_the_next_step_unchanged_made_or_reused(
-    perform: Callable[..., Any], data: object
-) -> None:
-    site, made = await perform(lambda _: data)
+async def test_a_result_reaches_the_next_step_unchanged_made_or_reused(stage: Stage, data: object) -> None:
+    made = await stage.perform(lambda _: data)
     assert statuses(made) == {"odd": "completed", "echo": "completed"}
-    _, reused = await perform(lambda _: data)
+    reused = await stage.perform(lambda _: data)
     assert statuses(reused) == {"odd": "skipped", "echo": "skipped"}, "its input has the hash it had before"
     assert reused.step("echo").input_hash == made.step("echo").input_hash
     for run in (made, reused):
         echo = run.step("echo").output
         assert echo is not None
-        found = echo.data if echo.data_ref is None else site.core.store.load_data(echo)
+        found = echo.data if echo.data_ref is None else stage.site.core.store.load_data(echo)
         assert found == {"got": data}
         assert repr(found) == repr({"got": data})
 
 
-UNSOUND = {
+UNSOUND: dict[str, Any] = {
     "not a number": lambda _: {"n": math.nan},
     "infinite": lambda _: [math.inf],
     "too large a number": lambda _: 2**60,
@@ -100,8 +122,8 @@ UNSOUND = {
 
 
 @pytest.mark.parametrize("what", UNSOUND.values(), ids=UNSOUND)
-async def test_a_result_that_is_not_sound_fails_the_step_with_words(perform: Callable[..., Any], what: Any) -> None:
-    _, run = await perform(what)
+async def test_a_result_that_is_not_sound_fails_the_step_with_words(stage: Stage, what: Any) -> None:
+    run = await stage.perform(what)
     assert statuses(run) == {"odd": "failed", "echo": "pending"}
     assert run.error is not None
     assert run.error.code == "SKILL_OUTPUT_INVALID"
@@ -116,11 +138,18 @@ def raising(error: BaseException) -> Callable[[StepContext], Any]:
 
 
 def attached(**fields: Any) -> Callable[[StepContext], Any]:
-    return lambda ctx: ctx.artifact(b"bytes", **{"type": "text/plain", "filename": "a.txt", **fields}) and None
+    def attach(ctx: StepContext) -> None:
+        ctx.artifact(b"bytes", **{"type": "text/plain", "filename": "a.txt", **fields})
+
+    return attach
+
+
+def returning_levels(levels: int) -> Callable[[StepContext], Any]:
+    return lambda _: deep(levels)
 
 
 EITHER_WAY = {
-    **{f"{levels} levels": lambda _, levels=levels: deep(levels) for levels in range(246, 258)},
+    **{f"{levels} levels": returning_levels(levels) for levels in range(246, 258)},
     "nested too deeply": lambda _: deep(500),
     "nested far too deeply": lambda _: deep(5000),
     "an error with a NUL": raising(SkillError("BROKEN", "a\u0000b", details={"x\u0000": "\u0000"})),
@@ -141,10 +170,11 @@ EITHER_WAY = {
 
 
 @pytest.mark.parametrize("what", EITHER_WAY.values(), ids=EITHER_WAY)
-async def test_whatever_it_does_the_run_ends_and_the_read_models_go_on(perform: Callable[..., Any], what: Any) -> None:
-    site, run = await perform(what)
+async def test_whatever_it_does_the_run_ends_and_the_read_models_go_on(stage: Stage, what: Any) -> None:
+    run = await stage.perform(what)
     assert run.is_finished
-    _, after = await perform(lambda _: {"sound": run.id})
+    after = await stage.perform(lambda _: {"sound": run.id})
     assert after.is_finished
-    assert site.core.reader.run("default", after.id)["status"] == after.status
-    assert site.core.reader.steps("default", run.id) == site.core.reader.folded_steps(site.core.runs.load(run.id))
+    assert stage.site.core.reader.run("default", after.id)["status"] == after.status
+    core = stage.site.core
+    assert core.reader.steps("default", run.id) == core.reader.folded_steps(core.runs.load(run.id))

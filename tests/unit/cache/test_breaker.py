@@ -74,3 +74,12 @@ def test_a_trial_of_which_nothing_is_heard_is_followed_by_another(breaker: Break
     assert not breaker.admits()
     clock.now += 0.5
     assert breaker.admits()
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_make_the_rest_longer(breaker: Breaker, clock: Clock) -> None:
+    assert fail(breaker, 50).count(True) == 1
+    clock.now += 1
+    assert breaker.admits()
+    assert fail(breaker, 5).count(True) == 0
+    clock.now += 2
+    assert breaker.admits()

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
-from orchestrator.cli.inputs import read_labels, read_payload, read_run_id
+from orchestrator.cli.inputs import read_labels, read_limits, read_payload, read_run_id, require_place
 from orchestrator.cli.options import listed
 
 
@@ -50,3 +51,37 @@ def test_a_repeated_option_may_list_several() -> None:
 def test_a_complaint_names_cause_and_fix() -> None:
     assert str(Complaint("It is broken.", "Mend it.")) == "It is broken. Mend it."
     assert str(Complaint("It is broken")) == "It is broken"
+
+
+def test_limits_of_a_prune() -> None:
+    assert read_limits("30d", None, None) == CacheLimits(older_than_seconds=30 * 86_400)
+    assert read_limits("1.5h", 0, None) == CacheLimits(5400, 0)
+    assert read_limits("0s", 7, "10GB") == CacheLimits(0, 7, 10**10)
+    for given, count in {"1 kB": 1000, "2KiB": 2048, "0.5MB": 500_000, "3gib": 3 << 30, "9b": 9}.items():
+        assert read_limits(None, None, given) == CacheLimits(most_bytes=count)
+
+
+@pytest.mark.parametrize("given", ["", "30", "d", "-1d", "1 fortnight", "1e3d", "nan d", "30GB"])
+def test_what_is_no_age_is_named(given: str) -> None:
+    with pytest.raises(Complaint, match=r"is no age\. It is written like 90s, 45m, 12h or 30d"):
+        read_limits(given, None, None)
+
+
+@pytest.mark.parametrize("given", ["", "10", "10G", "30d", "-1GB"])
+def test_what_is_no_size_is_named(given: str) -> None:
+    with pytest.raises(Complaint, match=r"is no size\. It is written like 500kB"):
+        read_limits(None, None, given)
+
+
+def test_a_prune_has_a_limit() -> None:
+    with pytest.raises(Complaint, match="--older-than 30d"):
+        read_limits(None, None, None)
+
+
+def test_what_is_withdrawn_is_named() -> None:
+    require_place(["a"], None, None)
+    require_place([], "w", None)
+    require_place([], "w", "s")
+    for keys, step in (([], None), ([], "s"), (["a"], "s")):
+        with pytest.raises(Complaint, match="or --workflow NAME"):
+            require_place(keys, None, step)

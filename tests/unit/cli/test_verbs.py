@@ -32,6 +32,8 @@ def test_the_verbs_are_those_we_promise() -> None:
         "demo",
         "run",
         "trigger",
+        "update",
+        "retry",
         "cancel",
         "status",
         "steps",
@@ -42,6 +44,11 @@ def test_the_verbs_are_those_we_promise() -> None:
         "workflows show",
         "workflows validate",
         "workflows register",
+        "cache stats",
+        "cache list",
+        "cache explain",
+        "cache invalidate",
+        "cache prune",
         "version",
     }
 

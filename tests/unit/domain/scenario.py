@@ -36,7 +36,10 @@ Edges = dict[str, Sequence[str]]
 DIAMOND: Edges = {"plan": (), "left": ("plan",), "right": ("plan",), "join": ("left", "right")}
 
 
-def workflow(edges: Edges | None = None, retry: RetryPolicy = RetryPolicy(), **options: Any) -> Workflow:
+ONCE = RetryPolicy()
+
+
+def workflow(edges: Edges | None = None, retry: RetryPolicy = ONCE, **options: Any) -> Workflow:
     """A workflow of these edges (a diamond unless told), every step with the same retry policy."""
     edges = DIAMOND if edges is None else edges
     steps = {step: Step(step, "test.skill", tuple(needed), retry=retry) for step, needed in edges.items()}

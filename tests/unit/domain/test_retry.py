@@ -101,17 +101,20 @@ def test_the_timer_counts_from_the_failure() -> None:
 
 @for_all(
     attempt=st.integers(1, 10_000),
-    backoff=st.integers(0, 10**9),
-    multiplier=st.floats(1.0, 1000.0),
-    most=st.integers(0, 10**9),
-    fraction=st.floats(0.0, 1.0),
+    policy=st.builds(
+        RetryPolicy,
+        max_attempts=st.just(2),
+        backoff_ms=st.integers(0, 10**9),
+        max_backoff_ms=st.integers(0, 10**9),
+        multiplier=st.floats(1.0, 1000.0),
+        jitter=st.floats(0.0, 1.0),
+    ),
     draw=st.floats(-1.0, 1.0),
 )
 def test_a_pause_is_never_negative_and_never_beyond_the_cap_and_its_jitter(
-    attempt: int, backoff: int, multiplier: float, most: int, fraction: float, draw: float
+    attempt: int, policy: RetryPolicy, draw: float
 ) -> None:
-    pause = RetryPolicy(2, backoff, most, multiplier, fraction).pause_ms(attempt, draw)
-    assert 0 <= pause <= round(most * (1 + fraction))
+    assert 0 <= policy.pause_ms(attempt, draw) <= round(policy.max_backoff_ms * (1 + policy.jitter))
 
 
 @for_all(st.integers(1, 60))

@@ -33,7 +33,7 @@ PICTURE = Artifact(
     uri=f"artifact://sha256/{HASH}",
     content_hash=HASH,
     size_bytes=48_213,
-    filename="intro – Übersicht.png",
+    filename="intro – Übersicht.png",  # noqa: RUF001 - any name a file can have
     metadata={"width": 640, "height": 360, "palette": ["#fff", "#000"]},
 )
 LINK = Artifact("0d8f7a1e-93b2-5a0b-8e55-2f3b1c9d7e42", "text/html", "https://example.com/a", "", -1)

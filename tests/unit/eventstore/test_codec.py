@@ -42,6 +42,10 @@ def painted() -> Iterator[None]:
     codec.CODECS, codec.NAMES = codecs, names
 
 
+def read(name: str, state: bytes) -> object:
+    return decode(name, state)[0]
+
+
 def stored(data: object, **envelope: object) -> bytes:
     return orjson.dumps({"tenant": "t", "actor": "a", "data": data, **envelope})
 
@@ -49,15 +53,20 @@ def stored(data: object, **envelope: object) -> bytes:
 @pytest.mark.usefixtures("painted")
 class TestUpcasting:
     def test_the_first_version_is_lifted_step_by_step(self) -> None:
-        assert decode("Painted", stored({"at": 1, "colour": "red"}))[0] == Painted(1, ("red",))
+        assert read("Painted", stored({"at": 1, "colour": "red"})) == Painted(1, ("red",))
 
     def test_the_second_version_is_lifted_once(self) -> None:
-        assert decode("Painted", stored({"at": 1, "color": "red"}, v=2))[0] == Painted(1, ("red",))
+        assert read("Painted", stored({"at": 1, "color": "red"}, v=2)) == Painted(1, ("red",))
 
     def test_todays_version_is_written_down_and_not_lifted(self) -> None:
         name, state = encode(Painted(1, ("red", "blue")), "t", "a")  # type: ignore[arg-type]
-        assert orjson.loads(state) == {"tenant": "t", "actor": "a", "data": {"at": 1, "colors": ["red", "blue"]}, "v": 3}
-        assert decode(name, state)[0] == Painted(1, ("red", "blue"))
+        assert orjson.loads(state) == {
+            "tenant": "t",
+            "actor": "a",
+            "data": {"at": 1, "colors": ["red", "blue"]},
+            "v": 3,
+        }
+        assert read(name, state) == Painted(1, ("red", "blue"))
 
     def test_a_newer_version_is_refused(self) -> None:
         with pytest.raises(UnreadableEvent, match=r"Painted version 4 is newer than this program \(3\)"):
@@ -109,10 +118,15 @@ def test_versions_above_one_are_written_and_the_first_is_not() -> None:
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53) + 1, 2**53 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     # a lone surrogate is no text, and the canonical form has refused it before it gets here
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
     max_leaves=12,
 )
 

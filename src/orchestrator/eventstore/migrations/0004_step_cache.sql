@@ -117,7 +117,9 @@ CREATE FUNCTION orchestrator.consult_cache(
     for_tenant text, for_run uuid, for_worker text, serving uuid[],
     keys text[], skills text[], steps text[], shared boolean[], spoiled_keys text[], spoiled_runs uuid[]
 ) RETURNS TABLE (key text, source_run uuid, output json, granted boolean) LANGUAGE plpgsql
-SET enable_seqscan = off AS $$
+SET enable_seqscan = off          -- plans are made while the tables are still empty
+SET plan_cache_mode = force_generic_plan  -- planning each time takes longer than the look-up
+AS $$
 #variable_conflict use_column
 DECLARE
     answer record;

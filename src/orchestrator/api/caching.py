@@ -1,0 +1,35 @@
+"""The cache from a run's point of view: what was taken from it, what was not, and why."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from orchestrator.api import shapes
+from orchestrator.api.answers import Json
+from orchestrator.api.caller import Asking
+from orchestrator.api.explain import explanation_view
+from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.runs import BASE
+from orchestrator.api.services import Serving
+
+router = APIRouter(prefix=f"{BASE}/runs", tags=["cache"], route_class=Endpoint)
+
+
+@router.get("/{runId}/cache-analysis", response_model=shapes.CacheAnalysis, responses=answers(404))
+async def analyse_cache(
+    serving: Serving,
+    caller: Asking,
+    run_id: RunId,
+    step_id: Annotated[
+        str | None, Query(alias="stepId", min_length=1, max_length=255, description="Only this step.")
+    ] = None,
+) -> Response:
+    """Say of each step whether its result came from the cache, by which key, and what differs from before.
+
+    It comes from the log itself and never lags.
+    """
+    steps = None if step_id is None else [step_id]
+    explained = await serving.core.explainer.explain(caller.tenant, str(run_id), steps)
+    return Json({"runId": str(run_id), "steps": [explanation_view(one) for one in explained]})

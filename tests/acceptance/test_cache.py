@@ -1,0 +1,95 @@
+"""The step cache in a terminal: look into it, ask why, withdraw results."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.terminal import size
+from tests.acceptance.programs import FIXTURES, Done, call
+
+CHAIN = FIXTURES / "chain.yaml"
+SKILLS = ("--skills", FIXTURES / "links.py")
+
+
+@pytest.fixture
+def env(database_url: str, home: Path) -> dict[str, str]:
+    return {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
+
+
+def ran(env: dict[str, str], home: Path, **payload: object) -> str:
+    """The id of a run of the chain."""
+    given = json.dumps({"file": str(home / "made"), **payload})
+    done = call("run", CHAIN, "--payload", given, *SKILLS, "--json", env=env)
+    assert done.code == 0, done.err
+    return str(done.document["id"])
+
+
+def test_what_is_in_the_cache_and_what_is_taken_out_of_it(env: dict[str, str], home: Path) -> None:
+    def asked(*words: str | Path) -> Done:
+        done = call("cache", *words, env=env)
+        assert done.code == 0, done.err
+        return done
+
+    assert asked("stats", "--json").document == {"entries": 0, "sizeBytes": 0, "steps": []}
+    assert asked("stats").out == "the cache is empty\n"
+    first = ran(env, home)
+    stats = asked("stats", "--json").document
+    assert stats["entries"] == len(stats["steps"]) == 6
+    assert stats["sizeBytes"] == sum(step["sizeBytes"] for step in stats["steps"])
+    workflow = stats["steps"][0]["workflowName"]
+    assert f"6 results, {size(stats['sizeBytes'])}\n" in asked("stats").out
+    entries = asked("list", "--json").document["entries"]
+    assert {entry["runId"] for entry in entries} == {first}
+    assert len(asked("list", "--workflow", workflow, "--step", "second", "--json").document["entries"]) == 1
+    assert len(asked("list", "--limit", "2", "--json").document["entries"]) == 2
+    assert entries[0]["key"] in asked("list").out
+
+    assert asked("invalidate", "--key", entries[0]["key"]).out == "1 result withdrawn\n"
+    assert asked("invalidate", "--workflow", workflow, "--step", entries[1]["stepId"], "--json").document == {
+        "withdrawn": 1
+    }
+    assert asked("prune", "--older-than", "1d").out == "0 results withdrawn\n"
+    assert asked("prune", "--max-entries", "3", "--json").document == {"withdrawn": 1}
+    assert asked("prune", "--max-size", "0B", "--json").document == {"withdrawn": 3}
+    assert asked("list").out == "no results\n"
+
+
+def test_why_a_step_was_or_was_not_taken_from_the_cache(env: dict[str, str], home: Path) -> None:
+    first = ran(env, home)
+    second = ran(env, home)
+    gate = str(home / "made")  # is there: the step that waits for it need not
+    other = ran(env, home, gate=gate)
+    hit = call("cache", "explain", second, "first", "--json", env=env).document
+    assert (hit["runId"], hit["verdict"], hit["comparedWithRunId"]) == (second, "hit", first)
+    miss = call("cache", "explain", other, "second", "--json", env=env).document
+    assert miss["verdict"] == "miss"
+    assert miss["differences"] == [{"field": "input.gate", "before": None, "after": gate}]
+    told = call("cache", "explain", other, "second", env=env).out
+    assert "input.gate" in told
+    assert gate in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("explain", "nonsense", "first"), "'nonsense' is not the id of a run"),
+        (("explain", "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", "first"), "There is no run 0197a6c2"),
+        (("invalidate",), "It is not said which results"),
+        (("invalidate", "--step", "first"), "A step is known by its workflow only"),
+        (("prune",), "There is no limit to prune to"),
+        (("prune", "--older-than", "yesterday"), "'yesterday' is no age"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(env: dict[str, str], words: tuple[str, ...], said: str) -> None:
+    done = call("cache", *words, env=env)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"error: {said}")
+    assert done.err.count("\n") == 1
+
+
+def test_a_step_that_is_not_there_is_named(env: dict[str, str], home: Path) -> None:
+    run_id = ran(env, home)
+    done = call("cache", "explain", run_id, "nothing", env=env)
+    assert done.code == 1
+    assert "has no step 'nothing'" in done.err

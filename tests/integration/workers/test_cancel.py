@@ -1,0 +1,139 @@
+"""Cancelling: what is pending stops, what is executing is told to, what is done stays done."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.commands import Caller
+from orchestrator.bootstrap import open_worker
+from orchestrator.domain.errors import RunNotCancellable, RunNotFound
+from orchestrator.domain.workflow import CachePolicy, RetryPolicy
+from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
+
+LONG = workflow("long", step("a"), step("b", "a", ms="`60000`"), step("c", "b"))
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    with open_site(database_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+async def test_while_it_executes(site: Site, journal: Journal) -> None:
+    """R3."""
+    await site.register(LONG)
+    async with open_worker(site.core, journal.registry()) as worker:
+        run_id = await site.trigger("long")
+        await journal.begun(2)
+        asked = time.monotonic()
+        await site.core.commands.cancel(CALLER, run_id, "enough")
+        took = time.monotonic() - asked
+        run = await site.folded(run_id)
+        assert run.status == "cancelled"
+        assert took < 1
+        async with asyncio.timeout(10):
+            while not journal.calls[1].cancelled or worker.driving:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    assert statuses(run) == {"a": "completed", "b": "cancelled", "c": "cancelled"}
+    assert site.events(run_id)[-1] == "RunCancelled"
+    assert journal.steps(run_id) == ["a", "b"]
+    assert site.queue() == {}
+    view = site.core.reader.run("default", run_id)
+    assert (view["status"], view["stepsSummary"]["cancelled"], view["stepsSummary"]["completed"]) == ("cancelled", 2, 1)
+
+
+async def test_what_a_cancelled_run_returns_later_is_discarded(site: Site, journal: Journal) -> None:
+    """The notification may come late: the append of the owner is refused in any case."""
+    await site.register(workflow("short", step("a", ms="`200`"), step("b", "a")))
+    async with open_worker(site.core, journal.registry()) as worker:
+        site.core.listener.stop()  # no news from here on
+        run_id = await site.trigger("short")
+        worker._queue_changed.set()
+        await journal.begun()
+        await site.core.commands.cancel(CALLER, run_id)
+        async with asyncio.timeout(10):
+            while worker.driving:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    assert site.events(run_id)[-1] == "RunCancelled"
+    assert statuses(await site.folded(run_id)) == {"a": "cancelled", "b": "cancelled"}
+    assert journal.steps(run_id) == ["a"]
+
+
+async def test_while_it_waits_in_the_queue(site: Site, journal: Journal) -> None:
+    await site.register(LONG)
+    run_id = await site.trigger("long")
+    await site.core.commands.cancel(CALLER, run_id)
+    async with open_worker(site.core, journal.registry()):
+        await asyncio.sleep(0.2)
+    assert journal.calls == []
+    assert site.events(run_id) == ["RunTriggered", "RunCancelled"]
+
+
+async def test_while_it_waits_for_a_retry(site: Site, journal: Journal) -> None:
+    slow = RetryPolicy(max_attempts=2, backoff_ms=60_000)
+    await site.register(workflow("retry", step("a", retry=slow, fails="`1`")))
+    async with open_worker(site.core, journal.registry()):
+        run_id = await site.trigger("retry")
+        async with asyncio.timeout(20):
+            while not (await site.folded(run_id)).due:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        await site.core.commands.cancel(CALLER, run_id)
+    assert statuses(await site.folded(run_id)) == {"a": "cancelled"}
+
+
+async def test_others_that_wait_for_its_result_make_it_themselves(site: Site, journal: Journal) -> None:
+    kept = CachePolicy()
+    await site.register(workflow("same", step("a", cache=kept, ms="trigger.ms")))
+    async with open_worker(site.core, journal.registry()):
+        maker = await site.trigger("same", ms=500)
+        await journal.begun()
+        others = [await site.trigger("same", ms=500) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        assert len(journal.calls) == 1, "they wait"
+        await site.core.commands.cancel(CALLER, maker)
+        runs = await site.all_finished(others)
+    assert {run.status for run in runs} == {"completed"}
+    assert len(journal.calls) == 2, "one of them made it for all"
+
+
+async def test_a_finished_run_is_refused_and_so_is_another_tenants(site: Site, journal: Journal) -> None:
+    await site.register(workflow("one", step("a")))
+    async with open_worker(site.core, journal.registry()):
+        run = await site.run("one")
+    with pytest.raises(RunNotCancellable, match="completed"):
+        await site.core.commands.cancel(CALLER, run.id)
+    run_id = await site.trigger("one")
+    with pytest.raises(RunNotFound):
+        await site.core.commands.cancel(Caller("other", "eve"), run_id)
+    assert (await site.folded(run_id)).status == "queued"
+
+
+async def test_many_at_any_moment_all_end_cancelled_or_completed(site: Site, journal: Journal) -> None:
+    """Cancels race with the appends of the owner: each run has one end, and its log ends there."""
+    await site.register(workflow("race", *(step(f"s{n}", *([f"s{n - 1}"] if n else []), ms="`2`") for n in range(6))))
+    async with open_worker(site.core, journal.registry()):
+        ids = await asyncio.gather(*(site.trigger("race") for _ in range(60)))
+
+        async def cancel(run_id: str, pause: float) -> None:
+            await asyncio.sleep(pause)
+            try:
+                await site.core.commands.cancel(CALLER, run_id)
+            except RunNotCancellable:
+                return
+
+        await asyncio.gather(*(cancel(run_id, place / 500) for place, run_id in enumerate(ids)))
+        runs = await site.all_finished(ids)
+    for run in runs:
+        words = site.events(run.id)
+        assert words[-1] == {"cancelled": "RunCancelled", "completed": "RunCompleted"}[run.status]
+        assert sum(word.startswith(("RunCancelled", "RunCompleted", "RunFailed")) for word in words) == 1
+    assert {"cancelled"} <= {run.status for run in runs}
+    assert site.queue() == {}

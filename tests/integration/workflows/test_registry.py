@@ -1,0 +1,137 @@
+"""Registering: a version exists once, with one content, whoever registers it and how many at once."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.domain.errors import WorkflowNotFound, WorkflowVersionExists
+from orchestrator.domain.events import WorkflowRegistered
+from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Step, Workflow
+from orchestrator.eventstore.recorded import workflow_stream
+from tests.integration.workers.site import Site, open_site
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    with open_site(database_url, tmp_path) as opened:
+        yield opened
+
+
+def version(name: str, number: str, *steps: str) -> Workflow:
+    return Workflow(name, number, {one: Step(one, "test.skill") for one in steps or ("a",)})
+
+
+async def register(site: Site, workflow: Workflow, tenant: str = "default") -> bool:
+    return await site.core.workflows.register(workflow, tenant=tenant, actor="ann")
+
+
+FULL = Workflow(
+    "full.v1",
+    "1.0.0",
+    {
+        "z": Step(
+            "z",
+            "test.skill",
+            (),
+            {"z": "trigger.z", "a": "`1e300`"},
+            CachePolicy(enabled=False, scope="run_only", ttl_seconds=9),
+            RetryPolicy(3, 10, 20, 1.5, 0.25, ("X",)),
+            500,
+        ),
+        "a": Step("a", "test.skill", ("z",), "steps.z.data"),
+    },
+    {"some": ChangeType(("a",)), "all": ChangeType(None, force=True)},
+    "Größe \u2028 \U0001f3b5",
+    {"type": "object", "maximum": 1e300, "properties": {"z": {"const": -0.0}, "a": {}}},
+    7,
+)
+
+
+async def test_a_workflow_comes_back_as_it_was_registered(site: Site, database_url: str, tmp_path: Path) -> None:
+    assert await register(site, FULL)
+    with open_site(database_url, tmp_path) as other:  # nothing kept in memory
+        found = other.core.workflows.get("default", "full.v1", "1.0.0")
+    assert found == FULL
+    assert repr(found) == repr(FULL), "down to the order of keys and the type of numbers"
+    assert found.digest == FULL.digest
+
+
+async def test_the_same_content_again_changes_nothing(site: Site) -> None:
+    assert await register(site, version("w", "1")) is True
+    assert await register(site, version("w", "1")) is False
+    assert len(site.core.log.read(workflow_stream("default", "w"))) == 1
+
+
+async def test_the_same_version_with_other_content_is_refused(site: Site) -> None:
+    await register(site, version("w", "1", "a"))
+    with pytest.raises(WorkflowVersionExists, match="raise the version") as caught:
+        await register(site, version("w", "1", "b"))
+    assert caught.value.details == {"workflowName": "w", "version": "1"}
+    assert list(site.core.workflows.get("default", "w", "1").steps) == ["a"]
+
+
+async def test_of_versions_the_one_registered_last_is_taken_unless_one_is_named(site: Site) -> None:
+    for number in ("1", "10", "2"):
+        await register(site, version("w", number, f"step-of-{number}"))
+    assert site.core.workflows.get("default", "w").version == "2"
+    assert site.core.workflows.get("default", "w", "10").version == "10"
+    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == ["1", "10", "2"]
+    await register(site, version("w", "1", "step-of-1"))
+    assert site.core.workflows.get("default", "w").version == "2", "registering it again does not make it the last"
+
+
+async def test_what_is_not_there_is_not_found(site: Site) -> None:
+    await register(site, version("w", "1"))
+    for name, number in (("w", "2"), ("v", None), ("v", "1")):
+        with pytest.raises(WorkflowNotFound, match=name):
+            site.core.workflows.get("default", name, number)
+
+
+async def test_tenants_have_workflows_of_their_own(site: Site) -> None:
+    await register(site, version("w", "1", "a"))
+    await register(site, version("w", "1", "b"), tenant="other")
+    assert list(site.core.workflows.get("default", "w").steps) == ["a"]
+    assert list(site.core.workflows.get("other", "w").steps) == ["b"]
+    assert [entry.name for entry in site.core.workflows.list("other")] == ["w"]
+
+
+async def test_many_who_register_the_same_content_at_once_agree(site: Site, database_url: str, tmp_path: Path) -> None:
+    with open_site(database_url, tmp_path) as other:
+        sites = [site, other] * 10
+        outcomes = await asyncio.gather(*(register(one, version("w", "1")) for one in sites))
+    assert outcomes.count(True) == 1
+    assert len(site.core.log.read(workflow_stream("default", "w"))) == 1
+
+
+async def test_of_many_contents_for_one_version_one_wins(site: Site, database_url: str, tmp_path: Path) -> None:
+    with open_site(database_url, tmp_path) as other:
+        contents = [version("w", "1", f"step-{number}") for number in range(10)]
+        outcomes = await asyncio.gather(
+            *(register((site, other)[place % 2], content) for place, content in enumerate(contents)),
+            return_exceptions=True,
+        )
+    winners = [content for content, outcome in zip(contents, outcomes, strict=True) if outcome is True]
+    assert len(winners) == 1
+    assert sum(isinstance(outcome, WorkflowVersionExists) for outcome in outcomes) == 9
+    assert site.core.workflows.get("default", "w") == winners[0]
+
+
+async def test_many_versions_at_once_are_all_registered(site: Site, database_url: str, tmp_path: Path) -> None:
+    with open_site(database_url, tmp_path) as other:
+        await asyncio.gather(*(register((site, other)[n % 2], version("w", str(n))) for n in range(12)))
+    history = site.core.log.read(workflow_stream("default", "w"))
+    assert [item.version for item in history] == list(range(1, 13))
+    order = [item.event.version for item in history if isinstance(item.event, WorkflowRegistered)]
+    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == order
+    assert site.core.workflows.get("default", "w").version == order[-1]
+
+
+async def test_a_run_keeps_the_definition_it_began_with(site: Site) -> None:
+    """R25."""
+    await register(site, version("w", "1", "a"))
+    run_id = await site.trigger("w")
+    await register(site, version("w", "2", "b"))
+    assert list((await site.folded(run_id)).workflow.steps) == ["a"]
+    assert list((await site.folded(await site.trigger("w"))).workflow.steps) == ["b"]
