@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.simulation.scenario import scenario
+from tests.simulation.schedule import play
+
 CORPUS = Path(__file__).parent / "corpus.txt"
 
 
@@ -40,9 +43,6 @@ def main() -> int:
 
 
 def _play_all(options: argparse.Namespace) -> int:
-    from tests.simulation.scenario import scenario
-    from tests.simulation.schedule import play
-
     print(f"seeds from {options.seed}", flush=True)
     began = time.perf_counter()
     played, failed, totals = 0, 0, Counter[str]()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import orjson
@@ -49,9 +50,10 @@ class RemoteLog:
         inline: Inline | None = None,
     ) -> int:
         server = self._server
+        append = partial(server.append, stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline)
         while True:
             try:
-                return await server.call(server.append, stream_id, expected_version, events, tenant, actor, inline)
+                return await server.call(append)
             except VersionConflict:
                 there = await server.ask(server.log.read, stream_id, expected_version)
                 return _found(there, events, actor)

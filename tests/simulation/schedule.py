@@ -257,10 +257,7 @@ class Play:
             return found or ["it was triggered but is not in the log"]
         run = self.runs.fold(asked.run_id, history).run
         doomed = any(nature(workflow, step) in HOPELESS_NATURES for step in run.waiting)
-        if asked.cancelled is True:
-            expected = "cancelled"
-        else:
-            expected = "failed" if doomed else "completed"
+        expected = "cancelled" if asked.cancelled else "failed" if doomed else "completed"
         if run.status != expected:
             found.append(f"it is {run.status}, not {expected}: {run.error or run.missing_skills}")
         if any(

@@ -136,7 +136,7 @@ class Server:
     # The log.
 
     def append(
-        self, stream_id: str, expected_version: int, events: Sequence[Event], tenant: str, actor: str, inline: Any
+        self, stream_id: str, expected_version: int, events: Sequence[Event], *, tenant: str, actor: str, inline: Any
     ) -> int:
         appending = self.log.append(stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline)
         appending.send(None)

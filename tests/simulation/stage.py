@@ -80,13 +80,13 @@ STAGE: ContextVar[Stage] = ContextVar("stage")
 
 
 @skill(COMMON, version="1")
-async def common(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
-    return await STAGE.get().perform(input, ctx)
+async def common(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+    return await STAGE.get().perform(given, ctx)
 
 
 @skill(RARE, version="1")
-async def rare(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
-    return await STAGE.get().perform(input, ctx)
+async def rare(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+    return await STAGE.get().perform(given, ctx)
 
 
 _SKILLS = {COMMON: common, RARE: rare}

@@ -67,16 +67,12 @@ def parse_json(body: bytes) -> Any:
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _refuse_deep(document)
     if b"\\u0000" in body:
-        refuse_nul(document)
+        _refuse_nul(document)
     return document
 
 
-def refuse_nul(document: Any) -> None:
-    """Accept a document (at most `MAX_DEPTH` deep) without a NUL character in its keys and values.
-
-    Raises:
-        InvalidRequest: there is one: the database cannot keep it.
-    """
+def _refuse_nul(document: Any) -> None:
+    """Accept a document without a NUL character in its keys and values: the database cannot keep one."""
     found = _find_nul(document)
     if found is not None:
         raise InvalidRequest([Fault(place(found) if found else _BODY, "holds a NUL character")])

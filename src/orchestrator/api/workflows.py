@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
-from orchestrator.api.body import media_type, read_body, refuse_nul
+from orchestrator.api.body import media_type, read_body
 from orchestrator.api.caller import Asking
 from orchestrator.api.errors import UnsupportedMediaType
 from orchestrator.api.openapi import answers
@@ -102,7 +102,6 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> Workflow:
 
     Raises:
         InvalidWorkflow: every fault of it, each with its place.
-        InvalidRequest: it holds a NUL character.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -115,7 +114,6 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> Workflow:
         raise InvalidWorkflow([*repeated, *error.faults]) from error
     if repeated:
         raise InvalidWorkflow(repeated)
-    refuse_nul(document)
     return workflow
 
 

@@ -113,7 +113,7 @@ async def test_bytes_that_are_not_what_they_were_are_gone(
         assert answer.json()["details"]["artifactId"] == artifact["id"]
 
 
-def made(type: str = "text/plain", filename: str | None = None) -> Artifact:  # noqa: A002
+def made(type: str = "text/plain", filename: str | None = None) -> Artifact:
     return Artifact("x", type, "file:///x", "0" * 64, 10, filename)
 
 

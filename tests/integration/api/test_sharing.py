@@ -43,6 +43,7 @@ async def test_those_who_ask_while_a_call_is_under_way_share_the_next_one(core: 
     other = asyncio.create_task(shared.call(slow.ask, 2))
     await asyncio.sleep(0.1)
     assert not any(task.done() for task in (first, other, *later))
+    assert sorted(slow.calls) == [1, 2]  # one round at a time, and no waiting for other questions
     slow.go_on.set()
     assert await first == 1
     assert await asyncio.gather(*later) == [11] * 20

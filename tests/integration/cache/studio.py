@@ -42,7 +42,7 @@ class Studio:
 
     async def finished(self, accepted: Accepted) -> Run:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (run := await self.folded(accepted.run_id)).is_finished:  # noqa: ASYNC110 - others finish it
+            while not (run := await self.folded(accepted.run_id)).is_finished:
                 await asyncio.sleep(0.005)
         return run
 
@@ -51,7 +51,7 @@ class Studio:
 
     async def projected(self) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await self.core.database.call(self.core.reader.position) < self.core.log.last_position():  # noqa: ASYNC110
+            while await self.core.database.call(self.core.reader.position) < self.core.log.last_position():
                 await asyncio.sleep(0.005)
 
     async def invalidate(self, *keys: str, workflow: str | None = None, step: str | None = None) -> int:

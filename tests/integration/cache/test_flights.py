@@ -1,6 +1,7 @@
 """Single flight: what many ask for at once is made once; if its maker dies, exactly one other makes it (R12)."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 from uuid_utils import uuid7
 
@@ -40,7 +42,7 @@ def lines(journal: Path) -> list[tuple[str, int]]:
 async def begun(journal: Path, times: int = 1) -> int:
     """Wait until the skill has begun so often, in other processes; the one it did last."""
     async with asyncio.timeout(60):
-        while len(pids := [pid for what, pid in lines(journal) if what == "begin"]) < times:  # noqa: ASYNC110
+        while len(pids := [pid for what, pid in lines(journal) if what == "begin"]) < times:
             await asyncio.sleep(0.01)
     return pids[-1]
 
@@ -217,6 +219,21 @@ def test_leave_ends_with_the_worker_that_has_it(askers: Askers) -> None:
     assert askers.ask(one, "a") == [LEAVE]
     askers.lose_worker()
     assert askers.ask(other, "a") == [LEAVE]
+
+
+@pytest.mark.parametrize("end", ["queue_drop", "queue_cancel", "flight_drop"])
+def test_what_ends_a_flight_wakes_those_who_wait_for_it(askers: Askers, studio: Studio, end: str) -> None:
+    one, other = askers.queued(), askers.queued()
+    assert askers.ask(one, "a", "b") == [LEAVE, LEAVE]
+    assert askers.ask(other, "a") == [Taken()]
+    rows = {end: [one] if end != "flight_drop" else [{"run_id": one, "step_id": "make"}]}
+    with psycopg.connect(studio.core.database.conninfo, autocommit=True) as ear:
+        ear.execute(SQL.listen)
+        with studio.core.database.connection() as connection:
+            connection.execute(SQL.apply, (orjson.dumps(rows).decode(),))
+        heard = [notification.payload for notification in ear.notifies(timeout=10, stop_after=1)]
+    assert heard == [hashlib.md5(b"a", usedforsecurity=False).hexdigest()]  # nobody waits for b
+    assert askers.ask(other, "a", "b") == [LEAVE, LEAVE]
 
 
 def test_a_spoiled_result_is_no_answer_but_another_of_its_key_is(askers: Askers, studio: Studio) -> None:

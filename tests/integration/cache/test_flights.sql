@@ -12,3 +12,6 @@ DELETE FROM run_queue WHERE run_id = %(run_id)s::uuid
 
 -- name: apply
 SELECT apply_inline(%s::jsonb)
+
+-- name: listen
+LISTEN orchestrator_flights

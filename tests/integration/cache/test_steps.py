@@ -1,5 +1,6 @@
 """What a run takes from the cache, and what it does not (R8, R10)."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -220,6 +221,35 @@ async def test_a_run_only_result_serves_its_run_and_updates_of_it_and_no_other(s
     assert kitchen.calls == {"plan": 2, "draw": 2}
     assert [state.source_run for _, state in third.states()] == [first.id, first.id]
     assert outputs(third) == outputs(other)
+
+
+async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(studio: Studio) -> None:
+    calls: Counter[str] = Counter()
+    go_on = asyncio.Event()
+
+    @skill("test.plan")
+    async def plan(given: dict[str, Any]) -> dict[str, Any]:
+        calls["plan"] += 1
+        return {"mood": 1}
+
+    @skill("test.draw")
+    async def draw(given: dict[str, Any]) -> dict[str, Any]:
+        calls["draw"] += 1
+        await go_on.wait()
+        return {}
+
+    await studio.register(PRIVATE)
+    async with at_work(studio, [plan, draw]):
+        runs = []
+        for number in (1, 2):
+            runs.append(asyncio.create_task(studio.run("test.private", {"brief": "x"})))
+            async with asyncio.timeout(30):
+                while calls["draw"] < number:
+                    await asyncio.sleep(0.01)
+        assert len(studio.core.cache.entries("default")) == 2  # both are there, each for its own run
+        go_on.set()
+        assert [statuses(await run) for run in runs] == [{"plan": "completed", "draw": "completed"}] * 2
+    assert calls == {"plan": 2, "draw": 2}
 
 
 @pytest.mark.parametrize("workflow", [LINE, PRIVATE])

@@ -28,7 +28,7 @@ async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
     if request.param == "memory":
         yield QuickShelf(MemoryTier())
         return
-    from orchestrator.cache.hot_tier import HotTier  # noqa: PLC0415 - as in the program: only where there is Redis
+    from orchestrator.cache.hot_tier import HotTier
 
     tier = HotTier(request.getfixturevalue("valkey").url, timeout_seconds=10.0)
     yield QuickShelf(tier)

@@ -24,7 +24,7 @@ executed: defaultdict[str, list[str]] = defaultdict(list)
 
 
 @skill("test.blur")
-async def blurred(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002
+async def blurred(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
     executed[ctx.run_id].append(ctx.step_id)
     await asyncio.sleep(0)
     return {"v": blur(input["picked"], input["grain"])}

@@ -56,7 +56,7 @@ async def world(database_url: str, folder: Path, registry: SkillRegistry | None 
         here = World(core)
 
         @skill("test.echo")
-        async def echo(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002
+        async def echo(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
             here.executed[ctx.run_id].append(ctx.step_id)
             if ctx.step_id in here.broken:
                 raise SkillError("BROKEN", f"{ctx.step_id} is broken", retryable=False)

@@ -15,9 +15,17 @@ from tests.integration.eventstore.logs import append, new_stream, open_log
 SQL = load_sql(__file__)
 
 
+@pytest.fixture(scope="module")
+def database_url(databases: Databases, template_database: str) -> Iterator[str]:
+    """One database for all tests of this module: each looks at a listener of its own."""
+    name = databases.create(template_database)
+    yield databases.url(name)
+    databases.drop(name)
+
+
 @pytest.fixture
 def listener(database_url: str) -> Iterator[Listener]:
-    made = Listener(database_url)
+    made = Listener(f"{database_url}&application_name=listener-{uuid7()}")
     yield made
     made.stop()
 

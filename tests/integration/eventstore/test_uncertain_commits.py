@@ -17,6 +17,7 @@ from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.sql import load_sql
 from tests.integration.eventstore.logs import append, new_stream, open_log, started, stored, workers_of
+from tests.servers import Databases
 
 SQL = load_sql(__file__)
 
@@ -43,10 +44,24 @@ class UnluckyRecorder(LogRecorder):
         return positions
 
 
+@pytest.fixture(scope="module")
+def database_url(databases: Databases, template_database: str) -> Iterator[str]:
+    """One database for all tests of this module: each looks at streams of its own."""
+    name = databases.create(template_database)
+    yield databases.url(name)
+    databases.drop(name)
+
+
 @pytest.fixture
 def log(database_url: str) -> Iterator[PostgresLog]:
     with open_log(database_url, recorder=UnluckyRecorder) as opened:
         yield opened
+
+
+@pytest.fixture
+def start(log: PostgresLog) -> int:
+    """The last position before the test."""
+    return log.last_position()
 
 
 def recorder_of(log: PostgresLog) -> UnluckyRecorder:
@@ -58,24 +73,24 @@ ERRORS = [OperationalError("gone"), InterfaceError("gone"), psycopg.OperationalE
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
-async def test_an_answer_lost_after_the_commit_is_found_out(log: PostgresLog, error: Exception) -> None:
+async def test_an_answer_lost_after_the_commit_is_found_out(log: PostgresLog, start: int, error: Exception) -> None:
     recorder_of(log).fate = [("after", error)]
     stream = new_stream()
-    assert await append(log, stream, 0, "a", "b") == 1
+    assert await append(log, stream, 0, "a", "b") == start + 1
     assert workers_of(log.read(stream)) == ["a", "b"]
-    assert (log.last_position(), recorder_of(log).calls) == (2, 1)
+    assert (log.last_position(), recorder_of(log).calls) == (start + 2, 1)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
-async def test_what_was_lost_before_the_commit_is_written_again(log: PostgresLog, error: Exception) -> None:
+async def test_what_was_lost_before_the_commit_is_written_again(log: PostgresLog, start: int, error: Exception) -> None:
     recorder_of(log).fate = [("before", error)] * 3
     stream = new_stream()
-    assert await append(log, stream, 0, "a", "b") == 1
+    assert await append(log, stream, 0, "a", "b") == start + 1
     assert workers_of(log.read(stream)) == ["a", "b"]
     assert recorder_of(log).calls == 4
 
 
-async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: PostgresLog) -> None:
+async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: PostgresLog, start: int) -> None:
     await append(log, new_stream(), 0, "before")
     recorder_of(log).fate = [("after", ERRORS[0])] * 50
     streams = [new_stream() for _ in range(30)]
@@ -83,7 +98,7 @@ async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: 
     for place, (stream, position) in enumerate(zip(streams, positions, strict=True)):
         assert [(item.position, item.version) for item in log.read(stream)] == [(position, 1)]
         assert workers_of(log.read(stream)) == [f"{place}"]
-    assert log.last_position() == 31
+    assert log.last_position() == start + 31
 
 
 async def test_inline_rows_of_an_append_whose_answer_was_lost_are_written_once(
@@ -95,27 +110,27 @@ async def test_inline_rows_of_an_append_whose_answer_was_lost_are_written_once(
         row = {"run_id": stream, "tenant": "t", "priority": 0}
         await log.append(stream, 0, [started("a")], tenant="t", actor="a", inline={"queue_put": [row]})
     with psycopg.connect(database_url) as connection:
-        assert connection.execute(SQL.queue).fetchall() == sorted((stream,) for stream in streams)
+        assert connection.execute(SQL.queue, (streams,)).fetchall() == sorted((stream,) for stream in streams)
 
 
-async def test_somebody_else_was_first_meanwhile(log: PostgresLog) -> None:
+async def test_somebody_else_was_first_meanwhile(log: PostgresLog, start: int) -> None:
     stream = new_stream()
     recorder_of(log).fate = [("before", ERRORS[0])]
     recorder_of(log).meanwhile = [[stored(stream, note="the winner")]]
     with pytest.raises(VersionConflict, match=stream):
         await append(log, stream, 0, "loser")
     assert workers_of(log.read(stream)) == []
-    assert log.last_position() == 1
+    assert log.last_position() == start + 1
 
 
-async def test_somebody_went_on_after_it_was_written(log: PostgresLog) -> None:
+async def test_somebody_went_on_after_it_was_written(log: PostgresLog, start: int) -> None:
     """What follows in the stream does not make an append that is there a conflict."""
     stream = new_stream()
     recorder = recorder_of(log)
     mine = log.mapper.store(UUID(stream), 1, started("mine"), "t", "a")
     recorder.fate = [("before", ERRORS[0])]
     recorder.meanwhile = [[mine], [stored(stream, 2, "the next")]]
-    assert await append(log, stream, 0, "mine") == 1
+    assert await append(log, stream, 0, "mine") == start + 1
     assert len(log.read(stream)) == 2
 
 
@@ -153,6 +168,8 @@ def killer(url: str) -> Iterator[list[int]]:
 
 
 async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str) -> None:
+    with open_log(database_url) as log:
+        before = log.last_position()
     with open_log(database_url) as log, killer(database_url) as killed:
 
         async def write(stream: str) -> None:
@@ -176,10 +193,10 @@ async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(da
         for stream in streams:
             assert workers_of(log.read(stream)) == [f"{version}" for version in range(8)]
         assert len(log.read(extra)) == version
-        everything = log.read_log(0, 10_000)
-        assert [item.position for item in everything] == list(range(1, 60 * 8 + version + 1))
+        everything = log.read_log(before, 10_000)
+        assert [item.position for item in everything] == list(range(before + 1, before + 60 * 8 + version + 1))
         with psycopg.connect(database_url) as connection:
-            assert connection.execute(SQL.queue).fetchall() == sorted((stream,) for stream in streams)
+            assert connection.execute(SQL.queue, (streams,)).fetchall() == sorted((stream,) for stream in streams)
 
 
 async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(database_url: str) -> None:

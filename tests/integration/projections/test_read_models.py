@@ -32,7 +32,7 @@ WORKFLOWS = (
 
 
 @skill("test.file")
-async def make_file(input: dict[str, object], ctx: StepContext) -> dict[str, object]:  # noqa: A002
+async def make_file(input: dict[str, object], ctx: StepContext) -> dict[str, object]:
     """The same bytes in every run, so that the artifact has the same id."""
     ctx.artifact(ctx.step_id.encode(), type="text/plain", filename="ü.txt", metadata={"n": 1})
     ctx.register_uri("https://example.com/x", "text/html")

@@ -52,7 +52,7 @@ def alive(pid: int) -> bool:
 
 async def read_pid(file: Path) -> int:
     async with asyncio.timeout(20):
-        while (pid := _written(file)) is None:  # noqa: ASYNC110 - another process writes it
+        while (pid := _written(file)) is None:
             await asyncio.sleep(0.01)
     return pid
 
@@ -64,7 +64,7 @@ def _written(file: Path) -> int | None:
 
 async def gone(*pids: int) -> None:
     async with asyncio.timeout(10):
-        while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - other processes
+        while any(alive(pid) for pid in pids):
             await asyncio.sleep(0.01)
 
 

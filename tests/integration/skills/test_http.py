@@ -248,7 +248,7 @@ class TestTime:
         service.hold.clear()
         task = asyncio.create_task(run(service.url))
         async with asyncio.timeout(10):
-            while not service.seen:  # noqa: ASYNC110 - a thread fills it
+            while not service.seen:
                 await asyncio.sleep(0.005)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

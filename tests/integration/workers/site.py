@@ -51,7 +51,7 @@ class Journal:
 
     def _skill(self, name: str) -> Any:
         @skill(name)
-        async def work(input: dict[str, Any], ctx: StepContext) -> Any:  # noqa: A002 - what skills call it
+        async def work(input: dict[str, Any], ctx: StepContext) -> Any:
             """Sleep for `ms`, fail the first `fails` attempts (for good if `hopeless`), return `returns`."""
             call = Call(ctx.run_id, ctx.step_id, ctx.attempt, input, time.monotonic())
             self.calls.append(call)
@@ -72,7 +72,7 @@ class Journal:
     async def begun(self, count: int = 1) -> None:
         """Wait until so many executions have begun."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.calls) < count:  # noqa: ASYNC110 - the workers may be on other loops
+            while len(self.calls) < count:
                 await asyncio.sleep(0.005)
 
     def steps(self, run_id: str) -> list[str]:
@@ -126,7 +126,7 @@ class Site:
     async def reached(self, run_id: str, *statuses: str) -> Run:
         """Wait until the run has one of these statuses."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (run := await self.folded(run_id)).status not in statuses:  # noqa: ASYNC110 - others get it there
+            while (run := await self.folded(run_id)).status not in statuses:
                 await asyncio.sleep(0.005)
         return run
 
@@ -152,7 +152,7 @@ class Site:
     async def projected(self) -> None:
         """Wait until the read models have caught up with the log."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.core.reader.position() < self.core.log.last_position():  # noqa: ASYNC110
+            while self.core.reader.position() < self.core.log.last_position():
                 await asyncio.sleep(0.005)
 
 

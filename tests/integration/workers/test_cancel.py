@@ -40,7 +40,7 @@ async def test_while_it_executes(site: Site, journal: Journal) -> None:
         assert run.status == "cancelled"
         assert took < 1
         async with asyncio.timeout(10):
-            while not journal.calls[1].cancelled or worker.driving:  # noqa: ASYNC110
+            while not journal.calls[1].cancelled or worker.driving:
                 await asyncio.sleep(0.005)
     assert statuses(run) == {"a": "completed", "b": "cancelled", "c": "cancelled"}
     assert site.events(run_id)[-1] == "RunCancelled"
@@ -60,7 +60,7 @@ async def test_what_a_cancelled_run_returns_later_is_discarded(site: Site, journ
         await journal.begun()
         await site.core.commands.cancel(CALLER, run_id)
         async with asyncio.timeout(10):
-            while worker.driving:  # noqa: ASYNC110
+            while worker.driving:
                 await asyncio.sleep(0.005)
     assert site.events(run_id)[-1] == "RunCancelled"
     assert statuses(await site.folded(run_id)) == {"a": "cancelled", "b": "cancelled"}
@@ -83,7 +83,7 @@ async def test_while_it_waits_for_a_retry(site: Site, journal: Journal) -> None:
     async with open_worker(site.core, journal.registry()):
         run_id = await site.trigger("retry")
         async with asyncio.timeout(20):
-            while not (await site.folded(run_id)).due:  # noqa: ASYNC110
+            while not (await site.folded(run_id)).due:
                 await asyncio.sleep(0.01)
         await site.core.commands.cancel(CALLER, run_id)
     assert statuses(await site.folded(run_id)) == {"a": "cancelled"}

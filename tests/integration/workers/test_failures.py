@@ -59,7 +59,7 @@ class TestRetries:
         async with open_worker(site.core, journal.registry()):
             run_id = await site.trigger("slow")
             async with asyncio.timeout(20):
-                while not (await site.folded(run_id)).due:  # noqa: ASYNC110
+                while not (await site.folded(run_id)).due:
                     await asyncio.sleep(0.01)
             (view,) = site.core.reader.steps("default", run_id)
         assert (view["status"], view["attempt"]) == ("pending", 1)

@@ -36,11 +36,11 @@ class Stage:
 
     def skills(self) -> SkillRegistry:
         @skill("test.odd")
-        async def odd(input: dict[str, Any], ctx: StepContext) -> Any:  # noqa: A002
+        async def odd(input: dict[str, Any], ctx: StepContext) -> Any:
             return self.what(ctx)
 
         @skill("test.echo")
-        async def echo(input: dict[str, Any]) -> Any:  # noqa: A002
+        async def echo(input: dict[str, Any]) -> Any:
             return input
 
         return SkillRegistry([odd, echo])

@@ -154,7 +154,7 @@ async def test_a_run_that_waits_for_a_retry_survives(sites: tuple[Site, Site], j
     with elsewhere(one, journal) as lost:
         run_id = await other.trigger("retry")
         await journal.begun(1)
-        while not (await other.folded(run_id)).due:  # noqa: ASYNC110
+        while not (await other.folded(run_id)).due:
             await asyncio.sleep(0.005)
         lost.die()
         async with open_worker(other.core, journal.registry()):

@@ -151,7 +151,7 @@ class TestArtifacts:
                 tenant: str,
                 path: str | PathLike[str],
                 *,
-                type: str,  # noqa: A002
+                type: str,
                 filename: str | None = None,
                 metadata: Mapping[str, Any] | None = None,
             ) -> Artifact:

@@ -50,7 +50,7 @@ async def failed(function: Callable[..., Any], **options: Any) -> SkillError:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - threads set it
+        while not condition():
             await asyncio.sleep(0.005)
 
 
