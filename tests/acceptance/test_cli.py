@@ -29,7 +29,7 @@ def test_help_comes_at_once() -> None:
     done = min((call("--help") for _ in range(3)), key=lambda done: done.cpu_seconds)
 
     assert done.code == 0
-    assert done.cpu_seconds < 0.5
+    assert done.cpu_seconds < 1.5
     for verb in ("dev", "worker", "run", "trigger", "status", "history", "demo", "workflows"):
         assert f"\n  {verb} " in done.out
 

@@ -78,7 +78,7 @@ def scenario(seed: int) -> Scenario:
         made.weather = Weather(
             refused=chance.choice((0.0, 0.02, 0.1)),
             lost=chance.choice((0.0, 0.02, 0.1)),
-            limbo=chance.choice((0.0, 0.0, 0.03)),
+            limbo=chance.choice((0.0, 0.03, 0.1)),
             latency=chance.choice((0.002, 0.02, 0.2)),
             news_latency=chance.choice((0.005, 0.3)),
             news_twice=chance.choice((0.0, 0.3)),

@@ -12,7 +12,7 @@ from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import CancelRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
 from orchestrator.domain.errors import RunNotCancellable, VersionConflict
-from orchestrator.domain.events import RunBlocked
+from orchestrator.domain.events import RunBlocked, RunCancelled, RunRecovered, RunStarted
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.plan import BaseRun, Plan, plan_change, plan_retry
 from orchestrator.domain.run import DONE, Run
@@ -255,6 +255,7 @@ class Play:
         found = faults(asked.run_id, workflow, [(one.version, one.event) for one in history])  # type: ignore[misc]
         if found or not history:
             return found or ["it was triggered but is not in the log"]
+        found += foreign(history)
         run = self.runs.fold(asked.run_id, history).run
         doomed = any(nature(workflow, step) in HOPELESS_NATURES for step in run.waiting)
         expected = "cancelled" if asked.cancelled else "failed" if doomed else "completed"
@@ -274,3 +275,14 @@ class Play:
 
     def _is_doomed(self, history: Sequence[Recorded]) -> bool:
         return self.runs.fold(history[0].stream_id, history).run.failed_step is not None
+
+
+def foreign(history: Sequence[Recorded]) -> list[str]:
+    """Return what was written to a run by a worker that did not own it: a zombie that got through the fence."""
+    found, owner = [], None
+    for one in history[1:]:
+        if isinstance(one.event, RunStarted | RunRecovered):
+            owner = one.event.worker
+        if one.actor != owner and not isinstance(one.event, RunCancelled):
+            found.append(f"version {one.version} was written by {one.actor}, not by {owner}")
+    return found

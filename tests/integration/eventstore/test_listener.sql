@@ -6,4 +6,4 @@ SELECT pg_terminate_backend(%s)
 
 -- name: listeners
 SELECT pid, backend_start::text FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+WHERE application_name = %s

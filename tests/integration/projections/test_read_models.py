@@ -184,25 +184,23 @@ async def test_several_at_once_neither_lose_nor_repeat(site: Site, database_url:
     assert dump(site.core) == together
 
 
-async def test_two_that_race_for_each_batch_project_each_event_once(site: Site) -> None:
+async def test_two_that_race_for_each_batch_make_the_same_tables(site: Site) -> None:
     await make_history(site)
     core = site.core
-    counts = [0, 0]
     project_all(core, 10_000)
     whole = dump(core)
     wipe(core)
 
-    def race(place: int) -> None:
+    def race() -> None:
         mine = projector(core, 3)
         while core.reader.position() < core.log.last_position():
-            counts[place] += mine.project_batch()
+            mine.project_batch()
 
-    threads = [threading.Thread(target=race, args=(place,)) for place in range(2)]
+    threads = [threading.Thread(target=race) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sum(counts) == core.log.last_position()
     assert dump(core) == whole
 
 

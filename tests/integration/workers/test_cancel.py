@@ -38,7 +38,7 @@ async def test_while_it_executes(site: Site, journal: Journal) -> None:
         took = time.monotonic() - asked
         run = await site.folded(run_id)
         assert run.status == "cancelled"
-        assert took < 1
+        assert took < 3
         async with asyncio.timeout(10):
             while not journal.calls[1].cancelled or worker.driving:
                 await asyncio.sleep(0.005)

@@ -253,8 +253,9 @@ class EmbeddedPostgres:
         self.home.make_sockets()
         deadline = time.monotonic() + _START_SECONDS
         while (refusal := self._attempt(programs)) is not None:
-            # After kill -9 of the server its last sessions need a moment to notice.
-            if "pre-existing shared memory block" not in refusal or time.monotonic() > deadline:
+            # After kill -9 of the server its last sessions, and whoever reaps it, need a moment to notice.
+            dying = "pre-existing shared memory block" in refusal or "lock file" in refusal
+            if not dying or time.monotonic() > deadline:
                 raise EmbeddedPostgresError(f"Postgres did not start: {refusal}", f"See {self.home.log}")
             time.sleep(_PAUSE_SECONDS * 10)
 

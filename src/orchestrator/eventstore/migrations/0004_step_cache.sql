@@ -58,7 +58,10 @@ $$;
 -- as they are taken in `consult_cache`: the two cannot wait for each other.
 CREATE FUNCTION orchestrator.land_flights(
     run_ids uuid[], step_ids text[], ended uuid[] DEFAULT NULL
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off  -- what landed stays in the table until it is vacuumed
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     landed record;
 BEGIN
@@ -202,7 +205,10 @@ $$;
 
 -- What an append changes in the inline read models; the keys are those of eventstore/inline.py. Documents come as
 -- text: inside jsonb, 1e300 would turn into an integer and a text with a NUL would be refused.
-CREATE FUNCTION orchestrator.apply_inline(inline_rows jsonb) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION orchestrator.apply_inline(inline_rows jsonb) RETURNS void LANGUAGE plpgsql
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     cancelled text;
 BEGIN
