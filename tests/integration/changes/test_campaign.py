@@ -17,6 +17,7 @@ AUDIO_UPDATE = json.loads((FOLDER / "audio-update.json").read_text())
 GAME = {"bundle_game_template", "assemble_campaign_manifest", "validate_game_bundle"}
 MUSIC = {"generate_bgm_track", "mix_audio_for_game"}
 INTRO = {"generate_intro_image", "segment_start_button", "generate_intro_video_loop"}
+ASSET = {"asset3d": {"shape": "lantern", "detail": 5}}
 PALETTE = {"intro": {"palette": {"sky": "#102030"}}}
 
 CHANGES: list[tuple[str, dict[str, Any], set[str]]] = [
