@@ -46,7 +46,7 @@ async def test_while_it_executes(site: Site, journal: Journal) -> None:
     assert site.events(run_id)[-1] == "RunCancelled"
     assert journal.steps(run_id) == ["a", "b"]
     assert site.queue() == {}
-    view = site.core.reader.run("default", run_id)
+    view = site.core.reader.folded_run(site.core.runs.load(run_id))
     assert (view["status"], view["stepsSummary"]["cancelled"], view["stepsSummary"]["completed"]) == ("cancelled", 2, 1)
 
 

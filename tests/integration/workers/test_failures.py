@@ -46,7 +46,7 @@ class TestRetries:
             async with open_worker(site.core, journal.registry()):
                 run = await site.run("flaky")
             await site.projected()
-        (view,) = site.core.reader.steps("default", run.id)
+        (view,) = site.core.reader.folded_steps(site.core.runs.load(run.id))
         assert (view["status"], view["attempt"], view["error"]) == ("completed", 2, None)
         (attempt,) = view["attempts"]
         assert (attempt["number"], attempt["error"]["code"], attempt["worker"]) == (1, "BROKEN", view["worker"])
@@ -61,7 +61,7 @@ class TestRetries:
             async with asyncio.timeout(20):
                 while not (await site.folded(run_id)).due:
                     await asyncio.sleep(0.01)
-            (view,) = site.core.reader.steps("default", run_id)
+            (view,) = site.core.reader.folded_steps(site.core.runs.load(run_id))
         assert (view["status"], view["attempt"]) == ("pending", 1)
         assert view["dueAt"] is not None
 
@@ -170,7 +170,7 @@ class TestUnknownSkills:
             assert run.missing_skills == ("test.rare",)
             assert statuses(run) == {"a": "completed", "b": "pending", "c": "pending", "d": "completed"}
             assert site.queue() == {run_id: None}
-            view = site.core.reader.run("default", run_id)
+            view = site.core.reader.folded_run(site.core.runs.load(run_id))
             assert (view["status"], view["missingSkills"]) == ("blocked", ["test.rare"])
             with open_site(database_url, tmp_path) as other:
                 async with open_worker(other.core, journal.registry("test.work", "test.rare")) as second:
