@@ -14,7 +14,8 @@ CREATE TABLE orchestrator.step_cache (
     PRIMARY KEY (tenant, key, run_id)
 ) WITH (fillfactor = 90);
 CREATE INDEX step_cache_newest ON orchestrator.step_cache (tenant, key, stored_at DESC);
-CREATE INDEX step_cache_by_step ON orchestrator.step_cache (tenant, workflow, step_id, stored_at DESC);
+-- Not led by the tenant: a plan made while the table is empty must not find it as good as the one above for a key.
+CREATE INDEX step_cache_by_step ON orchestrator.step_cache (workflow, step_id, tenant, stored_at DESC);
 CREATE INDEX step_cache_by_run ON orchestrator.step_cache (run_id) WHERE scope = 'run_only';
 
 -- Which epoch a tenant's results belong to: quick tiers never look back past an invalidation, which begins the
@@ -47,6 +48,10 @@ CREATE UNLOGGED TABLE orchestrator.flights (
 ) WITH (fillfactor = 50);
 CREATE INDEX flights_by_step ON orchestrator.flights (run_id, step_id);
 
+-- Plans of the functions below are made once, while the tables are empty or small, and have to be right when they are
+-- large; to plan each time would take longer than the work. So rows are looked up one by one, by the columns that
+-- lead an index: a join would leave the planner a choice, and statistics of a small table lead it to read it all.
+
 -- Whoever waits for a flight that is over may take off: the run has ended, or its worker is dead.
 CREATE FUNCTION orchestrator.is_over(flight orchestrator.flights) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT NOT EXISTS (SELECT FROM orchestrator.run_queue AS q WHERE q.run_id = flight.run_id)
@@ -57,48 +62,45 @@ $$;
 -- Lands flights, those of steps and all those of runs that ended, and wakes who waits. In the order of the keys,
 -- as they are taken in `consult_cache`: the two cannot wait for each other.
 CREATE FUNCTION orchestrator.land_flights(
-    run_ids uuid[], step_ids text[], ended uuid[] DEFAULT NULL
+    run_ids uuid[], step_ids text[], ended uuid[] DEFAULT '{}'
 ) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off  -- what landed stays in the table until it is vacuumed
-SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    landed record;
+    landing orchestrator.flights[];
+    one orchestrator.flights;
+    ended_run uuid;
+    was_waited boolean;
 BEGIN
-    FOR landed IN
-        WITH landing AS (
-            SELECT f.tenant, f.key, f.run_id
-            FROM unnest(run_ids, step_ids) AS r (run_id, step_id)
-            JOIN orchestrator.flights AS f ON f.run_id = r.run_id AND f.step_id = r.step_id
-            UNION
-            SELECT f.tenant, f.key, f.run_id FROM orchestrator.flights AS f WHERE f.run_id = ANY(ended)
-        ), held AS MATERIALIZED (
-            SELECT l.tenant, l.key, l.run_id
-            FROM landing AS l
-            JOIN orchestrator.flights AS f ON f.tenant = l.tenant AND f.key = l.key
-            ORDER BY f.tenant, f.key
-            FOR UPDATE OF f
-        )
-        DELETE FROM orchestrator.flights AS f USING held AS h
-        WHERE f.tenant = h.tenant AND f.key = h.key AND f.run_id = h.run_id
-        RETURNING f.key, f.waited
-    LOOP
-        IF landed.waited THEN
-            PERFORM pg_notify('orchestrator_flights', md5(landed.key));
+    FOR number IN 1 .. coalesce(cardinality(run_ids), 0) LOOP
+        landing := landing || ARRAY(
+            SELECT f FROM orchestrator.flights AS f WHERE f.run_id = run_ids[number] AND f.step_id = step_ids[number]);
+    END LOOP;
+    FOREACH ended_run IN ARRAY ended LOOP
+        landing := landing || ARRAY(SELECT f FROM orchestrator.flights AS f WHERE f.run_id = ended_run);
+    END LOOP;
+    FOR one IN SELECT DISTINCT l.* FROM unnest(landing) AS l ORDER BY l.tenant, l.key LOOP
+        -- somebody else's by now, perhaps; and not to be found by its run, of which there may be many
+        DELETE FROM orchestrator.flights AS f
+        WHERE f.tenant = one.tenant AND f.key = one.key AND (f.run_id = one.run_id) IS TRUE
+        RETURNING f.waited INTO was_waited;
+        IF was_waited THEN
+            PERFORM pg_notify('orchestrator_flights', md5(one.key));
         END IF;
     END LOOP;
 END;
 $$;
 
--- The newest result of each key that was made by the skill asked for and is not one of the spoiled ones (of which
--- a run that is null stands for all of a key). A key without one has no row.
+-- The newest result of each key, in the order of the keys, that was made by the skill asked for and is not one of the
+-- spoiled ones (of which a run that is null stands for all of a key). `source_run` is null where there is none.
 CREATE FUNCTION orchestrator.find_results(
     for_tenant text, serving uuid[], keys text[], skills text[], steps text[], shared boolean[],
     spoiled_keys text[], spoiled_runs uuid[]
-) RETURNS TABLE (key text, step_id text, source_run uuid, output json) LANGUAGE sql STABLE AS $$
-    SELECT q.key, q.step_id, c.run_id, c.output
+) RETURNS TABLE (key text, skill text, step_id text, shared boolean, source_run uuid, output json)
+LANGUAGE sql STABLE AS $$
+    SELECT q.key, q.skill, q.step_id, q.shared, c.run_id, c.output
     FROM unnest(keys, skills, steps, shared) AS q (key, skill, step_id, shared)
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT s.run_id, s.output
         FROM orchestrator.step_cache AS s
         WHERE s.tenant = for_tenant AND s.key = q.key AND s.skill = q.skill
@@ -108,7 +110,8 @@ CREATE FUNCTION orchestrator.find_results(
               WHERE b.key = s.key AND (b.run_id IS NULL OR b.run_id = s.run_id)))
         ORDER BY s.stored_at DESC
         LIMIT 1
-    ) AS c
+    ) AS c ON true
+    ORDER BY q.key
 $$;
 
 -- Answers each key: with a result, with leave to make it (`granted`), or with neither while another run makes it.
@@ -120,43 +123,45 @@ CREATE FUNCTION orchestrator.consult_cache(
     for_tenant text, for_run uuid, for_worker text, serving uuid[],
     keys text[], skills text[], steps text[], shared boolean[], spoiled_keys text[], spoiled_runs uuid[]
 ) RETURNS TABLE (key text, source_run uuid, output json, granted boolean) LANGUAGE plpgsql
-SET enable_seqscan = off          -- plans are made while the tables are still empty
-SET plan_cache_mode = force_generic_plan  -- planning each time takes longer than the look-up
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     answer record;
-    found_keys text[] := '{}';
+    missing_keys text[];
+    missing_skills text[];
+    missing_steps text[];
+    number integer := 0;
     leave_keys text[];
     leave_skills text[];
     leave_steps text[];
     landed_steps text[];
 BEGIN
     FOR answer IN
-        SELECT f.key, f.source_run, f.output
-        FROM orchestrator.find_results(
+        SELECT f.* FROM orchestrator.find_results(
             for_tenant, serving, keys, skills, steps, shared, spoiled_keys, spoiled_runs) AS f
     LOOP
-        key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
-        found_keys := found_keys || answer.key;
-        RETURN NEXT;
+        IF answer.source_run IS NULL AND answer.shared THEN
+            missing_keys := missing_keys || answer.key;
+            missing_skills := missing_skills || answer.skill;
+            missing_steps := missing_steps || answer.step_id;
+        ELSE
+            key := answer.key; source_run := answer.source_run; output := answer.output;
+            granted := answer.source_run IS NULL;
+            RETURN NEXT;
+        END IF;
     END LOOP;
-    IF cardinality(found_keys) = cardinality(keys) THEN
+    IF missing_keys IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY
-        SELECT q.key, NULL::uuid, NULL::json, true
-        FROM unnest(keys, shared) AS q (key, shared)
-        WHERE NOT q.shared AND NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = q.key);
 
     -- who makes what need not be on disk
     PERFORM set_config('synchronous_commit', 'off', true);
     FOR answer IN
         INSERT INTO orchestrator.flights AS held (tenant, key, run_id, step_id, worker)
-        SELECT for_tenant, q.key, for_run, q.step_id, for_worker
-        FROM unnest(keys, steps, shared) AS q (key, step_id, shared)
-        WHERE q.shared AND NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = q.key)
-        ORDER BY q.key
+        SELECT for_tenant, m.key, for_run, m.step_id, for_worker
+        FROM unnest(missing_keys, missing_steps) WITH ORDINALITY AS m (key, step_id, number)
+        ORDER BY m.number
         ON CONFLICT (tenant, key) DO UPDATE SET
             waited = true,
             (run_id, step_id, worker) = (
@@ -166,8 +171,11 @@ BEGIN
                 FROM (SELECT held.run_id = excluded.run_id OR orchestrator.is_over(held) AS free) AS o)
         RETURNING held.key, held.step_id, held.run_id = for_run AS granted
     LOOP
+        number := number + 1;
         IF answer.granted THEN
             leave_keys := leave_keys || answer.key;
+            leave_skills := leave_skills || missing_skills[number];
+            leave_steps := leave_steps || answer.step_id;
         ELSE
             key := answer.key; source_run := NULL; output := NULL; granted := false;
             RETURN NEXT;
@@ -177,40 +185,33 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT array_agg(q.key), array_agg(q.skill), array_agg(q.step_id)
-    INTO leave_keys, leave_skills, leave_steps
-    FROM unnest(leave_keys) AS l (key)
-    JOIN unnest(keys, skills, steps) AS q (key, skill, step_id) ON q.key = l.key;
-    found_keys := '{}';
     FOR answer IN
-        SELECT f.key, f.step_id, f.source_run, f.output
-        FROM orchestrator.find_results(
-            for_tenant, serving, leave_keys, leave_skills, leave_steps, array_fill(true, ARRAY[cardinality(leave_keys)]),
-            spoiled_keys, spoiled_runs) AS f
+        SELECT f.* FROM orchestrator.find_results(
+            for_tenant, serving, leave_keys, leave_skills, leave_steps,
+            array_fill(true, ARRAY[cardinality(leave_keys)]), spoiled_keys, spoiled_runs) AS f
     LOOP
-        key := answer.key; source_run := answer.source_run; output := answer.output; granted := false;
-        found_keys := found_keys || answer.key;
-        landed_steps := landed_steps || answer.step_id;
+        key := answer.key; source_run := answer.source_run; output := answer.output;
+        granted := answer.source_run IS NULL;
         RETURN NEXT;
+        IF NOT granted THEN
+            landed_steps := landed_steps || answer.step_id;
+        END IF;
     END LOOP;
     IF landed_steps IS NOT NULL THEN
         PERFORM orchestrator.land_flights(array_fill(for_run, ARRAY[cardinality(landed_steps)]), landed_steps);
     END IF;
-    RETURN QUERY
-        SELECT l.key, NULL::uuid, NULL::json, true
-        FROM unnest(leave_keys) AS l (key)
-        WHERE NOT EXISTS (SELECT FROM unnest(found_keys) AS f (key) WHERE f.key = l.key);
 END;
 $$;
 
 -- What an append changes in the inline read models; the keys are those of eventstore/inline.py. Documents come as
 -- text: inside jsonb, 1e300 would turn into an integer and a text with a NUL would be refused.
 CREATE FUNCTION orchestrator.apply_inline(inline_rows jsonb) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off
-SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    cancelled text;
+    changed record;
+    ended uuid[];
+    ended_run uuid;
 BEGIN
     IF inline_rows ? 'queue_put' THEN
         INSERT INTO orchestrator.run_queue (run_id, tenant, priority)
@@ -219,13 +220,12 @@ BEGIN
         ON CONFLICT DO NOTHING;
         PERFORM pg_notify('orchestrator_queue', '');
     END IF;
-    IF inline_rows ? 'queue_block' THEN
-        UPDATE orchestrator.run_queue AS q SET owner = NULL, blocked_on = r.skills
+    FOR changed IN
+        SELECT r.run_id, r.skills
         FROM jsonb_to_recordset(inline_rows -> 'queue_block') AS r (run_id uuid, skills text[])
-        WHERE q.run_id = r.run_id;
-        -- a worker that is idle may know the skills
-        PERFORM pg_notify('orchestrator_queue', '');
-    END IF;
+    LOOP
+        UPDATE orchestrator.run_queue SET owner = NULL, blocked_on = changed.skills WHERE run_id = changed.run_id;
+    END LOOP;
     IF inline_rows ? 'cache_put' THEN
         INSERT INTO orchestrator.step_cache
             (tenant, key, run_id, step_id, workflow, skill, scope, output, output_hash, size_bytes, stored_at)
@@ -239,34 +239,32 @@ BEGIN
             size_bytes = excluded.size_bytes, stored_at = excluded.stored_at;
     END IF;
     IF inline_rows ? 'cache_drop' THEN
-        DELETE FROM orchestrator.step_cache AS c
-        USING jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (
-            tenant text, keys text[], workflow text, step text)
-        WHERE c.tenant = r.tenant
-          AND (c.key = ANY(r.keys)
-               OR (r.workflow IS NOT NULL AND c.workflow = r.workflow AND (r.step IS NULL OR c.step_id = r.step)));
+        FOR changed IN
+            SELECT r.tenant, r.keys, r.workflow, r.step
+            FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (
+                tenant text, keys text[], workflow text, step text)
+        LOOP
+            DELETE FROM orchestrator.step_cache WHERE tenant = changed.tenant AND key = ANY(changed.keys);
+            DELETE FROM orchestrator.step_cache
+            WHERE tenant = changed.tenant AND workflow = changed.workflow
+              AND (changed.step IS NULL OR step_id = changed.step);
+        END LOOP;
         PERFORM orchestrator.begin_epochs(array(
             SELECT DISTINCT r.tenant FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)));
     END IF;
-    IF inline_rows ? 'queue_drop' THEN
-        DELETE FROM orchestrator.run_queue AS q USING jsonb_array_elements_text(inline_rows -> 'queue_drop') AS r (run_id)
-        WHERE q.run_id = r.run_id::uuid;
+    ended := ARRAY(
+        SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_drop') AS e (run_id)
+        UNION ALL
+        SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id));
+    FOREACH ended_run IN ARRAY ended LOOP
+        DELETE FROM orchestrator.run_queue WHERE run_id = ended_run;
         -- what only this run could use serves no one any more: updates of it find its results in run_steps
-        DELETE FROM orchestrator.step_cache AS c USING jsonb_array_elements_text(inline_rows -> 'queue_drop') AS r (run_id)
-        WHERE c.run_id = r.run_id::uuid AND c.scope = 'run_only';
-    END IF;
-    IF inline_rows ? 'queue_cancel' THEN
-        FOR cancelled IN SELECT jsonb_array_elements_text(inline_rows -> 'queue_cancel') LOOP
-            DELETE FROM orchestrator.run_queue WHERE run_id = cancelled::uuid;
-            DELETE FROM orchestrator.step_cache WHERE run_id = cancelled::uuid AND scope = 'run_only';
-            PERFORM pg_notify('orchestrator_cancel', cancelled);
-        END LOOP;
-    END IF;
+        DELETE FROM orchestrator.step_cache WHERE run_id = ended_run AND scope = 'run_only';
+    END LOOP;
+    PERFORM pg_notify('orchestrator_cancel', e.run_id)
+    FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id);
     IF inline_rows ?| ARRAY['cache_put', 'flight_drop', 'queue_drop', 'queue_cancel'] THEN
-        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id), array(
-            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_drop') AS e (run_id)
-            UNION ALL
-            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id)))
+        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id), ended)
         FROM (
             SELECT p.run_id, p.step_id
             FROM jsonb_to_recordset(inline_rows -> 'cache_put') AS p (run_id uuid, step_id text)

@@ -1,0 +1,192 @@
+"""What was asked for, and whether the log kept every promise in the end."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmarks.graphs import campaign_graph
+from orchestrator.api.commands import Caller
+from orchestrator.bootstrap import Core, open_core
+from orchestrator.domain.audit import faults
+from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.errors import RunNotCancellable
+from orchestrator.domain.events import TERMINAL_EVENTS, RunCancelled, RunRecovered, RunStarted, RunTriggered
+from orchestrator.domain.run import DONE
+from orchestrator.domain.selectors import resolve_input
+from orchestrator.domain.workflow import Workflow, workflow_from_json
+from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.settings import Settings
+from tests.chaos.skills import made
+
+CALLER = Caller("default", "chaos")
+PATIENCE_SECONDS = 60.0
+T = TypeVar("T")
+
+STEADY, MOODY = "chaos.campaign", "chaos.moody"
+
+
+def campaign(skill: str, name: str) -> Workflow:
+    """The campaign's graph; a moody step is tried again, as often as it may take."""
+    document = campaign_graph(skill, name=name)
+    for step in document["steps"]:
+        step["retryPolicy"] = {"maxAttempts": 50, "backoffMs": 100, "multiplier": 1}
+    return workflow_from_json(document)
+
+
+def right_results(workflow: Workflow, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What each step makes in a run that nothing disturbs."""
+    results: dict[str, Any] = {}
+    for step in workflow.graph.order:
+        context = {"trigger": payload, "steps": {name: {"data": data} for name, data in results.items()}}
+        results[step] = made(resolve_input(workflow.steps[step].input, context))
+    return results
+
+
+@dataclass
+class Ledger:
+    """Asks for runs, through a database that may be away, and remembers what was promised."""
+
+    core: Core
+    asked: dict[str, bool | None] = field(default_factory=dict)
+    """Run id -> True when its cancellation was accepted, False when it was refused, None when nobody asked."""
+    history: dict[str, list[Recorded]] = field(default_factory=dict)
+    position: int = 0
+
+    async def register(self) -> None:
+        for workflow in (campaign("chaos.steady", STEADY), campaign("chaos.moody", MOODY)):
+            await self.core.workflows.register(workflow, tenant=CALLER.tenant, actor=CALLER.actor)
+
+    async def trigger(self, workflow: str = STEADY, seed: int = 0) -> str:
+        key = f"run {len(self.asked)} of {time.time_ns()}"
+        accepted = await _patiently(
+            lambda: self.core.commands.trigger(CALLER, workflow, payload={"seed": seed}, idempotency_key=key)
+        )
+        self.asked[accepted.run_id] = None
+        return accepted.run_id
+
+    async def cancel(self, run_id: str) -> bool:
+        """Cancel a run; returns whether that was accepted."""
+        try:
+            await _patiently(lambda: self.core.commands.cancel(CALLER, run_id, "chaos"))
+            self.asked[run_id] = True
+        except RunNotCancellable:
+            # an attempt whose answer was lost may have been the one that cancelled it
+            loaded = await _patiently(lambda: self.core.database.call(self.core.runs.load, run_id))
+            self.asked[run_id] = loaded.run.status == "cancelled"
+        return bool(self.asked[run_id])
+
+    async def update(self, run_id: str, seed: int) -> str:
+        """Change a completed run's payload."""
+        key = f"update {len(self.asked)} of {time.time_ns()}"
+        change = ChangeRequest("payload.patch", {"seed": seed})
+        accepted = await _patiently(lambda: self.core.changes.update(CALLER, run_id, change, idempotency_key=key))
+        self.asked[accepted.run_id] = None
+        return accepted.run_id
+
+    def read(self, run_id: str) -> list[Recorded]:
+        """What the log holds of a run, as far as it was followed."""
+        self.follow()
+        return self.history.get(run_id, [])
+
+    def follow(self) -> None:
+        """Read on in the log, which must have no gaps; nothing new while the database is away."""
+        with suppress(*DATABASE_AWAY):
+            while batch := self.core.log.read_log(self.position, 5000):
+                for one in batch:
+                    assert one.position == self.position + 1, f"position {one.position} follows {self.position}"
+                    self.position = one.position
+                    self.history.setdefault(one.stream_id, []).append(one)
+
+    async def reaches(self, run_id: str, version: int) -> Recorded:
+        """Wait until a run has so many events, or is over; returns the latest."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                history = self.read(run_id)
+                if len(history) >= version or (history and isinstance(history[-1].event, TERMINAL_EVENTS)):
+                    return history[-1]
+                await asyncio.sleep(0.001)
+
+    def under_way(self) -> list[str]:
+        """The runs that are not over."""
+        self.follow()
+        return [
+            run_id
+            for run_id in self.asked
+            if not (history := self.history.get(run_id)) or not isinstance(history[-1].event, TERMINAL_EVENTS)
+        ]
+
+    def completed(self) -> list[str]:
+        self.follow()
+        over = [run_id for run_id, history in self.history.items() if run_id in self.asked and history]
+        return [run_id for run_id in over if type(self.history[run_id][-1].event).__name__ == "RunCompleted"]
+
+    async def all_over(self) -> None:
+        """Wait until every run is over."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while left := self.under_way():
+            told = {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in left}
+            assert time.monotonic() < deadline, f"not over: {told}"
+            await asyncio.sleep(0.02)
+
+    def faults(self) -> list[str]:
+        """Everything that is wrong with the log, once all runs are over."""
+        self.follow()
+        found = []
+        for run_id, cancelled in self.asked.items():
+            found += [f"run {run_id}: {fault}" for fault in self._faults_of(run_id, cancelled)]
+        return found
+
+    def _faults_of(self, run_id: str, cancelled: bool | None) -> Iterator[str]:
+        history = self.history.get(run_id, [])
+        trigger = history[0].event if history else None
+        if not isinstance(trigger, RunTriggered):
+            yield f"it was accepted but begins with {trigger}"
+            return
+        workflow = self.core.workflows.get(CALLER.tenant, trigger.workflow_name, trigger.workflow_version)
+        yield from faults(run_id, workflow, [(one.version, one.event) for one in history])  # type: ignore[misc]
+        yield from _foreign(history)
+        run = self.core.runs.fold(run_id, history).run
+        expected = "cancelled" if cancelled else "completed"
+        if run.status != expected:
+            yield f"it is {run.status}, not {expected}"
+        right = right_results(workflow, trigger.payload)
+        for step, state in run.states():
+            if state.output is not None and state.output.data != right[step]:
+                yield f"step {step} made {state.output.data}, not {right[step]}"
+            if expected == "completed" and state.status not in DONE:
+                yield f"step {step} is {state.status}"
+
+    def takeovers(self) -> int:
+        return sum(isinstance(one.event, RunRecovered) for history in self.history.values() for one in history)
+
+
+def _foreign(history: list[Recorded]) -> Iterator[str]:
+    """Yield what was written by a worker that did not own the run: a zombie that got through the fence."""
+    owner = None
+    for one in history[1:]:
+        if isinstance(one.event, RunStarted | RunRecovered):
+            owner = one.event.worker
+        if one.actor != owner and not isinstance(one.event, RunCancelled):
+            yield f"version {one.version} was written by {one.actor}, not by {owner}"
+
+
+async def _patiently(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Ask again as long as the database is away; what is asked for carries a key or may be repeated."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await ask()
+        except DATABASE_AWAY:
+            assert time.monotonic() < deadline, "the database stays away"
+            await asyncio.sleep(0.05)
+
+
+@contextmanager
+def open_ledger(database_url: str, folder: Path) -> Iterator[Ledger]:
+    with open_core(Settings(database_url=database_url, data_dir=folder)) as core:
+        yield Ledger(core)
