@@ -15,7 +15,9 @@ from benchmarks.changes import CALLER, finished, layered, projected
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
-from orchestrator.bootstrap import Core, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workers.worker import Worker

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from benchmarks.graphs import campaign_graph
 from orchestrator.api.commands import Caller
-from orchestrator.bootstrap import Core, open_core
+from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotCancellable

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.bootstrap import load_skills
+from orchestrator.bootstrap.working import load_skills
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.definitions import workflow_files
 from orchestrator.cli.terminal import print_json, print_line

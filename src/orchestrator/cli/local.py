@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.api.commands import Accepted, Caller
 from orchestrator.api.cursor import from_cursor, to_cursor
-from orchestrator.bootstrap import Core, build_projector, open_core
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import build_projector
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.local_cache import LocalCache
 from orchestrator.domain.change import ChangeRequest

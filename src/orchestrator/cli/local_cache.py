@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.api.commands import Caller, now
 from orchestrator.api.explain import explanation_view
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from orchestrator.cache.catalogue import Limits
 from orchestrator.cli.client import CacheLimits, Document
 from orchestrator.projections.views import timestamp

@@ -11,7 +11,10 @@ from typing import Any
 
 import uvicorn
 
-from orchestrator.bootstrap import Core, build_api, load_skills, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.serving import build_api
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.cli.inputs import read_settings

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.bootstrap import load_skills, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import open_core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.cli.client import Client
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills

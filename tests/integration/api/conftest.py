@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits, Services
-from orchestrator.bootstrap import Core, open_core
+from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.settings import Settings
 
 LIMITS = Limits(deadline=5.0, patience=0.5, readiness=1.0, heartbeat=0.2)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.api.content import content_type, disposition, is_match, parse_range
 from orchestrator.api.errors import RangeNotSatisfiable
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from orchestrator.domain.output import Artifact
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import RUNS, finished

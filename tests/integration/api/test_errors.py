@@ -12,7 +12,7 @@ import pytest
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.errors import answer_to
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.projections.reader import Reader

@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.api.app import create_app
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap import Core, open_projector
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
 from tests.integration.api.conftest import connect, services_of
 from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap import Core, open_projector
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import (
     FAULTY,

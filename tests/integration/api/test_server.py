@@ -12,7 +12,7 @@ import uvicorn
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from tests.integration.api.conftest import services_of
 from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
 

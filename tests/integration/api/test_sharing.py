@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap import Core, open_projector
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
 from orchestrator.projections.views import View

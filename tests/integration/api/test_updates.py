@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from orchestrator.workflows import define, step
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import FAULTY, RUNS, at_work, register, trigger, until_status

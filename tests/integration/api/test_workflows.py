@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from orchestrator.domain.workflow import workflow_to_json
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import LINE, register

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 
-from orchestrator.bootstrap import Core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import Workflow
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry

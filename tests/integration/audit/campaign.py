@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from orchestrator.bootstrap import Core
+from orchestrator.bootstrap.core import Core
 from tests.integration.changes.world import CALLER, World, world
 
 DOCUMENT = {

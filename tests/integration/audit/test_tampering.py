@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from orchestrator.bootstrap import Core, build_auditor, open_core
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import build_auditor
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.audit import Finding
 from orchestrator.projections.chain import Chain, ChainHead

@@ -9,7 +9,9 @@ from typing import Any
 
 from orchestrator.api.commands import Accepted, Caller
 from orchestrator.api.explain import Explanation
-from orchestrator.bootstrap import Core, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.events import StepStarted
 from orchestrator.domain.run import Run

@@ -11,7 +11,9 @@ import pytest
 import redis.asyncio
 
 from orchestrator.api.commands import now
-from orchestrator.bootstrap import Artifacts, Outputs, open_executor, open_projector
+from orchestrator.bootstrap.core import Artifacts, Outputs
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_executor
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs

@@ -9,7 +9,9 @@ from typing import Any
 
 from orchestrator import StepContext, skill
 from orchestrator.api.commands import Caller
-from orchestrator.bootstrap import Core, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import merge_patch
 from orchestrator.domain.plan import Plan
 from orchestrator.settings import Settings

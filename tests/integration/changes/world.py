@@ -10,7 +10,9 @@ from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.api.commands import Accepted, Caller
-from orchestrator.bootstrap import Core, open_core, open_projector, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry

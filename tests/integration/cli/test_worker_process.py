@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.bootstrap import Core, open_core, open_worker
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.eventstore.listener import QUEUE, Listener
 from orchestrator.settings import load_settings
 from orchestrator.skills import SkillRegistry

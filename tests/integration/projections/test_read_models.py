@@ -11,7 +11,9 @@ import psycopg
 import pytest
 
 from orchestrator import StepContext, skill
-from orchestrator.bootstrap import Core, build_projector, open_projector, open_worker
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import build_projector, open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.projector import Projector

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.api.commands import Caller
-from orchestrator.bootstrap import Core, build_projector, open_core
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.showing import build_projector
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Step, Workflow
 from orchestrator.eventstore.recorded import Recorded

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.api.commands import Caller
-from orchestrator.bootstrap import Core, open_core
+from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
 from orchestrator.eventstore.recorded import Recorded

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.api.commands import Caller
-from orchestrator.bootstrap import open_worker
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import RunNotCancellable, RunNotFound
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bootstrap import open_projector, open_worker
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
 

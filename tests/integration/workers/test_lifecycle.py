@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.bootstrap import open_projector, open_worker
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered, RunStarted, StepStarted
 from orchestrator.domain.workflow import Workflow
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow

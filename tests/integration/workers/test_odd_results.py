@@ -9,7 +9,8 @@ import pytest_asyncio
 from uuid_utils import uuid7
 
 from orchestrator import SkillError, StepContext, skill
-from orchestrator.bootstrap import open_projector, open_worker
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy
 from orchestrator.skills import SkillRegistry

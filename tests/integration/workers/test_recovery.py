@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bootstrap import open_worker
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bootstrap import open_worker
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered
 from orchestrator.domain.workflow import CachePolicy
 from tests.integration.eventstore.logs import stored

@@ -1,0 +1,7 @@
+"""The composition root: the only place that builds pools, stores, workers and apps, and takes them down again.
+
+core       the database, the log on it, and the ways to ask and to read: what every process needs
+working    a worker with its skills, its executor and its step cache
+showing    the projector, the rebuilds and the audit
+serving    the web application
+"""

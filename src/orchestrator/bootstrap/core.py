@@ -1,0 +1,167 @@
+"""The core every process stands on: the database, the log on it, and the ways to ask and to read."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from orchestrator.api.changes import RunChanges
+from orchestrator.api.commands import RunCommands
+from orchestrator.api.explain import CacheExplainer
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.artifacts.verify import verify_all
+from orchestrator.cache.catalogue import CacheCatalogue
+from orchestrator.cache.counts import CacheCounts
+from orchestrator.domain.output import Output
+from orchestrator.eventstore.committer import Committer
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from orchestrator.eventstore.listener import Listener
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.mapper import build_mapper
+from orchestrator.eventstore.migrate import migrate
+from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.runs import RunStore
+from orchestrator.projections.reader import Reader
+from orchestrator.settings import Settings
+from orchestrator.workflows.registry import WorkflowRegistry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What every process needs: the database, the log on it, and the ways to ask and to read."""
+
+    settings: Settings
+    database: Database
+    listener: Listener
+    log: PostgresLog
+    workflows: WorkflowRegistry
+    runs: RunStore
+    reader: Reader
+    commands: RunCommands
+    changes: RunChanges
+    cache: CacheCatalogue
+    cache_counts: CacheCounts
+    explainer: CacheExplainer
+    store: ArtifactStore
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDatabase:
+    """A database that is up to date. `revive` starts our own again if it crashed; there is none for others."""
+
+    conninfo: str
+    revive: Callable[[], None] | None = None
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[OpenDatabase]:
+    """Yield a database that is up to date, our own one if none is configured.
+
+    Raises:
+        EmbeddedPostgresError: our own Postgres cannot be started.
+        DatabaseUnavailable: the configured one cannot be reached.
+        MigrationError: it cannot be brought up to date.
+    """
+    migrations = [files("orchestrator.eventstore") / "migrations"]
+    if settings.database_url is not None:
+        migrate(settings.database_url, migrations)
+        yield OpenDatabase(settings.database_url)
+        return
+    with EmbeddedPostgres(settings.data_dir) as server:
+        conninfo = server.conninfo()
+        migrate(conninfo, migrations)
+
+        def revive() -> None:
+            try:
+                if server.revive():
+                    logger.warning("our own Postgres had crashed and was started again")
+            except EmbeddedPostgresError:
+                logger.exception("our own Postgres crashed and cannot be started again")
+
+        yield OpenDatabase(conninfo, revive)
+
+
+@contextmanager
+def open_core(settings: Settings) -> Iterator[Core]:
+    """Build the core on an open database and take it down at the end."""
+    with open_database(settings) as opened:
+        database = Database(
+            opened.conninfo, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
+        )
+        key = settings.cipher_key
+        mapper = build_mapper(compress=settings.compress, cipher_key=key.get_secret_value() if key else None)
+        recorder = LogRecorder(database)
+        committer = Committer(recorder)
+        listener = Listener(opened.conninfo, opened.revive)
+        listener.start()
+        try:
+            log = PostgresLog(recorder, mapper, committer)
+            workflows = WorkflowRegistry(log, database)
+            runs = RunStore(log, workflows.get)
+            reader = Reader(database, runs, workflows.get)
+            commands = RunCommands(database, runs, workflows)
+            catalogue = CacheCatalogue(database, log)
+            store = ArtifactStore(settings.artifact_url, settings.spill_bytes)
+            yield Core(
+                settings=settings,
+                database=database,
+                listener=listener,
+                log=log,
+                workflows=workflows,
+                runs=runs,
+                reader=reader,
+                commands=commands,
+                changes=RunChanges(
+                    database=database,
+                    runs=runs,
+                    reader=reader,
+                    workflows=workflows,
+                    commands=commands,
+                    check=Artifacts(store),
+                ),
+                cache=catalogue,
+                cache_counts=CacheCounts(),
+                explainer=CacheExplainer(database, runs, catalogue, Outputs(database, reader, store)),
+                store=store,
+            )
+        finally:
+            committer.close()
+            listener.stop()
+            database.close()
+
+
+class Outputs:
+    """Where drivers get results of other runs, and data too large for the log."""
+
+    def __init__(self, database: Database, reader: Reader, store: ArtifactStore) -> None:
+        self._database = database
+        self._reader = reader
+        self._store = store
+
+    async def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+        """Return the outputs of steps that a run completed."""
+        return await self._database.ask(self._reader.outputs, run_id, steps)
+
+    async def data(self, output: Output) -> Any:
+        """Return an output's data, from the artifact store when the log holds only its hash."""
+        return await asyncio.to_thread(self._store.load_data, output)
+
+
+class Artifacts:
+    """Says whether what a result refers to is still in the store."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    def fault(self, tenant: str, output: Output) -> str | None:  # noqa: ARG002 - stores may be per tenant
+        """Return what is wrong with the first unusable artifact of an output, or None."""
+        artifacts = [*output.artifacts, *([output.data_ref] if output.data_ref else [])]
+        for artifact, reason in verify_all(self._store, artifacts):
+            return f"artifact {artifact.filename or artifact.id}: {reason}"
+        return None

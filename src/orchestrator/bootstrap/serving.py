@@ -1,0 +1,18 @@
+"""The web application on the core."""
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from orchestrator.bootstrap.core import Core
+
+if TYPE_CHECKING:
+    from orchestrator.api.app import Api
+
+
+def build_api(core: Core) -> "Api":
+    """Return the web application on the core."""
+    # Only a process that serves HTTP waits for the web framework.
+    from orchestrator.api.app import create_app  # noqa: PLC0415
+    from orchestrator.api.services import Services  # noqa: PLC0415
+
+    return create_app(Services(**{field.name: getattr(core, field.name) for field in fields(Services)}))

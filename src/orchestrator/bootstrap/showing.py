@@ -1,0 +1,47 @@
+"""What keeps the read models, and what holds them against the log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.bootstrap.core import Artifacts, Core
+from orchestrator.projections.audit import Auditor
+from orchestrator.projections.chain import Chain, ChainKeeper
+from orchestrator.projections.journal import tell
+from orchestrator.projections.projector import Projector, Tell
+from orchestrator.projections.supervision import ReadModelSupervisor
+
+
+def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
+    """Return a projector that does not run yet."""
+    return Projector(
+        core.database,
+        core.log,
+        core.workflows.get,
+        core.listener,
+        batch_size=core.settings.projector_batch,
+        tell=on_news,
+    )
+
+
+@contextmanager
+def open_projector(core: Core) -> Iterator[Projector]:
+    """Run a projector, which writes the journal, and the keeper of the chain, in threads of their own until the end."""
+    projector = build_projector(core, tell)
+    keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
+    projector.start()
+    keeper.start()
+    try:
+        yield projector
+    finally:
+        keeper.stop()
+        projector.stop()
+
+
+def build_supervisor(core: Core) -> ReadModelSupervisor:
+    """Return what rebuilds and compares the read models."""
+    return ReadModelSupervisor(core.database, core.log, core.workflows.get)
+
+
+def build_auditor(core: Core) -> Auditor:
+    """Return what holds everything against the log."""
+    return Auditor(core.database, core.log, core.workflows.get, Artifacts(core.store).fault)

@@ -1,0 +1,146 @@
+"""What a worker is made of: skills, an executor, the tiers of the step cache."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orchestrator.api.commands import now
+from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.bootstrap.core import Artifacts, Core, Outputs
+from orchestrator.cache.cold_tier import ColdTier
+from orchestrator.cache.counts import CacheCounts
+from orchestrator.cache.epochs import Epochs
+from orchestrator.cache.flights import Flights
+from orchestrator.cache.memory_tier import MemoryTier
+from orchestrator.cache.step_cache import StepCache
+from orchestrator.cache.tier import CacheTier
+from orchestrator.settings import Settings, SettingsError
+from orchestrator.skills.http import close_http
+from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.threads import DaemonThreads
+from orchestrator.workers.claims import Claims
+from orchestrator.workers.driver import Surroundings
+from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
+from orchestrator.workers.processes import ProcessExecutor
+from orchestrator.workers.worker import Worker, new_identity
+
+if TYPE_CHECKING:
+    from orchestrator.cache.hot_tier import HotTier
+
+
+@asynccontextmanager
+async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
+    """Build the step cache of a worker: in the process, in Redis when it is configured, and in Postgres."""
+    settings, loop, counts = core.settings, asyncio.get_running_loop(), core.cache_counts
+    cold = ColdTier(core.database, worker)
+    tiers: list[CacheTier] = [MemoryTier(settings.cache_memory_bytes)] if settings.cache_memory_bytes else []
+    hot = None
+    if settings.redis_url is not None:
+        hot = build_hot_tier(settings.redis_url, settings.cache_ttl_seconds, settings.redis_timeout_ms, counts)
+        tiers.append(hot)
+    cache = StepCache(
+        core.database,
+        cold,
+        Flights(core.listener, loop),
+        Epochs(core.database, cold, core.listener, loop, counts),
+        tiers=tiers,
+        earlier=core.reader,
+        check=Artifacts(core.store),
+        counts=counts,
+    )
+    try:
+        yield cache
+    finally:
+        await cache.close()
+        if hot is not None:
+            await hot.close()
+
+
+def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCounts) -> "HotTier":
+    """Return the tier in Redis.
+
+    Raises:
+        SettingsError: the package for it is not installed.
+    """
+    try:
+        from orchestrator.cache.hot_tier import HotTier  # noqa: PLC0415 - needs the extra `redis`
+    except ImportError as error:
+        raise SettingsError(
+            "ORCHESTRATOR_REDIS_URL is set but redis is not installed: pip install 'orchestrator[redis]'"
+        ) from error
+    return HotTier(url, ttl_seconds=ttl_seconds, timeout_seconds=timeout_ms / 1000, counts=counts)
+
+
+def load_skills(settings: Settings) -> SkillRegistry:
+    """Return the skills named by the settings, and those of installed packages."""
+    registry = SkillRegistry()
+    registry.load_entry_points()
+    registry.load_modules(settings.skills)
+    return registry
+
+
+@asynccontextmanager
+async def open_executor(
+    settings: Settings, skills: SkillRegistry, store: ArtifactStore, on_progress: ReportStep | None = None
+) -> AsyncIterator[StepExecutor]:
+    """Build what runs skills: this process and its threads, or child processes."""
+    try:
+        if settings.executor == "thread":
+            yield LocalExecutor(skills, store, DaemonThreads(), most_blocking=settings.threads, on_progress=on_progress)
+            return
+        children = ProcessExecutor(
+            skills,
+            store,
+            sources=tuple(settings.skills),
+            make_sink=partial(ArtifactStore, settings.artifact_url),
+            size=settings.threads,
+            grace_seconds=settings.shutdown_grace_seconds / 2,
+        )
+        try:
+            yield children
+        finally:
+            await children.close()
+    finally:
+        await close_http()
+
+
+@asynccontextmanager
+async def open_worker(
+    core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
+) -> AsyncIterator[Worker]:
+    """Run a worker on this loop; at the end it hands its runs over within the grace period."""
+    settings = core.settings
+    identity = new_identity(settings.lease_seconds)
+    async with (
+        open_cache(core, identity.id) as cache,
+        open_executor(settings, skills, core.store, on_progress) as executor,
+    ):
+        around = Surroundings(
+            worker=identity.id,
+            runs=core.runs,
+            executor=executor,
+            cache=cache,
+            source=Outputs(core.database, core.reader, core.store),
+            clock=now,
+        )
+        worker = Worker(
+            identity,
+            around,
+            Claims(core.database, core.log.mapper, core.runs, identity),
+            core.listener,
+            skills=skills.ids,
+            most_runs=settings.max_runs,
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+        working = asyncio.create_task(worker.work())
+        body = asyncio.current_task()
+        # A worker that fails takes its process with it, rather than leaving one that only looks alive.
+        working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
+        try:
+            yield worker
+        finally:
+            await worker.stop(settings.shutdown_grace_seconds)
+            with suppress(asyncio.CancelledError):
+                await working
