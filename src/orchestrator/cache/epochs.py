@@ -1,11 +1,14 @@
 """Which epoch a tenant's results belong to: known without asking, as long as the listener listens."""
 
 import asyncio
+import logging
 
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.listener import CACHE, Listener, wake
+
+logger = logging.getLogger(__name__)
 
 
 class Epochs:
@@ -47,5 +50,6 @@ class Epochs:
         if tenant:
             self._counts.invalidated += 1
             self._known.pop(tenant, None)
+            logger.debug("results were taken out of the cache", extra={"tenant": tenant})
         else:
             self._known.clear()

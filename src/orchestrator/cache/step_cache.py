@@ -127,6 +127,7 @@ class StepCache:
         The cold tier has them already, from the append that recorded them.
         """
         self.counts.stored += len(made)
+        _tell("stored in the cache", made)
         if epoch is not None:
             self._keep(tenant, epoch, made)
 
@@ -166,6 +167,7 @@ class StepCache:
             for quicker in self._tiers[:place] if promoted else ():
                 await quicker.keep(tenant, epoch, promoted)
                 self.counts.promoted += len(promoted)
+                _tell("promoted in the cache", promoted)
             shared = [question for question in shared if question.key not in found]
         return await self._sound(tenant, hits, questions, spoiled)
 
@@ -201,6 +203,7 @@ class StepCache:
         if promoted:
             self._keep(tenant, epoch, promoted)
             self.counts.promoted += len(promoted)
+            _tell("promoted in the cache", promoted)
 
     async def _sound(
         self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: _Spoiled
@@ -246,6 +249,13 @@ class StepCache:
 
 def _unanswered(questions: Sequence[Question], answers: Mapping[str, Answer]) -> list[Question]:
     return [question for question in questions if question.step not in answers]
+
+
+def _tell(message: str, entries: Sequence[tuple[Question, Entry]]) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        for question, entry in entries:
+            place = {"step_id": question.step, "cache_key": question.key, "source_run": entry.source_run}
+            logger.debug(message, extra=place)
 
 
 def _told(answer: Answer) -> tuple[str, dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""What the step cache does is counted and told: hits by tier, misses, what is stored, promoted, withdrawn, unusable."""
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from orchestrator.domain.run import Run
+from orchestrator.skills import StepContext, skill
+from orchestrator.workflows import define, step
+from tests.integration.cache.studio import Studio, at_work, outputs
+from tests.servers import ValkeyServer
+
+WORKFLOW = define("test.told", "1", [step("draw", "test.draw", input={"brief": "trigger.brief"})])
+
+
+@skill("test.draw")
+async def draw(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+    ctx.artifact(str(given["brief"]).encode(), type="text/plain", filename="a.txt")
+    return {}
+
+
+async def test_everything_that_happens_is_counted_and_told(
+    hot_studio: Studio, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "orchestrator.cache")
+    studio, counts = hot_studio, hot_studio.core.cache_counts
+
+    async def run() -> Run:
+        return await studio.run("test.told", {"brief": "x"})
+
+    await studio.register(WORKFLOW)
+    async with at_work(studio, [draw]):
+        first = await run()  # made
+        await run()  # in memory
+        await studio.invalidate(workflow="test.told")
+        async with asyncio.timeout(30):
+            while not counts.invalidated:
+                await asyncio.sleep(0.01)
+        await run()  # made again
+    async with at_work(studio, [draw]):
+        await run()  # in Valkey, promoted to memory
+    valkey.flush()
+    async with at_work(studio, [draw]):
+        await run()  # in Postgres, promoted to Valkey and memory
+        path = studio.core.store.local_path(outputs(first)["draw"].artifacts[0])
+        assert path is not None
+        path.unlink()
+        await run()  # unusable in memory and in Valkey or Postgres: made once more
+    assert counts.hits == {"memory": 1, "hot": 1, "cold": 1}
+    assert (counts.misses, counts.stored, counts.promoted, counts.invalidated) == (3, 3, 2, 1)
+    assert counts.corrupt >= 1
+    said: Counter[tuple[str, Any]] = Counter(
+        (record.message, getattr(record, "tier", None)) for record in caplog.records
+    )
+    assert said == {
+        ("not in the cache", None): 3,
+        ("stored in the cache", None): 3,
+        ("promoted in the cache", None): 2,
+        ("found in the cache", "memory"): 1,
+        ("found in the cache", "hot"): 1,
+        ("found in the cache", "cold"): 1,
+        ("results were taken out of the cache", None): 1,
+        ("cached result unusable", None): counts.corrupt,
+    }
+    key = first.step("draw").cache_key
+    assert {record.__dict__.get("cache_key", key) for record in caplog.records} == {key}
