@@ -3,10 +3,17 @@
 import argparse
 import sys
 
-from benchmarks import cached, changes, crash, machine, runs
+from benchmarks import api, cached, changes, crash, idle, machine, runs
 from benchmarks.report import Report
 
-WORKLOADS = {"runs": runs.measure, "crash": crash.measure, "changes": changes.measure, "cached": cached.measure}
+WORKLOADS = {
+    "runs": runs.measure,
+    "crash": crash.measure,
+    "changes": changes.measure,
+    "cached": cached.measure,
+    "api": api.measure,
+    "idle": idle.measure,
+}
 
 
 def main() -> None:

@@ -42,6 +42,8 @@ class Settings(BaseSettings):
         workflows: Files or folders to load workflows from.
         host: Address the API listens on.
         port: Port the API listens on; 0 takes a free one.
+        metrics_host: Address on which a worker or a projector shows its figures.
+        metrics_port: Port for that; 0 takes a free one, None shows none.
         log_format: `json`, `console`, or `auto` (console on a terminal).
         log_level: The least severe level that is logged.
         lease_seconds: A worker without a heartbeat for this long has lost its runs.
@@ -75,6 +77,8 @@ class Settings(BaseSettings):
     workflows: Paths = ()
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=0, le=65535)
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)

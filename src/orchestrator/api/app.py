@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, caching, health, history, runs, updates, workflows
+from orchestrator.api import artifacts, caching, figures, health, history, runs, updates, workflows
+from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
 from orchestrator.api.services import Limits, Served, Services, serve
@@ -21,6 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     workflows.router,
     health.router,
     health.probes,
+    figures.router,
 )
 
 
@@ -35,12 +37,12 @@ class Api(Described):
         self.served = served
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Return the router within the guard, within whatever middleware was added."""
+        """Return the router within the guard, within whatever middleware was added, within the entrance."""
         limits = self.served.limits
         app: ASGIApp = Guard(self.router, deadline=limits.deadline, body_bytes=limits.body_bytes)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
-        return app
+        return Entrance(app, self.served.core.metrics)
 
 
 def create_app(services: Services, limits: Limits | None = None) -> Api:

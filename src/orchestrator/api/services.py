@@ -20,6 +20,8 @@ from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
 from orchestrator.settings import Settings
+from orchestrator.telemetry.gauges import Exposition
+from orchestrator.telemetry.metrics import Metrics
 from orchestrator.workflows.registry import WorkflowRegistry
 
 
@@ -38,6 +40,7 @@ class Services:
     changes: RunChanges
     explainer: CacheExplainer
     store: ArtifactStore
+    metrics: Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +70,22 @@ class Served:
     freshness: Freshness
     shared: SharedCalls
     run_loader: RunLoader
+    exposition: Exposition
 
 
 def serve(core: Services, limits: Limits) -> Served:
     """Return what the endpoints of one app share."""
     shared = SharedCalls(core.database)
+    feed = Feed(core.database, core.reader, core.log, core.listener)
+    core.metrics.streams.set_function(lambda: feed.watched)
     return Served(
         core,
         limits,
-        Feed(core.database, core.reader, core.log, core.listener),
+        feed,
         Freshness(shared, core.reader, core.listener, limits.patience),
         shared,
         RunLoader(core.database, core.reader, limits.deadline),
+        Exposition(core.metrics, core.database),
     )
 
 

@@ -27,6 +27,7 @@ from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.projections.reader import Reader
 from orchestrator.settings import Settings
+from orchestrator.telemetry.metrics import Metrics
 from orchestrator.workflows.registry import WorkflowRegistry
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Core:
     changes: RunChanges
     cache: CacheCatalogue
     cache_counts: CacheCounts
+    metrics: Metrics
     explainer: CacheExplainer
     store: ArtifactStore
 
@@ -97,7 +99,9 @@ def open_core(settings: Settings) -> Iterator[Core]:
         key = settings.cipher_key
         mapper = build_mapper(compress=settings.compress, cipher_key=key.get_secret_value() if key else None)
         recorder = LogRecorder(database)
-        committer = Committer(recorder)
+        counts = CacheCounts()
+        metrics = Metrics(counts)
+        committer = Committer(recorder, metrics.committed)
         listener = Listener(opened.conninfo, opened.revive)
         listener.start()
         try:
@@ -126,7 +130,8 @@ def open_core(settings: Settings) -> Iterator[Core]:
                     check=Artifacts(store),
                 ),
                 cache=catalogue,
-                cache_counts=CacheCounts(),
+                cache_counts=counts,
+                metrics=metrics,
                 explainer=CacheExplainer(database, runs, catalogue, Outputs(database, reader, store)),
                 store=store,
             )

@@ -1,9 +1,11 @@
 """What keeps the read models, and what holds them against the log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from orchestrator.bootstrap.core import Artifacts, Core
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.recorded import Recorded
 from orchestrator.projections.audit import Auditor
 from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
@@ -25,8 +27,8 @@ def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
 
 @contextmanager
 def open_projector(core: Core) -> Iterator[Projector]:
-    """Run a projector, which writes the journal, and the keeper of the chain, in threads of their own until the end."""
-    projector = build_projector(core, tell)
+    """Run a projector, whose news go to the journal and the figures, and the keeper of the chain, each in a thread."""
+    projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
     keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
     projector.start()
     keeper.start()
@@ -35,6 +37,12 @@ def open_projector(core: Core) -> Iterator[Projector]:
     finally:
         keeper.stop()
         projector.stop()
+
+
+def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
+    """Tell of events: in the journal, and as figures."""
+    core.metrics.tell(batch, runs)
+    tell(batch, runs)
 
 
 def build_supervisor(core: Core) -> ReadModelSupervisor:

@@ -13,6 +13,15 @@ DataDir = Annotated[
         help="Where our own Postgres and the artifacts live (ORCHESTRATOR_DATA_DIR; .orchestrator).",
     ),
 ]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        min=0,
+        max=65535,
+        help="Answer GET /metrics on this port; 0 takes a free one (ORCHESTRATOR_METRICS_PORT; none).",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 Skills = Annotated[
     list[str] | None,

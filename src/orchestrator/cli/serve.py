@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import DataDir, Host, Port, Skills, WorkflowFiles, listed
+from orchestrator.cli.options import DataDir, Host, MetricsPort, Port, Skills, WorkflowFiles, listed
 
 Projecting = Annotated[
     bool,
@@ -69,6 +69,7 @@ def worker(
     data_dir: DataDir = None,
     skills: Skills = None,
     projector: Projecting = False,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Serve as a worker: claim runs and execute their steps.
 
@@ -78,10 +79,15 @@ def worker(
     """
     from orchestrator.cli.server import Parts, serve
 
-    serve(Parts(worker=True, projector=projector), data_dir=data_dir, skills=listed(skills))
+    serve(
+        Parts(worker=True, projector=projector),
+        data_dir=data_dir,
+        skills=listed(skills),
+        metrics_port=metrics_port,
+    )
 
 
-def projector(data_dir: DataDir = None) -> None:
+def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> None:
     """Serve as a projector: keep the read models up to date.
 
     Prints `ready projector`.
@@ -90,4 +96,4 @@ def projector(data_dir: DataDir = None) -> None:
     """
     from orchestrator.cli.server import Parts, serve
 
-    serve(Parts(projector=True), data_dir=data_dir)
+    serve(Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)

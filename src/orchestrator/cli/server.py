@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.bootstrap.serving import build_api
+from orchestrator.bootstrap.serving import build_api, build_probe
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.cli.complaint import Complaint
@@ -56,6 +56,10 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     skills = load_skills(settings) if parts.worker else None
     async with AsyncExitStack() as stack:
         listening = stack.enter_context(listen(settings.host, settings.port)) if parts.api else None
+        watched = None
+        if listening is None and settings.metrics_port is not None:
+            where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
+            watched = stack.enter_context(where)
         core = stack.enter_context(open_core(settings))
         await _register(core, definitions, skills)
         ready = "projector"
@@ -65,8 +69,12 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             worker = await stack.enter_async_context(open_worker(core, skills))
             ready = f"worker {worker.identity.id}"
         if listening is not None:
-            await stack.enter_async_context(_answer(core, listening))
+            app = build_api(core)
+            await stack.enter_async_context(_answer(settings, app, listening, app.served.feed.close))
             ready = url(listening)
+        elif watched is not None:
+            await stack.enter_async_context(_answer(settings, build_probe(core), watched))
+            logger.info("figures at %s/metrics", url(watched))
         print_line(f"ready {ready}")
         await stop.wait()
         logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
@@ -81,7 +89,7 @@ async def _register(core: Core, definitions: list[Workflow], skills: SkillRegist
 
 
 @contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
+def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool = True) -> Iterator[socket.socket]:
     """Yield a socket bound to an address; it takes connections once a server is put on it.
 
     Raises:
@@ -92,7 +100,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
     except socket.gaierror as error:
         raise Complaint(f"The host {host!r} is unknown: {error.strerror}", "Use --host 127.0.0.1") from error
     family, kind, protocol, _, address = found[0]
-    if not ipaddress.ip_address(address[0]).is_loopback:
+    if only_loopback and not ipaddress.ip_address(address[0]).is_loopback:
         raise Complaint(
             f"Nobody has to log in here, so {host} is refused: others could run programs on this machine",
             "Use --host 127.0.0.1, behind a proxy that asks for credentials if others are to get in.",
@@ -104,7 +112,7 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             raise Complaint(
                 f"Port {port} of {host} cannot be used: {(error.strerror or str(error)).lower()}",
-                "Choose another with --port; 0 takes a free one.",
+                f"Choose another with {option}; 0 takes a free one.",
             ) from error
         yield bound
 
@@ -125,13 +133,14 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _answer(core: Core, listening: socket.socket) -> AsyncIterator[None]:
-    """Serve the API on a socket; at the end requests under way are answered, for a while."""
-    app = build_api(core)
+async def _answer(
+    settings: Settings, app: Any, listening: socket.socket, on_end: Callable[[], None] | None = None
+) -> AsyncIterator[None]:
+    """Serve an app on a socket; at the end requests under way are answered, for a while."""
     config = uvicorn.Config(
         app,
         log_config=None,
-        access_log=core.settings.log_level == "debug",
+        access_log=settings.log_level == "debug",
         backlog=_BACKLOG,
         server_header=False,
         timeout_graceful_shutdown=_API_GRACE_SECONDS,
@@ -147,7 +156,8 @@ async def _answer(core: Core, listening: socket.socket) -> AsyncIterator[None]:
             await asyncio.sleep(0.01)
         yield
     finally:
-        app.served.feed.close()
+        if on_end is not None:
+            on_end()
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving

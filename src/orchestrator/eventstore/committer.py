@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -31,6 +31,9 @@ Inline = Mapping[str, Sequence[Any]]
 """Rows for inline read models: `{what is to be done: [row, ...]}`; see the SQL function `apply_inline`."""
 
 Outcome = int | Exception
+
+OnCommit = Callable[[int, float], None]
+"""Called after each batch with its number of events and the seconds it took."""
 
 _MOST_EVENTS = 4000
 _FIRST_PAUSE_SECONDS = 0.05
@@ -57,8 +60,9 @@ class Append:
 class Committer:
     """A thread that appends for the whole process."""
 
-    def __init__(self, recorder: LogRecorder) -> None:
+    def __init__(self, recorder: LogRecorder, on_commit: OnCommit | None = None) -> None:
         self._recorder = recorder
+        self._on_commit = on_commit
         self._queue: SimpleQueue[Append | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="committer", daemon=True)
@@ -92,9 +96,13 @@ class Committer:
         while (first := self._queue.get()) is not None:
             batch = self._drain(first)
             if batch:
+                events = sum(len(append.stored) for append in batch)
                 self.batches += 1
-                self.appended += sum(len(append.stored) for append in batch)
+                self.appended += events
+                began = time.perf_counter()
                 self._deliver(batch, self._write(batch))
+                if self._on_commit is not None:
+                    self._on_commit(events, time.perf_counter() - began)
 
     def _drain(self, first: Append) -> list[Append]:
         batch = [first]

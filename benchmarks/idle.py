@@ -1,0 +1,52 @@
+"""W10: what a process costs that has nothing to do: queries a minute, share of a core, memory."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from benchmarks.report import Report
+from benchmarks.server import database, start
+from orchestrator.eventstore.sql import load_sql
+
+PROCESSES = {
+    "dev": ["--port", "0", "--skills", "benchmarks.skills"],
+    "api": ["--port", "0", "--no-projector"],
+    "worker": ["--skills", "benchmarks.skills"],
+    "projector": [],
+}
+
+_SQL = load_sql(__file__)
+_SETTLE_SECONDS = 5
+
+
+def measure(report: Report, *, full: bool) -> None:
+    """Start each kind of process alone, and look at it while nothing happens."""
+    for verb, options in PROCESSES.items():
+        with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+            server = start(verb, Path(folder), options)
+            try:
+                with database(Path(folder)) as connection:
+                    time.sleep(_SETTLE_SECONDS)
+                    _look(report, verb, server.process.pid, connection, 60 if full else 20)
+            finally:
+                server.stop()
+
+
+def _look(report: Report, verb: str, pid: int, connection: "psycopg.Connection[Any]", seconds: float) -> None:
+    process = psutil.Process(pid)
+    before, cpu, began = _transactions(connection), sum(process.cpu_times()[:2]), time.monotonic()
+    time.sleep(seconds)
+    used = sum(process.cpu_times()[:2]) - cpu
+    queries, minutes = _transactions(connection) - before, (time.monotonic() - began) / 60
+    report.add(f"W10 idle {verb}", "queries", queries / minutes, "a minute", "< 60")
+    report.add(f"W10 idle {verb}", "of a core", used / minutes / 60 * 100, "%", "< 1")
+    report.add(f"W10 idle {verb}", "memory", process.memory_info().rss / 2**20, "MB")
+
+
+def _transactions(connection: "psycopg.Connection[Any]") -> int:
+    row = connection.execute(_SQL.statements).fetchone()
+    return int(row[0]) if row else 0

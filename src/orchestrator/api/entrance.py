@@ -1,0 +1,57 @@
+"""The entrance: every request has an id, is counted, and is part of a trace when somebody records traces.
+
+Pure ASGI, outermost: what the guard and everything within answers passes here, errors included.
+"""
+
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.request_id import REQUEST_ID, request_id
+
+_NO_ROUTE = "none"
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+class Entrance:
+    """Middleware."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        given = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                given = value
+        name = request_id(given)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-request-id", name.encode())]
+                self._metrics.answered(method(scope), route(scope), message["status"], perf_counter() - began)
+            await send(message)
+
+        token = REQUEST_ID.set(name)
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            REQUEST_ID.reset(token)
+
+
+def method(scope: Scope) -> str:
+    """Return the method of a request; one that HTTP does not know is `other`."""
+    given: str = scope["method"]
+    return given if given in _METHODS else "other"
+
+
+def route(scope: Scope) -> str:
+    """Return the template of a request's path, as far as it is known by now; `none` when no route has it."""
+    return getattr(scope.get("route"), "path", _NO_ROUTE)

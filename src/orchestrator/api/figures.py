@@ -1,0 +1,44 @@
+"""The figures for Prometheus: as a call of the API, and alone for processes that serve nothing else."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from orchestrator.api.openapi import answers
+from orchestrator.api.route import Endpoint
+from orchestrator.api.services import Serving
+from orchestrator.telemetry.gauges import CONTENT_TYPE, Exposition
+
+router = APIRouter(tags=["health"], route_class=Endpoint)
+
+_TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={**answers(), 200: {"description": "Figures in the text format of Prometheus.", **_TEXT}},
+)
+async def metrics(serving: Serving) -> Response:
+    """Return the figures of this process, and those of the database unless it is away."""
+    return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
+
+
+class Probe:
+    """An app that answers `GET /metrics` and `GET /health/live`, and nothing else."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        self._exposition = exposition
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        match scope["method"], scope["path"]:
+            case "GET", "/metrics":
+                answer = Response(await self._exposition.text(), media_type=CONTENT_TYPE)
+            case "GET", "/health/live":
+                answer = Response(b'{"status":"live"}', media_type="application/json")
+            case _:
+                answer = Response(status_code=404)
+        await answer(scope, receive, send)

@@ -1,0 +1,1 @@
+"""How it is watched: figures for Prometheus, and the ids of requests."""

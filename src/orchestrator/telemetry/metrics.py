@@ -1,0 +1,206 @@
+"""Figures for Prometheus: what each counts, and the one place where events become figures.
+
+Labels take few values, none of which a user chooses: a figure for each workflow or tenant would grow without bound.
+Of the events each is told once, by whichever process projects it (see `Projector`): sums over all processes are right.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from orchestrator.cache.counts import CacheCounts
+from orchestrator.domain.events import (
+    RunBlocked,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunRecovered,
+    RunStarted,
+    RunTriggered,
+    StepCacheHit,
+    StepCompleted,
+    StepFailed,
+    StepRetried,
+    StepStarted,
+)
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.recorded import Recorded
+
+_RUN_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+_STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_COMMIT_EVENTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 4000)
+_COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+
+
+class Metrics:
+    """The figures of one process. Safe to use from several threads."""
+
+    def __init__(self, cache: CacheCounts) -> None:
+        # A second time series for every counter, which nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        registry.register(_CacheCollector(cache))
+        self._triggered = Counter(
+            "orchestrator_runs_triggered", "Runs asked for, by kind of trigger.", ["trigger"], registry=registry
+        )
+        self._runs = Counter("orchestrator_runs", "Runs that are over, by outcome.", ["outcome"], registry=registry)
+        self._interruptions = Counter(
+            "orchestrator_run_interruptions",
+            "Runs that another worker took over (recovered) or that lack a skill (blocked).",
+            ["kind"],
+            registry=registry,
+        )
+        self._run_seconds = Histogram(
+            "orchestrator_run_duration_seconds",
+            "From the start of a run to its end.",
+            ["outcome"],
+            buckets=_RUN_SECONDS,
+            registry=registry,
+        )
+        self._wait_seconds = Histogram(
+            "orchestrator_run_wait_seconds",
+            "From asking for a run to its start.",
+            buckets=_RUN_SECONDS,
+            registry=registry,
+        )
+        self._started = Counter(
+            "orchestrator_step_attempts_started", "Attempts of steps that began.", registry=registry
+        )
+        self._steps = Counter(
+            "orchestrator_steps",
+            "Steps by outcome: completed, skipped (a result was there); failed and retried count attempts.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._step_seconds = Histogram(
+            "orchestrator_step_duration_seconds",
+            "Time of an attempt of a step.",
+            ["outcome"],
+            buckets=_STEP_SECONDS,
+            registry=registry,
+        )
+        self._commit_events = Histogram(
+            "orchestrator_commit_batch_events",
+            "Events written in one transaction.",
+            buckets=_COMMIT_EVENTS,
+            registry=registry,
+        )
+        self._commit_seconds = Histogram(
+            "orchestrator_commit_duration_seconds",
+            "Time to write one batch of events.",
+            buckets=_COMMIT_SECONDS,
+            registry=registry,
+        )
+        self._requests = Counter(
+            "orchestrator_http_requests",
+            "Requests answered, by route and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "orchestrator_http_request_duration_seconds",
+            "From a request to the start of its answer.",
+            ["method", "route"],
+            buckets=_HTTP_SECONDS,
+            registry=registry,
+        )
+        self.streams = Gauge("orchestrator_http_streams", "Event streams that are open.", registry=registry)
+        self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def tell(self, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
+        """Count a batch of events; `runs` are those they belong to, as folded up to its end."""
+        for recorded in batch:
+            run = runs.get(recorded.stream_id)
+            if run is not None:
+                self._count(recorded, run)
+
+    def committed(self, events: int, seconds: float) -> None:
+        """Count a transaction of the log."""
+        self._commit_events.observe(events)
+        self._commit_seconds.observe(seconds)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request: `route` is the template of its path, `seconds` those up to the start of the answer."""
+        key = method, route, status
+        found = self._answered.get(key)
+        if found is None:
+            found = self._requests.labels(method, route, str(status)), self._request_seconds.labels(method, route)
+            self._answered[key] = found
+        found[0].inc()
+        found[1].observe(seconds)
+
+    def _count(self, recorded: Recorded, run: Run) -> None:
+        match recorded.event:
+            case RunTriggered() as event:
+                self._triggered.labels(event.trigger_type).inc()
+            case RunStarted() as event:
+                self._wait_seconds.observe(max(0, event.at - run.trigger.at) / 1000)
+            case RunRecovered():
+                self._interruptions.labels("recovered").inc()
+            case RunBlocked():
+                self._interruptions.labels("blocked").inc()
+            case RunCompleted() as event:
+                self._over("completed", run, event.at)
+            case RunFailed() as event:
+                self._over("failed", run, event.at)
+            case RunCancelled() as event:
+                self._over("cancelled", run, event.at)
+            case StepStarted():
+                self._started.inc()
+            case StepCacheHit():
+                self._steps.labels("skipped").inc()
+            case StepCompleted() as event:
+                self._steps.labels("completed").inc()
+                self._step_seconds.labels("completed").observe(event.duration_ms / 1000)
+            case StepFailed() as event:
+                self._steps.labels("failed").inc()
+                self._step_seconds.labels("failed").observe(event.duration_ms / 1000)
+            case StepRetried():
+                self._steps.labels("retried").inc()
+            case _:
+                pass
+
+    def _over(self, outcome: str, run: Run, at: int) -> None:
+        self._runs.labels(outcome).inc()
+        if run.started_at is not None:
+            self._run_seconds.labels(outcome).observe(max(0, at - run.started_at) / 1000)
+
+
+class _CacheCollector(Collector):
+    """The counts of the step cache of this process."""
+
+    def __init__(self, counts: CacheCounts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield a family for each count."""
+        counts = self._counts
+        hits = CounterMetricFamily(
+            "orchestrator_cache_hits", "Questions to the step cache with a result, by tier.", labels=["tier"]
+        )
+        for tier in ("memory", "hot", "cold", "base"):
+            hits.add_metric([tier], counts.hits[tier])
+        yield hits
+        for name, value, text in (
+            ("misses", counts.misses, "Questions without one: the asker makes the result."),
+            ("waited", counts.waited, "Questions whose answer another run was making."),
+            ("stored", counts.stored, "Results made here that every run may use."),
+            ("promoted", counts.promoted, "Results copied from a slower tier to a quicker one."),
+            ("invalidated", counts.invalidated, "Invalidations heard of."),
+            ("corrupt", counts.corrupt, "Results refused: they or their artifacts are not what was kept."),
+        ):
+            yield CounterMetricFamily(f"orchestrator_cache_{name}", text, value=value)

@@ -1,0 +1,30 @@
+"""Figures of processes without an API: a worker and a projector that are told a port for them."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.programs import Program, wait_until
+
+
+def address(program: Program) -> str:
+    """Where a program shows its figures, as its log says."""
+    found = wait_until(lambda: re.search(r"figures at (\S+/metrics)\"", program.err))
+    return str(found[1])
+
+
+@pytest.mark.parametrize("verb", ["worker", "projector"])
+def test_a_process_without_an_api_shows_its_figures_on_a_port_of_its_own(verb: str, data_dir: Path) -> None:
+    with Program(verb, "--data-dir", data_dir, "--metrics-port", "0") as program:
+        program.ready()
+        url = address(program)
+        assert url.startswith("http://127.0.0.1:")
+        text = httpx.get(url).text
+        assert "orchestrator_database_up 1.0" in text
+        assert "orchestrator_commit_batch_events_count" in text
+        assert httpx.get(url.replace("/metrics", "/health/live")).json() == {"status": "live"}
+        assert httpx.get(url.replace("/metrics", "/other")).status_code == 404
+        assert httpx.post(url).status_code == 404
+        assert program.stop() == 0
