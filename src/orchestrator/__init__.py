@@ -4,15 +4,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.client import ApiError, AsyncClient, Client, ClientError
     from orchestrator.domain.output import Artifact
     from orchestrator.domain.workflow import Workflow
     from orchestrator.skills import SkillError, StepContext, skill
 
-__all__ = ["Artifact", "SkillError", "StepContext", "Workflow", "skill"]
+__all__ = [
+    "ApiError",
+    "Artifact",
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "SkillError",
+    "StepContext",
+    "Workflow",
+    "skill",
+]
 
 # Imported when first asked for: the terminal's help must not wait for what skills need.
 _HOMES = {
+    "ApiError": "orchestrator.client",
     "Artifact": "orchestrator.domain.output",
+    "AsyncClient": "orchestrator.client",
+    "Client": "orchestrator.client",
+    "ClientError": "orchestrator.client",
     "SkillError": "orchestrator.skills",
     "StepContext": "orchestrator.skills",
     "Workflow": "orchestrator.domain.workflow",

@@ -1,0 +1,105 @@
+"""The same calls for programs without an event loop: each is the coroutine of `Calls`, run to its end.
+
+Nothing is written twice. On the blocking wire those coroutines never suspend, and the types of a call follow from
+its coroutine. That no call is missing here is a test.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+import httpx
+
+from orchestrator.client.async_client import DEFAULT_SERVER
+from orchestrator.client.calls import Calls
+from orchestrator.client.wire import BlockingWire, finish
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    call: Callable[Concatenate[Calls, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Client", P], T]:
+    """Return a call as a method that waits for its answer."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return finish(call(self._calls, *args, **kwargs))
+
+    return method
+
+
+def _iterating(
+    call: Callable[Concatenate[Calls, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate["Client", P], Iterator[T]]:
+    """Return a call that yields as a method that iterates."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        items = call(self._calls, *args, **kwargs)
+        try:
+            while True:
+                try:
+                    item = finish(_next(items))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            finish(items.aclose())
+
+    return method
+
+
+async def _next(items: AsyncGenerator[T, None]) -> T:
+    return await anext(items)
+
+
+class Client:
+    """A server's API, for programs without an event loop. It keeps connections open: use it as a context manager.
+
+    Takes what `AsyncClient` takes. May be used by several threads at once.
+
+    >>> with Client(server) as client:
+    ...     run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
+    >>> run["status"]
+    'completed'
+    """
+
+    def __init__(
+        self, server: str = DEFAULT_SERVER, *, key: str | None = None, timeout: float = 30.0, tries: int = 6
+    ) -> None:
+        self._calls = Calls(BlockingWire(httpx.Client()), server, key=key, timeout=timeout, tries=tries)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        finish(self._calls.close())
+
+    trigger = _blocking(Calls.trigger)
+    update = _blocking(Calls.update)
+    plan = _blocking(Calls.plan)
+    retry = _blocking(Calls.retry)
+    cancel = _blocking(Calls.cancel)
+    run = _blocking(Calls.run)
+    wait = _blocking(Calls.wait)
+    events = _iterating(Calls.events)
+    history = _iterating(Calls.history)
+    runs = _iterating(Calls.runs)
+    run_page = _blocking(Calls.run_page)
+    steps = _blocking(Calls.steps)
+    artifacts = _blocking(Calls.artifacts)
+    content = _blocking(Calls.content)
+    download = _blocking(Calls.download)
+    cache_analysis = _blocking(Calls.cache_analysis)
+    workflows = _blocking(Calls.workflows)
+    workflow = _blocking(Calls.workflow)
+    register = _blocking(Calls.register)
+    live = _blocking(Calls.live)
+    ready = _blocking(Calls.ready)
+    queues = _blocking(Calls.queues)

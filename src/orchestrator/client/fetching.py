@@ -1,0 +1,88 @@
+"""Fetching an artifact: resumed where it breaks, checked against its hash, whole or not at all."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from orchestrator.client.errors import ArtifactElsewhere, ClientError, ContentDamaged
+from orchestrator.client.exchange import Exchange, OpenAnswer, Request
+
+_PARTIAL = 206
+_ELSEWHERE = 307
+
+
+class Fetching:
+    """The bytes of one artifact; `artifact_id` is a part of a path."""
+
+    def __init__(self, exchange: Exchange, artifact_id: str) -> None:
+        self._exchange = exchange
+        self._id = artifact_id
+        self._received = 0
+        self._furthest = 0
+        self._tag = ""
+        self._hash = hashlib.sha256()
+
+    async def content(self) -> bytes:
+        """Return the bytes; see `Reads.content`."""
+        memory = io.BytesIO()
+        await self._fetch(memory)
+        return memory.getvalue()
+
+    async def download(self, target: str | os.PathLike[str]) -> None:
+        """Write the bytes to a file; see `Reads.download`."""
+        path = Path(target)
+        apart = self._exchange.wire.apart
+        file = await apart(_open_beside, path)
+        try:
+            try:
+                await self._fetch(file)
+            finally:
+                await apart(file.close)
+            await apart(os.replace, file.name, path)
+        except BaseException:
+            await apart(os.unlink, file.name)
+            raise
+
+    async def _fetch(self, file: BinaryIO) -> None:
+        trials = self._exchange.trials()
+        while True:
+            try:
+                async with self._exchange.opened(self._request()) as answer:
+                    await self._begin(answer, file)
+                    async for chunk in answer.chunks:
+                        await self._exchange.wire.apart(file.write, chunk)
+                        self._hash.update(chunk)
+                        self._received += len(chunk)
+                        if self._received > self._furthest:
+                            self._furthest = self._received
+                            trials.begin_anew()
+            except ClientError as error:
+                await self._exchange.wire.pause(trials.pause_after(error))
+            else:
+                break
+        if self._tag and self._tag != f'"{self._hash.hexdigest()}"':
+            raise ContentDamaged(f"what came of artifact {self._id} does not have the hash {self._tag}")
+
+    def _request(self) -> Request:
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if self._received and self._tag:
+            headers |= {"Range": f"bytes={self._received}-", "If-Range": self._tag}
+        return Request("GET", f"/artifacts/{self._id}/content", headers=headers)
+
+    async def _begin(self, answer: OpenAnswer, file: BinaryIO) -> None:
+        """Go on where it broke off if that is what the server sends, or begin again."""
+        if answer.status == _ELSEWHERE:
+            raise ArtifactElsewhere(self._id, answer.headers.get("Location", ""))
+        if answer.status != _PARTIAL:
+            await self._exchange.wire.apart(file.seek, 0)
+            await self._exchange.wire.apart(file.truncate)
+            self._received, self._hash = 0, hashlib.sha256()
+        self._tag = answer.headers.get("ETag", "")
+
+
+def _open_beside(path: Path) -> BinaryIO:
+    """Open a new file in the folder of a path, to take its place once it is whole."""
+    return path.with_name(f".{uuid4().hex}.part").open("xb")

@@ -1,0 +1,46 @@
+"""Server-Sent Events: from bytes, in whatever pieces they come, to messages (WHATWG HTML, 9.2)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message: what it is about and its text, or neither: then it only kept the connection open."""
+
+    event: str
+    data: str
+
+
+class Messages:
+    """Takes a stream apart. One for each connection."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._event = ""
+        self._data: list[str] = []
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """Return the messages that a piece of the stream completes; a comment counts as an empty one."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        found = []
+        for line in lines:
+            message = self._read(line.removesuffix(b"\r").decode("utf-8", "replace"))
+            if message is not None:
+                found.append(message)
+        return found
+
+    def _read(self, line: str) -> Message | None:
+        if not line:
+            done = Message(self._event, "\n".join(self._data)) if self._data else None
+            self._event, self._data = "", []
+            return done
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "":
+                return Message("", "")
+            case "event":
+                self._event = value
+            case "data":
+                self._data.append(value)
+        return None

@@ -1,0 +1,49 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from orchestrator.api.app import Api, create_app
+from orchestrator.api.services import Limits
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.client import AsyncClient
+from tests.integration.api.conftest import core, services_of
+from tests.integration.api.test_server import serving
+from tests.integration.api.world import FAULTY, LINE, STRANGE, register
+from tests.integration.client.relay import Relay
+
+__all__ = ["core"]
+
+
+@pytest.fixture
+async def app(core: Core) -> Api:
+    await register(core, LINE, FAULTY, STRANGE)
+    return create_app(services_of(core), Limits(deadline=5.0, heartbeat=0.3))
+
+
+@pytest.fixture
+async def server(core: Core, app: Api) -> AsyncIterator[str]:
+    """The address of a real server, with a projector behind it."""
+    with open_projector(core):
+        async with serving(app) as port:
+            yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def client(server: str) -> AsyncIterator[AsyncClient]:
+    async with AsyncClient(server) as client:
+        yield client
+
+
+@pytest.fixture
+async def relay(server: str) -> AsyncIterator[Relay]:
+    """A network before the server, that does to connections what tests ask it to."""
+    async with Relay(int(server.rpartition(":")[2])) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def far(relay: Relay) -> AsyncIterator[AsyncClient]:
+    """A client behind the relay."""
+    async with AsyncClient(relay.address) as client:
+        yield client

@@ -1,0 +1,46 @@
+"""The client's documents are those of the API: the same fields, and the same of them may be missing or null."""
+
+from types import NoneType, UnionType
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+from pydantic import BaseModel
+
+from orchestrator.api import shapes
+from orchestrator.client import documents
+
+DOCUMENTS = {name: kind for name, kind in vars(documents).items() if is_typeddict(kind) and name != "Registration"}
+
+
+def split(hint: Any) -> tuple[frozenset[str], bool]:
+    """Return the kinds of value that a hint allows, in words that both sides share, and whether it may be missing."""
+    if get_origin(hint) is NotRequired:
+        return split(get_args(hint)[0])[0], True
+    if get_origin(hint) in (Union, UnionType):
+        return frozenset[str]().union(*(split(each)[0] for each in get_args(hint))), False
+    if get_origin(hint) is Literal:
+        return frozenset(map(repr, get_args(hint))), False
+    if hint is NoneType:
+        return frozenset({"null"}), False
+    name = getattr(hint, "__name__", str(hint))
+    if get_origin(hint) is list:
+        name = f"list of {sorted(split(get_args(hint)[0])[0])}"
+    return frozenset({"str" if name in ("AwareDatetime", "datetime") else name}), False
+
+
+def served(shape: type[BaseModel]) -> dict[str, tuple[frozenset[str], bool]]:
+    return {
+        str(field.alias): (split(field.annotation)[0], not field.is_required()) for field in shape.model_fields.values()
+    }
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_a_document_has_the_shape_the_api_gives_it(name: str) -> None:
+    hints = get_type_hints(DOCUMENTS[name], include_extras=True)
+    assert {field: split(hint) for field, hint in hints.items()} == served(getattr(shapes, name))
+
+
+def test_no_document_is_missing() -> None:
+    kinds = {name for name, kind in vars(shapes).items() if isinstance(kind, type) and issubclass(kind, BaseModel)}
+    within = {"RunSteps", "RunArtifacts", "EventPage", "WorkflowList", "CacheAnalysis"}  # the client takes the list out
+    assert {name for name in kinds if not name.startswith("_")} - within - {"Error", "BaseModel"} == set(DOCUMENTS)
