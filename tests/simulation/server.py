@@ -150,8 +150,10 @@ class Server:
     def apply_inline(self, rows: Inline) -> None:
         for row in rows.get("queue_put", ()):
             self._number += 1
-            self.queue.setdefault(row["run_id"], Queued(row["tenant"], self._number))
-            self.notify(QUEUE, "")
+            queued = self.queue.setdefault(row["run_id"], Queued(row["tenant"], self._number))
+            queued.owner = row["owner"]
+            if queued.owner is None:
+                self.notify(QUEUE, "")
         for row in rows.get("queue_block", ()):
             if (queued := self.queue.get(row["run_id"])) is not None:
                 queued.owner, queued.blocked_on = None, tuple(row["skills"])

@@ -2,19 +2,23 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid5
 
 from uuid_utils import uuid7
 
 from orchestrator.domain.commands import CancelRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
-from orchestrator.domain.errors import IdempotencyConflict, RunNotFound, VersionConflict
+from orchestrator.domain.errors import IdempotencyConflict, InvalidPayload, RunNotFound, VersionConflict
+from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.inline import NewRun
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.workflows.payload import check_payload
 from orchestrator.workflows.registry import WorkflowRegistry
@@ -39,13 +43,27 @@ class Accepted:
     steps: int
 
 
+class LocalWorker(Protocol):
+    """A worker in this process. What is asked for here it can have at once, without a claim."""
+
+    def expect(self, run_id: str) -> str | None:
+        """Keep room for a run and return the worker's id; None when it has no room."""
+
+    def receive(self, loaded: LoadedRun) -> None:
+        """Drive a run that was expected and is now in the log."""
+
+    def forgo(self, run_id: str) -> None:
+        """Give up the room: the run did not come about."""
+
+
 class RunCommands:
-    """Commands on runs."""
+    """Commands on runs. `local_worker` is the worker in this process, while there is one."""
 
     def __init__(self, database: Database, runs: RunStore, workflows: WorkflowRegistry) -> None:
         self._database = database
         self._runs = runs
         self._workflows = workflows
+        self.local_worker: LocalWorker | None = None
 
     async def trigger(
         self,
@@ -68,29 +86,63 @@ class RunCommands:
             InvalidPayload: the payload breaks the workflow's payloadSchema.
             IdempotencyConflict: the key was used with another request.
         """
-        workflow = await self._workflows.find(caller.tenant, workflow_name, version)
         payload = {} if payload is None else payload
-        check_payload(workflow, payload)
         request = None
         if idempotency_key is not None:
             request = fingerprint([workflow_name, version, payload, priority, labels or {}])
         command = TriggerRun(
             now(), "initial", payload, priority=priority, labels=labels or {}, request=request, trace=trace
         )
+        if version is None and (seen := self._workflows.newest_seen(caller.tenant, workflow_name)) is not None:
+            with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
+                check_payload(seen, payload)
+                return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
+        workflow = await self._workflows.find(caller.tenant, workflow_name, version)
+        check_payload(workflow, payload)
         return await self.begin_run(caller, command, workflow, idempotency_key)
 
     async def begin_run(
-        self, caller: Caller, command: TriggerRun, workflow: Workflow, idempotency_key: str | None
+        self,
+        caller: Caller,
+        command: TriggerRun,
+        workflow: Workflow,
+        idempotency_key: str | None,
+        *,
+        needs_newest: bool = False,
     ) -> Accepted:
-        """Append the first event of a run; the key, when there is one, decides the run's id."""
+        """Append the first event of a run; the key, when there is one, decides the run's id.
+
+        Raises:
+            IdempotencyConflict: the key was used with another request.
+            VersionConflict: the newest version was needed and this is not it any more.
+        """
         run_id = str(uuid7()) if idempotency_key is None else keyed_run_id(caller.tenant, idempotency_key)
         event = decide_trigger(command, workflow)
         run = begin(run_id, workflow, event)
+        steps = len(run.waiting)
         try:
-            position = await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor)
-        except VersionConflict:
-            return await self._accepted_before(run_id, command)
-        return Accepted(run_id, position, len(run.waiting))
+            position = await self._save_new(run, event, caller, needs_newest)
+        except VersionConflict as conflict:
+            try:
+                return await self._accepted_before(run_id, command)
+            except RunNotFound:
+                raise conflict from None  # it was not about the id
+        return Accepted(run_id, position, steps)
+
+    async def _save_new(self, run: Run, event: RunTriggered, caller: Caller, needs_newest: bool) -> int:
+        """Append the first event of a run, and hand the run to the worker in this process if that has room."""
+        worker = self.local_worker
+        owner = None if worker is None else worker.expect(run.id)
+        new = NewRun(owner, needs_newest)
+        if worker is None or owner is None:
+            return await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
+        try:
+            position = await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
+        except BaseException:
+            worker.forgo(run.id)  # if it was recorded all the same, the worker finds it at its next heartbeat
+            raise
+        worker.receive(LoadedRun(run, caller.tenant, position, event.at))
+        return position
 
     async def _accepted_before(self, run_id: str, command: TriggerRun) -> Accepted:
         """The key was used before: give the first answer again if the request is the same."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from orchestrator.bootstrap.core import Artifacts, Core
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.tail import LogTail
 from orchestrator.projections.audit import Auditor
 from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
@@ -30,6 +31,7 @@ def open_projector(core: Core) -> Iterator[Projector]:
     """Run a projector, whose news go to the journal and the figures, and the keeper of the chain, each in a thread."""
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
     keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
+    core.log.tail = LogTail()
     projector.start()
     keeper.start()
     try:
@@ -37,6 +39,7 @@ def open_projector(core: Core) -> Iterator[Projector]:
     finally:
         keeper.stop()
         projector.stop()
+        core.log.tail = None
 
 
 def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:

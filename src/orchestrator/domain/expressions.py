@@ -11,7 +11,7 @@ The language is that of jmespath.org, made strict and deterministic:
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, cast
@@ -22,7 +22,7 @@ from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
 
 Node = Mapping[str, Any]
-"""A node of a parsed expression: `type`, `children` and, for some types, `value`."""
+"""A node of a parsed expression: `type`, `children` and, for some types, `value`; `path` if it only names fields."""
 
 MAX_DEPTH = 100
 """How deep the parts of an expression may nest."""
@@ -43,8 +43,9 @@ def parse(expression: str) -> Node:
         SelectorError: the expression does not parse, or could only ever fail; the message says where or why.
     """
     if _PLAIN.fullmatch(expression):  # nearly all there are; the general parser is ten times slower
-        fields = [ast.field(name) for name in expression.split(".")]
-        return fields[0] if len(fields) == 1 else ast.subexpression(fields)
+        path = expression.split(".")
+        fields = [ast.field(name) for name in path]
+        return {**(fields[0] if len(fields) == 1 else ast.subexpression(fields)), "path": path}
     _check_literals(expression)
     try:
         node = parser.Parser().parse(expression).parsed
@@ -64,14 +65,25 @@ def evaluate(node: Node, context: Any) -> Any:
     Raises:
         SelectorError: the expression met a value of a type it cannot take.
     """
+    path = node.get("path")
     try:
-        return _INTERPRETER.visit(cast("Any", node), context)
+        return _INTERPRETER.visit(cast("Any", node), context) if path is None else _follow(path, context)
     except RecursionError:
         raise SelectorError("the document is nested too deeply") from None
     except InputNotCanonical as error:
         raise SelectorError(error.message) from error
     except (ValueError, TypeError, ArithmeticError) as error:  # jmespath compares and adds as Python does
         raise SelectorError(str(error)) from error
+
+
+def _follow(path: Iterable[str], value: Any) -> Any:
+    """Return what the interpreter would for fields one below the other."""
+    try:
+        for name in path:
+            value = value.get(name)
+    except AttributeError:
+        return None
+    return value
 
 
 class _Functions(functions.Functions):

@@ -32,10 +32,11 @@ class Attempt:
     error: StepError | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that takes five times as long to make, and one is made for each event of a step
 class StepState:
     """Where a step is. Times are milliseconds since 1970 UTC; `attempt` is that of the latest attempt, 1-based.
 
+    Never changed: `evolve` puts another one in its place.
     `lost` counts attempts that went down with their worker; they do not use up the retry policy. `worker`
     made the latest attempt, `past` are those before it.
     """

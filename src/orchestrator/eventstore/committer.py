@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 Inline = Mapping[str, Sequence[Any]]
 """Rows for inline read models: `{what is to be done: [row, ...]}`; see the SQL function `apply_inline`."""
 
+OnWritten = Callable[[int], None]
+"""Called with the position of an append's first event once it is on disk: in the committer's thread, in order."""
+
 Outcome = int | Exception
 
 OnCommit = Callable[[int, float], None]
@@ -48,6 +51,7 @@ class Append:
     inline: Inline | None
     loop: asyncio.AbstractEventLoop
     waiter: "asyncio.Future[int]"
+    on_written: OnWritten | None = None
     in_doubt: bool = False
 
     @property
@@ -70,7 +74,9 @@ class Committer:
         self.batches = 0
         self.appended = 0
 
-    async def append(self, stored: Sequence[StoredEvent], inline: Inline | None = None) -> int:
+    async def append(
+        self, stored: Sequence[StoredEvent], inline: Inline | None = None, on_written: OnWritten | None = None
+    ) -> int:
         """Append events of one stream and return the position of the first, once it is on disk.
 
         Cancelling withdraws the append if it has not been sent.
@@ -83,7 +89,7 @@ class Committer:
             raise ConnectionError("the log is closed")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[int] = loop.create_future()
-        self._queue.put(Append(stored, inline, loop, waiter))
+        self._queue.put(Append(stored, inline, loop, waiter, on_written))
         return await waiter
 
     def close(self) -> None:
@@ -100,7 +106,11 @@ class Committer:
                 self.batches += 1
                 self.appended += events
                 began = time.perf_counter()
-                self._deliver(batch, self._write(batch))
+                outcomes = self._write(batch)
+                self._deliver(batch, outcomes)
+                for append, outcome in zip(batch, outcomes, strict=True):
+                    if append.on_written is not None and isinstance(outcome, int):
+                        append.on_written(outcome)
                 if self._on_commit is not None:
                     self._on_commit(events, time.perf_counter() - began)
 

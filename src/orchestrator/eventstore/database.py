@@ -13,6 +13,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg.rows import DictRow, dict_row
 
+from orchestrator.eventstore.arrays import register_arrays
 from orchestrator.eventstore.sql import load_sql
 
 Connection = psycopg.Connection[DictRow]
@@ -101,6 +102,7 @@ def _configure(timeout_ms: int) -> Callable[[Connection], None]:
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True
+        register_arrays(connection)
         connection.execute(_SQL.configure, {"timeout_ms": str(timeout_ms)})
 
     return configure

@@ -5,6 +5,7 @@ never queued without its event, nor finished and still queued.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -25,19 +26,37 @@ from orchestrator.domain.run import Run
 from orchestrator.eventstore.committer import Inline
 
 
-def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent]) -> Inline:
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What else the row of a new run says.
+
+    `owner` is the worker that has it from the start: nobody has to claim it then. `needs_newest` refuses the append
+    if another version of the workflow has been registered since this one.
+    """
+
+    owner: str | None = None
+    needs_newest: bool = False
+
+
+_QUEUED = NewRun()
+
+
+def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent], new: NewRun = _QUEUED) -> Inline:
     """Return the rows that new events of a run call for; the run has been evolved by them already."""
     rows: dict[str, list[Any]] = {}
     for event in events:
-        for name, row in _rows(run, tenant, event):
+        for name, row in _rows(run, tenant, event, new):
             rows.setdefault(name, []).append(row)
     return rows
 
 
-def _rows(run: Run, tenant: str, event: RunEvent) -> Iterator[tuple[str, Any]]:
+def _rows(run: Run, tenant: str, event: RunEvent, new: NewRun) -> Iterator[tuple[str, Any]]:
     match event:
         case RunTriggered():
-            yield "queue_put", {"run_id": run.id, "tenant": tenant, "priority": event.priority}
+            row = {"run_id": run.id, "tenant": tenant, "priority": event.priority, "owner": new.owner}
+            if new.needs_newest:
+                row |= {"newest_of": event.workflow_name, "version": event.workflow_version}
+            yield "queue_put", row
         case RunBlocked():
             yield "queue_block", {"run_id": run.id, "skills": event.skills}
         case RunCompleted() | RunFailed():

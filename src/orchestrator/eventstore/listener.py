@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import psycopg
+from psycopg.pq.abc import PGconn
 from psycopg.sql import SQL, Identifier
 
 from orchestrator.eventstore.sql import load_sql
@@ -32,7 +34,7 @@ CHANNELS = (EVENTS, QUEUE, CANCEL, PROJECTED, FLIGHTS, CACHE)
 Callback = Callable[[str], None]
 
 _SQL = load_sql(__file__)
-_CHECK_SECONDS = 0.25
+_CHECK_MILLISECONDS = 250
 _RECONNECT_SECONDS = 0.5
 
 
@@ -97,12 +99,27 @@ class Listener:
         self._connected.set()
         for channel in self._callbacks:
             self._call(channel, [""])
+        for channel, payloads in self._notifications(connection.pgconn):
+            self._call(channel, payloads)
+
+    def _notifications(self, pgconn: PGconn) -> Iterator[tuple[str, list[str]]]:
+        """Yield what comes in, by channel, until told to stop.
+
+        On the connection itself: psycopg's generator of notifications takes several times as long for each.
+
+        Raises:
+            psycopg.OperationalError: the connection was lost.
+        """
+        readable = select.poll()
+        readable.register(pgconn.socket, select.POLLIN)
         while not self._stopping.is_set():
+            if not readable.poll(_CHECK_MILLISECONDS):
+                continue
+            pgconn.consume_input()
             waiting: dict[str, list[str]] = {}
-            for notification in connection.notifies(timeout=_CHECK_SECONDS, stop_after=1):
-                waiting.setdefault(notification.channel, []).append(notification.payload)
-            for channel, payloads in waiting.items():
-                self._call(channel, payloads)
+            while (notification := pgconn.notifies()) is not None:
+                waiting.setdefault(notification.relname.decode(), []).append(notification.extra.decode())
+            yield from waiting.items()
 
     def _call(self, channel: str, payloads: Sequence[str]) -> None:
         for callback in self._callbacks[channel]:

@@ -11,6 +11,7 @@ from orchestrator.eventstore.committer import Committer, Inline, merged
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.tail import LogTail
 
 StoredRow = tuple[str, int, str, bytes]
 """An event as it is stored: stream id, version, name, state."""
@@ -54,6 +55,8 @@ class PostgresLog:
         self.recorder = recorder
         self.mapper = mapper
         self.committer = committer
+        self.tail: LogTail | None = None
+        """What was appended here lately; kept while something in this process reads it."""
 
     async def append(
         self,
@@ -71,7 +74,12 @@ class PostgresLog:
             self.mapper.store(stream, version, event, tenant, actor)
             for version, event in enumerate(events, expected_version + 1)
         ]
-        return await self.committer.append(stored, inline)
+        tail = self.tail
+        if tail is None:
+            return await self.committer.append(stored, inline)
+        return await self.committer.append(
+            stored, inline, lambda position: tail.add(position, stored, events, tenant, actor)
+        )
 
     def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """Return a stream's events; see `EventLog.read`."""

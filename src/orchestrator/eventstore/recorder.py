@@ -13,6 +13,7 @@ from eventsourcing.persistence import Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
+from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, uuid_array
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.sql import load_sql
 
@@ -46,10 +47,10 @@ class LogRecorder(PostgresApplicationRecorder):
             row = connection.execute(
                 _SQL.append,
                 (
-                    [event.originator_id for event in stored_events],
-                    [event.originator_version for event in stored_events],
-                    [event.topic for event in stored_events],
-                    [event.state for event in stored_events],
+                    uuid_array([event.originator_id for event in stored_events]),
+                    bigint_array([event.originator_version for event in stored_events]),
+                    text_array([event.topic for event in stored_events]),
+                    bytea_array([event.state for event in stored_events]),
                     kwargs.get("inline"),
                 ),
                 prepare=True,

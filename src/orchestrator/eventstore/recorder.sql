@@ -1,5 +1,5 @@
 -- name: append
-SELECT orchestrator.append_events(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %s::jsonb) AS first_position
+SELECT orchestrator.append_events(%b, %b, %b, %b, %s::jsonb) AS first_position
 
 -- name: read_stream
 SELECT originator_id, originator_version, topic, state, notification_id

@@ -9,7 +9,7 @@ from orchestrator.domain.events import RunEvent, RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
-from orchestrator.eventstore.inline import inline_rows
+from orchestrator.eventstore.inline import NewRun, inline_rows
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import Recorded
 
@@ -64,11 +64,14 @@ class RunStore:
             evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
         return LoadedRun(run, tenant, history[-1].position, history[-1].event.at)
 
-    async def save(self, run: Run, events: Sequence[RunEvent], *, tenant: str, actor: str) -> int:
+    async def save(
+        self, run: Run, events: Sequence[RunEvent], *, tenant: str, actor: str, new: NewRun | None = None
+    ) -> int:
         """Append events by which the run has been evolved already, and return the position of the last.
 
         Raises:
-            VersionConflict: somebody else appended to the run first. Nothing was written, and `run` is ahead of
+            VersionConflict: somebody else appended to the run first, or the workflow of a new one is not the newest
+                version any more. Nothing was written, and `run` is ahead of
                 the log: load it again.
         """
         first = await self.log.append(
@@ -77,6 +80,6 @@ class RunStore:
             events,
             tenant=tenant,
             actor=actor,
-            inline=inline_rows(run, tenant, events),
+            inline=inline_rows(run, tenant, events, new or NewRun()),
         )
         return first + len(events) - 1

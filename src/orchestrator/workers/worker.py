@@ -85,6 +85,7 @@ class Worker:
         self._most_runs = most_runs
         self._heartbeat_seconds = heartbeat_seconds
         self._drivers: dict[str, tuple[RunDriver, asyncio.Task[None]]] = {}
+        self._expected: set[str] = set()
         self._in_doubt = False
         self._queue_changed = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -100,6 +101,31 @@ class Worker:
     def is_stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stopping.is_set()
+
+    @property
+    def _room(self) -> int:
+        return self._most_runs - len(self._drivers) - len(self._expected)
+
+    def expect(self, run_id: str) -> str | None:
+        """Keep room for a run that is about to be recorded with this worker as its owner, and return its id.
+
+        None when there is no room: the run waits in the queue like any other.
+        """
+        if self._room <= 0 or self._stopping.is_set():
+            return None
+        self._expected.add(run_id)
+        return self.identity.id
+
+    def receive(self, loaded: LoadedRun) -> None:
+        """Drive a run that was expected and is now in the log."""
+        self._expected.discard(loaded.run.id)
+        self._adopt(loaded)
+
+    def forgo(self, run_id: str) -> None:
+        """Give up the room kept for a run."""
+        if self._room <= 0:
+            self._queue_changed.set()
+        self._expected.discard(run_id)
 
     async def work(self) -> None:
         """Claim and drive runs until `stop` is called, then return when all is handed over."""
@@ -150,7 +176,7 @@ class Worker:
             try:
                 if self._in_doubt:
                     await self._settle()
-                while (room := self._most_runs - len(self._drivers)) > 0 and not self._stopping.is_set():
+                while (room := self._room) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
                     for loaded in claimed:
                         self._adopt(loaded)
@@ -175,7 +201,9 @@ class Worker:
             if lost and self._drivers.get(run_id) == (driver, task):
                 task.cancel()
         stray = [
-            run_id for run_id, owner in owners.items() if owner == self.identity.id and run_id not in self._drivers
+            run_id
+            for run_id, owner in owners.items()
+            if owner == self.identity.id and run_id not in self._drivers and run_id not in self._expected
         ]
         if stray:
             logger.info("%d runs are given back: they were claimed, but the answer was lost", len(stray))
@@ -196,7 +224,7 @@ class Worker:
         found = self._drivers.get(driver.run.id)
         if found is None or found[0] is not driver:
             return
-        if len(self._drivers) >= self._most_runs:
+        if self._room <= 0:
             self._queue_changed.set()
         del self._drivers[driver.run.id]
 

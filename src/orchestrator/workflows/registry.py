@@ -40,6 +40,7 @@ class WorkflowRegistry:
         self._database = database
         self._shared = SharedCalls(database)
         self._kept: OrderedDict[tuple[str, str, str], Workflow] = OrderedDict()
+        self._newest: dict[tuple[str, str], str] = {}
 
     async def register(self, workflow: Workflow, *, tenant: str, actor: str) -> bool:
         """Register a version; False when the same content is there already.
@@ -92,6 +93,13 @@ class WorkflowRegistry:
         kept = self._kept.get((tenant, name, version))
         return kept if kept is not None else await self._database.call(self.get, tenant, name, version)
 
+    def newest_seen(self, tenant: str, name: str) -> Workflow | None:
+        """Return the version that was the newest when this process last looked, if it is still in memory.
+
+        Whoever goes by it makes sure of it in the append (see `NewRun.needs_newest`).
+        """
+        return self._kept.get((tenant, name, self._newest.get((tenant, name), "")))
+
     def get(self, tenant: str, name: str, version: str | None = None) -> Workflow:
         """Return a version of a workflow, the one registered last when no version is named.
 
@@ -142,4 +150,7 @@ class WorkflowRegistry:
             row = connection.execute(_SQL.newest, {"tenant": tenant, "name": name}, prepare=True).fetchone()
         if row is None:
             raise WorkflowNotFound(f"no workflow {name} is registered", workflowName=name, version=None)
-        return str(row["version"])
+        if len(self._newest) >= _KEPT:
+            self._newest.clear()
+        self._newest[tenant, name] = str(row["version"])
+        return self._newest[tenant, name]

@@ -214,11 +214,26 @@ DECLARE
     ended_run uuid;
 BEGIN
     IF inline_rows ? 'queue_put' THEN
-        INSERT INTO orchestrator.run_queue (run_id, tenant, priority)
-        SELECT r.run_id, r.tenant, r.priority
-        FROM jsonb_to_recordset(inline_rows -> 'queue_put') AS r (run_id uuid, tenant text, priority integer)
+        IF EXISTS (
+            SELECT FROM jsonb_to_recordset(inline_rows -> 'queue_put') AS r (tenant text, newest_of text, version text)
+            WHERE r.newest_of IS NOT NULL AND r.version IS DISTINCT FROM (
+                SELECT w.version FROM orchestrator.workflows AS w
+                WHERE w.tenant = r.tenant AND w.name = r.newest_of
+                ORDER BY w.number DESC LIMIT 1)
+        ) THEN
+            RAISE EXCEPTION 'a newer version of the workflow was registered' USING ERRCODE = '23OR1';
+        END IF;
+        INSERT INTO orchestrator.run_queue (run_id, tenant, priority, owner)
+        SELECT r.run_id, r.tenant, r.priority, r.owner
+        FROM jsonb_to_recordset(inline_rows -> 'queue_put')
+            AS r (run_id uuid, tenant text, priority integer, owner text)
         ON CONFLICT DO NOTHING;
-        PERFORM pg_notify('orchestrator_queue', '');
+        -- a run that a worker has from the start is news to no one
+        IF EXISTS (
+            SELECT FROM jsonb_to_recordset(inline_rows -> 'queue_put') AS r (owner text) WHERE r.owner IS NULL
+        ) THEN
+            PERFORM pg_notify('orchestrator_queue', '');
+        END IF;
     END IF;
     FOR changed IN
         SELECT r.run_id, r.skills

@@ -1,0 +1,60 @@
+"""The newest end of the log, as this process wrote it.
+
+A projector beside the writers follows them closely. What they have just encoded and appended it need not fetch and
+decode again, as long as nobody else has appended in between.
+"""
+
+import threading
+from collections.abc import Sequence
+
+from eventsourcing.persistence import StoredEvent
+
+from orchestrator.domain.events import Event
+from orchestrator.eventstore.recorded import Recorded
+
+_MOST_BYTES = 16 << 20
+
+
+class LogTail:
+    """Events without a gap between them, for one reader. Safe to write and to read from different threads.
+
+    It forgets what the reader has passed, and everything when somebody else has appended or the reader falls more
+    than `most_bytes` of stored events behind.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._events: list[Recorded] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
+
+    def add(
+        self, position: int, stored: Sequence[StoredEvent], events: Sequence[Event], tenant: str, actor: str
+    ) -> None:
+        """Add events of one stream that are in the log, the first of them at `position`."""
+        stream_id = str(stored[0].originator_id)
+        recorded = [
+            Recorded(stream_id, one.originator_version, position + number, tenant, actor, event)
+            for number, (one, event) in enumerate(zip(stored, events, strict=True))
+        ]
+        sizes = [len(one.state) for one in stored]
+        with self._lock:
+            if self._bytes > self._most_bytes or (self._events and self._events[-1].position + 1 != position):
+                self._drop(len(self._events))
+            self._events += recorded
+            self._sizes += sizes
+            self._bytes += sum(sizes)
+
+    def read(self, after: int, limit: int) -> list[Recorded]:
+        """Return up to `limit` events after a position; none when the next one is not here."""
+        with self._lock:
+            held = self._events
+            if not held or not held[0].position <= after + 1 <= held[-1].position:
+                return []
+            self._drop(after + 1 - held[0].position)
+            return held[:limit]
+
+    def _drop(self, count: int) -> None:
+        self._bytes -= sum(self._sizes[:count])
+        del self._events[:count], self._sizes[:count]

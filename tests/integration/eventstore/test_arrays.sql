@@ -1,0 +1,2 @@
+-- name: echo
+SELECT %b, %b, %b, %b
