@@ -22,6 +22,7 @@ from orchestrator.projections.reader import Reader
 from orchestrator.settings import Settings
 from orchestrator.telemetry.gauges import Exposition
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 
@@ -41,6 +42,7 @@ class Services:
     explainer: CacheExplainer
     store: ArtifactStore
     metrics: Metrics
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True)

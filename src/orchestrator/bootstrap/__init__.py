@@ -4,4 +4,5 @@ core       the database, the log on it, and the ways to ask and to read: what ev
 working    a worker with its skills, its executor and its step cache
 showing    the projector, the rebuilds and the audit
 serving    the web application
+tracing    where spans go
 """
