@@ -49,6 +49,7 @@ clean: ## Remove .venv, caches and build products; your data (.orchestrator) sta
 	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Compiled here, since the program would take twice as long to start where Python may not keep what it compiles.
 # The stamp is as new as the last installation; it does nothing while neither the lock nor pyproject.toml changed.
 $(INSTALLED): requirements.lock pyproject.toml
 	@usable='import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))'; \
@@ -67,4 +68,5 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Installing the versions of requirements.lock"
 	@$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-compile --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m compileall -q -j 0 -x '/(pip|setuptools|mypy|mypyc|hypothesis|tests)/' $(VENV)/lib src
 	@touch $@

@@ -17,11 +17,22 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(slots=True)
 class Server:
-    """A running `orchestrator` process."""
+    """An `orchestrator` process; `host` and `port` are known once it is ready."""
 
     process: "subprocess.Popen[str]"
-    host: str
-    port: int
+    host: str = ""
+    port: int = 0
+
+    def await_ready(self) -> None:
+        """Wait until it says it is ready."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith("ready"):
+            self.process.kill()
+            raise RuntimeError(f"{self.process.args!r} did not become ready: {line!r}")
+        if "http://" in line:
+            self.host, _, port = line.split()[-1].removeprefix("http://").rpartition(":")
+            self.port = int(port)
 
     def kill(self) -> None:
         """End it the hard way: SIGKILL."""
@@ -38,19 +49,19 @@ class Server:
                 self.kill()
 
 
-def start(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
-    """Start a verb of the program and wait until it says it is ready."""
+def launch(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
+    """Start a verb of the program."""
     command = [sys.executable, "-m", "orchestrator", verb, "--data-dir", str(data_dir), *options]
     variables = {**os.environ, "ORCHESTRATOR_LOG_LEVEL": "error", **(environment or {})}
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line.startswith("ready"):
-        process.kill()
-        raise RuntimeError(f"{' '.join(command)} did not become ready: {line!r}")
-    address = line.split()[-1].removeprefix("http://")
-    host, _, port = address.rpartition(":") if verb in ("dev", "api") else ("", "", "0")
-    return Server(process, host, int(port))
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile the program anew
+    return Server(subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True))
+
+
+def start(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
+    """Start a verb of the program and wait until it says it is ready."""
+    server = launch(verb, data_dir, options, environment)
+    server.await_ready()
+    return server
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ async def noop(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # no
 
 @skill("bench.sleep")
 async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
-    """Take 20 ms, and leave a line that says which attempt of which step was executed."""
+    """Take 20 ms, and leave lines that say when (by the monotonic clock) which attempt of which step was executed."""
     journal = os.environ.get("BENCH_JOURNAL")
     if journal:
         _note(journal, f"start {ctx.run_id} {ctx.step_id} {ctx.attempt}")
@@ -28,4 +29,4 @@ async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # n
 
 def _note(journal: str, line: str) -> None:
     with Path(journal).open("a") as file:
-        file.write(f"{line}\n")
+        file.write(f"{line} {time.monotonic():.6f}\n")

@@ -1,52 +1,64 @@
-"""Worker processes, as a user starts them: `orchestrator worker`."""
+"""Worker processes: what `orchestrator worker` does, in processes that are forked from one that has imported it all.
 
+So a worker is there in a fraction of a second, and a storm can afford to kill one after each event.
+"""
+
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 1.0
+_FORK = multiprocessing.get_context("forkserver")
+_FORK.set_forkserver_preload(["tests.chaos.skills", "orchestrator.cli.server"])
 
 
 @dataclass
 class WorkerProcess:
     """One process; `id` is the worker's once it is ready."""
 
-    process: "subprocess.Popen[str]"
+    process: ForkServerProcess
+    told: Connection
     id: str = ""
     frozen: bool = False
 
     @property
     def alive(self) -> bool:
-        return self.process.poll() is None
+        return self.process.is_alive()
 
     def await_ready(self) -> None:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.startswith("ready worker "), f"the worker ended with {self.process.poll()}: {line!r}"
-        self.id = line.split()[-1]
+        try:
+            self.id = self.told.recv()
+        except EOFError:
+            raise AssertionError(f"the worker ended with {self.process.exitcode}; see workers.log") from None
 
     def kill(self) -> None:
         """Kill -9, also when it is frozen."""
         self.process.kill()
-        self.process.wait()
+        self.process.join()
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         self.frozen = True
 
     def thaw(self) -> None:
         self.frozen = False
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def ask_to_end(self) -> None:
-        self.process.terminate()
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
 
 @dataclass
@@ -56,30 +68,31 @@ class Fleet:
     database_url: str
     folder: Path
     step_seconds: float = 0.02
+    lease_seconds: float = LEASE_SECONDS
     workers: list[WorkerProcess] = field(default_factory=list)
 
-    def launch(self, database_url: str | None = None) -> WorkerProcess:
+    def launch(self) -> WorkerProcess:
         """Start a worker without waiting until it is ready."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
-        variables |= {
-            "ORCHESTRATOR_DATABASE_URL": database_url or self.database_url,
-            "ORCHESTRATOR_DATA_DIR": str(self.folder),
-            "ORCHESTRATOR_LEASE_SECONDS": str(LEASE_SECONDS),
-            "ORCHESTRATOR_HEARTBEAT_SECONDS": "0.3",
-            "ORCHESTRATOR_SHUTDOWN_GRACE_SECONDS": "1",
-            "ORCHESTRATOR_LOG_LEVEL": "warning",
-            "CHAOS_STEP_SECONDS": str(self.step_seconds),
+        listening, telling = _FORK.Pipe(duplex=False)
+        settings = {
+            "database_url": self.database_url,
+            "data_dir": self.folder,
+            "lease_seconds": self.lease_seconds,
+            "heartbeat_seconds": 0.3,
+            "shutdown_grace_seconds": 1.0,
+            "log_level": "warning",
+            "skills": ("tests.chaos.skills",),
         }
-        command = [sys.executable, "-m", "orchestrator", "worker", "--skills", "tests.chaos.skills"]
-        with (self.folder / "workers.log").open("a") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=log, text=True)
-        worker = WorkerProcess(process)
+        process = _FORK.Process(target=_work, args=(telling, self.folder, self.step_seconds, settings), daemon=True)
+        process.start()
+        telling.close()
+        worker = WorkerProcess(process, listening)
         self.workers.append(worker)
         return worker
 
-    def start(self, number: int = 1, database_url: str | None = None) -> list[WorkerProcess]:
+    def start(self, number: int = 1) -> list[WorkerProcess]:
         """Start workers and wait until all are ready."""
-        started = [self.launch(database_url) for _ in range(number)]
+        started = [self.launch() for _ in range(number)]
         for worker in started:
             worker.await_ready()
         return started
@@ -94,13 +107,41 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(database_url: str, folder: Path, step_seconds: float = 0.02) -> Iterator[Fleet]:
-    fleet = Fleet(database_url, folder, step_seconds)
+def open_fleet(
+    database_url: str, folder: Path, step_seconds: float = 0.02, lease_seconds: float = LEASE_SECONDS
+) -> Iterator[Fleet]:
+    fleet = Fleet(database_url, folder, step_seconds, lease_seconds)
     try:
         yield fleet
     finally:
         for worker in fleet.alive:
             worker.kill()
         for worker in fleet.workers:
-            assert worker.process.stdout is not None
-            worker.process.stdout.close()
+            worker.told.close()
+
+
+class _Ready:
+    """Stands for stdout: hands on the id of `ready worker ID`, and closes the pipe when the process ends."""
+
+    def __init__(self, telling: Connection) -> None:
+        self._telling = telling
+
+    def write(self, text: str) -> None:
+        if text.startswith("ready worker "):
+            self._telling.send(text.rsplit(maxsplit=1)[-1])
+
+    def flush(self) -> None:
+        pass
+
+
+def _work(telling: Connection, folder: Path, step_seconds: float, settings: dict[str, Any]) -> None:
+    from orchestrator.cli.server import Parts, serve
+    from tests.chaos.skills import JOURNAL, STEP_SECONDS
+
+    for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
+        del os.environ[name]
+    os.environ |= {STEP_SECONDS: str(step_seconds), JOURNAL: str(folder / "journal")}
+    with (folder / "workers.log").open("a") as log:
+        os.dup2(log.fileno(), sys.stderr.fileno())
+    sys.stdout = _Ready(telling)  # type: ignore[assignment]
+    serve(Parts(worker=True), **settings)

@@ -1,14 +1,16 @@
-"""Skills of the campaign-shaped runs: what a step makes depends on its input alone."""
+"""Skills of the campaign-shaped runs: what a step makes depends on its input alone. Each execution is noted."""
 
 import asyncio
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.domain.fingerprint import fingerprint
 
-SECONDS = float(os.environ.get("CHAOS_STEP_SECONDS", "0.02"))
+STEP_SECONDS, JOURNAL = "CHAOS_STEP_SECONDS", "CHAOS_JOURNAL"
+"""The variables that say how long a step takes, and where executions are noted."""
 
 
 def made(given: Mapping[str, Any]) -> dict[str, str]:
@@ -18,14 +20,24 @@ def made(given: Mapping[str, Any]) -> dict[str, str]:
 
 @skill("chaos.steady")
 async def steady(given: dict[str, Any], ctx: StepContext) -> dict[str, str]:
-    await asyncio.sleep(SECONDS)
+    await _take_time(ctx)
     return made(given)
 
 
 @skill("chaos.moody")
 async def moody(given: dict[str, Any], ctx: StepContext) -> dict[str, str]:
     """Fails on every odd attempt."""
-    await asyncio.sleep(SECONDS)
+    await _take_time(ctx)
     if ctx.attempt % 2:
         raise SkillError("MOODY", "not this time")
     return made(given)
+
+
+async def _take_time(ctx: StepContext) -> None:
+    line = f"{ctx.run_id} {ctx.step_id} {ctx.attempt} {time.time_ns() // 1_000_000}\n"
+    journal = os.open(os.environ[JOURNAL], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(journal, line.encode())  # whole or not at all, whoever else writes
+    finally:
+        os.close(journal)
+    await asyncio.sleep(float(os.environ[STEP_SECONDS]))

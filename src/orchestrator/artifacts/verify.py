@@ -5,8 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from ssl import SSLContext
 
-import httpx
-
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.domain.output import Artifact
 
@@ -43,6 +41,8 @@ def _is_outside(artifact: Artifact) -> bool:
 
 
 def _head(artifact: Artifact) -> str | None:
+    import httpx  # noqa: PLC0415 - every process imports this module, hardly any asks for a uri
+
     try:
         with httpx.Client(
             verify=_tls(), timeout=HEAD_TIMEOUT_SECONDS, follow_redirects=True, max_redirects=5
@@ -63,4 +63,6 @@ def _head(artifact: Artifact) -> str | None:
 @cache
 def _tls() -> SSLContext:
     """Return the certificates to trust; reading them takes longer than a request."""
+    import httpx  # noqa: PLC0415 - see `_head`
+
     return httpx.create_ssl_context()

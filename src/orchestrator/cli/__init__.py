@@ -1,7 +1,7 @@
 """Who may ask, in a terminal.
 
     app.py         the verbs and where they stand
-    serve.py       dev, api, worker, projector               server.py      what they do
+    serve.py       dev, api, worker, projector               server.py, endpoint.py   what they do
     run.py         run                                       single.py      what it does
     runs.py        trigger, cancel, status, ... runs list    reports.py     what is printed of them
     workflows.py   workflows list, show, ...                 checks.py, definitions.py

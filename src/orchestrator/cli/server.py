@@ -4,15 +4,12 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import uvicorn
+from typing import Any, Protocol
 
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.bootstrap.serving import build_api, build_probe
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.cli.complaint import Complaint
@@ -28,9 +25,6 @@ from orchestrator.skills import SkillRegistry
 from orchestrator.workflows import warnings
 
 logger = logging.getLogger(__name__)
-
-_BACKLOG = 2048
-_API_GRACE_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +61,32 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             stack.enter_context(open_projector(core))
         if skills is not None:
             worker = await stack.enter_async_context(open_worker(core, skills))
+            await worker.has_claimed()
             ready = f"worker {worker.identity.id}"
         if listening is not None:
-            app = build_api(core)
-            await stack.enter_async_context(_answer(settings, app, listening, app.served.feed.close))
+            # After a crash runs go on before this process is ready: the web framework takes longer to import.
+            answer = await asyncio.to_thread(_load_endpoint)
+            await stack.enter_async_context(answer(core, listening, api=True))
             ready = url(listening)
         elif watched is not None:
-            await stack.enter_async_context(_answer(settings, build_probe(core), watched))
+            answer = await asyncio.to_thread(_load_endpoint)
+            await stack.enter_async_context(answer(core, watched, api=False))
             logger.info("figures at %s/metrics", url(watched))
         print_line(f"ready {ready}")
         await stop.wait()
         logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
+
+
+class _Endpoint(Protocol):
+    """Serves the API, or only the figures of a process, on a socket."""
+
+    def __call__(self, core: Core, listening: socket.socket, *, api: bool) -> AbstractAsyncContextManager[None]: ...
+
+
+def _load_endpoint() -> _Endpoint:
+    from orchestrator.cli.endpoint import answer  # noqa: PLC0415 - see `_serve`
+
+    return answer
 
 
 async def _register(core: Core, definitions: list[Workflow], skills: SkillRegistry | None) -> None:
@@ -121,43 +130,3 @@ def url(listening: socket.socket) -> str:
     """Return the address of a socket as a URL."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-@asynccontextmanager
-async def _answer(
-    settings: Settings, app: Any, listening: socket.socket, on_end: Callable[[], None] | None = None
-) -> AsyncIterator[None]:
-    """Serve an app on a socket; at the end requests under way are answered, for a while."""
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=settings.log_level == "debug",
-        backlog=_BACKLOG,
-        server_header=False,
-        timeout_graceful_shutdown=_API_GRACE_SECONDS,
-        ws="none",
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        while not server.started:
-            if serving.done():
-                serving.result()
-                raise Complaint("The API did not start", "The lines above say why.")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        if on_end is not None:
-            on_end()
-        server.should_exit = True
-        with suppress(asyncio.CancelledError):
-            await serving

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-import httpx
 import orjson
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -24,6 +23,9 @@ from orchestrator.skills.errors import (
 )
 from orchestrator.skills.shape import ShapeMismatch, Typed, plain
 from orchestrator.skills.skill import SkillKind, invalid_output
+
+if TYPE_CHECKING:
+    import httpx
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429})
 MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
@@ -115,7 +117,9 @@ class HttpSkill:
         except InputNotCanonical as error:
             raise invalid_output(self.id, error) from error
 
-    async def _post(self, prepared: bytes, ctx: StepContext) -> tuple[int, httpx.Headers, bytes]:
+    async def _post(self, prepared: bytes, ctx: StepContext) -> "tuple[int, httpx.Headers, bytes]":
+        import httpx  # noqa: PLC0415 - a worker without HTTP skills starts without waiting for it
+
         context = {
             "runId": ctx.run_id,
             "stepId": ctx.step_id,
@@ -145,7 +149,7 @@ class HttpSkill:
                 SKILL_EXECUTION_FAILED, f"{self.url} cannot be reached: {type(error).__name__}: {error}"
             ) from error
 
-    async def _body(self, response: httpx.Response) -> bytes:
+    async def _body(self, response: "httpx.Response") -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():
             body += chunk
@@ -171,7 +175,7 @@ class HttpSkill:
             ) from error
         return answer
 
-    def _refused(self, status: int, headers: httpx.Headers, body: bytes) -> SkillError:
+    def _refused(self, status: int, headers: "httpx.Headers", body: bytes) -> SkillError:
         retryable = status >= 500 or status in RETRYABLE_STATUSES
         return SkillError(
             SKILL_EXECUTION_FAILED,
@@ -209,8 +213,10 @@ def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None
     return min(MAX_RETRY_AFTER_MS, max(0, round(seconds * 1000)))
 
 
-def _client() -> httpx.AsyncClient:
+def _client() -> "httpx.AsyncClient":
     """Return the one client of this event loop."""
+    import httpx  # noqa: PLC0415 - see `_post`
+
     loop = asyncio.get_running_loop()
     client = _clients.get(loop)
     if client is None:

@@ -16,6 +16,7 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.workers.pulse import has_ended
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,16 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """A worker process: `id` is unique for ever, `lease_seconds` how long its silence is put up with."""
+    """A worker process: `id` is unique for ever, `lease_seconds` how long its silence is put up with.
+
+    `pulse` is how others on its machine can see whether it lives, see there.
+    """
 
     id: str
     host: str
     pid: int
     lease_seconds: float
+    pulse: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Claims:
                 "host": self._worker.host,
                 "pid": self._worker.pid,
                 "lease": self._worker.lease_seconds,
+                "pulse": self._worker.pulse,
                 "session_pid": session[0] if session else None,
                 "session_start": session[1] if session else None,
                 "skills": list(skills),
@@ -68,8 +74,13 @@ class Claims:
         return Situation(**rows[0])
 
     async def sweep(self) -> int:
-        """Free the runs of workers that are dead and return how many there were."""
-        return int((await self._run(_SQL.sweep, {"id": self._worker.id}))[0]["freed"])
+        """Free the runs of workers that are dead and return how many there were.
+
+        Whose process has ended on this machine is dead at once, whatever its lease and its session say.
+        """
+        neighbours = await self._run(_SQL.neighbours, {"id": self._worker.id})
+        ended = [row["id"] for row in neighbours if has_ended(row["pulse"])]
+        return int((await self._run(_SQL.sweep, {"id": self._worker.id, "ended": ended}))[0]["freed"])
 
     async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
         """Claim up to `room` runs and return them as their events tell, in one round trip.

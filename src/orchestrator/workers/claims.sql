@@ -1,6 +1,8 @@
 -- name: beat
-INSERT INTO workers (id, host, pid, lease, session_pid, session_start)
-VALUES (%(id)s, %(host)s, %(pid)s, make_interval(secs => %(lease)s), %(session_pid)s, %(session_start)s::timestamptz)
+INSERT INTO workers (id, host, pid, pulse, lease, session_pid, session_start)
+VALUES (
+    %(id)s, %(host)s, %(pid)s, %(pulse)s, make_interval(secs => %(lease)s),
+    %(session_pid)s, %(session_start)s::timestamptz)
 ON CONFLICT (id) DO UPDATE SET
     heartbeat_at = now(), session_pid = excluded.session_pid, session_start = excluded.session_start
 RETURNING
@@ -9,9 +11,16 @@ RETURNING
     (SELECT EXISTS (
         SELECT FROM run_queue WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[]))) AS waiting
 
+-- name: neighbours
+SELECT id, pulse FROM workers WHERE id <> %(id)s AND pulse IS NOT NULL
+
 -- name: sweep
-WITH dead AS (
+WITH ended AS (
+    DELETE FROM workers WHERE id = ANY(%(ended)s::text[]) RETURNING id
+), dead AS (
     SELECT id FROM workers AS worker WHERE id <> %(id)s AND is_dead(worker)
+    UNION
+    SELECT id FROM ended
 ), freed AS (
     UPDATE run_queue AS q SET owner = NULL
     WHERE q.owner IN (SELECT id FROM dead)

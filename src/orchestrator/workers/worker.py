@@ -16,6 +16,7 @@ from orchestrator.eventstore.listener import CANCEL, QUEUE, wake
 from orchestrator.eventstore.runs import LoadedRun
 from orchestrator.workers.claims import Situation, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, Surroundings
+from orchestrator.workers.pulse import own_pulse
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _PAUSE_AFTER_FAULT_SECONDS = 5.0
 def new_identity(lease_seconds: float) -> WorkerIdentity:
     """Return the identity of a worker in this process."""
     host = socket.gethostname()
-    return WorkerIdentity(f"{host}:{os.getpid()}:{uuid7().hex[-12:]}", host, os.getpid(), lease_seconds)
+    return WorkerIdentity(f"{host}:{os.getpid()}:{uuid7().hex[-12:]}", host, os.getpid(), lease_seconds, own_pulse())
 
 
 class Queue(Protocol):
@@ -92,6 +93,7 @@ class Worker:
         self._in_doubt = False
         self._queue_changed = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._claimed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._heart: asyncio.Task[None] | None = None
 
@@ -130,6 +132,10 @@ class Worker:
             self._queue_changed.set()
         self._expected.discard(run_id)
 
+    async def has_claimed(self) -> None:
+        """Return when `work` has taken what was there to take at its start."""
+        await self._claimed.wait()
+
     async def work(self) -> None:
         """Claim and drive runs until `stop` is called, then return when all is handed over."""
         loop = asyncio.get_running_loop()
@@ -144,6 +150,7 @@ class Worker:
                 self._queue_changed.clear()
                 if not self._stopping.is_set():
                     await self._claim()
+                self._claimed.set()
         finally:
             if not self._stopping.is_set():
                 self._heart.cancel()

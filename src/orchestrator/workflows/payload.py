@@ -1,19 +1,10 @@
 """The check of a trigger payload against the workflow that it is for."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
 from typing import Any
-
-from jsonschema import Draft202012Validator
-from referencing.exceptions import Unresolvable
 
 from orchestrator.domain.errors import InputNotCanonical, InvalidPayload
 from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.workflow import Workflow
-from orchestrator.workflows.payload_schema import shorten_message, validator
-from orchestrator.workflows.places import place
 
 MAX_LISTED = 20
 """How many problems of one payload are listed."""
@@ -38,26 +29,11 @@ def check_payload(workflow: Workflow, payload: Any) -> None:
         raise _invalid([(path, f"has no canonical JSON form: {error.details['reason']}")]) from error
     if workflow.payload_schema is None:
         return
-    compiled = _compiled(_Schema(workflow.digest, workflow.payload_schema))
-    try:
-        errors = list(islice(compiled.iter_errors(payload), MAX_LISTED + 1))
-    except (RecursionError, Unresolvable) as error:
-        raise _invalid([("payloadSchema", f"cannot be applied to this payload: {type(error).__name__}")]) from error
-    if errors:
-        raise _invalid([(place(error.absolute_path, _ROOT), shorten_message(error.message)) for error in errors])
+    from orchestrator.workflows.payload_schema import misfits  # noqa: PLC0415 - not every start waits for a validator
 
-
-@dataclass(frozen=True, slots=True)
-class _Schema:
-    """A schema, known by the digest of its workflow."""
-
-    digest: str
-    schema: Mapping[str, Any] = field(compare=False)
-
-
-@lru_cache(maxsize=256)
-def _compiled(schema: _Schema) -> Draft202012Validator:
-    return validator(schema.schema)
+    schema = workflow.payload_schema
+    if problems := misfits(workflow.digest, schema, payload, root=_ROOT, most=MAX_LISTED + 1):
+        raise _invalid(problems)
 
 
 def _invalid(problems: list[tuple[str, str]]) -> InvalidPayload:

@@ -1,6 +1,9 @@
 """The payload schema of a workflow: JSON Schema, Draft 2020-12, complete in itself; nothing is ever fetched."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -26,6 +29,37 @@ _REFERENCES = ("$ref", "$dynamicRef")
 def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     """Return the validator of a payload schema; a reference to anything outside it cannot be resolved."""
     return Draft202012Validator(schema, registry=Registry())
+
+
+def misfits(digest: str, schema: Mapping[str, Any], payload: Any, *, root: str, most: int) -> list[tuple[str, str]]:
+    """Return up to `most` problems of a payload, each with its place, which starts at `root`, and a message.
+
+    Args:
+        digest: of the workflow; its schema is compiled once.
+        schema: the workflow's.
+        payload: plain JSON.
+        root: what the payload is called.
+        most: how many problems are wanted.
+    """
+    compiled = _compiled(_Schema(digest, schema))
+    try:
+        errors = list(islice(compiled.iter_errors(payload), most))
+    except (RecursionError, Unresolvable) as error:
+        return [("payloadSchema", f"cannot be applied to this payload: {type(error).__name__}")]
+    return [(place(error.absolute_path, root), shorten_message(error.message)) for error in errors]
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """A schema, known by the digest of its workflow."""
+
+    digest: str
+    schema: Mapping[str, Any] = field(compare=False)
+
+
+@lru_cache(maxsize=256)
+def _compiled(schema: _Schema) -> Draft202012Validator:
+    return validator(schema.schema)
 
 
 def schema_faults(schema: dict[str, Any]) -> list[Fault]:

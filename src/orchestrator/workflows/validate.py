@@ -14,7 +14,6 @@ from orchestrator.domain.graph import find_cycle
 from orchestrator.domain.selectors import Path, SelectorError, reads
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows.ancestry import Ancestry
-from orchestrator.workflows.payload_schema import schema_faults
 from orchestrator.workflows.places import in_order, place, shorten
 
 MAX_ATTEMPTS = 5
@@ -33,6 +32,8 @@ def faults(document: Mapping[str, Any], *, max_attempts_bound: int = MAX_ATTEMPT
     found = list(_Check(document, max_attempts_bound).faults())
     schema = document.get("payloadSchema")
     if isinstance(schema, dict):
+        from orchestrator.workflows.payload_schema import schema_faults  # noqa: PLC0415 - takes a while to import
+
         found += schema_faults(schema)
     return in_order(found)
 

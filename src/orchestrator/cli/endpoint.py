@@ -1,0 +1,57 @@
+"""HTTP on a socket. Apart from `server`, since the web framework takes its time to import."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import uvicorn
+
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.serving import build_api, build_probe
+from orchestrator.cli.complaint import Complaint
+
+_BACKLOG = 2048
+_API_GRACE_SECONDS = 3
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+@asynccontextmanager
+async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIterator[None]:
+    """Serve the API, or only the figures of this process, on a socket.
+
+    At the end requests under way are answered, for a while.
+    """
+    served = build_api(core) if api else None
+    config = uvicorn.Config(
+        build_probe(core) if served is None else served,
+        log_config=None,
+        access_log=core.settings.log_level == "debug",
+        backlog=_BACKLOG,
+        server_header=False,
+        timeout_graceful_shutdown=_API_GRACE_SECONDS,
+        ws="none",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            if serving.done():
+                serving.result()
+                raise Complaint("The server of HTTP did not start", "The lines above say why.")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        if served is not None:
+            served.served.feed.close()
+        server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await serving
