@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ROUNDS ?= 10
+MINUTES ?= 10
+SEED ?=
 LOCK_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -31,8 +33,8 @@ check: $(INSTALLED) ## Check format, lint, types, the direction of imports and t
 bench: $(INSTALLED) ## Measure latency and throughput on this machine
 	@$(BIN)/python -m benchmarks
 
-chaos: $(INSTALLED) ## Repeat the tests that kill processes and servers (ROUNDS=10)
-	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m chaos || exit; done
+chaos: $(INSTALLED) ## Kill processes and servers for a while (MINUTES=10 SEED=by chance)
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10)
 	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m hypothesis || exit; done

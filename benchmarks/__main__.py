@@ -3,12 +3,13 @@
 import argparse
 import sys
 
-from benchmarks import api, cached, changes, crash, idle, machine, runs
+from benchmarks import api, cached, cancels, changes, crash, idle, machine, runs
 from benchmarks.report import Report
 
 WORKLOADS = {
     "runs": runs.measure,
     "crash": crash.measure,
+    "cancels": cancels.measure,
     "changes": changes.measure,
     "cached": cached.measure,
     "api": api.measure,

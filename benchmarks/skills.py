@@ -1,4 +1,4 @@
-"""Skills for benchmarks: one that does nothing, one that takes 20 milliseconds."""
+"""Skills for benchmarks: one that does nothing, and some that take their time and note when."""
 
 import asyncio
 import os
@@ -24,6 +24,18 @@ async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # n
     await asyncio.sleep(0.02)
     if journal:
         _note(journal, f"end {ctx.run_id} {ctx.step_id} {ctx.attempt}")
+    return {}
+
+
+@skill("bench.tick")
+async def tick(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
+    """Take 200 ms; when it is cancelled, leave a line that says when."""
+    try:
+        await asyncio.sleep(0.2)
+    except asyncio.CancelledError:
+        if journal := os.environ.get("BENCH_JOURNAL"):
+            _note(journal, f"stop {ctx.run_id}")
+        raise
     return {}
 
 

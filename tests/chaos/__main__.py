@@ -22,7 +22,7 @@ SECONDS = 20.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="how long to go on (10)")
+    parser.add_argument("--minutes", type=float, default=10, help="how long to go on (10); 0 is one storm")
     parser.add_argument("--seed", type=int, help="the first seed; by chance unless told")
     parser.add_argument("--only", choices=NAMES, help="this storm only")
     options = parser.parse_args()
@@ -31,7 +31,7 @@ def main() -> int:
     failed = passed = 0
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedPostgres(stack.enter_context(open_folder())))
-        while time.monotonic() < deadline:
+        while not passed + failed or time.monotonic() < deadline:
             name = options.only or NAMES[(passed + failed) % len(NAMES)]
             began = time.monotonic()
             faults = _play(server, name, seed)
@@ -39,9 +39,9 @@ def main() -> int:
             print(f"{name} seed {seed}: {len(faults)} faults in {time.monotonic() - began:.0f} s", flush=True)
             if faults:
                 print(*(f"  {fault}" for fault in faults), sep="\n")
-                print(f"repeat with: python -m tests.chaos --minutes 0.01 --only {name} --seed {seed}", flush=True)
+                print(f"repeat with: python -m tests.chaos --minutes 0 --only {name} --seed {seed}", flush=True)
             seed += 1
-    print(f"{passed + failed} storms, {failed} failed")
+    print(f"{passed + failed} storms from seed {seed - passed - failed}, {failed} failed")
     return 1 if failed else 0
 
 

@@ -69,6 +69,7 @@ class Fleet:
     folder: Path
     step_seconds: float = 0.02
     lease_seconds: float = LEASE_SECONDS
+    most_runs: int = 500
     workers: list[WorkerProcess] = field(default_factory=list)
 
     def launch(self) -> WorkerProcess:
@@ -79,6 +80,7 @@ class Fleet:
             "data_dir": self.folder,
             "lease_seconds": self.lease_seconds,
             "heartbeat_seconds": 0.3,
+            "max_runs": self.most_runs,
             "shutdown_grace_seconds": 1.0,
             "log_level": "warning",
             "skills": ("tests.chaos.skills",),
@@ -107,10 +109,9 @@ class Fleet:
 
 
 @contextmanager
-def open_fleet(
-    database_url: str, folder: Path, step_seconds: float = 0.02, lease_seconds: float = LEASE_SECONDS
-) -> Iterator[Fleet]:
-    fleet = Fleet(database_url, folder, step_seconds, lease_seconds)
+def open_fleet(database_url: str, folder: Path, **options: Any) -> Iterator[Fleet]:
+    """Open a fleet without workers yet; `options` are fields of `Fleet`."""
+    fleet = Fleet(database_url, folder, **options)
     try:
         yield fleet
     finally:

@@ -1,9 +1,10 @@
 """What was asked for, and whether the log kept every promise in the end."""
 
 import asyncio
+import random
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,17 +15,28 @@ from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotCancellable
-from orchestrator.domain.events import TERMINAL_EVENTS, RunCancelled, RunRecovered, RunStarted, RunTriggered
+from orchestrator.domain.events import (
+    TERMINAL_EVENTS,
+    RunCancelled,
+    RunCompleted,
+    RunRecovered,
+    RunStarted,
+    RunTriggered,
+    StepCompleted,
+    StepStarted,
+)
 from orchestrator.domain.run import DONE
 from orchestrator.domain.selectors import resolve_input
 from orchestrator.domain.workflow import Workflow, workflow_from_json
 from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.listener import EVENTS, wake
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.settings import Settings
 from tests.chaos.skills import made
 
 CALLER = Caller("default", "chaos")
 PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.05  # at the latest, should a notification be lost
 T = TypeVar("T")
 
 STEADY, MOODY = "chaos.campaign", "chaos.moody"
@@ -56,8 +68,12 @@ class Ledger:
     """Run id -> True when its cancellation was accepted, False when it was refused, None when nobody asked."""
     history: dict[str, list[Recorded]] = field(default_factory=dict)
     position: int = 0
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def register(self) -> None:
+        """Register the workflows, and begin to follow the log."""
+        loop = asyncio.get_running_loop()
+        self.core.listener.on(EVENTS, lambda _: wake(loop, self._tell))
         for workflow in (campaign("chaos.steady", STEADY), campaign("chaos.moody", MOODY)):
             await self.core.workflows.register(workflow, tenant=CALLER.tenant, actor=CALLER.actor)
 
@@ -88,6 +104,24 @@ class Ledger:
         self.asked[accepted.run_id] = None
         return accepted.run_id
 
+    @asynccontextmanager
+    async def feeding(self, chance: random.Random) -> AsyncIterator[None]:
+        """Ask for runs meanwhile, some of the same content, but never for more than a few at a time."""
+        enough = asyncio.Event()
+
+        async def feed() -> None:
+            while not enough.is_set():
+                if len(self.under_way()) < 6:
+                    await self.trigger(chance.choice((STEADY, MOODY)), seed=chance.randrange(1000))
+                await asyncio.sleep(chance.uniform(0.0, 0.1))
+
+        feeder = asyncio.create_task(feed())
+        try:
+            yield
+        finally:
+            enough.set()
+            await feeder
+
     def read(self, run_id: str) -> list[Recorded]:
         """What the log holds of a run, as far as it was followed."""
         self.follow()
@@ -105,38 +139,60 @@ class Ledger:
     async def reaches(self, run_id: str, version: int) -> Recorded:
         """Wait until a run has so many events, or is over; returns the latest."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                history = self.read(run_id)
-                if len(history) >= version or (history and isinstance(history[-1].event, TERMINAL_EVENTS)):
-                    return history[-1]
-                await asyncio.sleep(0.001)
+            while len(history := self.read(run_id)) < version and not _is_over(history):
+                await self._wait_for_news()
+        return history[-1]
 
     def under_way(self) -> list[str]:
         """The runs that are not over."""
         self.follow()
-        return [
-            run_id
-            for run_id in self.asked
-            if not (history := self.history.get(run_id)) or not isinstance(history[-1].event, TERMINAL_EVENTS)
-        ]
+        return [run_id for run_id in self.asked if not _is_over(self.history.get(run_id, []))]
 
     def completed(self) -> list[str]:
         self.follow()
-        over = [run_id for run_id, history in self.history.items() if run_id in self.asked and history]
-        return [run_id for run_id in over if type(self.history[run_id][-1].event).__name__ == "RunCompleted"]
+        histories = ((run_id, self.history.get(run_id)) for run_id in self.asked)
+        return [run_id for run_id, history in histories if history and isinstance(history[-1].event, RunCompleted)]
 
-    async def all_over(self) -> None:
-        """Wait until every run is over."""
+    async def all_over(self, *run_ids: str) -> None:
+        """Wait until these runs are over, or all."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while left := self.under_way():
+        while left := set(self.under_way()) & set(run_ids or self.asked):
             told = {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in left}
             assert time.monotonic() < deadline, f"not over: {told}"
-            await asyncio.sleep(0.02)
+            await self._wait_for_news()
 
-    def faults(self) -> list[str]:
-        """Everything that is wrong with the log, once all runs are over."""
+    def outputs(self, run_id: str) -> dict[str, Any]:
+        """What each step of a run made."""
+        run = self.core.runs.fold(run_id, self.read(run_id)).run
+        return {step: state.output and state.output.data for step, state in run.states()}
+
+    def takeovers(self, run_id: str) -> int:
+        """How often a run was taken over."""
+        return sum(isinstance(one.event, RunRecovered) for one in self.read(run_id))
+
+    def taken_from(self, workers: Collection[str]) -> int:
+        """How often a run was taken over from one of these workers."""
         self.follow()
-        found = []
+        events = (one.event for history in self.history.values() for one in history)
+        return sum(isinstance(event, RunRecovered) and event.lost_worker in workers for event in events)
+
+    async def _wait_for_news(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), _LOOK_SECONDS)
+
+    def _tell(self) -> None:
+        """Wake everybody who waits now."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def faults(self, *, zombies: bool = False) -> list[str]:
+        """Everything that is wrong with the log and with what was executed, once all runs are over.
+
+        Where there are zombies, one may have slept between the log's word and the skill: an attempt that was
+        taken for lost may begin after another one has completed the step, and nothing of it is recorded.
+        """
+        self.follow()
+        found = [*self._misdeeds(zombies=zombies)]
         for run_id, cancelled in self.asked.items():
             found += [f"run {run_id}: {fault}" for fault in self._faults_of(run_id, cancelled)]
         return found
@@ -161,8 +217,28 @@ class Ledger:
             if expected == "completed" and state.status not in DONE:
                 yield f"step {step} is {state.status}"
 
-    def takeovers(self) -> int:
-        return sum(isinstance(one.event, RunRecovered) for history in self.history.values() for one in history)
+    def _misdeeds(self, *, zombies: bool) -> Iterator[str]:
+        """Yield executions that should not have been: of an attempt the log does not know, of a step that was done."""
+        started, completed = set(), {}
+        for run_id, history in self.history.items():
+            for one in history:
+                if isinstance(one.event, StepStarted):
+                    started.add((run_id, one.event.step, one.event.attempt))
+                elif isinstance(one.event, StepCompleted):
+                    completed[run_id, one.event.step] = one.event.attempt, one.event.at
+        journal = self.core.settings.data_dir / "journal"
+        for line in journal.read_text().splitlines():
+            run_id, step, number, at = line.split()
+            attempt = int(number)
+            if (run_id, step, attempt) not in started:
+                yield f"run {run_id} executed attempt {attempt} of {step}, but the log does not know of it"
+            last, done_at = completed.get((run_id, step), (attempt, int(at)))
+            if int(at) > done_at and not (zombies and attempt < last):
+                yield f"run {run_id} executed attempt {attempt} of {step} after attempt {last} had completed it"
+
+
+def _is_over(history: list[Recorded]) -> bool:
+    return bool(history) and isinstance(history[-1].event, TERMINAL_EVENTS)
 
 
 def _foreign(history: list[Recorded]) -> Iterator[str]:

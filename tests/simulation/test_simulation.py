@@ -101,6 +101,16 @@ def test_a_retry_begins_exactly_when_the_policy_says() -> None:
     assert [start.at for start in found(scene, StepStarted)][1:] == [retry.due_at for retry in retries]
 
 
+def test_chance_moves_a_retry_within_the_policys_bounds() -> None:
+    policy = RetryPolicy(max_attempts=5, backoff_ms=1000, max_backoff_ms=1000, multiplier=1.0, jitter=0.25)
+    scene = staged(nothing, {"a": {"nature": "flaky", "failures": 4, "retry": policy}})
+    retries = found(scene, StepRetried)
+    pauses = [retry.due_at - retry.at for retry in retries]
+    assert len(set(pauses)) == 4
+    assert all(750 <= pause <= 1250 for pause in pauses)
+    assert [start.at for start in found(scene, StepStarted)][1:] == [retry.due_at for retry in retries]
+
+
 def test_a_cancel_reaches_the_skill_at_once() -> None:
     async def act(scene: Play) -> None:
         await asyncio.sleep(0.5)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ class TestRetries:
         assert [(item.number, item.worker) for item in past] == [(1, worker.identity.id), (2, worker.identity.id)]
         assert [item.error.code for item in past if item.error] == ["BROKEN", "BROKEN"]
         assert run.step("a").error is None
+
+    async def test_each_pause_is_the_policys_within_50_milliseconds(self, site: Site, journal: Journal) -> None:
+        """R18, in real time: never earlier; and not later either, but for a moment when the machine is elsewhere."""
+        retry = RetryPolicy(max_attempts=5, backoff_ms=50, max_backoff_ms=300, multiplier=2.0, jitter=0.0)
+        await site.register(workflow("paced", *(step(name, retry=retry, fails="`4`") for name in "abc")))
+        async with open_worker(site.core, journal.registry()):
+            assert (await site.run("paced")).status == "completed"
+        late = []
+        for name in "abc":
+            calls = [call for call in journal.calls if call.step == name]
+            pauses = [(after.began - (before.ended or 0)) * 1000 for before, after in pairwise(calls)]
+            late += [pause - asked for pause, asked in zip(pauses, (50, 100, 200, 300), strict=True)]
+        assert min(late) > -2, "the log's clock counts whole milliseconds"
+        assert sorted(late)[len(late) // 2] < 50
 
     async def test_the_attempts_are_shown(self, site: Site, journal: Journal) -> None:
         await site.register(workflow("flaky", step("a", retry=QUICK, fails="`1`")))
