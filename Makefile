@@ -10,10 +10,10 @@ LOCK_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench chaos fuzz lock clean
+.PHONY: help install demo test check bench bench-full chaos fuzz lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## Make .venv and install everything, with the exact versions of requirements.lock
 
@@ -30,8 +30,11 @@ check: $(INSTALLED) ## Check format, lint, types, the direction of imports and t
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -q tests/architecture
 
-bench: $(INSTALLED) ## Measure latency and throughput on this machine
+bench: $(INSTALLED) ## Measure latency and throughput on this machine (a few minutes)
 	@$(BIN)/python -m benchmarks
+
+bench-full: $(INSTALLED) ## Measure more, and the peers side by side, each installed apart (20 minutes)
+	@$(BIN)/python -m benchmarks --full
 
 chaos: $(INSTALLED) ## Kill processes and servers for a while (MINUTES=10 SEED=by chance)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))

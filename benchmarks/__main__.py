@@ -1,35 +1,52 @@
-"""`python -m benchmarks [NAME...] [--full]`: measure, print a table, write JSON."""
+"""`python -m benchmarks [NAME...] [--full]`: measure, print tables, write JSON."""
 
 import argparse
 import sys
+import time
+import traceback
 
-from benchmarks import api, cached, cancels, changes, crash, idle, machine, runs
+from benchmarks import api, cached, cancels, changes, crash, floor, idle, machine, postgres, runs, workers
+from benchmarks.goals import GOALS
+from benchmarks.peers import comparison
 from benchmarks.report import Report
 
 WORKLOADS = {
     "runs": runs.measure,
+    "slow-disk": runs.measure_slow_disk,
+    "floor": floor.measure,
+    "peers": comparison.measure,
     "crash": crash.measure,
     "cancels": cancels.measure,
     "changes": changes.measure,
     "cached": cached.measure,
     "api": api.measure,
     "idle": idle.measure,
+    "workers": workers.measure,
 }
+ONLY_FULL = ("peers",)
 
 
-def main() -> None:
+def main() -> int:
     """Run the workloads named, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*WORKLOADS, []], help="which workloads; all when none is named")
-    parser.add_argument("--full", action="store_true", help="larger sizes and more repetitions")
+    parser.add_argument("--full", action="store_true", help="the peers too, larger sizes and more repetitions")
     options = parser.parse_args()
-    report = Report(machine.describe())
-    for name in options.names or WORKLOADS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        WORKLOADS[name](report, full=options.full)
-    report.show()
-    print(f"written to {report.save()}")
+    report = Report({**machine.describe(), "postgres": postgres.version()})
+    names = options.names or [name for name in WORKLOADS if options.full or name not in ONLY_FULL]
+    for name in names:
+        began = time.perf_counter()
+        print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+        try:
+            WORKLOADS[name](report, full=options.full)
+        except Exception as error:  # noqa: BLE001 - what the others measured is not lost with this one
+            traceback.print_exc()
+            report.miss(name, f"{type(error).__name__}: {error}")
+        print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+    report.show(GOALS)
+    print(f"written to {report.save(GOALS)}")
+    return 1 if report.missing else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

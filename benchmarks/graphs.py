@@ -35,6 +35,17 @@ CAMPAIGN_CHANGES: Mapping[str, tuple[str, ...]] = {
 """The change types of the same workflow and their seeds, but for `full_rebuild`."""
 
 
+def levels() -> list[list[str]]:
+    """Return the same steps level by level: each depends only on steps of the levels before."""
+    found: list[list[str]] = []
+    placed: set[str] = set()
+    while len(placed) < len(CAMPAIGN_EDGES):
+        level = [step for step, needed in CAMPAIGN_EDGES.items() if step not in placed and placed.issuperset(needed)]
+        found.append(level)
+        placed.update(level)
+    return found
+
+
 def campaign_graph(
     skill_id: str, *, name: str = "bench.campaign", version: str = "1.0.0", cached: bool = False
 ) -> dict[str, Any]:

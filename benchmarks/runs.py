@@ -2,14 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
+from benchmarks import postgres
 from benchmarks.client import Connection
+from benchmarks.costs import metered
 from benchmarks.graphs import campaign_graph
+from benchmarks.labels import ALONE, AT_ONCE, CACHED, CAUGHT_UP, EXECUTED, ONE_STEP_RUNS, SLOW_DISK
 from benchmarks.report import Report, median, percentile
-from benchmarks.server import Server, database, dev
+from benchmarks.server import Server, dev
 
 ONE_STEP = {
     "workflowName": "bench.one",
@@ -23,8 +28,39 @@ FEWEST_EVENTS = 16
 
 def measure(report: Report, *, full: bool) -> None:
     """Measure latency alone, throughput at once, and both again with every step cached."""
-    with dev() as (server, data_dir), database(data_dir) as connection:
+    with _serving() as (server, connection):
         asyncio.run(_measure(report, server, connection, full=full))
+
+
+def measure_slow_disk(report: Report, *, full: bool) -> None:
+    """Measure latency and throughput once more with a flush of 2 ms."""
+    with _serving() as (server, connection), postgres.slow_disk():
+        asyncio.run(_measure_slow_disk(report, server, connection, full=full))
+
+
+@contextmanager
+def _serving() -> "Iterator[tuple[Server, psycopg.Connection[Any]]]":
+    """`orchestrator dev` on a new database of the Postgres that the peers are measured on."""
+    variables = {"ORCHESTRATOR_DATABASE_URL": postgres.fresh("orchestrator")}
+    with dev(environment=variables) as (server, _), postgres.connect("orchestrator") as connection:
+        yield server, connection
+
+
+async def _measure_slow_disk(
+    report: Report, server: Server, connection: "psycopg.Connection[Any]", *, full: bool
+) -> None:
+    async with Connection(server.host, server.port) as client:
+        for document in (campaign_graph("bench.noop", name="bench.plain"), ONE_STEP):
+            await client.post("/api/v1/workflows", document)
+        await _latencies(client, connection, "bench.plain", range(20))
+        runs = 100 if full else 50
+        with metered(report, ALONE + SLOW_DISK, runs, server.process.pid):
+            times = await _latencies(client, connection, "bench.plain", range(100, 100 + runs))
+            await _caught_up(connection)
+        report.add(ALONE + SLOW_DISK, "p50", percentile(times, 0.5), "ms")
+        report.add(ALONE + SLOW_DISK, "p95", percentile(times, 0.95), "ms")
+    for name, count, steps in [("bench.plain", 500, 13), ("bench.one", 2000, 1)]:
+        await _rates(report, server, connection, name, count=count, steps=steps, suffix=SLOW_DISK)
 
 
 async def _measure(report: Report, server: Server, connection: "psycopg.Connection[Any]", *, full: bool) -> None:
@@ -36,26 +72,42 @@ async def _measure(report: Report, server: Server, connection: "psycopg.Connecti
         ):
             await client.post("/api/v1/workflows", document)
         await _latencies(client, connection, "bench.plain", range(30))
-        times = await _latencies(client, connection, "bench.plain", range(100, 300))
-        report.add("W1 13 steps, alone", "p50", percentile(times, 0.5), "ms", "< 15, aim 5")
-        report.add("W1 13 steps, alone", "p95", percentile(times, 0.95), "ms")
+        with metered(report, ALONE, 200, server.process.pid):
+            times = await _latencies(client, connection, "bench.plain", range(100, 300))
+            await _caught_up(connection)
+        report.add(ALONE, "p50", percentile(times, 0.5), "ms", "< 5")
+        report.add(ALONE, "p95", percentile(times, 0.95), "ms")
         times = await _latencies(client, connection, "bench.cached", range(100))
-        report.add("W1 13 steps, alone, results stored", "p50", percentile(times, 0.5), "ms")
+        report.add(ALONE + ", results stored", "p50", percentile(times, 0.5), "ms")
         await _latencies(client, connection, "bench.cached", [7] * 10)
         times = await _latencies(client, connection, "bench.cached", [7] * 100)
-        report.add("W4 13 cached steps, alone", "p50", percentile(times, 0.5), "ms", "< 10")
-        report.add("W4 13 cached steps, alone", "per step", percentile(times, 0.5) / 13, "ms")
+        report.add(CACHED, "p50", percentile(times, 0.5), "ms", "< 10")
+        report.add(CACHED, "per step", percentile(times, 0.5) / 13, "ms")
     for name, count, steps in [("bench.plain", 500, 13), ("bench.one", 5000 if full else 2000, 1)] + (
         [("bench.plain", 2000, 13)] if full else []
     ):
-        label = "W3 one-step runs at once" if steps == 1 else f"W2 {count} runs of 13 steps at once"
-        rates, caught_up = [], []
-        for attempt in range(3):
-            seconds, all_seconds = await _at_once(server, connection, name, count, attempt)
-            rates.append(count * steps / seconds)
-            caught_up.append(count * steps / all_seconds)
-        report.add(label, "executed", median(rates), "steps/s")
-        report.add(label, "and read models caught up", median(caught_up), "steps/s")
+        await _rates(report, server, connection, name, count=count, steps=steps)
+
+
+async def _rates(
+    report: Report,
+    server: Server,
+    connection: "psycopg.Connection[Any]",
+    name: str,
+    *,
+    count: int,
+    steps: int,
+    suffix: str = "",
+) -> None:
+    """Measure many runs at once, three times."""
+    label = (ONE_STEP_RUNS if steps == 1 else AT_ONCE.format(count)) + suffix
+    rates, caught_up = [], []
+    for attempt in range(3):
+        seconds, all_seconds = await _at_once(server, connection, name, count, attempt)
+        rates.append(count * steps / seconds)
+        caught_up.append(count * steps / all_seconds)
+    report.add(label, EXECUTED, median(rates), "steps/s")
+    report.add(label, CAUGHT_UP, median(caught_up), "steps/s")
 
 
 async def _latencies(client: Connection, connection: "psycopg.Connection[Any]", name: str, seeds: Any) -> list[float]:
@@ -102,12 +154,16 @@ async def _at_once(
     while _count(connection, "SELECT count(*) FROM orchestrator.run_queue"):
         await asyncio.sleep(0.02)
     seconds = time.perf_counter() - started
+    await _caught_up(connection)
+    return seconds, time.perf_counter() - started
+
+
+async def _caught_up(connection: "psycopg.Connection[Any]") -> None:
     behind = (
         "SELECT (SELECT max(notification_id) FROM orchestrator.events) - min(position) FROM orchestrator.projections"
     )
     while _count(connection, behind):
         await asyncio.sleep(0.02)
-    return seconds, time.perf_counter() - started
 
 
 def _count(connection: "psycopg.Connection[Any]", query: Any) -> int:

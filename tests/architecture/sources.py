@@ -17,7 +17,7 @@ def files(*folders: str, suffix: str = ".py") -> list[Path]:
         path
         for folder in folders or FOLDERS
         for path in (ROOT / folder).rglob(f"*{suffix}")
-        if "__pycache__" not in path.parts
+        if not {"__pycache__", ".peers"}.intersection(path.parts)
     )
 
 

@@ -1,0 +1,76 @@
+"""The Postgres that everybody is measured on: one server of our own, a new database for each contestant."""
+
+import atexit
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg import sql
+
+from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.eventstore.sql import load_sql
+
+_SQL = load_sql(__file__)
+_RELOAD_SECONDS = 0.2  # every session reads the new settings before its next statement, once it was told
+
+
+@cache
+def server() -> EmbeddedPostgres:
+    """Return the server, started at the first call and removed when this process ends."""
+    folder = tempfile.mkdtemp(prefix="bench-")
+    postgres = EmbeddedPostgres(Path(folder))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after `stop`, which `start` registers
+    postgres.start()
+    return postgres
+
+
+def connect(database: str = "postgres") -> "psycopg.Connection[Any]":
+    """Connect to a database of the server."""
+    return psycopg.connect(server().conninfo(database), autocommit=True)
+
+
+def fresh(name: str) -> str:
+    """Make an empty database, in place of one with that name, and return its connection string."""
+    with connect() as connection:
+        for statement in (_SQL.drop_database, _SQL.create_database):
+            connection.execute(sql.SQL(cast("LiteralString", statement)).format(sql.Identifier(name)))
+        connection.execute(_SQL.checkpoint)  # what the one before left to write is not paid by this one
+    return server().conninfo(name)
+
+
+@contextmanager
+def slow_disk() -> Iterator[None]:
+    """Make every commit wait 2 ms before it flushes, as on a disk whose flush takes that long.
+
+    `commit_delay` is meant for gathering commits; `commit_siblings = 0` makes it wait even for a lone one.
+    """
+    with connect() as connection:
+        for statement in (_SQL.set_delay, _SQL.set_siblings, _SQL.reload):
+            connection.execute(statement)
+        time.sleep(_RELOAD_SECONDS)
+        try:
+            yield
+        finally:
+            for statement in (_SQL.reset_delay, _SQL.reset_siblings, _SQL.reload):
+                connection.execute(statement)
+            time.sleep(_RELOAD_SECONDS)
+
+
+def version() -> str:
+    """Return the version of the server."""
+    with connect() as connection:
+        return connection.info.parameter_status("server_version") or "unknown"
+
+
+def counters() -> tuple[int, int]:
+    """Return how many transactions have written something so far, and how many bytes of write-ahead log there are."""
+    with connect() as connection:
+        row = connection.execute(_SQL.counters).fetchone()
+    assert row is not None
+    return row[0], row[1]

@@ -1,0 +1,2 @@
+-- name: queued
+SELECT EXISTS (SELECT FROM orchestrator.run_queue)
