@@ -42,6 +42,14 @@ from orchestrator.domain.errors import (
     WorkflowVersionExists,
 )
 from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.projections.errors import (
+    ProgramTooOld,
+    ProjectionNotFound,
+    ProjectionNotStopped,
+    RebuildInterrupted,
+    RebuildRunning,
+    RebuildStopped,
+)
 from orchestrator.workflows.places import place
 
 
@@ -127,6 +135,7 @@ STATUS: Mapping[type[Exception], int] = {
     BaseRunNotCompleted: 400,
     RunNotCancellable: 400,
     RunNotRetryable: 400,
+    ProjectionNotFound: 404,
     WorkflowNotFound: 404,
     RunNotFound: 404,
     ArtifactNotFound: 404,
@@ -135,6 +144,10 @@ STATUS: Mapping[type[Exception], int] = {
     IdempotencyConflict: 409,
     VersionConflict: 409,
     CommandRefused: 409,
+    ProjectionNotStopped: 409,
+    RebuildRunning: 409,
+    RebuildStopped: 409,
+    ProgramTooOld: 409,
     ArtifactGone: 410,
     ArtifactRejected: 410,
     BodyTooLarge: 413,
@@ -142,6 +155,7 @@ STATUS: Mapping[type[Exception], int] = {
     RangeNotSatisfiable: 416,
     DeadlineExceeded: 503,
     ProjectionLagging: 503,
+    RebuildInterrupted: 503,
     NotReady: 503,
 }
 

@@ -18,11 +18,12 @@ from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.shared_calls import SharedCalls
+from orchestrator.projections.background import BackgroundRebuilds
 from orchestrator.projections.reader import Reader
+from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings
 from orchestrator.telemetry.gauges import Exposition
 from orchestrator.telemetry.metrics import Metrics
-from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 
@@ -41,8 +42,8 @@ class Services:
     changes: RunChanges
     explainer: CacheExplainer
     store: ArtifactStore
+    read_models: ReadModelSupervisor
     metrics: Metrics
-    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,12 @@ class Served:
     shared: SharedCalls
     run_loader: RunLoader
     exposition: Exposition
+    rebuilds: BackgroundRebuilds
+
+    def close(self) -> None:
+        """End what goes on by itself: streams, and rebuilds in the background."""
+        self.feed.close()
+        self.rebuilds.close()
 
 
 def serve(core: Services, limits: Limits) -> Served:
@@ -88,6 +95,7 @@ def serve(core: Services, limits: Limits) -> Served:
         shared,
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
+        BackgroundRebuilds(core.read_models),
     )
 
 

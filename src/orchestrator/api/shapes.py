@@ -286,6 +286,51 @@ class CacheAnalysis(_Shape):
     steps: list[StepCacheAnalysis]
 
 
+class RebuildProgress(_Shape):
+    """A rebuild under way, or one that was interrupted and goes on when it is asked for again."""
+
+    state: Literal["running", "interrupted"]
+    version: int = Field(description="Of the new rows.")
+    events: int = Field(description="Events that are in the new table.")
+    goal: int
+
+
+class LastRebuild(_Shape):
+    """What the last rebuild, or (not swapped) comparison, came to."""
+
+    finished_at: AwareDatetime
+    version: int
+    replaced_version: int
+    position: int
+    events: int
+    seconds: float
+    differing: int = Field(description="Rows that were not what the log says; with another version, that are new.")
+    swapped: bool
+
+
+class Projection(_Shape):
+    """A read model. `version` is that of its rows, `programVersion` the one that this program makes."""
+
+    name: str
+    kind: Literal["async", "inline"] = Field(description="inline: written in the transaction of the append.")
+    version: int
+    program_version: int
+    position: int
+    lag_events: int
+    lag_seconds: float = Field(description="How long ago the first event it has not seen was decided.")
+    state: Literal["live", "stopped"]
+    stopped_at: int | None = Field(description="Position of the event that it cannot apply.")
+    error: str | None
+    rebuild: RebuildProgress | None
+    last_rebuild: LastRebuild | None
+
+
+class ProjectionList(_Shape):
+    """The read models, by name."""
+
+    projections: list[Projection]
+
+
 class Live(_Shape):
     """The process answers."""
 

@@ -3,6 +3,6 @@
 core       the database, the log on it, and the ways to ask and to read: what every process needs
 working    a worker with its skills, its executor and its step cache
 showing    the projector, the rebuilds and the audit
+filling    the log alone, for the processes of a rebuild
 serving    the web application
-tracing    where spans go
 """

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -13,7 +14,7 @@ from orchestrator.api.commands import RunCommands
 from orchestrator.api.explain import CacheExplainer
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
-from orchestrator.bootstrap.tracing import open_tracing
+from orchestrator.bootstrap.filling import open_source
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
@@ -27,9 +28,9 @@ from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.projections.reader import Reader
+from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings
 from orchestrator.telemetry.metrics import Metrics
-from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,9 @@ class Core:
     cache: CacheCatalogue
     cache_counts: CacheCounts
     metrics: Metrics
-    tracing: Tracing
     explainer: CacheExplainer
     store: ArtifactStore
+    read_models: ReadModelSupervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,13 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
 @contextmanager
 def open_core(settings: Settings) -> Iterator[Core]:
     """Build the core on an open database and take it down at the end."""
-    with open_tracing(settings) as tracing, open_database(settings) as opened:
+    with open_database(settings) as opened:
         database = Database(
             opened.conninfo, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
         )
         key = settings.cipher_key
-        mapper = build_mapper(compress=settings.compress, cipher_key=key.get_secret_value() if key else None)
+        secret = key.get_secret_value() if key else None
+        mapper = build_mapper(compress=settings.compress, cipher_key=secret)
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
@@ -135,9 +137,14 @@ def open_core(settings: Settings) -> Iterator[Core]:
                 cache=catalogue,
                 cache_counts=counts,
                 metrics=metrics,
-                tracing=tracing,
                 explainer=CacheExplainer(database, runs, catalogue, Outputs(database, reader, store)),
                 store=store,
+                read_models=ReadModelSupervisor(
+                    database,
+                    log,
+                    workflows.get,
+                    open_source=partial(open_source, opened.conninfo, compress=settings.compress, cipher_key=secret),
+                ),
             )
         finally:
             committer.close()

@@ -11,6 +11,7 @@ from orchestrator.projections.audit import Auditor
 from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
+from orchestrator.projections.renewal import Renewer
 from orchestrator.projections.supervision import ReadModelSupervisor
 
 
@@ -28,15 +29,21 @@ def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
 
 @contextmanager
 def open_projector(core: Core) -> Iterator[Projector]:
-    """Run a projector, whose news go to the journal and the figures, and the keeper of the chain, each in a thread."""
+    """Run a projector, whose news go to the journal and the figures, and what goes with it, each in a thread.
+
+    That is the keeper of the chain, and the renewer of read models made by an older program.
+    """
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
     keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
     core.log.tail = LogTail()
+    renewer = Renewer(core.read_models)
     projector.start()
     keeper.start()
+    renewer.start()
     try:
         yield projector
     finally:
+        renewer.stop()
         keeper.stop()
         projector.stop()
         core.log.tail = None
@@ -50,7 +57,7 @@ def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> Non
 
 def build_supervisor(core: Core) -> ReadModelSupervisor:
     """Return what rebuilds and compares the read models."""
-    return ReadModelSupervisor(core.database, core.log, core.workflows.get)
+    return core.read_models
 
 
 def build_auditor(core: Core) -> Auditor:

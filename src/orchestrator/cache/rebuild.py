@@ -5,7 +5,7 @@
 Workers go on meanwhile; only the comparison holds up their appends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -34,6 +34,9 @@ _BATCH = 2000
 
 Change = Literal["put", "drop", "end"]
 
+OnEvents = Callable[[int], None]
+"""Called with the number of events read so far; what it raises ends the work, and nothing is changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class CacheFault:
@@ -53,39 +56,44 @@ class StepCacheRebuild:
         self._log = log
         self._find_workflow = find_workflow
 
-    def verify(self) -> list[CacheFault]:
+    def verify(self, on_events: OnEvents | None = None) -> list[CacheFault]:
         """Return where the step cache differs from what the log says."""
         with self._database.transaction() as connection:
-            return self._compared(connection)
+            return self._compared(connection, on_events)
 
-    def rebuild(self) -> list[CacheFault]:
+    def rebuild(self, on_events: OnEvents | None = None) -> list[CacheFault]:
         """Put the step cache right, in one transaction, and return what was wrong.
 
         Quick tiers forget what they hold of the tenants it concerns.
         """
         with self._database.transaction() as connection:
-            faults = self._compared(connection)
+            faults = self._compared(connection, on_events)
             if faults:
                 for statement in (_SQL.remove, _SQL.replace, _SQL.next_epoch):
                     connection.execute(statement)
             return faults
 
-    def _compared(self, connection: Connection) -> list[CacheFault]:
+    def _compared(self, connection: Connection, on_events: OnEvents | None) -> list[CacheFault]:
+        connection.execute(_SQL.no_deadline)
         connection.execute(_SQL.begin)
         runs: dict[str, Run] = {}
-        position = self._fold(connection, runs, 0)
+        position = self._fold(connection, runs, 0, on_events)
         connection.execute(_SQL.hold_appends)
         self._fold(connection, runs, position)
         connection.execute(_SQL.compare)
         return [CacheFault(**row) for row in connection.execute(_SQL.faults)]
 
-    def _fold(self, connection: Connection, runs: dict[str, Run], position: int) -> int:
+    def _fold(
+        self, connection: Connection, runs: dict[str, Run], position: int, on_events: OnEvents | None = None
+    ) -> int:
         """Fold what the log has after a position, and return the last."""
         while batch := self._log.read_log(position, _BATCH):
             changes = (change for recorded in batch for change in self._changes(runs, recorded))
             for kind, group in groupby(changes, itemgetter(0)):
                 connection.execute(_SQL[kind], (orjson.dumps([row for _, row in group]).decode(),), prepare=True)
             position = batch[-1].position
+            if on_events is not None:
+                on_events(position)
         return position
 
     def _changes(self, runs: dict[str, Run], recorded: Recorded) -> Iterator[tuple[Change, Any]]:

@@ -1,3 +1,6 @@
+-- name: no_deadline
+SET LOCAL statement_timeout = 0
+
 -- name: begin
 CREATE TEMPORARY TABLE step_cache_rebuilt (LIKE step_cache INCLUDING INDEXES) ON COMMIT DROP
 

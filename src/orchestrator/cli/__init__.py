@@ -5,6 +5,7 @@
     run.py         run                                       single.py      what it does
     runs.py        trigger, cancel, status, ... runs list    reports.py     what is printed of them
     workflows.py   workflows list, show, ...                 checks.py, definitions.py
+    projections.py projections list, rebuild, ...            rebuilds.py    what they do and print
     demo.py        demo                                      showcase.py    what it does
     client.py      what verbs ask for                        local.py       who answers here
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr

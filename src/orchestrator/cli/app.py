@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
+from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.serve import api, dev, projector, worker
@@ -84,5 +85,15 @@ cache.command("explain")(explain)
 cache.command("invalidate")(invalidate)
 cache.command("prune")(prune)
 app.add_typer(cache, name="cache", rich_help_panel="Look")
+
+projections = typer.Typer(
+    help="See where the read models are, rebuild and compare them.", no_args_is_help=True, rich_markup_mode=None
+)
+projections.command("list")(list_projections)
+projections.command("rebuild")(rebuild)
+projections.command("verify")(verify)
+projections.command("retry")(retry_event)
+projections.command("skip")(skip_event)
+app.add_typer(projections, name="projections", rich_help_panel="Look")
 
 app.command("version", rich_help_panel="Look")(version)

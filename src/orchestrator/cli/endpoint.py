@@ -51,7 +51,7 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
         yield
     finally:
         if served is not None:
-            served.served.feed.close()
+            served.served.close()
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving

@@ -21,6 +21,8 @@ _STYLES = {
     "skipped": "cyan",
     "failed": "red",
     "cancelled": "magenta",
+    "live": "green",
+    "stopped": "red",
 }
 
 

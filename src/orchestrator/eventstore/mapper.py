@@ -43,6 +43,11 @@ class EventMapper(Mapper[UUID]):
             UnreadableEvent: this program does not know the event or cannot read its state; or the state was
                 encrypted with another key, compressed otherwise, or damaged.
         """
+        event, tenant, actor = self.event(stream_id, version, name, state)
+        return Recorded(str(stream_id), version, position, tenant, actor, event)
+
+    def event(self, stream_id: UUID | str, version: int, name: str, state: bytes) -> tuple[Event, str, str]:
+        """Return an event without its envelope, its tenant and its actor; raises what `from_row` does."""
         try:
             if self.cipher is not None:
                 state = self.cipher.decrypt(state)
@@ -53,8 +58,7 @@ class EventMapper(Mapper[UUID]):
                 f"the state of a {name} (stream {stream_id}, version {version}) cannot be opened: it was written "
                 f"with another cipher key or compressor, or is damaged ({error})"
             ) from error
-        event, tenant, actor = decode(name, state)
-        return Recorded(str(stream_id), version, position, tenant, actor, event)
+        return decode(name, state)
 
 
 def build_mapper(*, compress: bool = False, cipher_key: str | None = None) -> EventMapper:

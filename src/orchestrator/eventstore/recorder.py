@@ -5,7 +5,7 @@ ids from a sequence; ours is one call of `append_events` (see migration 0001), w
 order equal to commit order without gaps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,12 @@ _SQL = load_sql(__file__)
 
 EventRow = tuple[UUID, int, str, bytes, int]
 """An event as the table has it: stream, version, name, state, position."""
+
+RunRow = tuple[str, int, str, bytes, int]
+"""The same, with the stream as text."""
+
+_OTHER_STREAMS = ("WorkflowRegistered", "StepCacheInvalidated")
+_STREAMED_ROWS = 2000
 
 
 class LogRecorder(PostgresApplicationRecorder):
@@ -79,11 +85,30 @@ class LogRecorder(PostgresApplicationRecorder):
         """Return what `read_log` returns, as rows."""
         return self._rows(_SQL.read_log, (after_position, limit))
 
-    def read_range(self, after: int, until: int, topics: Sequence[str] | None) -> list[Notification]:
-        """Return the events after a position up to another, in order: all, or `topics` and the last of each stream."""
-        if topics is None:
-            return _notifications(self._rows(_SQL.read_range, (after, until)))
-        return _notifications(self._rows(_SQL.read_topics, (after, until, after, until, list(topics))))
+    def read_range(self, after: int, until: int) -> list[Notification]:
+        """Return the events after a position up to another, in order."""
+        return _notifications(self._rows(_SQL.read_range, (after, until)))
+
+    def begun_rows(self, after: int, until: int, goal: int, topics: Sequence[str] | None) -> Iterator[RunRow]:
+        """Yield the events of runs, run by run; those of one run in any order.
+
+        Args:
+            after: the first events of the runs stand in the log after this position,
+            until: and not after this one.
+            goal: the position of the last event to read.
+            topics: stored names of the events to read, besides the last one of each run; None reads all.
+        """
+        asked = {
+            "after": after,
+            "until": until,
+            "goal": goal,
+            "topics": None if topics is None else list(topics),
+            "others": list(_OTHER_STREAMS),
+        }
+        with self._database.transaction() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(_SQL.no_deadline)
+            rows: Iterator[Any] = cursor.stream(_SQL.read_begun, asked, binary=True, size=_STREAMED_ROWS)
+            yield from rows
 
     def mend(self) -> None:
         """Get rid of broken connections after a failure."""

@@ -17,7 +17,7 @@ class Artifacts:
     name = "artifacts"
     version = 1
     key: tuple[str, ...] = ("tenant", "id")
-    copies = False
+    documents: tuple[str, ...] = ("metadata",)
     topics: tuple[str, ...] | None = (
         "RunTriggered",
         "StepCompleted",
@@ -51,3 +51,7 @@ class Artifacts:
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert rows that are not there yet."""
         connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
+
+    def settle(self, connection: Connection) -> None:
+        """Leave of each artifact the row of whoever made it first."""
+        connection.execute(_SQL.settle)

@@ -10,3 +10,12 @@ ON CONFLICT (tenant, id) DO UPDATE SET
     size_bytes = excluded.size_bytes, filename = excluded.filename, metadata = excluded.metadata,
     run_id = excluded.run_id, step_id = excluded.step_id, created_at = excluded.created_at
 WHERE (excluded.created_at, excluded.run_id, excluded.step_id) < (a.created_at, a.run_id, a.step_id)
+
+-- name: settle
+DELETE FROM artifacts AS a
+USING (
+    SELECT ctid AS place,
+           row_number() OVER (PARTITION BY tenant, id ORDER BY created_at, run_id, step_id, filename) AS number
+    FROM artifacts
+) AS ranked
+WHERE ranked.number > 1 AND a.ctid = ranked.place

@@ -26,15 +26,15 @@ class ReadModel(Protocol):
     """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
 
     `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
-    rows apart; `copies` says whether the rows of a new run can be copied in, since no other run has the same.
-    `topics` are the stored names of the events that its rows follow from, besides the time and place of the
-    latest one of a run (None: of all); a rebuild reads no others.
+    rows apart, `documents` those that hold JSON. `topics` are the stored names of the events that its rows follow
+    from, besides the time and place of the latest one of a run (None: of all); a rebuild reads no others. It can be
+    pickled, since a rebuild uses several processes.
     """
 
     name: str
     version: int
     key: tuple[str, ...]
-    copies: bool
+    documents: tuple[str, ...]
     topics: tuple[str, ...] | None
 
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
@@ -42,3 +42,6 @@ class ReadModel(Protocol):
 
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert or replace rows, in the caller's transaction."""
+
+    def settle(self, connection: Connection) -> None:
+        """Make rows that were copied in, run by run and in any order, into those that `write` would have made."""

@@ -31,6 +31,36 @@ class Batch:
     position: int
 
 
+def begin_run(recorded: Recorded, find_workflow: FindWorkflow) -> ProjectedRun:
+    """Return the run that a first event describes.
+
+    Raises:
+        ValueError: the event is not the first of a run.
+        WorkflowNotFound: nothing is known of its workflow.
+    """
+    event = recorded.event
+    if not isinstance(event, RunTriggered):
+        raise ValueError(f"a run does not begin with {type(event).__name__}")
+    workflow = find_workflow(recorded.tenant, event.workflow_name, event.workflow_version)
+    run = begin(recorded.stream_id, workflow, event)
+    return ProjectedRun(run, recorded.tenant, recorded.position, recorded.position, event.at)
+
+
+def fold_event(projected: ProjectedRun, recorded: Recorded) -> None:
+    """Fold the next event of a run and note which steps it touches."""
+    event: Any = recorded.event
+    if isinstance(event, RunRecovered):
+        projected.touched.update(projected.run.executing)
+    elif isinstance(event, RunCancelled):
+        projected.touched.update(projected.run.steps)
+    elif not isinstance(event, TERMINAL_EVENTS) and (step := getattr(event, "step", None)) is not None:
+        projected.touched.add(step)
+    evolve(projected.run, event)
+    projected.run.version = recorded.version  # events that were passed over count too
+    projected.position = recorded.position
+    projected.updated_at = event.at
+
+
 class Histories:
     """The runs that are open at the projector's place in the log.
 
@@ -64,13 +94,13 @@ class Histories:
         stored = self._log.recorder.read_log(after, limit)
         return Batch(self._recorded(stored), stored[-1].id if stored else after)
 
-    def read_range(self, after: int, until: int, topics: Sequence[str] | None) -> Batch:
-        """Return the events after a position up to another; of `topics` only, and the last one of each run.
+    def read_range(self, after: int, until: int) -> Batch:
+        """Return the events after a position up to another.
 
         Raises:
             UnreadableEvent: this program cannot read one of them, and nobody passed over it.
         """
-        return Batch(self._recorded(self._log.recorder.read_range(after, until, topics)), until)
+        return Batch(self._recorded(self._log.recorder.read_range(after, until)), until)
 
     def fold(self, batch: Batch) -> list[ProjectedRun]:
         """Fold the next events of the log and return the runs they touched."""
@@ -98,24 +128,12 @@ class Histories:
             case WorkflowRegistered() | StepCacheInvalidated():
                 return None
             case RunTriggered():
-                workflow = self._find_workflow(recorded.tenant, event.workflow_name, event.workflow_version)
-                run = begin(run_id, workflow, event)
-                projected = ProjectedRun(run, recorded.tenant, recorded.position, recorded.position, event.at)
-                self._open[run_id] = projected
+                projected = self._open[run_id] = begin_run(recorded, self._find_workflow)
                 return projected
         if run_id in self._headless:
             return None
         projected = self._open[run_id]
-        if isinstance(event, RunRecovered):
-            projected.touched.update(projected.run.executing)
-        elif isinstance(event, RunCancelled):
-            projected.touched.update(projected.run.steps)
-        elif not isinstance(event, TERMINAL_EVENTS) and (step := getattr(event, "step", None)) is not None:
-            projected.touched.add(step)
-        evolve(projected.run, event)
-        projected.run.version = recorded.version  # of some read models only part of the events is read
-        projected.position = recorded.position
-        projected.updated_at = event.at
+        fold_event(projected, recorded)
         return projected
 
     def _load_missing(self, batch: Sequence[Recorded]) -> None:

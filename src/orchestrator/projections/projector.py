@@ -71,11 +71,12 @@ class Projector:
         find_workflow: FindWorkflow,
         listener: Listener,
         *,
+        models: tuple[ReadModel, ...] | None = None,
         batch_size: int = 2000,
         tell: Tell | None = None,
     ) -> None:
         self._database = database
-        self._models = read_models()
+        self._models = models or read_models()
         self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
         self._versions = {
             "names": [model.name for model in self._models],
@@ -206,3 +207,4 @@ class Projector:
     def _forget(self) -> None:
         self._histories.forget()
         self._position = -1
+        self._introduced = False  # that was undone with the rest of the transaction

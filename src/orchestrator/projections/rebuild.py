@@ -1,145 +1,209 @@
 """Rebuilding a read model beside the live one: fill, catch up, compare, swap.
 
-fill       the log from its beginning, chunk by chunk: rows and place in one transaction, so that a rebuild
-           that was killed goes on where it was
-catch up   what was appended meanwhile; at last with the live one's checkpoint held, so that both are at
-           the same place
-compare    every row with the live one's; the differences are the report
-swap       old table out, new table in, in one transaction: readers see one or the other
+fill       a table of its own with the rows of whole runs, part by part and by several processes (see `filling`);
+           then its indexes
+catch up   what was appended meanwhile, in the order of the log
+compare    every row with the live one's, at one moment of both; the differences are the report
+catch up   again; the last bit with the live one's checkpoint held, so that both are at the same place
+swap       old table out, new table in, in the same transaction: readers see one or the other
+
+Each stage ends with a commit, so that a rebuild that was stopped or killed goes on where it was.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import orjson
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.errors import LockNotAvailable
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
-from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.eventstore.database import DATABASE_AWAY, Connection
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ProjectedRun, ReadModel, Row
+from orchestrator.projections.contract import ReadModel
+from orchestrator.projections.differences import RebuildReport, RowDifference, difference
+from orchestrator.projections.errors import ProgramTooOld, RebuildInterrupted, RebuildRunning, RebuildStopped
+from orchestrator.projections.fillers import Fillers
+from orchestrator.projections.filling import Filler, OpenSource, Source, schema_of
 from orchestrator.projections.history import Histories
 from orchestrator.projections.projector import skipped_positions
 
+logger = logging.getLogger(__name__)
+
 _SQL = load_sql(__file__)
 
-CHUNK_EVENTS = 20_000
+PART_EVENTS = 20_000
+CHUNK_EVENTS = 5_000
 CATCH_UP_EVENTS = 2_000
 """So few events behind, the live projector is made to wait for the rest."""
 
-OnProgress = Callable[[int, int], None]
-"""Called with the position reached and the position of the live read model."""
+_ALONE_EVENTS = 50_000
+"""So few events are read sooner by this process than others are started."""
 
+_TRY_AGAIN_SECONDS = 0.5
+_LOOK_AGAIN_SECONDS = 0.1
 
-class RebuildStopped(Exception):
-    """The read model cannot apply an event that nobody passed over."""
-
-    def __init__(self, name: str, position: int, cause: Exception) -> None:
-        super().__init__(f"{name} cannot apply the event at position {position}: {cause!r}")
-        self.position = position
-
-
-class RebuildRunning(Exception):
-    """Another process is rebuilding this read model right now."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, and how many events of how many are in the new table."""
 
 
 @dataclass(frozen=True, slots=True)
-class RowDifference:
-    """A row that is not the same: its key, and for each column that differs the live and the rebuilt value.
+class _State:
+    """Where a rebuild stands: parts up to `goal` are being filled; once all are, it has reached `position`."""
 
-    `kind` is missing (the live table lacks it), extra (it should not be there) or changed.
-    """
-
-    key: str
-    kind: str
-    columns: dict[str, tuple[Any, Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class RebuildReport:
-    """What a rebuild came to: events read, the position both tables were compared at, and the differences.
-
-    `version` is that of the new rows, `replaced` that of the live ones: when it is another, differences are meant.
-    """
-
-    name: str
     version: int
-    replaced: int
+    goal: int
     position: int
-    events: int
-    resumed_at: int
-    differences: tuple[RowDifference, ...]
-    swapped: bool
-
-    @property
-    def is_faulty(self) -> bool:
-        """Whether the live rows were not what the log says."""
-        return bool(self.differences) and self.version == self.replaced
+    is_filled: bool
 
 
 class Rebuilder:
-    """Rebuilds one read model."""
+    """Rebuilds one read model.
+
+    With `open_source`, a long log is read by several `processes`, as many as there are cores when not said. This one
+    is among them, unless it is `busy` with something else.
+    """
 
     def __init__(
         self,
-        database: Database,
-        log: PostgresLog,
-        find_workflow: FindWorkflow,
+        source: Source,
         model: ReadModel,
         *,
+        open_source: OpenSource | None = None,
+        processes: int | None = None,
+        busy: bool = False,
         most_differences: int = 100,
+        stopping: threading.Event | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
-        self._database = database
-        self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
+        self._source = source
+        self._database = source.database
+        self._histories = Histories(source.log, source.find_workflow, lambda: skipped_positions(source.database))
         self._model = model
-        self._schema = f"rebuild_{model.name}"
+        self._open_source = open_source
+        self._processes = processes or os.cpu_count() or 1
+        self._busy = busy
         self._most_differences = most_differences
-        self._events = 0
+        self._stopping = stopping or threading.Event()
+        self._on_progress = on_progress or (lambda _stage, _events, _goal: None)
         self._chunk = CHUNK_EVENTS
 
-    def rebuild(self, *, dry_run: bool = False, on_progress: OnProgress | None = None) -> RebuildReport:
+    def rebuild(self, *, dry_run: bool = False, on_begun: Callable[[], None] | None = None) -> RebuildReport:
         """Rebuild from the log and, unless `dry_run`, put the result in the live one's place.
+
+        `on_begun` is called once it is certain that it goes on, and that nobody else can begin the same.
 
         Raises:
             RebuildRunning: another process is at it.
             RebuildStopped: an event cannot be applied; what was done so far is kept.
+            RebuildInterrupted: `stopping` was set; what was done so far is kept.
+            ProgramTooOld: the live rows are of a later version.
         """
+        started = time.monotonic()
+        with self._alone():
+            state = self._prepare()
+            if on_begun is not None:
+                on_begun()
+            resumed_at = self._filled(state)
+            if not state.is_filled:
+                self._fill(state)
+            position = self._catch_up(state.position if state.is_filled else state.goal)
+            position, replaced, differing, differences = self._compare(position)
+            if not dry_run:
+                position = self._swap(position)
+            report = RebuildReport(
+                self._model.name,
+                self._model.version,
+                replaced,
+                position,
+                position - resumed_at,
+                resumed_at,
+                time.monotonic() - started,
+                differing,
+                differences,
+                not dry_run,
+            )
+            self._conclude(report)
+        return report
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         with self._database.connection() as guard:
             row = guard.execute(_SQL.exclusive, {"name": self._model.name}).fetchone()
             if row is None or not row["locked"]:
-                raise RebuildRunning(f"{self._model.name} is being rebuilt by another process")
+                raise RebuildRunning(f"{self._model.name} is being rebuilt by another process", name=self._model.name)
             try:
-                resumed_at = self._prepare()
-                position = self._fill(resumed_at, on_progress)
-                return self._conclude(position, resumed_at, dry_run=dry_run)
+                yield
             finally:
                 guard.execute(_SQL.release, {"name": self._model.name})
 
-    def _prepare(self) -> int:
-        """Return the position to go on from: that of an interrupted rebuild of this version, or the beginning."""
+    def _prepare(self) -> _State:
+        """Return where to go on: at an interrupted rebuild of this version, or at the beginning."""
         with self._database.transaction() as connection:
+            live = connection.execute(_SQL.live, {"name": self._model.name}).fetchone()
+            if live is not None and live["version"] > self._model.version:
+                raise ProgramTooOld(
+                    f"{self._model.name} is of version {live['version']}, this program makes {self._model.version}"
+                )
+            goal = live["position"] if live is not None else 0
             row = connection.execute(_SQL.state, {"name": self._model.name}).fetchone()
-            if row is not None and row["version"] == self._model.version:
-                return int(row["position"])
+            if row is not None:
+                state = _State(**row)
+                # the live one is before it only if somebody has set it back, perhaps to another log
+                if state.version == self._model.version and max(state.goal, state.position) <= goal:
+                    return state
             connection.execute(self._statement("drop_schema"))
             connection.execute(self._statement("create_schema"))
             connection.execute(self._statement("create_table"))
-            connection.execute(_SQL.begin, {"name": self._model.name, "version": self._model.version})
-        return 0
+            self._make_alike(connection, _SQL.options)
+            begun = {"name": self._model.name, "version": self._model.version, "goal": goal, "part": PART_EVENTS}
+            connection.execute(_SQL.forget, begun)
+            connection.execute(_SQL.begin, begun)
+            connection.execute(_SQL.divide, begun)
+        return _State(self._model.version, goal, 0, False)
 
-    def _fill(self, position: int, on_progress: OnProgress | None) -> int:
-        """Project the log chunk by chunk until little is left to where the live one is."""
+    def _fill(self, state: _State) -> None:
+        filler = Filler(self._source, self._model)
+        with self._children(state.goal - self._filled(state)) as children:
+            while (filled := self._filled(state)) < state.goal:
+                self._report("fill", filled, state.goal)
+                others = children.look()
+                # With nothing to take, others are at the last parts: ours, or an orphan of a rebuild that was killed.
+                if (others and self._busy) or not filler.fill_part():
+                    time.sleep(_LOOK_AGAIN_SECONDS)
+        self._report("index", state.goal, state.goal)
+        with self._transaction() as connection:
+            self._model.settle(connection)
+            self._make_alike(connection, _SQL.indexes)
+            connection.execute(self._statement("analyze"))
+            connection.execute(_SQL.mark_filled, {"name": self._model.name})
+
+    def _children(self, left: int) -> Fillers:
+        """Start the processes that help to fill what is left, if it is worth it."""
+        if self._open_source is None or left <= _ALONE_EVENTS:
+            return Fillers()
+        return Fillers(self._open_source, self._model, self._processes - (0 if self._busy else 1))
+
+    def _filled(self, state: _State) -> int:
+        if state.is_filled:
+            return state.position
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.filled, {"name": self._model.name}).fetchone()
+        return int(row["filled"]) if row else 0
+
+    def _catch_up(self, position: int) -> int:
+        """Project what follows, chunk by chunk, until little is left to where the live one is."""
         while True:
             live = self._live_position()
-            if on_progress is not None:
-                on_progress(min(position, live), live)
+            self._report("catch up", position, live)
             if live - position <= CATCH_UP_EVENTS:
                 return position
             try:
-                with self._database.transaction() as connection:
-                    connection.execute(_SQL.no_deadline)
+                with self._transaction() as connection:
                     position = self._project(connection, position, min(self._chunk, live - position))
             except DATABASE_AWAY:
                 raise
@@ -155,106 +219,122 @@ class Rebuilder:
             self._chunk = max(1, self._chunk // 8)
             return position
         if position + 1 not in skipped_positions(self._database):
-            raise RebuildStopped(self._model.name, position + 1, cause) from cause
+            raise RebuildStopped(self._model.name, position + 1, repr(cause)) from cause
         with self._database.connection() as connection:
-            connection.execute(_SQL.advance, {"name": self._model.name, "position": position + 1})
+            self._advance(connection, position + 1)
         return position + 1
 
     def _live_position(self) -> int:
         with self._database.connection() as connection:
-            row = connection.execute(_SQL.position, {"name": self._model.name}).fetchone()
+            row = connection.execute(_SQL.live, {"name": self._model.name}).fetchone()
         return int(row["position"]) if row else 0
 
-    def _conclude(self, position: int, resumed_at: int, *, dry_run: bool) -> RebuildReport:
-        """Bring both tables to the same place, compare them, and swap."""
-        with self._database.transaction() as connection:
-            connection.execute(_SQL.no_deadline)
-            row = connection.execute(_SQL.lock, {"name": self._model.name}).fetchone()
-            live, replaced = (int(row["position"]), int(row["version"])) if row else (0, self._model.version)
-            while position < live:
-                position = self._project(connection, position, min(CHUNK_EVENTS, live - position))
-            differences = self._compare(connection)
-            if not dry_run:
-                self._swap(connection, position)
-            connection.execute(_SQL.finish, {"name": self._model.name})
+    def _compare(self, position: int) -> tuple[int, int, int, tuple[RowDifference, ...]]:
+        """Compare with the live table as it is at one moment, while it goes on.
+
+        Returns the position of both at that moment, the version of the live one, and how many rows differ and how.
+        """
+        self._report("compare", position, position)
+        with self._transaction(_SQL.one_moment) as connection:
+            live = connection.execute(_SQL.live, {"name": self._model.name}).fetchone()
+            if live is not None:
+                position = self._project_all(connection, position, live["position"])
+            rows = connection.execute(self._statement("compare"), {"limit": self._most_differences}).fetchall()
+        replaced = int(live["version"]) if live is not None else self._model.version
+        differences = tuple(difference(row["old"], row["new"], self._model.key) for row in rows)
+        return position, replaced, int(rows[0]["differing"]) if rows else 0, differences
+
+    def _swap(self, position: int) -> int:
+        """Bring both tables to the same place and put the new one in."""
+        while True:
+            position = self._catch_up(position)
+            self._report("swap", position, position)
+            try:
+                with self._transaction(_SQL.no_patience) as connection:
+                    live = connection.execute(_SQL.lock, {"name": self._model.name}).fetchone()
+                    reached = self._project_all(connection, position, live["position"]) if live else position
+                    connection.execute(self._statement("create_attic"))
+                    connection.execute(self._statement("move_old"))
+                    connection.execute(self._statement("move_new"))
+                    connection.execute(self._statement("drop_attic"))
+                    connection.execute(
+                        _SQL.set_version,
+                        {"name": self._model.name, "version": self._model.version, "position": reached},
+                    )
+                    connection.execute(_SQL.forget, {"name": self._model.name})
+            except DATABASE_AWAY as error:
+                # Whoever waits for a table makes all who come later wait too: rather come again.
+                if not isinstance(error.__cause__, LockNotAvailable):
+                    raise
+                logger.info("%s is being read for long; its new table waits", self._model.name)
+                self._histories.forget()
+                self._stopping.wait(_TRY_AGAIN_SECONDS)
+            else:
+                return reached
+
+    def _conclude(self, report: RebuildReport) -> None:
+        """Clear away what is left and note what the rebuild came to."""
+        said = {
+            "finishedAt": round(time.time() * 1000),
+            "version": report.version,
+            "replacedVersion": report.replaced,
+            "position": report.position,
+            "events": report.events,
+            "seconds": round(report.seconds, 3),
+            "differing": report.differing,
+            "swapped": report.swapped,
+        }
+        with self._transaction() as connection:
+            connection.execute(_SQL.forget, {"name": self._model.name})
             connection.execute(self._statement("drop_schema"))
-        return RebuildReport(
-            self._model.name,
-            self._model.version,
-            replaced,
-            position,
-            self._events,
-            resumed_at,
-            tuple(differences),
-            not dry_run,
-        )
+            connection.execute(_SQL.note, {"name": self._model.name, "report": orjson.dumps(said).decode()})
+
+    def _project_all(self, connection: Connection, position: int, until: int) -> int:
+        while position < until:
+            position = self._project(connection, position, min(CHUNK_EVENTS, until - position))
+        return position
 
     def _project(self, connection: Connection, position: int, count: int) -> int:
         """Project a chunk into the new table and note the place, in the caller's transaction."""
         until = position + count
-        batch = self._histories.read_range(position, until, self._model.topics)
-        connection.execute(_SQL.use_schema, {"schema": self._schema})
-        touched = self._histories.fold(batch)
-        begun = [projected for projected in touched if projected.first_position > position]
-        older = [projected for projected in touched if projected.first_position <= position]
-        self._write(connection, begun, older)
+        touched = self._histories.fold(self._histories.read_range(position, until))
+        rows = [row for projected in touched for row in self._model.rows(projected)]
+        if rows:
+            self._model.write(connection, rows)
         for projected in touched:
             projected.touched.clear()
-        self._events += count
-        connection.execute(_SQL.advance, {"name": self._model.name, "position": until})
+        self._advance(connection, until)
         return until
 
-    def _write(self, connection: Connection, begun: Sequence[ProjectedRun], older: Sequence[ProjectedRun]) -> None:
-        """Rows of runs that begin in the chunk are new and copied in; the others may replace earlier ones."""
-        new = [row for projected in begun for row in self._model.rows(projected)]
-        if new and self._model.copies:
-            columns = list(new[0])
-            with connection.cursor().copy(self._statement("copy", columns)) as copy:
-                for row in new:
-                    copy.write_row([_copied(row[column]) for column in columns])
-        elif new:
-            self._model.write(connection, new)
-        changed = [row for projected in older for row in self._model.rows(projected)]
-        if changed:
-            self._model.write(connection, changed)
+    def _advance(self, connection: Connection, position: int) -> None:
+        connection.execute(_SQL.advance, {"name": self._model.name, "position": position})
 
-    def _compare(self, connection: Connection) -> list[RowDifference]:
-        rows = connection.execute(self._statement("compare"), {"limit": self._most_differences}).fetchall()
-        return [_difference(row, self._model.key) for row in rows]
+    def _report(self, stage: str, events: int, goal: int) -> None:
+        if self._stopping.is_set():
+            raise RebuildInterrupted(f"the rebuild of {self._model.name} was stopped after {events:,} events")
+        self._on_progress(stage, min(events, goal), goal)
 
-    def _swap(self, connection: Connection, position: int) -> None:
-        attic = f"{self._schema}_old"
-        connection.execute(self._statement("create_attic", attic=attic))
-        connection.execute(self._statement("move_old", attic=attic))
-        connection.execute(self._statement("move_new"))
-        connection.execute(self._statement("drop_attic", attic=attic))
-        connection.execute(
-            _SQL.set_version, {"name": self._model.name, "version": self._model.version, "position": position}
-        )
+    @contextmanager
+    def _transaction(self, *statements: str) -> Iterator[Connection]:
+        """Lend a connection on which the names of read models mean the new tables, without a deadline."""
+        with self._database.transaction() as connection:
+            for statement in (*statements, _SQL.no_deadline):
+                connection.execute(statement)
+            connection.execute(_SQL.use_schema, {"schema": schema_of(self._model.name)})
+            yield connection
 
-    def _statement(self, name: str, columns: Sequence[str] = (), attic: str = "") -> Composed:
+    def _make_alike(self, connection: Connection, statements: str) -> None:
+        """Give the new table what the live one has; `statements` is a query that answers with the statements for it."""
+        names = {"table": self._model.name, "schema": schema_of(self._model.name)}
+        for row in connection.execute(statements, names).fetchall():
+            connection.execute(row["statement"])
+
+    def _statement(self, name: str) -> Composed:
+        schema = schema_of(self._model.name)
         return SQL(_SQL[name]).format(
-            schema=Identifier(self._schema),
-            attic=Identifier(attic),
+            schema=Identifier(schema),
+            attic=Identifier(f"{schema}_old"),
             table=Identifier(self._model.name),
-            columns=SQL(", ").join(map(Identifier, columns)),
+            new=Literal(f"{schema}.{self._model.name}"),
             key=SQL(", ").join(map(Identifier, self._model.key)),
         )
-
-
-def _copied(value: Any) -> Any:
-    """Return a value as COPY takes it: nested ones as JSON text."""
-    if value is None or isinstance(value, str | int | float):
-        return value
-    return orjson.dumps(value).decode()
-
-
-def _difference(row: Row, key: Sequence[str]) -> RowDifference:
-    old, new = row["old"], row["new"]
-    if old is None or new is None:
-        there = new or old
-        name = "/".join(str(there[column]) for column in key)
-        return RowDifference(name, "missing" if old is None else "extra")
-    name = "/".join(str(new[column]) for column in key)
-    columns = {column: (old[column], new[column]) for column in new if old.get(column) != new[column]}
-    return RowDifference(name, "changed", columns)

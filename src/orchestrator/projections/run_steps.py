@@ -18,7 +18,7 @@ class RunSteps:
     name = "run_steps"
     version = 1
     key: tuple[str, ...] = ("run_id", "step_id")
-    copies = True
+    documents: tuple[str, ...] = ("past", "output", "error")
     topics: tuple[str, ...] | None = None
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
@@ -53,3 +53,6 @@ class RunSteps:
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert or replace rows."""
         connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
+
+    def settle(self, connection: Connection) -> None:
+        """Leave the rows as they are: no two runs have one in common."""

@@ -17,7 +17,7 @@ class Runs:
     name = "runs"
     version = 1
     key: tuple[str, ...] = ("run_id",)
-    copies = True
+    documents: tuple[str, ...] = ("labels", "payload", "change", "impacted", "reused", "missing_skills", "error")
     topics: tuple[str, ...] | None = (
         "RunTriggered",
         "RunStarted",
@@ -63,3 +63,6 @@ class Runs:
     def write(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert or replace rows."""
         connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
+
+    def settle(self, connection: Connection) -> None:
+        """Leave the rows as they are: no two runs have one in common."""

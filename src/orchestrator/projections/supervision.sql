@@ -1,9 +1,17 @@
 -- name: list
-SELECT p.name, p.version, p.position, p.state, p.error, r.position AS rebuild_position,
-    (SELECT coalesce(max(notification_id), 0) FROM events) AS newest
+SELECT p.name, p.version, p.position, p.state, p.error, p.updated_at, p.last_rebuild,
+    r.version AS new_version, r.goal,
+    CASE WHEN r.is_filled THEN r.position ELSE (
+        SELECT coalesce(sum(d.until - d.after), 0)::bigint FROM rebuild_parts AS d WHERE d.name = r.name AND d.is_done
+    ) END AS events,
+    EXISTS (
+        SELECT FROM pg_locks AS l
+        WHERE l.locktype = 'advisory' AND l.classid = 715002 AND l.granted
+          AND l.objid = (hashtext(p.name)::bigint & 4294967295)::oid
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    ) AS is_running
 FROM projections AS p
 LEFT JOIN rebuilds AS r ON r.name = p.name
-ORDER BY p.name
 
 -- name: retry
 UPDATE projections SET state = 'live', error = NULL, updated_at = now()

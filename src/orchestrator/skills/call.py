@@ -6,10 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SkillCall:
-    """One attempt of one step. Picklable; `input` is plain JSON, `timeout_ms` bounds the attempt (None: not).
-
-    `trace` is the W3C traceparent of whoever waits for it.
-    """
+    """One attempt of one step. Picklable; `input` is plain JSON, `timeout_ms` bounds the attempt (None: not)."""
 
     run_id: str
     step_id: str
@@ -18,4 +15,3 @@ class SkillCall:
     skill_id: str
     input: Any = None
     timeout_ms: int | None = None
-    trace: str | None = None

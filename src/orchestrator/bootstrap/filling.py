@@ -1,0 +1,27 @@
+"""What a process that fills a read model needs of the core, and no more: it is to begin at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestrator.eventstore.committer import Committer
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.mapper import build_mapper
+from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.projections.filling import Source
+from orchestrator.workflows.registry import WorkflowRegistry
+
+
+@contextmanager
+def open_source(conninfo: str, *, compress: bool, cipher_key: str | None) -> Iterator[Source]:
+    """Open the log of a database that is up to date, to read from it."""
+    database = Database(conninfo, pool_size=2)
+    recorder = LogRecorder(database)
+    committer = Committer(recorder)
+    mapper = build_mapper(compress=compress, cipher_key=cipher_key)
+    try:
+        log = PostgresLog(recorder, mapper, committer)
+        yield Source(database, log, WorkflowRegistry(log, database).get)
+    finally:
+        committer.close()
+        database.close()

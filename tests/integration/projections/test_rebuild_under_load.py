@@ -1,0 +1,165 @@
+"""Rebuilds while the log grows, while somebody reads, and while they are killed."""
+
+import asyncio
+import json
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from benchmarks.histories import make_log, make_read_models
+from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.eventstore.sql import load_sql
+from tests.integration.projections.test_read_models import dump
+from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
+
+SQL = load_sql(__file__)
+NAMES = ("runs", "run_steps", "artifacts")
+LOG_EVENTS = 60_000
+EVENTS_A_SECOND = 1500
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
+    with open_site(database_url, tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
+def writing(database_url: str) -> Iterator[list[float]]:
+    """Another process appends at a steady pace; afterwards the list holds how many events a second there were."""
+    words = [sys.executable, "-m", "tests.integration.projections.writing", database_url, str(EVENTS_A_SECOND)]
+    rate: list[float] = []
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield rate
+        finally:
+            out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    written, seconds = json.loads(out)
+    rate.append(written / seconds)
+
+
+@dataclass
+class Reader:
+    """Reads in a loop, as a status page does, and says what was wrong."""
+
+    core: Core
+    known: str
+    stopping: threading.Event = field(default_factory=threading.Event)
+    reads: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def work(self) -> None:
+        reader, rows = self.core.reader, 0
+        run = reader.folded_run(self.core.runs.load(self.known))
+        steps = reader.folded_steps(self.core.runs.load(self.known))
+        while not self.stopping.is_set():
+            try:
+                self._expect(reader.run("default", self.known) == run, "a run that is over is another one")
+                self._expect(reader.steps("default", self.known) == steps, "its steps are others")
+                newest, _ = reader.runs("default", limit=50)
+                self._expect(len(newest) == 50, "runs are missing")
+                for view in newest:
+                    summary = view["stepsSummary"]
+                    self._expect(summary["completed"] <= summary["total"] == 13, f"a summary is wrong: {summary}")
+                found = self._count()
+                self._expect(found >= rows, f"{rows - found} runs are gone")
+                rows = found
+                self.reads += 1
+            except Exception as error:  # noqa: BLE001 - every failed read counts
+                self.faults.append(repr(error))
+
+    def _count(self) -> int:
+        with self.core.database.connection() as connection:
+            row = connection.execute(SQL.count, prepare=True).fetchone()
+        return int(row["count"]) if row else 0
+
+    def _expect(self, is_so: bool, otherwise: str) -> None:
+        if not is_so:
+            self.faults.append(otherwise)
+
+
+async def test_readers_and_writers_do_not_notice(site: Site, database_url: str, tmp_path: Path) -> None:
+    await make_log(site.core, LOG_EVENTS)
+    make_read_models(site.core)
+    known = site.core.reader.runs("default", limit=200)[0][-1]["id"]
+    reader = Reader(site.core, known)
+    thread = threading.Thread(target=reader.work)
+    with open_site(database_url, tmp_path) as other, open_projector(other.core):
+        with writing(database_url) as rate:
+            before = site.core.log.last_position()
+            while site.core.log.last_position() < before + 100:
+                await asyncio.sleep(0.05)
+            thread.start()
+            reports = [site.core.read_models.rebuild(name, processes=2) for name in NAMES]
+        reader.stopping.set()
+        thread.join()
+        await site.projected()
+    assert reader.faults == []
+    assert reader.reads > 10
+    assert [report.differing for report in reports] == [0, 0, 0]
+    assert min(report.position for report in reports) > LOG_EVENTS
+    assert rate[0] > 1000
+    assert [site.core.read_models.verify(name).differing for name in NAMES] == [0, 0, 0]
+
+
+def rebuilding(database_url: str, folder: Path, name: str) -> "subprocess.Popen[bytes]":
+    words = [sys.executable, "-m", "orchestrator", "projections", "rebuild", name, "--processes", "3", "--json"]
+    settings = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(folder)}
+    return subprocess.Popen(words, env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in processes)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("name", ["runs", "run_steps"])
+def test_killed_at_random_points_it_goes_on_to_the_same_result(
+    site: Site, database_url: str, tmp_path: Path, name: str
+) -> None:
+    asyncio.run(make_log(site.core, 4 * LOG_EVENTS))
+    make_read_models(site.core)
+    right = dump(site.core)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(SQL[f"damage_{name}"])
+    source, kills, points = random.Random(), 0, []
+    while kills < 4:
+        process = rebuilding(database_url, tmp_path, name)
+        begun = time.monotonic()
+        while site.core.read_models.standing(name).rebuild is None and process.poll() is None:
+            assert time.monotonic() - begun < PATIENCE_SECONDS
+            time.sleep(0.05)
+        time.sleep(source.uniform(0.0, 1.5))
+        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if process.returncode != -signal.SIGKILL:
+            break  # it was done before it could be killed
+        kills += 1
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not gone(children):
+            assert time.monotonic() < deadline, "what it had started goes on without it"
+            time.sleep(0.05)
+        standing = site.core.read_models.standing(name).rebuild
+        points.append(None if standing is None else standing.events)
+    else:
+        process = rebuilding(database_url, tmp_path, name)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        (report,) = json.loads(out)["reports"]
+        # what the server was about to commit when its client was killed may have come after the last look
+        assert report["resumedAt"] >= (points[-1] or 0)
+    assert kills > 0
+    assert dump(site.core) == right
+    assert site.core.read_models.verify(name).differing == 0
