@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ Paths = Annotated[tuple[Path, ...], NoDecode]
 
 # What a message must never show: these may hold a password.
 _SECRET = frozenset({"cipher_key", "database_url", "redis_url"})
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _DEPENDS = "default_factory_not_called"
 _CIPHER_KEY_BYTES = (16, 24, 32)
 
@@ -52,6 +54,8 @@ class Settings(BaseSettings):
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
         pool_size: Most database connections of a process.
+        cors_origins: Origins whose pages a browser lets use the API; none when empty.
+        otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
         statement_timeout_ms: Longest time for one statement.
         spill_bytes: A step's output above this size goes to the artifact store.
         max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
@@ -79,6 +83,8 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    cors_origins: Words = ()
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+(/\S*)?$", repr=False)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)
@@ -98,7 +104,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
-    @field_validator("skills", "workflows", mode="before")
+    @field_validator("skills", "workflows", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -124,6 +130,14 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(_expanded(path) for path in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError("expected origins like https://studio.example:8443, without a path, or *")
+        return value
 
     @field_validator("database_url")
     @classmethod

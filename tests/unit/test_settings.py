@@ -83,6 +83,9 @@ def test_choices_do_not_depend_on_case(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SHUTDOWN_GRACE_SECONDS", "inf", "finite number"),
         ("LEASE_SECONDS", "1e9", "less than or equal to 3600"),
         ("POOL_SIZE", "0", "greater than or equal to 1"),
+        ("CORS_ORIGINS", "https://studio.example/path", "expected origins"),
+        ("CORS_ORIGINS", "studio.example", "expected origins"),
+        ("OTLP_ENDPOINT", "collector:4318", "match pattern"),
     ],
 )
 def test_a_bad_value_names_the_variable_and_what_was_expected(

@@ -1,10 +1,13 @@
 """Answers in JSON, rendered by orjson."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 from starlette.responses import Response
+
+_LONG_SECONDS = 86_400
 
 
 class Json(Response):
@@ -20,3 +23,30 @@ class Json(Response):
         self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.body))]
         if headers:
             self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+def revalidated(content: Any, if_none_match: str | None, *, forever: bool = False) -> Response:
+    """Return a document with a tag made of its bytes, or 304 when the client named that tag.
+
+    Args:
+        content: the document.
+        if_none_match: the client's If-None-Match header.
+        forever: whether the document can never change: the client need not ask again.
+    """
+    answer = Json(content)
+    # Weak, since what is on the wire may be compressed.
+    tag = f'W/"{blake2b(answer.body, digest_size=12).hexdigest()}"'
+    freshness = f"max-age={_LONG_SECONDS}, immutable" if forever else "no-cache"
+    headers = {"ETag": tag, "Cache-Control": f"private, {freshness}", "Vary": "Authorization"}
+    if is_match(if_none_match, tag):
+        return Response(status_code=304, headers=headers)
+    answer.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    return answer
+
+
+def is_match(tags: str | None, tag: str) -> bool:
+    """Return whether an If-None-Match header names a tag (weak comparison, RFC 9110, 8.8.3.2) or any."""
+    if tags is None:
+        return False
+    opaque = tag.removeprefix("W/")
+    return tags.strip() == "*" or opaque in (one.strip().removeprefix("W/") for one in tags.split(","))

@@ -4,9 +4,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from orchestrator.api import artifacts, caching, figures, health, history, projections, runs, updates, workflows
+from orchestrator.api.compression import Compression
 from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
@@ -26,6 +28,19 @@ ROUTERS: tuple[APIRouter, ...] = (
     figures.router,
 )
 
+# For pages of other origins, when they are let in: what they may send, and what of the answer they may see.
+ASKED_BY_BROWSERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "If-None-Match",
+    "Last-Event-ID",
+    "traceparent",
+    "X-Min-Position",
+    "X-Request-Id",
+)
+SHOWN_TO_BROWSERS = ("Content-Range", "ETag", "Location", "Retry-After", "X-Log-Position", "X-Request-Id")
+
 
 class Api(Described):
     """The app. The guard takes the place of the framework's own handling of errors.
@@ -41,9 +56,18 @@ class Api(Described):
         """Return the router within the guard, within whatever middleware was added, within the entrance."""
         limits = self.served.limits
         app: ASGIApp = Guard(self.router, deadline=limits.deadline, body_bytes=limits.body_bytes)
+        app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
-        return Entrance(app, self.served.core.metrics)
+        if origins := self.served.core.settings.cors_origins:
+            app = CORSMiddleware(
+                app,
+                allow_origins=origins,
+                allow_methods=("DELETE", "GET", "POST", "PUT"),
+                allow_headers=ASKED_BY_BROWSERS,
+                expose_headers=SHOWN_TO_BROWSERS,
+            )
+        return Entrance(app, self.served.core.metrics, self.served.core.tracing)
 
 
 def create_app(services: Services, limits: Limits | None = None) -> Api:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response, StreamingResponse
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json
+from orchestrator.api.answers import Json, is_match
 from orchestrator.api.caller import Asking
-from orchestrator.api.content import chunks, content_type, disposition, etag, is_match, parse_range
+from orchestrator.api.content import chunks, content_type, disposition, etag, parse_range
 from orchestrator.api.errors import ArtifactNotFound
 from orchestrator.api.openapi import MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint

@@ -43,13 +43,6 @@ def etag(artifact: Artifact) -> str:
     return f'"{artifact.content_hash}"'
 
 
-def is_match(tags: str | None, tag: str) -> bool:
-    """Return whether an If-None-Match header names a tag (weak comparison) or any."""
-    if tags is None:
-        return False
-    return tags.strip() == "*" or tag in (one.strip().removeprefix("W/") for one in tags.split(","))
-
-
 def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
     """Return the first byte and the one after the last that a Range header asks for, of content of `size` bytes.
 

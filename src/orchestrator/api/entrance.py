@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.telemetry.request_id import REQUEST_ID, request_id
+from orchestrator.telemetry.tracing import Tracing, answered
 
 _NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -17,9 +18,10 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 class Entrance:
     """Middleware."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -27,10 +29,12 @@ class Entrance:
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        given = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
+        given = trace = None
+        for header, value in scope["headers"]:
+            if header == b"x-request-id":
                 given = value
+            elif header == b"traceparent":
+                trace = value.decode("latin-1")
         name = request_id(given)
 
         async def answer(message: Message) -> None:
@@ -41,9 +45,23 @@ class Entrance:
 
         token = REQUEST_ID.set(name)
         try:
-            await self._app(scope, receive, answer)
+            if self._tracing.is_on:
+                await self._traced(scope, receive, answer, trace)
+            else:
+                await self._app(scope, receive, answer)
         finally:
             REQUEST_ID.reset(token)
+
+    async def _traced(self, scope: Scope, receive: Receive, send: Send, trace: str | None) -> None:
+        """Serve one request within a span of its own."""
+        with self._tracing.request(method(scope), scope["path"], trace) as span:
+
+            async def answer(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    answered(span, method(scope), route(scope), message["status"])
+                await send(message)
+
+            await self._app(scope, receive, answer)
 
 
 def method(scope: Scope) -> str:

@@ -19,6 +19,8 @@ MinPosition = Annotated[
         description="Wait (at most 2 s) until the read models have reached this position of the log.",
     ),
 ]
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags of answers that the client has.")]
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
 
 _HEADERS: Mapping[str, str] = {
     "Location": "Where to find what was made.",

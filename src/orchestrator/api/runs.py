@@ -1,6 +1,5 @@
 """Runs: trigger, list, look at (now or at a moment of the past), cancel, steps."""
 
-import re
 from typing import Annotated
 from uuid import UUID
 
@@ -9,21 +8,21 @@ from pydantic import WithJsonSchema
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json
+from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.caller import Asking
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.models import CancelRun, TriggerRun
 from orchestrator.api.moments import parse_moment, up_to
-from orchestrator.api.openapi import MinPosition, RunId, answers
+from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
 from orchestrator.projections.views import View
+from orchestrator.telemetry.tracing import traceparent
 
 BASE = "/api/v1"
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["runs"], route_class=Endpoint)
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _POSITION = ("X-Log-Position",)
 
 IdempotencyKey = Annotated[
@@ -44,15 +43,23 @@ Moment = Annotated[
 ]
 
 
-@router.get("/{runId}", response_model=shapes.Run, responses=answers(404))
+@router.get("/{runId}", response_model=shapes.Run, responses={**answers(404), **NOT_MODIFIED})
 async def get_run(
-    serving: Serving, caller: Asking, run_id: RunId, at: Moment = None, min_position: MinPosition = None
+    serving: Serving,
+    caller: Asking,
+    *,
+    run_id: RunId,
+    at: Moment = None,
+    min_position: MinPosition = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return a run, as it is or as it was."""
     if at is not None:
-        return Json(await _past_run(serving, caller.tenant, str(run_id), at))
+        # What a run was at a version is settled; at a time, only when nothing is appended with that time any more.
+        past = await _past_run(serving, caller.tenant, str(run_id), at)
+        return revalidated(past, if_none_match, forever=at.isdecimal())
     await serving.freshness.reach(min_position)
-    return Json(await serving.run_loader.load(caller.tenant, str(run_id)))
+    return revalidated(await serving.run_loader.load(caller.tenant, str(run_id)), if_none_match)
 
 
 async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
@@ -143,20 +150,17 @@ async def cancel_run(
     return Json(view, headers={"X-Log-Position": str(loaded.position)})
 
 
-@router.get("/{runId}/steps", response_model=shapes.RunSteps, responses=answers(404))
+@router.get("/{runId}/steps", response_model=shapes.RunSteps, responses={**answers(404), **NOT_MODIFIED})
 async def list_steps(
     serving: Serving,
     caller: Asking,
+    *,
     run_id: RunId,
     status: Annotated[shapes.StepStatus | None, Query()] = None,
     min_position: MinPosition = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return the steps of a run in topological order, those taken over from other runs included."""
     await serving.freshness.reach(min_position)
     steps = await serving.core.database.call(serving.core.reader.steps, caller.tenant, str(run_id), status)
-    return Json({"runId": str(run_id), "steps": steps})
-
-
-def traceparent(header: str | None) -> str | None:
-    """Return a W3C trace context as it came, or None when there is none or it is malformed."""
-    return header if header and _TRACEPARENT.fullmatch(header) else None
+    return revalidated({"runId": str(run_id), "steps": steps}, if_none_match)

@@ -24,6 +24,7 @@ from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings
 from orchestrator.telemetry.gauges import Exposition
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 
@@ -44,6 +45,7 @@ class Services:
     store: ArtifactStore
     read_models: ReadModelSupervisor
     metrics: Metrics
+    tracing: Tracing
 
 
 @dataclass(frozen=True, slots=True)

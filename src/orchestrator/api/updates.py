@@ -12,10 +12,11 @@ from orchestrator.api.commands import Accepted
 from orchestrator.api.models import ChangeRequest, PlanUpdate, UpdateRun
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
-from orchestrator.api.runs import BASE, IdempotencyKey, Trace, traceparent
+from orchestrator.api.runs import BASE, IdempotencyKey, Trace
 from orchestrator.api.services import Serving
 from orchestrator.domain.change import ChangeRequest as Change
 from orchestrator.projections.plan_views import plan_view
+from orchestrator.telemetry.tracing import traceparent
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["updates"], route_class=Endpoint)
 

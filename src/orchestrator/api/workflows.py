@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json
+from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.body import media_type, read_body
 from orchestrator.api.caller import Asking
 from orchestrator.api.errors import UnsupportedMediaType
-from orchestrator.api.openapi import answers
+from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
@@ -124,18 +124,20 @@ async def list_workflows(serving: Serving, caller: Asking) -> Response:
     return Json({"workflows": [_summary(entry) for entry in entries]})
 
 
-@router.get("/{workflowName}", response_model=shapes.Workflow, responses=answers(404))
+@router.get("/{workflowName}", response_model=shapes.Workflow, responses={**answers(404), **NOT_MODIFIED})
 async def get_workflow(
     serving: Serving,
     caller: Asking,
     name: Annotated[str, Path(alias="workflowName", max_length=255)],
     version: Version = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return a definition with its steps, policies and change types, and the names of all versions."""
     core = serving.core
     entry = await core.database.call(core.workflows.entry, caller.tenant, name, version)
     versions = await core.database.call(core.workflows.versions, caller.tenant, name)
-    return Json({**entry.definition, **_summary(entry), "versions": [each.version for each in versions]})
+    document = {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
+    return revalidated(document, if_none_match)
 
 
 def _summary(entry: CatalogueEntry) -> dict[str, Any]:

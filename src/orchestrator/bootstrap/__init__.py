@@ -5,4 +5,5 @@ working    a worker with its skills, its executor and its step cache
 showing    the projector, the rebuilds and the audit
 filling    the log alone, for the processes of a rebuild
 serving    the web application
+tracing    where spans go
 """

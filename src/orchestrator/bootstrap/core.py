@@ -15,6 +15,7 @@ from orchestrator.api.explain import CacheExplainer
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
 from orchestrator.bootstrap.filling import open_source
+from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
@@ -31,6 +32,7 @@ from orchestrator.projections.reader import Reader
 from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings
 from orchestrator.telemetry.metrics import Metrics
+from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 logger = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class Core:
     cache: CacheCatalogue
     cache_counts: CacheCounts
     metrics: Metrics
+    tracing: Tracing
     explainer: CacheExplainer
     store: ArtifactStore
     read_models: ReadModelSupervisor
@@ -96,7 +99,7 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
 @contextmanager
 def open_core(settings: Settings) -> Iterator[Core]:
     """Build the core on an open database and take it down at the end."""
-    with open_database(settings) as opened:
+    with open_tracing(settings) as tracing, open_database(settings) as opened:
         database = Database(
             opened.conninfo, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
         )
@@ -137,6 +140,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
                 cache=catalogue,
                 cache_counts=counts,
                 metrics=metrics,
+                tracing=tracing,
                 explainer=CacheExplainer(database, runs, catalogue, Outputs(database, reader, store)),
                 store=store,
                 read_models=ReadModelSupervisor(

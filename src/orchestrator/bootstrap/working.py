@@ -124,6 +124,7 @@ async def open_worker(
             cache=cache,
             source=Outputs(core.database, core.reader, core.store),
             clock=now,
+            tracing=core.tracing,
         )
         worker = Worker(
             identity,

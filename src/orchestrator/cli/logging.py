@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from orchestrator.settings import Settings
+from orchestrator.telemetry.request_id import REQUEST_ID
 
 _CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.error")
 """Libraries that tell at `info` what we tell ourselves."""
@@ -72,6 +73,7 @@ def _facts() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _request,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -92,6 +94,14 @@ def _as_text(*, colors: bool) -> list[Processor]:
             colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
     ]
+
+
+def _request(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Name the request in whose course a line was written."""
+    request_id = REQUEST_ID.get()
+    if request_id is not None:
+        line.setdefault("request_id", request_id)
+    return line
 
 
 def _first_things_first(_logger: Any, _method: str, line: EventDict) -> EventDict:

@@ -32,6 +32,7 @@ from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.projections.views import timestamp
+from orchestrator.telemetry.tracing import trace_id
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def _line(recorded: Recorded) -> tuple[int, str, Fields]:
 
 def _run_line(recorded: Recorded, run: Run) -> tuple[int, str, Fields]:
     level, message, fields = _level_message_fields(recorded, run)
-    return level, message, {"run_id": run.id, "workflow": run.workflow.name, **fields}
+    place = {"run_id": run.id, "workflow": run.workflow.name, "trace_id": trace_id(run.trigger.trace)}
+    return level, message, place | fields
 
 
 def _level_message_fields(recorded: Recorded, run: Run) -> tuple[int, str, Fields]:
@@ -102,7 +104,7 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[int, str, Fields]:
         case StepStarted():
             asked = run.workflow.steps[step_id].cache.enabled and step_id not in run.trigger.forced
             fields |= {"status": "running", "attempt": event.attempt, "skill": event.skill}
-            return logging.INFO, "step started", fields | {"cache": "miss" if asked else "off"}
+            return logging.INFO, "step started", fields | {"cache": "miss" if asked else "off", "reason": event.miss}
         case StepCacheHit():
             fields |= {"status": "skipped", "reason": event.reason, "source_run": event.source_run}
             return logging.INFO, "cache hit", fields

@@ -6,7 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SkillCall:
-    """One attempt of one step. Picklable; `input` is plain JSON, `timeout_ms` bounds the attempt (None: not)."""
+    """One attempt of one step. Picklable; `input` is plain JSON, `timeout_ms` bounds the attempt (None: not).
+
+    `trace` is the W3C traceparent of whoever waits for it.
+    """
 
     run_id: str
     step_id: str
@@ -15,3 +18,4 @@ class SkillCall:
     skill_id: str
     input: Any = None
     timeout_ms: int | None = None
+    trace: str | None = None

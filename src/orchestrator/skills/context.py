@@ -76,6 +76,7 @@ class StepContext:
         step_id: the step within the run's workflow.
         attempt: 1 for the first.
         tenant: whose run it is.
+        trace: the W3C traceparent to send along with requests to others, or None.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class StepContext:
         "run_id",
         "step_id",
         "tenant",
+        "trace",
     )
 
     def __init__(
@@ -104,11 +106,13 @@ class StepContext:
         *,
         sink: ArtifactSink | None = None,
         on_progress: ReportProgress | None = None,
+        trace: str | None = None,
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
         self.attempt = attempt
         self.tenant = tenant
+        self.trace = trace
         self._sink = sink
         self._report = on_progress
         self._artifacts: dict[tuple[str, str | None], Artifact] = {}
@@ -125,7 +129,9 @@ class StepContext:
         cls, call: SkillCall, sink: ArtifactSink | None = None, on_progress: ReportProgress | None = None
     ) -> "StepContext":
         """Return the context of a call."""
-        return cls(call.run_id, call.step_id, call.attempt, call.tenant, sink=sink, on_progress=on_progress)
+        return cls(
+            call.run_id, call.step_id, call.attempt, call.tenant, sink=sink, on_progress=on_progress, trace=call.trace
+        )
 
     @property
     def idempotency_key(self) -> str:

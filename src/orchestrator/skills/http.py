@@ -57,9 +57,9 @@ _ANSWER = Typed(_Answer)
 class HttpSkill:
     """A service as a skill.
 
-    `POST url` with `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}` and the header
-    `Idempotency-Key`; a 2xx answer holds `{data, artifacts: [{uri, type, contentHash?, sizeBytes?, filename?,
-    metadata?}]}`. Redirects are not followed.
+    `POST url` with `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}`, the header `Idempotency-Key`
+    and, within a trace, `traceparent`; a 2xx answer holds `{data, artifacts: [{uri, type, contentHash?, sizeBytes?,
+    filename?, metadata?}]}`. Redirects are not followed.
 
     Attributes:
         headers: sent with every request.
@@ -135,6 +135,7 @@ class HttpSkill:
                 **self.headers,
                 "Content-Type": "application/json",
                 "Idempotency-Key": ctx.idempotency_key,
+                **({} if ctx.trace is None else {"traceparent": ctx.trace}),
             },
             timeout=httpx.Timeout(None, connect=self.connect_timeout_ms / 1000),
         )

@@ -36,6 +36,7 @@ from orchestrator.domain.run import Run, maker_of
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SkillError, to_step_error
+from orchestrator.telemetry.tracing import OFF, Tracing
 from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
 from orchestrator.workers.executor import StepExecutor
 
@@ -72,6 +73,7 @@ class Surroundings:
     source: OutputSource
     clock: Clock
     most_parallel: int = 512
+    tracing: Tracing = OFF
 
 
 @dataclass(slots=True)
@@ -100,6 +102,10 @@ class RunDriver:
             VersionConflict: somebody else wrote to the run: it was cancelled or taken over. What is executing
                 has been told to stop.
         """
+        with self.around.tracing.run(self.run, self.tenant, self.around.worker):
+            await self._drive()
+
+    async def _drive(self) -> None:
         try:
             self._apply(TakeRun(self.around.clock(), self.around.worker))
             while True:
@@ -240,7 +246,16 @@ class RunDriver:
 
     def _call(self, begin: BeginStep, found: ResolvedInput) -> SkillCall:
         step = self.run.workflow.steps[begin.step]
-        return SkillCall(self.run.id, begin.step, begin.attempt, self.tenant, step.skill, found.value, step.timeout_ms)
+        return SkillCall(
+            self.run.id,
+            begin.step,
+            begin.attempt,
+            self.tenant,
+            step.skill,
+            found.value,
+            step.timeout_ms,
+            self.run.trigger.trace,
+        )
 
     def _apply(self, command: Command) -> None:
         """Decide a command and fold its events; they are written by the next commit."""
@@ -275,20 +290,25 @@ class RunDriver:
 
     async def _execute(self, call: SkillCall) -> None:
         """Perform a call and leave its outcome for the next pass round the loop."""
+        with self.around.tracing.step(call) as traced:
+            outcome = await self._perform(traced)
+        self._tasks.pop(call.step_id, None)
+        self._outcomes.append(outcome)
+        self._wake.set()
+
+    async def _perform(self, call: SkillCall) -> Command:
         started = perf_counter()
-        outcome: Command
         try:
             output = await self.around.executor.execute(call)
             digest = output_hash(output)
             elapsed = (perf_counter() - started) * 1000
-            outcome = CompleteStep(self.around.clock(), call.step_id, call.attempt, output, digest, elapsed)
+            return CompleteStep(self.around.clock(), call.step_id, call.attempt, output, digest, elapsed)
         except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
             elapsed = (perf_counter() - started) * 1000
             jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, guards nothing
-            outcome = FailStep(self.around.clock(), call.step_id, call.attempt, to_step_error(error), elapsed, jitter)
-        self._tasks.pop(call.step_id, None)
-        self._outcomes.append(outcome)
-        self._wake.set()
+            found = to_step_error(error)
+            self.around.tracing.fail(found)
+            return FailStep(self.around.clock(), call.step_id, call.attempt, found, elapsed, jitter)
 
     async def _await_outcomes(self) -> None:
         """Sleep until something came back or a retry is due, and decide what came back."""

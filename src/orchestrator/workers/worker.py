@@ -22,6 +22,9 @@ logger = logging.getLogger(__name__)
 
 _BUSY_SWEEP_SECONDS = 0.5
 _RETRY_SECONDS = 0.2
+# Idle, a worker beats less often: twice the pause, as long as that is well within its lease.
+_IDLE_FACTOR = 2
+_IDLE_SHARE = 0.4
 _PAUSE_AFTER_FAULT_SECONDS = 5.0
 
 
@@ -269,11 +272,16 @@ class Worker:
             self._drivers[run_id][1].cancel()
 
     async def _stay_alive(self) -> None:
-        """Beat and sweep; more often while other workers own runs that could become orphans."""
+        """Beat and sweep; more often while other workers own runs that could become orphans, less often when idle."""
+        lease = self.identity.lease_seconds
         while True:
             others_at_work = await self._beat()
             pause = self._heartbeat_seconds
-            await asyncio.sleep(min(pause, _BUSY_SWEEP_SECONDS) if others_at_work else pause)
+            if others_at_work:
+                pause = min(pause, _BUSY_SWEEP_SECONDS)
+            elif not self._drivers:
+                pause = max(pause, min(pause * _IDLE_FACTOR, lease * _IDLE_SHARE))
+            await asyncio.sleep(pause)
 
     async def _beat(self) -> bool:
         """Say that this worker lives, free the runs of those that do not, and look for work that no news told of."""

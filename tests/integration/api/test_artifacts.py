@@ -6,8 +6,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from orchestrator.api.answers import is_match
 from orchestrator.api.app import create_app
-from orchestrator.api.content import content_type, disposition, is_match, parse_range
+from orchestrator.api.content import content_type, disposition, parse_range
 from orchestrator.api.errors import RangeNotSatisfiable
 from orchestrator.bootstrap.core import Core
 from orchestrator.domain.output import Artifact

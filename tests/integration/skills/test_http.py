@@ -87,8 +87,15 @@ async def closed() -> AsyncIterator[None]:
     await close_http()
 
 
-async def run(url: str, store: ArtifactStore | None = None, *, timeout_ms: int | None = None, **options: Any) -> Output:
-    call = SkillCall("run", "step", 2, "acme", "test.http", {"style": "ü"}, timeout_ms)
+async def run(
+    url: str,
+    store: ArtifactStore | None = None,
+    *,
+    timeout_ms: int | None = None,
+    trace: str | None = None,
+    **options: Any,
+) -> Output:
+    call = SkillCall("run", "step", 2, "acme", "test.http", {"style": "ü"}, timeout_ms, trace)
     ctx = StepContext.for_call(call, store)
     return await perform(HttpSkill("test.http", url, **options), call, ctx, DaemonThreads())
 
@@ -100,6 +107,13 @@ async def failed(url: str, **options: Any) -> SkillError:
 
 
 class TestRequest:
+    async def test_the_trace_is_handed_on(self, service: Service) -> None:
+        service.answer({"data": 7})
+        context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        await run(service.url, trace=context)
+        await run(service.url)
+        assert [headers.get("traceparent") for _, headers, _ in service.seen] == [context, None]
+
     async def test_input_context_and_key_are_sent(self, service: Service) -> None:
         service.answer({"data": 7})
         await run(service.url, headers={"X-Team": "art"})

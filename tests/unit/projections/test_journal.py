@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,21 @@ def test_the_life_of_a_run(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_step_that_starts_says_whether_the_cache_was_asked(caplog: pytest.LogCaptureFixture) -> None:
     lines = told(caplog, TRIGGERED, RunStarted(1, "w"), started("a"), started("b"), started("c"))
     assert [line["cache"] for line in lines[2:]] == ["miss", "off", "off"]
+
+
+def test_the_lines_of_a_run_that_belongs_to_a_trace_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    lines = told(caplog, replace(TRIGGERED, trace=trace), RunStarted(1, "w"), started("a"))
+    assert [line["trace_id"] for line in lines] == ["0af7651916cd43dd8448eb211c80319c"] * 3
+    caplog.clear()
+    broken = told(caplog, replace(TRIGGERED, trace="what an older program let pass"), RunStarted(1, "w"))
+    assert all("trace_id" not in line for line in broken)
+
+
+def test_a_miss_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    event = StepStarted(10, "a", 1, "s@1", "hash", "w.v1:a:hash", "no result under this key")
+    line = told(caplog, TRIGGERED, RunStarted(1, "w"), event)[-1]
+    assert (line["cache"], line["reason"]) == ("miss", "no result under this key")
 
 
 def test_the_other_ends_and_turns_of_a_run(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,73 @@
+"""Large JSON and text is compressed for those who accept gzip (RFC 9110, 12.5.3); streams and artifacts are not."""
+
+import asyncio
+import gzip
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALLEST_BYTES = 2048
+"""A smaller answer fits into a packet or two as it is."""
+
+_IN_A_THREAD_BYTES = 64 * 1024
+_LEVEL = 5
+_KINDS = (b"application/json", b"text/plain")
+_VARY = (b"vary", b"Accept-Encoding")
+
+
+class Compression:
+    """Middleware. Only answers that come in one piece are compressed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        held: Message | None = None
+
+        async def answer(message: Message) -> None:
+            nonlocal held
+            if message["type"] == "http.response.start" and _is_worth_it(message):
+                held = message
+                return
+            if held is not None:
+                start, held = held, None
+                headers = [*start["headers"], _VARY]
+                if _accepts_gzip(scope) and not message.get("more_body", False):
+                    body = await _packed(message["body"])
+                    headers = [pair for pair in headers if pair[0] != b"content-length"]
+                    headers += [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
+                    message = {**message, "body": body}
+                await send({**start, "headers": headers})
+            await send(message)
+
+        await self._app(scope, receive, answer)
+
+
+def _is_worth_it(start: Message) -> bool:
+    headers: dict[bytes, bytes] = dict(start["headers"])
+    length = headers.get(b"content-length", b"")
+    return (
+        length.isdigit()
+        and int(length) >= SMALLEST_BYTES
+        and headers.get(b"content-type", b"").startswith(_KINDS)
+        and b"content-disposition" not in headers  # an artifact, with its own tag and ranges
+    )
+
+
+def _accepts_gzip(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"accept-encoding":
+            for coding in value.decode("latin-1").lower().split(","):
+                word, _, weight = coding.partition(";")
+                if word.strip() in ("gzip", "*") and weight.replace(" ", "").rstrip("0.") not in ("q=", "q"):
+                    return True
+    return False
+
+
+async def _packed(body: bytes) -> bytes:
+    if len(body) > _IN_A_THREAD_BYTES:
+        return await asyncio.to_thread(gzip.compress, body, _LEVEL)
+    return gzip.compress(body, _LEVEL)

@@ -1,0 +1,53 @@
+"""Where spans go: to a collector that the settings name, to an SDK that somebody else has set up, or nowhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+
+from orchestrator.settings import Settings, SettingsError
+from orchestrator.telemetry.tracing import OFF, Tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_NAME = "orchestrator"
+_EXPORT_SECONDS = 2.0
+
+
+@contextmanager
+def open_tracing(settings: Settings) -> Iterator[Tracing]:
+    """Yield what makes spans; at the end those that are left are sent.
+
+    Raises:
+        SettingsError: a collector is named, but the packages for it are not installed.
+    """
+    if settings.otlp_endpoint is not None:
+        provider = _provider(settings.otlp_endpoint)
+        try:
+            yield Tracing(provider.get_tracer(_NAME))
+        finally:
+            provider.shutdown()
+        return
+    given = trace.get_tracer_provider()
+    yield OFF if isinstance(given, trace.ProxyTracerProvider) else Tracing(given.get_tracer(_NAME))
+
+
+def _provider(endpoint: str) -> "TracerProvider":
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(
+            "ORCHESTRATOR_OTLP_ENDPOINT is set but the packages for it are not installed: "
+            "pip install 'orchestrator[tracing]'"
+        ) from error
+    resource = Resource.create({"service.name": _NAME, "service.version": version(_NAME)})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
