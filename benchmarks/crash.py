@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.client import Connection
 from benchmarks.graphs import campaign_graph
+from benchmarks.labels import ALL_DONE, CRASH, EXECUTING, FIRST_STEP, REPEATED
 from benchmarks.report import Report
 from benchmarks.server import Server, database, launch, start
 from orchestrator.bootstrap.core import Core, open_core
@@ -16,7 +17,6 @@ from orchestrator.domain.events import RunRecovered, RunStarted, RunTriggered, S
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.settings import Settings
 
-LABEL = "W5 kill -9 half way"
 RUNS, STEPS = 100, 13
 
 
@@ -47,9 +47,9 @@ async def _measure(report: Report, folder: Path) -> None:
                 await asyncio.sleep(0.01)
             done = time.monotonic() - began
         resumed = min(when for when in _started(journal) if when > began) - began
-        report.add(LABEL, "first step after process start", resumed, "s", "< 1")
-        report.add(LABEL, "ready again after", ready, "s")
-        report.add(LABEL, "all runs completed after", done, "s")
+        report.add(CRASH, FIRST_STEP, resumed, "s", "< 1")
+        report.add(CRASH, "ready again after", ready, "s")
+        report.add(CRASH, ALL_DONE, done, "s")
         with open_core(Settings(data_dir=data_dir)) as core:
             _account(report, core)
     finally:
@@ -81,11 +81,11 @@ def _account(report: Report, core: Core) -> None:
         workflow = core.workflows.get("default", trigger.workflow_name, trigger.workflow_version)
         wrong += len(faults(run_id, workflow, [(one.version, one.event) for one in history]))  # type: ignore[misc]
         over += any(isinstance(one.event, RunRecovered) for one in history)
-    report.add(LABEL, "runs taken over", over, "runs")
-    report.add(LABEL, f"steps executing when it died, of {RUNS * STEPS:,}", len(started - completed), "steps")
-    report.add(LABEL, "of them repeated", len(again & (started - completed)), "steps")
-    report.add(LABEL, "completed steps repeated", len(again & completed), "steps", "0")
-    report.add(LABEL, "faults in the log", wrong, "faults", "0")
+    report.add(CRASH, "runs taken over", over, "runs")
+    report.add(CRASH, EXECUTING, len(started - completed), "steps")
+    report.add(CRASH, REPEATED, len(again & (started - completed)), "steps")
+    report.add(CRASH, "completed steps repeated", len(again & completed), "steps", "0")
+    report.add(CRASH, "faults in the log", wrong, "faults", "0")
 
 
 def _histories(core: Core) -> dict[str, list[Recorded]]:

@@ -11,3 +11,8 @@ SLOW_DISK = ", slow disk"
 
 EXECUTED = "executed"
 CAUGHT_UP = "and read models caught up"
+
+FIRST_STEP = "first step after process start"
+ALL_DONE = "all runs completed after"
+EXECUTING = "steps executing when it died, of 1,300"
+REPEATED = "of them repeated"

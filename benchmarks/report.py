@@ -169,9 +169,9 @@ def verdict(goal: str, value: float) -> str:
         limit = float(number.replace(",", ""))
     except ValueError:
         return ""
-    if sign not in ("<", ">"):
+    if sign not in ("<", "<=", ">", ">="):
         return ""
-    return "yes" if (value <= limit if sign == "<" else value >= limit) else "no"
+    return "yes" if (value <= limit if sign.startswith("<") else value >= limit) else "no"
 
 
 def shown(value: float) -> str:

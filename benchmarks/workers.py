@@ -27,9 +27,9 @@ _LABEL = "W11 {} of 13 steps from a full queue"
 
 def measure(report: Report, *, full: bool) -> None:
     """Measure one worker, then two, each on a new database."""
-    runs = 1000 if full else 500
+    runs = 2000 if full else 1000
     rates = {count: _rate(report, count, runs, repeat=3) for count in (1, 2)}
-    label = _LABEL.format(f"{runs} runs")
+    label = _LABEL.format(f"{runs:,} runs")
     report.add(label, "two workers against one", rates[2] / rates[1], "ratio", "> 1.3")
 
 
@@ -49,25 +49,26 @@ def _rate(report: Report, workers: int, runs: int, repeat: int) -> float:
         asyncio.run(_register(api))
         asyncio.run(_trigger(api, 20))
         _drain(connection)
-        rates, busy = [], []
+        rates, busy = [], []  # busy: cores of the workers, of the projector, of Postgres
         for _ in range(repeat):
             _signal(crew, signal.SIGSTOP)
             try:
                 asyncio.run(_trigger(api, runs))
             finally:
-                before = [cpu(worker.process.pid) for worker in crew]
+                before = _spent(crew, projector)
                 began = time.perf_counter()
                 _signal(crew, signal.SIGCONT)
             _drain(connection)
             seconds = time.perf_counter() - began
             rates.append(runs * 13 / seconds)
-            spent = [cpu(worker.process.pid) - earlier for worker, earlier in zip(crew, before, strict=True)]
-            busy.append(sum(spent) / seconds / workers)
-        label = _LABEL.format(f"{runs} runs")
+            busy.append(
+                [(now - earlier) / seconds for now, earlier in zip(_spent(crew, projector), before, strict=True)]
+            )
+        label = _LABEL.format(f"{runs:,} runs")
         words = "one worker" if workers == 1 else f"{workers} workers"
         report.add(label, words, median(rates), "steps/s")
-        report.add(label, f"{words}, CPU of each", median(busy), "cores")
-        assert projector.process.poll() is None
+        for part, cores in zip((words, "the projector", "Postgres"), zip(*busy, strict=True), strict=True):
+            report.add(label, f"{words}: CPU of {part}", median(cores), "cores")
     return median(rates)
 
 
@@ -84,6 +85,11 @@ async def _trigger(api: Server, runs: int) -> None:
                 await client.post("/api/v1/runs", body)
 
     await asyncio.gather(*(share(number) for number in range(_CLIENTS)))
+
+
+def _spent(crew: list[Server], projector: Server) -> tuple[float, float, float]:
+    """Seconds of CPU of the workers, the projector and Postgres."""
+    return sum(cpu(worker.process.pid) for worker in crew), cpu(projector.process.pid), cpu(postgres.server().pid)
 
 
 def _signal(crew: list[Server], number: signal.Signals) -> None:

@@ -9,7 +9,20 @@ from typing import Any
 
 from benchmarks import postgres
 from benchmarks.costs import metered
-from benchmarks.labels import ALONE, AT_ONCE, CACHED, CAUGHT_UP, CRASH, EXECUTED, ONE_STEP_RUNS, SLOW_DISK
+from benchmarks.labels import (
+    ALL_DONE,
+    ALONE,
+    AT_ONCE,
+    CACHED,
+    CAUGHT_UP,
+    CRASH,
+    EXECUTED,
+    EXECUTING,
+    FIRST_STEP,
+    ONE_STEP_RUNS,
+    REPEATED,
+    SLOW_DISK,
+)
 from benchmarks.peers.environment import NotInstalledError, python_of, version_of
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 from benchmarks.report import Report, median, percentile
@@ -125,20 +138,23 @@ def _crash(report: Report, python: Path, of: str) -> None:
             _until(lambda: len(_lines(journal, "end")) >= _CRASH_RUNS * 13 // 2)
             program.kill()
         before = len(_lines(journal, "start"))
+        with postgres.connect("dbos_crash") as connection:
+            recorded = _count(connection, _SQL.recorded)
         began = time.perf_counter()
         with PeerProcess(python, "dbos", environment):
             _until(lambda: len(_lines(journal, "start")) > before)
-            report.add(CRASH, "first step after process start", time.perf_counter() - began, "s", of=of)
+            report.add(CRASH, FIRST_STEP, time.perf_counter() - began, "s", of=of)
             with postgres.connect("dbos_crash") as connection:
-                _until(lambda: _pending(connection) == 0)
-            report.add(CRASH, "all runs completed after", time.perf_counter() - began, "s", of=of)
+                _until(lambda: _count(connection, _SQL.pending) == 0)
+            report.add(CRASH, ALL_DONE, time.perf_counter() - began, "s", of=of)
         executions = Counter(_lines(journal, "start"))
         repeated = sum(count > 1 for count in executions.values())
-        report.add(CRASH, "steps repeated of 1,300", repeated, "steps", of=of)
+        report.add(CRASH, EXECUTING, before - recorded, "steps", of=of)
+        report.add(CRASH, REPEATED, repeated, "steps", of=of)
 
 
-def _pending(connection: Any) -> int:
-    return int(connection.execute(_SQL.pending).fetchone()[0])
+def _count(connection: Any, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
 
 
 def _until(happened: Callable[[], bool]) -> None:
