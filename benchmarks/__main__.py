@@ -5,7 +5,7 @@ import sys
 import time
 import traceback
 
-from benchmarks import api, cached, cancels, changes, crash, floor, idle, machine, postgres, runs, workers
+from benchmarks import api, cached, cancels, changes, crash, floor, idle, machine, postgres, rebuild, runs, workers
 from benchmarks.goals import GOALS
 from benchmarks.peers import comparison
 from benchmarks.report import Report
@@ -22,6 +22,7 @@ WORKLOADS = {
     "api": api.measure,
     "idle": idle.measure,
     "workers": workers.measure,
+    "rebuild": rebuild.measure,
 }
 ONLY_FULL = ("peers",)
 

@@ -45,7 +45,7 @@ _ALONE_EVENTS = 50_000
 """So few events are read sooner by this process than others are started."""
 
 _TRY_AGAIN_SECONDS = 0.5
-_LOOK_AGAIN_SECONDS = 0.1
+_LOOK_AGAIN_SECONDS = 0.05
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, and how many events of how many are in the new table."""
