@@ -51,7 +51,7 @@ lock: $(INSTALLED) ## Write requirements.lock and requirements-image.lock anew (
 	  eval "$$compile --extra redis --extra encryption --extra examples --extra build --extra tracing -c requirements.lock -o requirements-image.lock"
 
 clean: ## Remove .venv, caches and build products; your data (.orchestrator) stays
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) benchmarks/.peers build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Compiled here, since the program would take twice as long to start where Python may not keep what it compiles.
