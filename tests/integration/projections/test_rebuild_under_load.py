@@ -27,7 +27,7 @@ from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
 SQL = load_sql(__file__)
 NAMES = ("runs", "run_steps", "artifacts")
 LOG_EVENTS = 60_000
-EVENTS_A_SECOND = 1500
+EVENTS_A_SECOND = 2000
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from benchmarks.histories import stored_history
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.recorder import LogRecorder
 
-RUNS_AT_ONCE = 20
+RUNS_AT_ONCE = 100
 
 
 def write(recorder: LogRecorder, events_a_second: float, stopping: threading.Event) -> tuple[int, float]:
