@@ -49,12 +49,7 @@ class Compression:
 def _is_worth_it(start: Message) -> bool:
     headers: dict[bytes, bytes] = dict(start["headers"])
     length = headers.get(b"content-length", b"")
-    return (
-        length.isdigit()
-        and int(length) >= SMALLEST_BYTES
-        and headers.get(b"content-type", b"").startswith(_KINDS)
-        and b"content-disposition" not in headers  # an artifact, with its own tag and ranges
-    )
+    return length.isdigit() and int(length) >= SMALLEST_BYTES and headers.get(b"content-type", b"").startswith(_KINDS)
 
 
 def _accepts_gzip(scope: Scope) -> bool:

@@ -14,7 +14,7 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "observability.md"
 
 async def test_every_figure_is_documented(database_url: str, tmp_path: Path) -> None:
     with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        text = (await Exposition(core.metrics, core.database).text()).decode()
+        text = (await Exposition(core.metrics, core.database, deadline=30.0).text()).decode()
     there = {
         family.name + ("_total" if family.type == "counter" else "")
         for family in text_string_to_metric_families(text)
