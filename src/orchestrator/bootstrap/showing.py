@@ -13,6 +13,7 @@ from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
 from orchestrator.projections.renewal import Renewer
 from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.projections.transfer.importer import Importer
 
 
 def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
@@ -34,7 +35,7 @@ def open_projector(core: Core) -> Iterator[Projector]:
     That is the keeper of the chain, and the renewer of read models made by an older program.
     """
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
-    keeper = ChainKeeper(Chain(core.database, core.log.recorder), core.listener)
+    keeper = ChainKeeper(build_chain(core), core.listener)
     core.log.tail = LogTail()
     renewer = Renewer(core.read_models)
     projector.start()
@@ -58,6 +59,16 @@ def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> Non
 def build_supervisor(core: Core) -> ReadModelSupervisor:
     """Return what rebuilds and compares the read models."""
     return core.read_models
+
+
+def build_chain(core: Core) -> Chain:
+    """Return the hash chain over the log."""
+    return Chain(core.database, core.log.recorder)
+
+
+def build_importer(core: Core) -> Importer:
+    """Return what brings an export into the core's database."""
+    return Importer(core.log, core.workflows.get)
 
 
 def build_auditor(core: Core) -> Auditor:

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.cli.auditing import export, head, import_, keygen
+from orchestrator.cli.auditing import verify as verify_log
 from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
 from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
@@ -95,5 +97,13 @@ projections.command("verify")(verify)
 projections.command("retry")(retry_event)
 projections.command("skip")(skip_event)
 app.add_typer(projections, name="projections", rich_help_panel="Look")
+
+audit = typer.Typer(help="Prove the log, carry it out and in.", no_args_is_help=True, rich_markup_mode=None)
+audit.command("verify")(verify_log)
+audit.command("head")(head)
+audit.command("export")(export)
+audit.command("import")(import_)
+audit.command("keygen")(keygen)
+app.add_typer(audit, name="audit", rich_help_panel="Look")
 
 app.command("version", rich_help_panel="Look")(version)

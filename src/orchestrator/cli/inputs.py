@@ -4,6 +4,8 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.settings import Settings, load_settings
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,9})?) ?(?P<unit>[A-Za-z]+)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {
     "b": 1,
@@ -143,3 +146,19 @@ def _amount(given: str, units: Mapping[str, int], what: str, forms: str) -> floa
     if found is None or found["unit"].lower() not in units:
         raise Complaint(f"{given!r} is no {what}", f"It is written like {forms}.")
     return float(found["number"]) * units[found["unit"].lower()]
+
+
+def read_time(given: str) -> int:
+    """Return a time in milliseconds since 1970 UTC.
+
+    Raises:
+        Complaint: it is none.
+    """
+    text = given.strip().upper()
+    with suppress(ValueError, OverflowError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo is not None or _DATE.fullmatch(text):
+            return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+    raise Complaint(
+        f"{given!r} is no time", "It is written like 2026-01-31T12:00:00Z, or 2026-01-31 for its beginning in UTC."
+    )

@@ -6,7 +6,7 @@ read model   every row is the fold of its run
 artifact     every recorded artifact is there, byte for byte
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.chain import Chain, ChainHead
+from orchestrator.projections.stages import OnStage, silent
 from orchestrator.projections.supervision import ReadModelSupervisor
 
 _SQL = load_sql(__file__)
@@ -27,17 +28,15 @@ _NO_ID = "00000000-0000-0000-0000-000000000000"
 CheckArtifact = Callable[[str, Output], str | None]
 """Returns what is wrong with the artifacts of a tenant's output, in words, or None."""
 
-OnStage = Callable[[str, int], None]
-"""Called with what is being audited and how many of it have been."""
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be: what `kind` of thing, where, and what is wrong with it."""
+    """Something that is not as it should be: what `kind` of thing, where, what is wrong, and where in the log."""
 
     kind: str
     place: str
     message: str
+    position: int | None = None
 
 
 class Auditor:
@@ -62,30 +61,31 @@ class Auditor:
         *,
         run_id: str | None = None,
         since: int | None = None,
-        head: ChainHead | None = None,
-        on_stage: OnStage | None = None,
+        heads: Sequence[ChainHead] = (),
+        with_artifacts: bool = True,
+        on_stage: OnStage = silent,
     ) -> Iterator[Finding]:
         """Yield what is wrong; nothing at all is the proof.
 
         Args:
             run_id: only this run's history and artifacts; the chain and the read models are left out.
             since: only the histories of runs triggered at or after this time (milliseconds since 1970 UTC).
-            head: a chain head exported earlier.
+            heads: heads of the chain, exported earlier.
+            with_artifacts: whether the artifacts are to be looked at.
             on_stage: told about the progress.
         """
-        report = on_stage or (lambda _stage, _count: None)
         if run_id is None:
-            report("chain", 0)
-            yield from self._chain_findings(head)
-        yield from self._history_findings(run_id, since, report)
+            yield from self._chain_findings(heads, on_stage)
+        yield from self._history_findings(run_id, since, on_stage)
         if run_id is None:
-            yield from self._read_model_findings(report)
-        yield from self._artifact_findings(run_id, report)
+            yield from self._read_model_findings(on_stage)
+        if with_artifacts:
+            yield from self._artifact_findings(run_id, on_stage)
 
-    def _chain_findings(self, head: ChainHead | None) -> Iterator[Finding]:
-        fault = self._chain.verify(head)
+    def _chain_findings(self, heads: Sequence[ChainHead], report: OnStage) -> Iterator[Finding]:
+        fault = self._chain.verify(heads, report)
         if fault is not None:
-            yield Finding("chain", f"position {fault.position}", fault.message)
+            yield Finding("chain", f"position {fault.position}", fault.message, fault.position)
 
     def _history_findings(self, run_id: str | None, since: int | None, report: OnStage) -> Iterator[Finding]:
         if run_id is None:
@@ -95,7 +95,7 @@ class Auditor:
                 )
         for audited, found in enumerate(self._run_ids(run_id), 1):
             yield from self._run_findings(found, since)
-            report("histories", audited)
+            report("histories: runs", audited, None)
 
     def _run_findings(self, run_id: str, since: int | None) -> Iterator[Finding]:
         try:
@@ -119,7 +119,7 @@ class Auditor:
         for name in self._read_models.names:
             try:
                 result = self._read_models.verify(name)
-                report(name, result.events)
+                report(f"{name}: events", result.events, None)
             except Exception as error:  # noqa: BLE001 - a history that cannot be folded is a finding
                 yield Finding("read model", name, f"it cannot be rebuilt: {error!r}")
                 continue
@@ -142,7 +142,7 @@ class Auditor:
                     yield Finding("artifact", f"run {row['run_id']}, step {row['step_id']}", fault)
             checked += len(rows)
             after = rows[-1]["id"]
-            report("artifacts", checked)
+            report("artifacts", checked, None)
 
     def _run_ids(self, run_id: str | None) -> Iterator[str]:
         after = 0

@@ -10,16 +10,18 @@ signed if there is a key, cannot be met again by a log that was changed, shorten
 import hashlib
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
-from uuid import UUID
+
+from psycopg.rows import DictRow
 
 from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
 from orchestrator.eventstore.listener import EVENTS, Listener
-from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.recorder import EventRow, LogRecorder
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.projections.stages import REPORT_EVENTS, OnStage, silent
 
 _SQL = load_sql(__file__)
 
@@ -27,30 +29,9 @@ SEGMENT_EVENTS = 1000
 BEGINNING = bytes(32)
 _MARK_BYTES = 8
 _PAUSE_SECONDS = 1.0
-
-
-class StoredRow(Protocol):
-    """An event as the table holds it."""
-
-    @property
-    def id(self) -> int:
-        """Its position."""
-
-    @property
-    def originator_id(self) -> UUID | str:
-        """Its stream."""
-
-    @property
-    def originator_version(self) -> int:
-        """Its version."""
-
-    @property
-    def topic(self) -> str:
-        """Its stored name."""
-
-    @property
-    def state(self) -> bytes:
-        """Its state as stored."""
+_SEGMENTS_AT_ONCE = 100
+_PAGE = 2_000
+_PATIENCE, _BREATH_SECONDS = 100, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +58,61 @@ class _Segment:
     head: bytes
     marks: bytes
 
+    def is_whole(self, position: int) -> bool:
+        """Whether it covers a position, and has a mark for every event that it covers."""
+        events = self.last_position - self.first_position + 1
+        return self.first_position <= position <= self.last_position and len(self.marks) == events * _MARK_BYTES
 
-def next_link(link: bytes, event: StoredRow) -> bytes:
-    """Return the link of an event that follows the one with `link`."""
-    stream = event.originator_id if isinstance(event.originator_id, UUID) else UUID(event.originator_id)
-    name = event.topic.encode()
-    digest = hashlib.sha256(
-        struct.pack(">q16sqI", event.id, stream.bytes, event.originator_version, len(name))
-        + name
-        + struct.pack(">I", len(event.state))
-        + event.state
+    def fits(self, position: int, link: bytes) -> bool:
+        """Whether the chain has this link at a position: its first bytes, the last one of a segment whole."""
+        start = (position - self.first_position) * _MARK_BYTES
+        marked = self.marks[start : start + _MARK_BYTES] == link[:_MARK_BYTES]
+        return marked and (position < self.last_position or self.head == link)
+
+
+def digest(row: EventRow) -> bytes:
+    """Return the SHA-256 of an event with its place: all that a change could touch."""
+    stream, version, topic, state, position = row
+    name = topic.encode()
+    return hashlib.sha256(
+        b"%b%b%b%b"
+        % (
+            struct.pack(">q16sqI", position, stream.bytes, version, len(name)),
+            name,
+            struct.pack(">I", len(state)),
+            state,
+        )
     ).digest()
-    return hashlib.sha256(link + digest).digest()
+
+
+def next_link(link: bytes, row: EventRow) -> bytes:
+    """Return the link of an event that follows the one with `link`."""
+    return hashlib.sha256(link + digest(row)).digest()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What events come to, one after the other: how many they are, where the last stands, and the link."""
+
+    events: int = 0
+    position: int = 0
+    link: bytes = BEGINNING
+
+    def take(self, row: EventRow) -> None:
+        """Count an event in."""
+        self.link = next_link(self.link, row)
+        self.position = row[4]
+        self.events += 1
+
+    @property
+    def head(self) -> ChainHead:
+        """The head of a chain over exactly these events."""
+        return ChainHead(self.position, self.link.hex())
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether these are the first events of a log, none left out."""
+        return self.events == self.position
 
 
 class Chain:
@@ -107,63 +131,56 @@ class Chain:
             segment, link, marks = self._open_segment(connection)
             room = SEGMENT_EVENTS - len(marks) // _MARK_BYTES
             position = segment.first_position + len(marks) // _MARK_BYTES - 1
-            events = self._recorder.read_log(position, room)
-            for event in events:
+            rows = self._recorder.log_rows(position, room)
+            if rows and rows[-1][4] != position + len(rows):  # what comes after a gap is nothing to vouch for
+                rows = [row for place, row in enumerate(rows, position + 1) if row[4] == place]
+            for event in rows:
                 link = next_link(link, event)
                 marks += link[:_MARK_BYTES]
-            if events:
+            if rows:
                 connection.execute(
                     _SQL.write,
                     {
                         "number": segment.number,
                         "first_position": segment.first_position,
-                        "last_position": events[-1].id,
+                        "last_position": rows[-1][4],
                         "head": link,
                         "marks": marks,
                     },
                 )
-        return len(events)
+        return len(rows)
 
     def head(self) -> ChainHead:
-        """Cover the whole log and return what it comes to."""
-        while self.extend():
-            pass
+        """Cover the log as it is now and return what it comes to; up to a gap, if there is one."""
+        end, patience = self._recorder.last_position(), _PATIENCE
+        while self.covered() < end and patience:
+            if not self.extend():  # another process is at it, or there is a gap
+                patience -= 1
+                time.sleep(_BREATH_SECONDS)
         with self._database.connection() as connection:
             row = connection.execute(_SQL.last_segment).fetchone()
         return ChainHead(int(row["last_position"]), row["head"].hex()) if row else ChainHead(0, BEGINNING.hex())
 
-    def verify(self, head: ChainHead | None = None) -> ChainFault | None:
-        """Walk the log and say where it first differs from the chain, or from a head exported earlier.
+    def covered(self) -> int:
+        """Return the last position that the chain covers."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.last_segment).fetchone()
+        return int(row["last_position"]) if row else 0
 
-        A head finds what the chain beside the log cannot: that both were rewritten, or cut short.
+    def verify(self, heads: Sequence[ChainHead] = (), on_stage: OnStage = silent) -> ChainFault | None:
+        """Walk the log and say where it first differs from the chain, or from heads exported earlier.
+
+        Heads find what the chain beside the log cannot: that both were rewritten, or cut short. Memory is flat.
         """
-        link, position, at_head = BEGINNING, 0, None
-        segments = self._segments()
-        segment = next(segments, None)
-        for event in self._events():
-            if event.id != position + 1:
-                return ChainFault(position + 1, f"the event is missing; the next one there has position {event.id}")
-            position = event.id
-            link = next_link(link, event)
-            if segment is not None and segment.last_position < position:
-                segment = next(segments, None)
-            if segment is not None and _mark(segment, position) != link[:_MARK_BYTES]:
-                return ChainFault(position, f"{event.topic} of stream {event.originator_id} is not what was recorded")
-            if head is not None and position == head.position:
-                at_head = link.hex()
-        covered = segment.last_position if segment is not None else 0
-        if (cut := self._first_cut(position, covered, segments)) is not None:
-            return ChainFault(cut, f"the log ends at position {position}, the chain goes on")
-        if head is not None and head.position > 0 and at_head != head.link:
-            if at_head is None:
-                return ChainFault(position + 1, f"the log ends at position {position}, the head is at {head.position}")
-            return ChainFault(head.position, "the log up to here does not come to the head given, nor did it before")
-        return None
-
-    @staticmethod
-    def _first_cut(position: int, covered: int, rest: Iterable[_Segment]) -> int | None:
-        last = max((segment.last_position for segment in rest), default=covered)
-        return position + 1 if max(last, covered) > position else None
+        covered, end = self.covered(), self._recorder.last_position()
+        walk = _Walk(self._segments(), covered, sorted(heads, key=lambda head: head.position))
+        for row in self._rows(end):
+            fault = walk.take(row)
+            if fault is not None:
+                return fault
+            if row[4] % REPORT_EVENTS == 0:
+                on_stage("chain: events", row[4], end)
+        return walk.end()
 
     def _open_segment(self, connection: Connection) -> tuple[_Segment, bytes, bytes]:
         """Return the segment to write to, the link so far and its marks so far."""
@@ -176,20 +193,67 @@ class Chain:
         return following, row["head"], b""
 
     def _segments(self) -> Iterator[_Segment]:
+        number = 0
+        while rows := self._segment_rows(number):
+            yield from (_Segment(**row) for row in rows)
+            number = rows[-1]["number"]
+
+    def _segment_rows(self, after: int) -> list[DictRow]:
         with self._database.connection() as connection:
-            rows = connection.execute(_SQL.segments).fetchall()
-        return (_Segment(**row) for row in rows)
+            return connection.execute(_SQL.segments, {"after": after, "limit": _SEGMENTS_AT_ONCE}).fetchall()
 
-    def _events(self) -> Iterator[StoredRow]:
+    def _rows(self, end: int) -> Iterator[EventRow]:
         position = 0
-        while batch := self._recorder.read_log(position, 10_000):
-            yield from batch
-            position = batch[-1].id
+        while position < end and (page := self._recorder.log_rows(position, min(_PAGE, end - position))):
+            yield from page
+            position = page[-1][4]
 
 
-def _mark(segment: _Segment, position: int) -> bytes:
-    start = (position - segment.first_position) * _MARK_BYTES
-    return segment.marks[start : start + _MARK_BYTES]
+class _Walk:
+    """Goes along the log with the chain beside it."""
+
+    def __init__(self, segments: Iterator[_Segment], covered: int, heads: Sequence[ChainHead]) -> None:
+        self._segments = segments
+        self._covered = covered
+        self._heads = list(heads)
+        self._met = 0
+        self._segment: _Segment | None = None
+        self._tally = Tally()
+
+    def take(self, row: EventRow) -> ChainFault | None:
+        """Take the next event and say what is wrong with it."""
+        expected = self._tally.position + 1
+        if row[4] != expected:
+            return ChainFault(expected, f"the event is missing; the next one there has position {row[4]}")
+        self._tally.take(row)
+        if expected <= self._covered:
+            if self._segment is None or self._segment.last_position < expected:
+                self._segment = next(self._segments, None)
+            if self._segment is None or not self._segment.is_whole(expected):
+                return ChainFault(expected, "the chain itself was changed: its segment is missing or damaged here")
+            if not self._segment.fits(expected, self._tally.link):
+                return ChainFault(expected, f"{row[2]} of stream {row[0]} is not what was recorded")
+        while self._heads and self._heads[0].position <= expected:
+            head = self._heads.pop(0)
+            if head != self._tally.head and head.position > 0:
+                met = f"an earlier head was met at position {self._met}" if self._met else "no earlier head was given"
+                return ChainFault(
+                    head.position, f"the log up to here does not come to the head that was exported; {met}"
+                )
+            self._met = head.position
+        return None
+
+    def end(self) -> ChainFault | None:
+        """Say whether the log ended too early."""
+        last = self._tally.position
+        if self._covered > last:
+            return ChainFault(last + 1, f"the log ends at position {last}, the chain goes on to {self._covered}")
+        missed = [head for head in self._heads if head.position > last]
+        if missed:
+            return ChainFault(
+                last + 1, f"the log ends at position {last}, a head was exported at {missed[-1].position}"
+            )
+        return None
 
 
 class ChainKeeper:

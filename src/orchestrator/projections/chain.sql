@@ -11,4 +11,5 @@ ON CONFLICT (number) DO UPDATE SET
 SELECT pg_try_advisory_xact_lock(715003) AS locked
 
 -- name: segments
-SELECT number, first_position, last_position, head, marks FROM chain_segments ORDER BY number
+SELECT number, first_position, last_position, head, marks
+FROM chain_segments WHERE number > %(after)s ORDER BY number LIMIT %(limit)s

@@ -1,9 +1,11 @@
 """Runs of every fate, for logs that are worth auditing."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from orchestrator.bootstrap.core import Core
+from orchestrator.domain.change import ChangeRequest
 from tests.integration.changes.world import CALLER, World, world
 
 DOCUMENT = {
@@ -14,6 +16,16 @@ DOCUMENT = {
         {"stepId": "left", "skillId": "test.echo", "dependsOn": ["plan"], "input": {"of": "steps.plan.data"}},
         {"stepId": "right", "skillId": "test.echo", "dependsOn": ["plan"], "input": {"seed": "trigger.seed"}},
         {"stepId": "join", "skillId": "test.echo", "dependsOn": ["left", "right"], "input": {"x": "steps.left.data"}},
+    ],
+}
+
+
+OPEN = {
+    "workflowName": "open",
+    "version": "1",
+    "steps": [
+        {"stepId": "first", "skillId": "test.echo", "input": {"n": "`1`"}, "cachePolicy": {"scope": "run_only"}},
+        {"stepId": "last", "skillId": "test.nobody", "dependsOn": ["first"]},
     ],
 }
 
@@ -30,6 +42,25 @@ async def mixture(here: World, count: int = 6) -> list[str]:
     return ids
 
 
+async def every_fate(here: World) -> list[str]:
+    """A mixture, an update, a retry, withdrawn results, another version of the workflow, and runs that are open."""
+    ids = await mixture(here)
+    change = ChangeRequest("payload.patch", {"seed": 7})
+    ids.append(await here.finished(await here.core.changes.update(CALLER, ids[0], change)))
+    ids.append(await here.finished(await here.core.changes.retry(CALLER, ids[6])))
+    await here.core.cache.invalidate("default", "test", workflow="audited", step="left", reason="doubts")
+    await here.register(DOCUMENT | {"version": "2", "description": "The second."})
+    ids.append(await here.run("audited", {"seed": 1}))
+    await here.register(OPEN)
+    blocked = (await here.core.commands.trigger(CALLER, "open", payload={}, priority=3)).run_id
+    async with asyncio.timeout(30):
+        while (await here.core.database.call(here.core.reader.run, "default", blocked))["status"] != "blocked":
+            await asyncio.sleep(0.01)
+    cancelled = (await here.core.commands.trigger(CALLER, "open", payload={})).run_id
+    await here.core.commands.cancel(CALLER, cancelled, "enough")
+    return [*ids, blocked, cancelled]
+
+
 async def projected(core: Core) -> None:
     """Return when the read models have everything."""
     async with asyncio.timeout(30):
@@ -37,9 +68,11 @@ async def projected(core: Core) -> None:
             await asyncio.sleep(0.01)
 
 
-async def recorded(database_url: str, folder: Path) -> list[str]:
-    """Fill a database with a mixture, and return the ids of its runs."""
+async def recorded(
+    database_url: str, folder: Path, make: Callable[[World], Awaitable[list[str]]] = mixture
+) -> list[str]:
+    """Fill a database with a mixture, or what else there is to make, and return the ids of its runs."""
     async with world(database_url, folder) as here:
-        ids = await mixture(here)
+        ids = await make(here)
         await projected(here.core)
     return ids

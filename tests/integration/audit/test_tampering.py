@@ -37,7 +37,7 @@ def tamper(url: str, *names: str, position: int = 0) -> None:
 
 
 def findings(core: Core, head: ChainHead | None = None) -> list[Finding]:
-    return list(build_auditor(core).verify(head=head))
+    return list(build_auditor(core).verify(heads=[head] if head else []))
 
 
 async def test_a_log_that_nobody_touched_has_no_findings(database_url: str, tmp_path: Path) -> None:

@@ -49,6 +49,11 @@ def test_the_verbs_are_those_we_promise() -> None:
         "cache explain",
         "cache invalidate",
         "cache prune",
+        "audit verify",
+        "audit head",
+        "audit export",
+        "audit import",
+        "audit keygen",
         "version",
     }
 
