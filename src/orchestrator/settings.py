@@ -39,6 +39,8 @@ class Settings(BaseSettings):
         data_dir: Where our own Postgres and the artifacts live.
         redis_url: Redis or Valkey for the cache's hot tier and single flight; None does without.
         artifact_url: Where artifacts go, a path or an fsspec URL; `<data_dir>/artifacts` when not given.
+        archive_url: Where runs go that leave the log, a path or an fsspec URL; `<data_dir>/archive` when not given.
+        retention_days: How long finished runs stay in the log when `retention apply` is not told; None is for ever.
         tenant: The tenant of runs that name none.
         skills: Modules to import skills from.
         workflows: Files or folders to load workflows from.
@@ -53,6 +55,7 @@ class Settings(BaseSettings):
         max_runs: Runs that one worker drives at once.
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
+        max_requests: Requests that wait for an answer at once; more are told to come again.
         pool_size: Most database connections of a process.
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
@@ -76,6 +79,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".orchestrator")
     redis_url: str | None = Field(default=None, repr=False)
     artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
+    archive_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "archive"), repr=False)
+    retention_days: float | None = Field(default=None, ge=0)
     tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
     skills: Words = ()
     workflows: Paths = ()
@@ -92,6 +97,7 @@ class Settings(BaseSettings):
     max_runs: int = Field(default=500, ge=1)
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
+    max_requests: int = Field(default=1000, ge=1)
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100)
     spill_bytes: int = Field(default=32_768, ge=0)

@@ -55,7 +55,12 @@ class Api(Described):
     def build_middleware_stack(self) -> ASGIApp:
         """Return the router within the guard, within whatever middleware was added, within the entrance."""
         limits = self.served.limits
-        app: ASGIApp = Guard(self.router, deadline=limits.deadline, body_bytes=limits.body_bytes)
+        app: ASGIApp = Guard(
+            self.router,
+            deadline=limits.deadline,
+            body_bytes=limits.body_bytes,
+            most_waiting=self.served.core.settings.max_requests,
+        )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)

@@ -11,14 +11,20 @@ from uuid_utils import uuid7
 
 from orchestrator.domain.commands import CancelRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
-from orchestrator.domain.errors import IdempotencyConflict, InvalidPayload, RunNotFound, VersionConflict
+from orchestrator.domain.errors import (
+    IdempotencyConflict,
+    InvalidPayload,
+    RunArchived,
+    RunNotFound,
+    VersionConflict,
+)
 from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.inline import NewRun
+from orchestrator.eventstore.inline import NewRun, needs
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.workflows.payload import check_payload
 from orchestrator.workflows.registry import WorkflowRegistry
@@ -124,7 +130,9 @@ class RunCommands:
             position = await self._save_new(run, event, caller, needs_newest)
         except VersionConflict as conflict:
             try:
-                return await self._accepted_before(run_id, command)
+                return await self._accepted_before(run_id, event)
+            except RunArchived:
+                raise
             except RunNotFound:
                 raise conflict from None  # it was not about the id
         return Accepted(run_id, position, steps)
@@ -144,14 +152,30 @@ class RunCommands:
         worker.receive(LoadedRun(run, caller.tenant, position, event.at))
         return position
 
-    async def _accepted_before(self, run_id: str, command: TriggerRun) -> Accepted:
-        """The key was used before: give the first answer again if the request is the same."""
-        loaded = await self._database.call(self._runs.load, run_id)
-        if loaded.run.trigger.request != command.request:
+    async def _accepted_before(self, run_id: str, event: RunTriggered) -> Accepted:
+        """The key was used before: give the first answer again if the request is the same, however long ago it was.
+
+        Raises:
+            IdempotencyConflict: it is another request.
+            RunArchived: nothing was there before; what the run is based on was archived meanwhile.
+        """
+        tombstone = await self._database.call(self._runs.find_tombstone, run_id)
+        if tombstone is not None:
+            request, accepted = tombstone.request, Accepted(run_id, tombstone.last_position, tombstone.steps)
+        else:
+            try:
+                loaded = await self._database.call(self._runs.load, run_id)
+            except RunNotFound:
+                for needed in needs(event):
+                    await self._database.call(self._runs.load, needed)
+                    raise RunArchived(f"run {needed} is being archived", runId=needed) from None
+                raise
+            request, accepted = loaded.run.trigger.request, Accepted(run_id, loaded.position, len(loaded.run.waiting))
+        if request != event.request:
             raise IdempotencyConflict(
                 f"this Idempotency-Key was used for another request, which made run {run_id}", runId=run_id
             )
-        return Accepted(run_id, loaded.position, len(loaded.run.waiting))
+        return accepted
 
     async def cancel(self, caller: Caller, run_id: str, reason: str | None = None) -> LoadedRun:
         """End a run now and return it.
@@ -161,9 +185,7 @@ class RunCommands:
             RunNotCancellable: it is finished.
         """
         while True:
-            loaded = await self._database.call(self._runs.load, run_id)
-            if loaded.tenant != caller.tenant:
-                raise RunNotFound(f"there is no run {run_id}", runId=run_id)
+            loaded = await self._database.call(self._runs.load, run_id, caller.tenant)
             events = decide(CancelRun(now(), reason, caller.actor), loaded.run)
             for event in events:
                 evolve(loaded.run, event)

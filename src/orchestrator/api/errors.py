@@ -8,6 +8,7 @@
     ├── UnsupportedMediaType     415
     ├── RangeNotSatisfiable      416
     ├── DeadlineExceeded         503
+    ├── Overloaded               503
     ├── ProjectionLagging        503
     └── NotReady                 503
 
@@ -32,6 +33,7 @@ from orchestrator.domain.errors import (
     InputNotCanonical,
     InvalidPayload,
     InvalidWorkflow,
+    RunArchived,
     RunNotCancellable,
     RunNotFound,
     RunNotRetryable,
@@ -113,6 +115,12 @@ class DeadlineExceeded(ApiError):
     code = "DEADLINE_EXCEEDED"
 
 
+class Overloaded(ApiError):
+    """More requests wait for an answer than are allowed."""
+
+    code = "OVERLOADED"
+
+
 class ProjectionLagging(ApiError):
     """The read models have not reached the position asked for in time."""
 
@@ -148,12 +156,14 @@ STATUS: Mapping[type[Exception], int] = {
     RebuildRunning: 409,
     RebuildStopped: 409,
     ProgramTooOld: 409,
+    RunArchived: 410,
     ArtifactGone: 410,
     ArtifactRejected: 410,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
     DeadlineExceeded: 503,
+    Overloaded: 503,
     ProjectionLagging: 503,
     RebuildInterrupted: 503,
     NotReady: 503,

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.domain.change import changed_paths
-from orchestrator.domain.errors import RunNotFound, UnknownStep
+from orchestrator.domain.errors import UnknownStep
 from orchestrator.domain.events import StepCacheInvalidated
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run, StepState, maker_of
@@ -64,9 +64,7 @@ class CacheExplainer:
             RunNotFound: there is none with this id, or it is another tenant's.
             UnknownStep: the workflow has no such step.
         """
-        loaded = await self._database.call(self._runs.load, run_id)
-        if loaded.tenant != tenant:
-            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
+        loaded = await self._database.call(self._runs.load, run_id, tenant)
         workflow = loaded.run.workflow
         for step in steps or ():
             if step not in workflow.steps:

@@ -5,24 +5,39 @@ Pure ASGI, around everything else: one object a request and no task of its own.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.api.answers import Json
-from orchestrator.api.errors import BodyTooLarge, BodyTooSlow, DeadlineExceeded, answer_to, unforeseen
+from orchestrator.api.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    DeadlineExceeded,
+    Overloaded,
+    answer_to,
+    unforeseen,
+)
 
 logger = logging.getLogger(__name__)
 
+_ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever."""
+    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever.
 
-    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int) -> None:
+    At most `most_waiting` requests wait for an answer; whoever comes then is told to come again. Thereby all queues
+    behind are bounded: for a database connection, and for the commit.
+    """
+
+    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, most_waiting: int) -> None:
         self._app = app
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._deadline = deadline
         self._body_bytes = body_bytes
 
@@ -31,8 +46,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, self._body_bytes)
+        exchange = _Exchange(receive, send, self._body_bytes, self._answered)
+        self._waiting += 1
         try:
+            self._admit(scope)
             async with asyncio.timeout(self._deadline) as exchange.deadline:
                 if scope["method"] not in _WITHOUT_BODY:
                     exchange.expect_body(scope)
@@ -46,6 +63,16 @@ class Guard:
                 # The server closes the connection then: the client must know that this was not all.
                 raise ConnectionError("the answer broke off") from error
             await answer(scope, receive, send)
+        finally:
+            if not exchange.started:
+                self._answered()
+
+    def _admit(self, scope: Scope) -> None:
+        if self._waiting > self._most_waiting and not scope["path"].startswith(_ALWAYS):
+            raise Overloaded(f"{self._most_waiting:,} requests are waiting already; try again in a moment")
+
+    def _answered(self) -> None:
+        self._waiting -= 1
 
     def _answer(self, scope: Scope, exchange: "_Exchange", error: Exception) -> Json:
         """Return the answer to a request that failed."""
@@ -66,11 +93,12 @@ class Guard:
 class _Exchange:
     """What is known of a request and its answer while they pass."""
 
-    __slots__ = ("_left", "_receive", "_send", "body_pending", "deadline", "started")
+    __slots__ = ("_left", "_on_answer", "_receive", "_send", "body_pending", "deadline", "started")
 
     deadline: asyncio.Timeout
 
-    def __init__(self, receive: Receive, send: Send, body_bytes: int) -> None:
+    def __init__(self, receive: Receive, send: Send, body_bytes: int, on_answer: Callable[[], None]) -> None:
+        self._on_answer = on_answer
         self._receive = receive
         self._send = send
         self._left = body_bytes
@@ -97,6 +125,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if not self.started:
             self.started = True
+            self._on_answer()
             self.deadline.reschedule(None)
         await self._send(message)
 

@@ -4,6 +4,7 @@ core       the database, the log on it, and the ways to ask and to read: what ev
 working    a worker with its skills, its executor and its step cache
 showing    the projector, the rebuilds and the audit
 filling    the log alone, for the processes of a rebuild
+retaining  what archives runs, and what looks into the archive
 serving    the web application
 tracing    where spans go
 """

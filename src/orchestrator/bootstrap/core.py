@@ -28,6 +28,7 @@ from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
+from orchestrator.eventstore.tombstones import Tombstones
 from orchestrator.projections.reader import Reader
 from orchestrator.projections.supervision import ReadModelSupervisor
 from orchestrator.settings import Settings
@@ -115,7 +116,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
         try:
             log = PostgresLog(recorder, mapper, committer)
             workflows = WorkflowRegistry(log, database)
-            runs = RunStore(log, workflows.get)
+            runs = RunStore(log, workflows.get, Tombstones(database).find)
             reader = Reader(database, runs, workflows.get)
             commands = RunCommands(database, runs, workflows)
             catalogue = CacheCatalogue(database, log)

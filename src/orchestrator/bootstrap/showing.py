@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from orchestrator.bootstrap.core import Artifacts, Core
+from orchestrator.bootstrap.retaining import archive_findings
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.tail import LogTail
@@ -73,4 +75,10 @@ def build_importer(core: Core) -> Importer:
 
 def build_auditor(core: Core) -> Auditor:
     """Return what holds everything against the log."""
-    return Auditor(core.database, core.log, core.workflows.get, Artifacts(core.store).fault)
+    return Auditor(
+        core.database,
+        core.log,
+        core.workflows.get,
+        Artifacts(core.store).fault,
+        partial(archive_findings, core),
+    )

@@ -80,6 +80,7 @@ class StepCacheRebuild:
         position = self._fold(connection, runs, 0, on_events)
         connection.execute(_SQL.hold_appends)
         self._fold(connection, runs, position)
+        connection.execute(_SQL.leave_out_archived)
         connection.execute(_SQL.compare)
         return [CacheFault(**row) for row in connection.execute(_SQL.faults)]
 

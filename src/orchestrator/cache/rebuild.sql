@@ -30,6 +30,12 @@ WHERE c.run_id = r.run_id::uuid AND c.scope = 'run_only'
 -- name: hold_appends
 SELECT pg_advisory_xact_lock(715001)
 
+-- name: leave_out_archived
+-- Their results left with them, or did not serve any more: see `retention`.
+DELETE FROM step_cache_rebuilt AS c
+WHERE EXISTS (SELECT FROM retiring_runs AS r WHERE r.run_id = c.run_id)
+   OR EXISTS (SELECT FROM archived_runs AS a WHERE a.run_id = c.run_id)
+
 -- name: compare
 CREATE TEMPORARY TABLE step_cache_faults ON COMMIT DROP AS
 SELECT coalesce(live.tenant, right_one.tenant) AS tenant, coalesce(live.key, right_one.key) AS key,

@@ -10,6 +10,7 @@ from orchestrator.cli.auditing import verify as verify_log
 from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
 from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
+from orchestrator.cli.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.serve import api, dev, projector, worker
@@ -105,5 +106,11 @@ audit.command("export")(export)
 audit.command("import")(import_)
 audit.command("keygen")(keygen)
 app.add_typer(audit, name="audit", rich_help_panel="Look")
+
+keeping = typer.Typer(help="Archive old runs, check the archive.", no_args_is_help=True, rich_markup_mode=None)
+keeping.command("apply")(apply_retention)
+keeping.command("list")(list_archives)
+keeping.command("verify")(verify_archives)
+app.add_typer(keeping, name="retention", rich_help_panel="Look")
 
 app.command("version", rich_help_panel="Look")(version)

@@ -134,10 +134,15 @@ def read_limits(older_than: str | None, max_entries: int | None, max_size: str |
             "There is no limit to prune to", "Give --older-than 30d, --max-entries 10000 or --max-size 10GB."
         )
     return CacheLimits(
-        None if older_than is None else _amount(older_than, _SECONDS, "age", "90s, 45m, 12h or 30d"),
+        None if older_than is None else read_age(older_than),
         max_entries,
         None if max_size is None else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB")),
     )
+
+
+def read_age(given: str) -> float:
+    """Return an age in seconds; raises Complaint when it cannot be read."""
+    return _amount(given, _SECONDS, "age", "90s, 45m, 12h or 30d")
 
 
 def _amount(given: str, units: Mapping[str, int], what: str, forms: str) -> float:

@@ -6,6 +6,7 @@
     ├── WorkflowNotFound
     ├── WorkflowVersionExists      the same version was registered with other content
     ├── RunNotFound
+    │   └── RunArchived
     ├── CommandRefused             a rule says no; nothing was changed
     │   ├── RunFinished            terminal states are final
     │   ├── RunNotCancellable
@@ -86,6 +87,12 @@ class RunNotFound(DomainError):
     """No such run."""
 
     code = "RUN_NOT_FOUND"
+
+
+class RunArchived(RunNotFound):
+    """The run ended long ago and has left for the archive."""
+
+    code = "RUN_ARCHIVED"
 
 
 class CommandRefused(DomainError):

@@ -11,12 +11,14 @@ from typing import Any
 import orjson
 
 from orchestrator.domain.events import (
+    Event,
     RunBlocked,
     RunCancelled,
     RunCompleted,
     RunEvent,
     RunFailed,
     RunTriggered,
+    StepCacheHit,
     StepCacheInvalidated,
     StepCompleted,
     StepFailed,
@@ -44,10 +46,29 @@ _QUEUED = NewRun()
 def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent], new: NewRun = _QUEUED) -> Inline:
     """Return the rows that new events of a run call for; the run has been evolved by them already."""
     rows: dict[str, list[Any]] = {}
+    needed: set[str] = set()
     for event in events:
+        needed.update(needs(event))
         for name, row in _rows(run, tenant, event, new):
             rows.setdefault(name, []).append(row)
+    needed.discard(run.id)
+    if needed:
+        rows["needs"] = sorted(needed)  # refused if one of them has been archived meanwhile
     return rows
+
+
+def needs(event: Event) -> Iterator[str]:
+    """Yield the other runs whose results an event refers to: they stay in the log as long as this one does."""
+    match event:
+        case RunTriggered():
+            if event.base_run_id is not None:
+                yield event.base_run_id
+            for reuse in event.reused:
+                yield reuse.run_id
+        case StepCacheHit():
+            yield event.source_run
+        case _:
+            pass
 
 
 def _rows(run: Run, tenant: str, event: RunEvent, new: NewRun) -> Iterator[tuple[str, Any]]:

@@ -1,10 +1,10 @@
 """Runs as aggregates: load one by folding its events, save what was decided at the version it was read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.domain.errors import RunNotFound
+from orchestrator.domain.errors import RunArchived, RunNotFound
 from orchestrator.domain.events import RunEvent, RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
@@ -12,6 +12,10 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.inline import NewRun, inline_rows
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.tombstones import Tombstone
+
+FindTombstone = Callable[[str], Tombstone | None]
+"""Returns what stayed of a run that was archived, or None."""
 
 
 class FindWorkflow(Protocol):
@@ -37,32 +41,49 @@ class LoadedRun:
 class RunStore:
     """Reads and writes the streams of runs."""
 
-    def __init__(self, log: EventLog, find_workflow: FindWorkflow) -> None:
+    def __init__(
+        self, log: EventLog, find_workflow: FindWorkflow, find_tombstone: FindTombstone = lambda _: None
+    ) -> None:
         self.log = log
+        self.find_tombstone = find_tombstone
         self._find_workflow = find_workflow
 
-    def load(self, run_id: str) -> LoadedRun:
-        """Return a run folded from its stream.
+    def load(self, run_id: str, tenant: str | None = None) -> LoadedRun:
+        """Return a run folded from its stream; only if it is the tenant's, when one is named.
 
         Raises:
-            RunNotFound: there is no such stream.
+            RunNotFound: there is no such stream, or it is another tenant's.
+            RunArchived: it has left for the archive.
         """
-        return self.fold(run_id, self.log.read(run_id))
+        return self.fold(run_id, self.log.read(run_id), tenant)
 
-    def fold(self, run_id: str, history: Sequence[Recorded]) -> LoadedRun:
+    def fold(self, run_id: str, history: Sequence[Recorded], tenant: str | None = None) -> LoadedRun:
         """Return the run that a history (from its first event on) adds up to.
 
         Raises:
-            RunNotFound: the history is empty, or is not that of a run.
+            RunNotFound: the history is empty, not that of a run, or another tenant's.
+            RunArchived: the history is empty, for the run has left for the archive.
         """
         first = history[0].event if history else None
-        if not isinstance(first, RunTriggered):
-            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
+        if not isinstance(first, RunTriggered) or tenant not in {None, history[0].tenant}:
+            raise self.absence(run_id, tenant)
         tenant = history[0].tenant
         run = begin(run_id, self._find_workflow(tenant, first.workflow_name, first.workflow_version), first)
         for recorded in history[1:]:
             evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
         return LoadedRun(run, tenant, history[-1].position, history[-1].event.at)
+
+    def absence(self, run_id: str, tenant: str | None) -> RunNotFound:
+        """Return why there is no such run: it was archived, or the tenant (None: nobody) never had it."""
+        tombstone = self.find_tombstone(run_id)
+        if tombstone is None or tenant not in {None, tombstone.tenant}:
+            return RunNotFound(f"there is no run {run_id}", runId=run_id)
+        return RunArchived(
+            f"run {run_id} {tombstone.status} long ago and was archived",
+            runId=run_id,
+            archive=tombstone.archive,
+            archivedAt=tombstone.archived_at.isoformat(),
+        )
 
     async def save(
         self, run: Run, events: Sequence[RunEvent], *, tenant: str, actor: str, new: NewRun | None = None

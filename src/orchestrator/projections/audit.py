@@ -1,12 +1,13 @@
 """The audit: the log folded again, and everything that is derived from it held against it.
 
 chain        the log is what was recorded, without gaps, to its end
+archive      every file of archived runs holds what was recorded, and histories that could have happened
 history      every event of every run is one that the decider accepts at its place
 read model   every row is the fold of its run
 artifact     every recorded artifact is there, byte for byte
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,10 @@ class Finding:
     position: int | None = None
 
 
+CheckArchives = Callable[[OnStage], Iterable[Finding]]
+"""Holds the archive files against what was recorded of them."""
+
+
 class Auditor:
     """Audits the log and what follows from it. Synchronous, changes nothing."""
 
@@ -48,11 +53,13 @@ class Auditor:
         log: PostgresLog,
         find_workflow: FindWorkflow,
         check_artifact: CheckArtifact,
+        check_archives: CheckArchives = lambda _: (),
     ) -> None:
         self._database = database
         self._log = log
         self._find_workflow = find_workflow
         self._check_artifact = check_artifact
+        self._check_archives = check_archives
         self._read_models = ReadModelSupervisor(database, log, find_workflow)
         self._chain = Chain(database, log.recorder)
 
@@ -78,6 +85,7 @@ class Auditor:
             yield from self._chain_findings(heads, on_stage)
         yield from self._history_findings(run_id, since, on_stage)
         if run_id is None:
+            yield from self._check_archives(on_stage)
             yield from self._read_model_findings(on_stage)
         if with_artifacts:
             yield from self._artifact_findings(run_id, on_stage)
@@ -100,6 +108,8 @@ class Auditor:
     def _run_findings(self, run_id: str, since: int | None) -> Iterator[Finding]:
         try:
             history = self._log.read(run_id)
+            if not history:
+                return  # it has left for an archive meanwhile
             first = history[0].event
             if not isinstance(first, RunTriggered):
                 yield Finding("history", f"run {run_id}", f"it begins with {type(first).__name__}")

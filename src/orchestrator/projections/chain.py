@@ -21,6 +21,7 @@ from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
 from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.recorder import EventRow, LogRecorder
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.tombstones import Tombstones
 from orchestrator.projections.stages import REPORT_EVENTS, OnStage, silent
 
 _SQL = load_sql(__file__)
@@ -100,8 +101,12 @@ class Tally:
 
     def take(self, row: EventRow) -> None:
         """Count an event in."""
-        self.link = next_link(self.link, row)
-        self.position = row[4]
+        self.take_digest(row[4], digest(row))
+
+    def take_digest(self, position: int, of_event: bytes) -> None:
+        """Count an event in of which only the digest is there."""
+        self.link = hashlib.sha256(self.link + of_event).digest()
+        self.position = position
         self.events += 1
 
     @property
@@ -115,12 +120,27 @@ class Tally:
         return self.events == self.position
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place in the log: the digest of the event there, and the event itself unless it has left for an archive."""
+
+    position: int
+    digest: bytes
+    row: EventRow | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
+        return "the archived event" if self.row is None else f"{self.row[2]} of stream {self.row[0]}"
+
+
 class Chain:
     """Keeps the chain and checks the log against it. Synchronous."""
 
     def __init__(self, database: Database, recorder: LogRecorder) -> None:
         self._database = database
         self._recorder = recorder
+        self._tombstones = Tombstones(database)
 
     def extend(self) -> int:
         """Cover one more segment's worth of the log and return how many events that were."""
@@ -174,12 +194,12 @@ class Chain:
         """
         covered, end = self.covered(), self._recorder.last_position()
         walk = _Walk(self._segments(), covered, sorted(heads, key=lambda head: head.position))
-        for row in self._rows(end):
-            fault = walk.take(row)
+        for place in self._places(end):
+            fault = walk.take(place)
             if fault is not None:
                 return fault
-            if row[4] % REPORT_EVENTS == 0:
-                on_stage("chain: events", row[4], end)
+            if place.position % REPORT_EVENTS == 0:
+                on_stage("chain: events", place.position, end)
         return walk.end()
 
     def _open_segment(self, connection: Connection) -> tuple[_Segment, bytes, bytes]:
@@ -202,11 +222,19 @@ class Chain:
         with self._database.connection() as connection:
             return connection.execute(_SQL.segments, {"after": after, "limit": _SEGMENTS_AT_ONCE}).fetchall()
 
-    def _rows(self, end: int) -> Iterator[EventRow]:
+    def _places(self, end: int) -> Iterator[_Place]:
+        """Yield the log place by place, with tombstones where events have left."""
         position = 0
-        while position < end and (page := self._recorder.log_rows(position, min(_PAGE, end - position))):
+        while position < end:
+            until = min(end, position + _PAGE)
+            rows = self._recorder.log_rows(position, until - position)
+            page = [_Place(row[4], digest(row), row) for row in rows if row[4] <= until]
+            if len(page) < until - position:  # what is gone by now has its tombstone by now
+                kept = self._tombstones.digests(position, until).items()
+                page.extend(_Place(place, of_event) for place, of_event in kept)
+                page.sort(key=lambda place: place.position)
             yield from page
-            position = page[-1][4]
+            position = until
 
 
 class _Walk:
@@ -220,19 +248,21 @@ class _Walk:
         self._segment: _Segment | None = None
         self._tally = Tally()
 
-    def take(self, row: EventRow) -> ChainFault | None:
+    def take(self, place: _Place) -> ChainFault | None:
         """Take the next event and say what is wrong with it."""
         expected = self._tally.position + 1
-        if row[4] != expected:
-            return ChainFault(expected, f"the event is missing; the next one there has position {row[4]}")
-        self._tally.take(row)
+        if place.position < expected:
+            return ChainFault(place.position, f"{place.name} is there twice: in the log, or in an archive")
+        if place.position > expected:
+            return ChainFault(expected, f"the event is missing; the next one there has position {place.position}")
+        self._tally.take_digest(place.position, place.digest)
         if expected <= self._covered:
             if self._segment is None or self._segment.last_position < expected:
                 self._segment = next(self._segments, None)
             if self._segment is None or not self._segment.is_whole(expected):
                 return ChainFault(expected, "the chain itself was changed: its segment is missing or damaged here")
             if not self._segment.fits(expected, self._tally.link):
-                return ChainFault(expected, f"{row[2]} of stream {row[0]} is not what was recorded")
+                return ChainFault(expected, f"{place.name} is not what was recorded")
         while self._heads and self._heads[0].position <= expected:
             head = self._heads.pop(0)
             if head != self._tally.head and head.position > 0:

@@ -18,6 +18,7 @@ from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, RunStore
 from orchestrator.projections.contract import ProjectedRun
+from orchestrator.projections.open_runs import OpenRuns
 
 FindSkips = Callable[[], Collection[int]]
 """Returns the positions of events that somebody decided to pass over."""
@@ -73,7 +74,7 @@ class Histories:
         self._find_workflow = find_workflow
         self._find_skips = find_skips
         self._store = RunStore(log, find_workflow)
-        self._open: dict[str, ProjectedRun] = {}
+        self._open = OpenRuns()
         self._headless: set[str] = set()
         self._skips: Collection[int] | None = None
 
@@ -119,7 +120,8 @@ class Histories:
                 touched[recorded.stream_id] = projected
         for run_id, projected in touched.items():
             if projected.run.is_finished:
-                self._open.pop(run_id, None)
+                self._open.drop(run_id)
+        self._open.trim(touched)
         return list(touched.values())
 
     def _fold_one(self, recorded: Recorded) -> ProjectedRun | None:

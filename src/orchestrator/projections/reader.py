@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 
 from orchestrator.cache.answers import Entry
-from orchestrator.domain.errors import RunNotFound
 from orchestrator.domain.events import Reuse, RunTriggered
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.plan import BaseRun
@@ -124,7 +123,7 @@ class Reader:
         """
         history = self._runs.log.read(run_id, 0, limit if after_version == 0 else 1)
         if not history or history[0].tenant != tenant or not isinstance(history[0].event, RunTriggered):
-            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
+            raise self._runs.absence(run_id, tenant)
         return history if after_version == 0 else self._runs.log.read(run_id, after_version, limit)
 
     def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
@@ -147,7 +146,7 @@ class Reader:
         """
         row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
         if row is None or row["status"] not in TERMINAL:
-            loaded = self._load(tenant, run_id)
+            loaded = self._runs.load(run_id, tenant)
             row, _ = self._rows_of(loaded)
         impacted = row["impacted"]
         reused = tuple(
@@ -224,16 +223,7 @@ class Reader:
 
         Not as it is by now: the next look, at the read models, would go back in time.
         """
-        loaded = self._runs.fold(run_id, self._runs.log.read(run_id, limit=1))
-        if loaded.tenant != tenant:
-            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
-        return loaded
-
-    def _load(self, tenant: str, run_id: str) -> LoadedRun:
-        loaded = self._runs.load(run_id)
-        if loaded.tenant != tenant:
-            raise RunNotFound(f"there is no run {run_id}", runId=run_id)
-        return loaded
+        return self._runs.fold(run_id, self._runs.log.read(run_id, limit=1), tenant)
 
     def _rows_of(self, loaded: LoadedRun) -> tuple[Row, dict[str, Row]]:
         """Return the rows that the read models will have for a run."""

@@ -54,6 +54,14 @@ def test_the_verbs_are_those_we_promise() -> None:
         "audit export",
         "audit import",
         "audit keygen",
+        "projections list",
+        "projections rebuild",
+        "projections verify",
+        "projections retry",
+        "projections skip",
+        "retention apply",
+        "retention list",
+        "retention verify",
         "version",
     }
 

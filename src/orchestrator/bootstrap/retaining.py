@@ -1,0 +1,34 @@
+"""What archives runs, and what looks into the archive."""
+
+from collections.abc import Iterator
+
+from orchestrator.bootstrap.core import Core
+from orchestrator.projections.audit import Finding
+from orchestrator.projections.stages import OnStage
+from orchestrator.retention.archive import Archive
+from orchestrator.retention.archivist import Archivist
+from orchestrator.retention.inspector import Inspector
+
+
+def build_archivist(core: Core, by: str, *, most_runs: int = 2000, patience_seconds: float = 60.0) -> Archivist:
+    """Return what archives runs in the name of somebody."""
+    return Archivist(
+        core.database,
+        core.log,
+        core.workflows.get,
+        Archive(core.settings.archive_url),
+        by,
+        most_runs=most_runs,
+        patience_seconds=patience_seconds,
+    )
+
+
+def build_inspector(core: Core) -> Inspector:
+    """Return what holds the archive against what was recorded."""
+    return Inspector(core.database, core.log.mapper, core.workflows.get, Archive(core.settings.archive_url))
+
+
+def archive_findings(core: Core, on_stage: OnStage) -> Iterator[Finding]:
+    """Yield what is wrong with the archive, as an audit tells it."""
+    for fault in build_inspector(core).verify(lambda runs: on_stage("archives: runs", runs, None)):
+        yield Finding("archive", fault.place, fault.message)

@@ -1,0 +1,275 @@
+"""The archivist: takes runs out of the log, file by file, and leaves a tombstone for each.
+
+    mark -> [a month's next runs -> write the file, read it back -> one transaction: tombstones in, events and rows out]
+
+Killed at any point it loses nothing: until that transaction commits, a run is in the log whole; after it, it is in a
+file that was read back. The next call goes on with the runs that are marked.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import LockNotAvailable
+from psycopg.sql import SQL, Identifier
+
+from orchestrator.domain.events import RunCancelled, RunCompleted, RunFailed, RunTriggered, StepCompleted
+from orchestrator.domain.evolve import begin
+from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.recorder import EventRow
+from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.eventstore.sql import load_sql
+from orchestrator.projections.chain import Chain, digest
+from orchestrator.projections.projector import read_models
+from orchestrator.retention.archive import Archive, ArchiveFile
+from orchestrator.retention.makers import Makers
+from orchestrator.retention.selection import Selection, Selector
+
+_SQL = load_sql(__file__)
+_MOST_EVENTS = 10_000
+_MOST_BYTES = 64 << 20
+_TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache")
+_STATUS: Mapping[type[Any], str] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
+
+OnProgress = Callable[[int, int], None]
+"""Called with how many runs have left, and of how many."""
+
+
+class RetentionRunning(Exception):
+    """Another process is archiving runs right now."""
+
+
+class RetentionHeld(Exception):
+    """Something else, such as a rebuild, holds what the archivist needs; what was marked leaves the next time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """What a call came to: runs, events and files written; and how many old runs stay, needed by cache or runs."""
+
+    runs: int
+    events: int
+    files: tuple[str, ...]
+    kept_for_cache: int
+    kept_for_runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A run that leaves, with all of its events, stored and read."""
+
+    run_id: str
+    rows: Sequence[EventRow]
+    history: Sequence[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Runs that ended in one month and go into one file."""
+
+    month: str
+    cutoff: int
+    runs: Sequence[_Leaving]
+
+    @property
+    def ids(self) -> list[str]:
+        """The runs' ids."""
+        return [one.run_id for one in self.runs]
+
+    @property
+    def rows(self) -> list[EventRow]:
+        """All events in the order of the log."""
+        return sorted((row for one in self.runs for row in one.rows), key=itemgetter(4))
+
+
+class Archivist:
+    """Archives runs. Synchronous.
+
+    A file holds at most `most_runs`; a rebuild that is under way is waited for up to `patience_seconds`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        log: PostgresLog,
+        find_workflow: FindWorkflow,
+        archive: Archive,
+        by: str,
+        *,
+        most_runs: int = 2000,
+        patience_seconds: float = 60.0,
+    ) -> None:
+        self._most_runs = most_runs
+        self._patience_seconds = patience_seconds
+        self._database = database
+        self._log = log
+        self._find_workflow = find_workflow
+        self._archive = archive
+        self._by = by
+        self._selector = Selector(database, log)
+        self._chain = Chain(database, log.recorder)
+
+    def look(self, before: int) -> Selection:
+        """Say what `apply` would do with runs that ended before a time (milliseconds since 1970 UTC)."""
+        return self._selector.count(before)
+
+    def apply(self, before: int, on_progress: OnProgress | None = None) -> Retired:
+        """Archive the runs that ended before a time (milliseconds since 1970 UTC) and are not needed.
+
+        Raises:
+            RetentionRunning: another process is at it.
+            RetentionHeld: a read model is being rebuilt.
+            DamagedExport, ParquetMissing, OSError: a file cannot be written; what has left so far has left.
+        """
+        with self._alone():
+            self._chain.head()  # only what the chain covers may leave
+            selection = self._selector.mark(before)
+            makers = Makers(self._database, self._log)
+            left, runs, events, files = self._all(_SQL.left)[0]["runs"], 0, 0, list[str]()
+            while (batch := self._next_batch()) is not None:
+                rows = batch.rows
+                file = self._archive.write(batch.month, rows)
+                self._retire(batch, rows, file, makers)
+                files.append(file.name)
+                runs += len(batch.runs)
+                events += len(rows)
+                if on_progress is not None:
+                    on_progress(runs, left)
+            if runs:
+                self._tidy()
+        return Retired(runs, events, tuple(files), selection.kept_for_cache, selection.kept_for_runs)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._database.connection() as guard:
+            row = guard.execute(_SQL.exclusive).fetchone()
+            if row is None or not row["locked"]:
+                raise RetentionRunning("another process is archiving runs")
+            try:
+                yield
+            finally:
+                guard.execute(_SQL.release)
+
+    def _next_batch(self) -> _Batch | None:
+        marked = self._all(_SQL.marked, {"limit": self._most_runs})
+        if not marked:
+            return None
+        month, cutoff = marked[0]["month"], marked[0]["cutoff"]
+        runs: list[_Leaving] = []
+        events = size = 0
+        for row in marked:
+            events += row["events"]
+            other = (row["month"], row["cutoff"]) != (month, cutoff)
+            if runs and (other or events > _MOST_EVENTS or size > _MOST_BYTES):
+                break
+            runs.append(self._load(row["run_id"]))
+            size += sum(len(event[3]) for event in runs[-1].rows)
+        return _Batch(month, cutoff, runs)
+
+    def _load(self, run_id: str) -> _Leaving:
+        rows = self._log.recorder.stream_rows(UUID(run_id))
+        return _Leaving(run_id, rows, [self._log.mapper.from_row(*row) for row in rows])
+
+    def _retire(self, batch: _Batch, rows: Sequence[EventRow], file: ArchiveFile, makers: Makers) -> None:
+        """Let the runs of a file leave, all together."""
+        head = self._chain.head()
+        tombstones = [self._tombstone(one, file.name) for one in batch.runs]
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(_SQL.patience, {"patience_ms": str(round(self._patience_seconds * 1000))})
+                connection.execute(_SQL.hold_rebuilds, {"names": [model.name for model in read_models()]})
+                connection.execute(_SQL.hold_projections)
+                connection.execute(
+                    _SQL.record,
+                    {
+                        "name": file.name,
+                        "sha256": file.sha256,
+                        "size_bytes": file.size_bytes,
+                        "runs": len(batch.runs),
+                        "events": len(rows),
+                        "first_position": rows[0][4],
+                        "last_position": rows[-1][4],
+                        "chain_position": head.position,
+                        "chain_link": head.link,
+                        "cutoff": batch.cutoff,
+                        "archived_by": self._by,
+                    },
+                )
+                with connection.cursor() as cursor:
+                    cursor.executemany(_SQL.bury, tombstones)
+                for statement in (_SQL.forget_events, _SQL.forget_runs, _SQL.forget_steps, _SQL.unmark):
+                    connection.execute(statement, {"run_ids": batch.ids})
+                self._hand_on(connection, batch, makers)
+                connection.execute(_SQL.forget_rebuilds)
+        except DATABASE_AWAY as error:
+            if isinstance(error.__cause__, LockNotAvailable) or isinstance(error, LockNotAvailable):
+                raise RetentionHeld(
+                    "a read model is being rebuilt, or a projector does not let go of it; run this again afterwards"
+                ) from error
+            raise
+
+    def _tombstone(self, one: _Leaving, archive: str) -> dict[str, Any]:
+        first, last = one.history[0], one.history[-1]
+        trigger = first.event
+        versions = [recorded.version for recorded in one.history]
+        if not isinstance(trigger, RunTriggered) or type(last.event) not in _STATUS:
+            raise ValueError(f"run {one.run_id} is not whole: it is not archived")
+        if versions != list(range(1, len(versions) + 1)):
+            raise ValueError(f"run {one.run_id} has gaps: it is not archived")
+        workflow = self._find_workflow(first.tenant, trigger.workflow_name, trigger.workflow_version)
+        return {
+            "run_id": one.run_id,
+            "tenant": first.tenant,
+            "workflow_name": workflow.name,
+            "workflow_version": workflow.version,
+            "status": _STATUS[type(last.event)],
+            "created_at": trigger.at,
+            "completed_at": last.event.at,
+            "request": trigger.request,
+            "steps": len(begin(one.run_id, workflow, trigger).waiting),
+            "first_position": first.position,
+            "last_position": last.position,
+            "positions": b"".join(recorded.position.to_bytes(8, "big") for recorded in one.history),
+            "digests": b"".join(digest(row) for row in one.rows),
+            "archive": archive,
+        }
+
+    @staticmethod
+    def _hand_on(connection: Connection, batch: _Batch, makers: Makers) -> None:
+        """Let artifacts go with their maker, or to whoever made them next. Projectors are held meanwhile."""
+        made = {
+            (recorded.tenant, artifact.id)
+            for one in batch.runs
+            for recorded in one.history
+            if isinstance(recorded.event, StepCompleted)
+            for artifact in recorded.event.output.artifacts
+        }
+        gone = connection.execute(_SQL.forget_artifacts, {"run_ids": batch.ids, **_pairs(made)}).fetchall()
+        orphans = makers.several({(row["tenant"], row["id"]) for row in gone})
+        if orphans:
+            connection.execute(_SQL.hand_on_artifacts, _pairs(orphans))
+
+    def _tidy(self) -> None:
+        """Give the room of what has left back to the tables."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.deadline).fetchone()
+            connection.execute(_SQL.set_deadline, {"timeout": "0"})
+            try:
+                for table in _TABLES:
+                    connection.execute(SQL(_SQL.vacuum).format(table=Identifier(table)))
+            finally:
+                connection.execute(_SQL.set_deadline, {"timeout": row["timeout"] if row else "0"})
+
+    def _all(self, statement: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        with self._database.connection() as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    listed = sorted(pairs)
+    return {"tenants": [tenant for tenant, _ in listed], "ids": [artifact for _, artifact in listed]}

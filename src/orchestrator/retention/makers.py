@@ -1,0 +1,48 @@
+"""Which artifacts have more than one maker: when the first leaves, the read model must name the next.
+
+To look for the next one means to read all steps with artifacts, so it is known beforehand for which it is worth it.
+"""
+
+from collections.abc import Set as AbstractSet
+
+from psycopg.rows import tuple_row
+
+from orchestrator.domain.events import StepCompleted
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.sql import load_sql
+
+_SQL = load_sql(__file__)
+_PAGE = 10_000
+
+Artifacts = AbstractSet[tuple[str, str]]
+"""Artifacts by tenant and id."""
+
+
+class Makers:
+    """Knows the artifacts that several steps made, up to the end of the log."""
+
+    def __init__(self, database: Database, log: PostgresLog) -> None:
+        self._database = database
+        self._log = log
+        with database.transaction() as connection:
+            connection.execute(_SQL.no_deadline)
+            row = connection.execute(_SQL.position).fetchone()
+            self._position = int(row["position"]) if row else 0
+            self._several = {(row["tenant"], row["id"]) for row in connection.execute(_SQL.several)}
+
+    def several(self, artifacts: Artifacts) -> set[tuple[str, str]]:
+        """Return those of some artifacts that may have another maker."""
+        end = self._log.last_position()
+        while self._position < end:
+            until = min(end, self._position + _PAGE)
+            with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+                place = {"after": self._position, "until": until}
+                rows = cursor.execute(_SQL.completed, place, binary=True).fetchall()
+            for row in rows:
+                recorded = self._log.mapper.from_row(*row)
+                if isinstance(recorded.event, StepCompleted):
+                    made = recorded.event.output.artifacts
+                    self._several.update((recorded.tenant, artifact.id) for artifact in made)
+            self._position = until
+        return self._several & set(artifacts)

@@ -1,0 +1,19 @@
+-- name: several
+-- Artifacts that more than one step has made, and what the log held before they were looked for.
+SELECT s.tenant, item ->> 'id' AS id
+FROM run_steps AS s CROSS JOIN json_array_elements(s.output -> 'artifacts') AS item
+WHERE s.artifacts > 0 AND s.status = 'completed'
+GROUP BY 1, 2
+HAVING count(*) > 1
+
+-- name: position
+SELECT coalesce(min(position), 0) AS position FROM projections
+
+-- name: no_deadline
+SET LOCAL statement_timeout = 0
+
+-- name: completed
+SELECT originator_id, originator_version, topic, state, notification_id
+FROM events
+WHERE notification_id > %(after)s AND notification_id <= %(until)s AND topic = 'StepCompleted'
+ORDER BY notification_id

@@ -1,0 +1,83 @@
+"""Which runs may leave the log: old, finished, and needed by nothing that stays.
+
+    choose -> mark -> hold appends -> was one of them built upon meanwhile? -> commit, or choose again
+
+A run is needed when a result of it serves in the cache, or when a run that stays is based on it or shows its
+results. From the mark on, nothing is built upon it: the append that would is refused.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from psycopg import Rollback
+from psycopg.rows import tuple_row
+
+from orchestrator.eventstore.database import Connection, Database
+from orchestrator.eventstore.inline import needs
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.sql import load_sql
+
+_SQL = load_sql(__file__)
+_PAGE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """How many runs may leave, and how many must stay because the cache or other runs need them."""
+
+    leaving: int
+    kept_for_cache: int
+    kept_for_runs: int
+
+
+class Selector:
+    """Chooses runs and marks them. Synchronous."""
+
+    def __init__(self, database: Database, log: PostgresLog) -> None:
+        self._database = database
+        self._log = log
+
+    def count(self, before: int) -> Selection:
+        """Say what `mark` would do, and do nothing."""
+        with self._database.transaction() as connection:
+            selection, _ = self._choose(connection, before)
+        return selection
+
+    def mark(self, before: int) -> Selection:
+        """Mark the runs that ended before a time (milliseconds since 1970 UTC) and may leave."""
+        while True:
+            with self._database.transaction() as connection:
+                selection, settled = self._choose(connection, before)
+                connection.execute(_SQL.mark, {"before": before})
+                tenants = [row["tenant"] for row in connection.execute(_SQL.withdraw)]
+                seen = self._log.last_position()
+                needed = set(self._needed(settled, seen))
+                connection.execute(_SQL.hold_appends)
+                needed.update(self._needed(seen, self._log.last_position()))
+                row = connection.execute(_SQL.marked, {"run_ids": list(needed)}).fetchone()
+                if row is not None and row["runs"] == 0:
+                    if tenants:
+                        connection.execute(_SQL.next_epoch, {"tenants": tenants})
+                    return selection
+                raise Rollback
+
+    @staticmethod
+    def _choose(connection: Connection, before: int) -> tuple[Selection, int]:
+        """Choose, and return up to which position of the log the choice has seen."""
+        connection.execute(_SQL.no_deadline)
+        row = connection.execute(_SQL.settled).fetchone()
+        settled = int(row["position"]) if row else 0
+        connection.execute(_SQL.choose, {"before": before, "settled": settled})
+        counts = connection.execute(_SQL.counts).fetchone() or {}
+        return Selection(**counts), settled
+
+    def _needed(self, after: int, until: int) -> Iterator[str]:
+        """Yield the runs that events after a position up to another build upon."""
+        while after < until:
+            page = min(until, after + _PAGE)
+            with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+                rows = cursor.execute(_SQL.recent, {"after": after, "until": page}, binary=True).fetchall()
+            for row in rows:
+                recorded = self._log.mapper.from_row(*row)
+                yield from (run for run in needs(recorded.event) if run != recorded.stream_id)
+            after = page
