@@ -5,7 +5,9 @@ import pickle
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from functools import cache
+from typing import Any
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
@@ -22,7 +24,8 @@ def perform_in_process(
 ) -> Output | StepError:
     """Perform one attempt in this process, which has nothing else to do meanwhile.
 
-    SIGTERM cancels the attempt (and the program or thread it waits for), not the process. Never raises.
+    SIGTERM cancels the attempt (and the program or thread it waits for), not the process. A thread that was told to
+    stop is waited for: whoever asked ends the process when that takes too long. Never raises.
 
     Args:
         sources: what the registry of this process is loaded from, once: see `SkillRegistry.load_modules`.
@@ -41,13 +44,28 @@ async def _perform(registry: SkillRegistry, call: SkillCall, sink: ArtifactSink)
     listens = task is not None and threading.current_thread() is threading.main_thread()
     if task is not None and listens:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    threads = _Threads()
     try:
         ctx = StepContext.for_call(call, sink)
-        return await perform(registry.get(call.skill_id), call, ctx, DaemonThreads())
+        return await perform(registry.get(call.skill_id), call, ctx, threads)
     finally:
+        wait(threads.calls)
         if listens:
             loop.remove_signal_handler(signal.SIGTERM)
         await close_http()
+
+
+class _Threads(DaemonThreads):
+    """Remembers its calls, since `perform` does not wait for one that was told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Future[Any]] = []
+
+    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Start the call at once."""
+        self.calls.append(super().submit(*args, **kwargs))
+        return self.calls[-1]
 
 
 @cache

@@ -8,6 +8,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -44,6 +45,7 @@ class ProcessExecutor:
         self._grace_seconds = grace_seconds
         self._places = asyncio.Semaphore(size)
         self._idle: list[_Child] = []
+        self._ending: set[asyncio.Task[None]] = set()
 
     def skill(self, skill_id: str) -> str | None:
         """Return `id@version` of a skill, or None when it is not known here."""
@@ -61,7 +63,11 @@ class ProcessExecutor:
             try:
                 result = await self._result(child, call)
             except BaseException:
-                await self._end(child)
+                # A task of its own: a second cancellation must not stop what the first one began.
+                ending = asyncio.create_task(self._end(child))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
+                await asyncio.shield(ending)
                 raise
             self._idle.append(child)
         if isinstance(result, StepError):
@@ -76,6 +82,7 @@ class ProcessExecutor:
 
     async def close(self) -> None:
         """End the children."""
+        await asyncio.gather(*self._ending)
         while self._idle:
             await self._end(self._idle.pop())
 
@@ -113,9 +120,10 @@ class _Child:
     ) -> Output | StepError:
         """Send a call and await its result."""
         self.is_busy = True
-        self._pipe.send((sources, call, make_sink))
+        # In threads: a large input waits until the child has started, a large result until all of it is here.
+        await asyncio.to_thread(self._pipe.send, (sources, call, make_sink))
         await self.answered()
-        result: Output | StepError = self._pipe.recv()
+        result: Output | StepError = await asyncio.to_thread(self._pipe.recv)
         self.is_busy = False
         return result
 
@@ -146,9 +154,18 @@ def _serve(pipe: Connection) -> None:
     """The child: perform what comes through the pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             sources, call, make_sink = pipe.recv()
         except EOFError:
             return
         pipe.send(perform_in_process(sources, call, make_sink))
+
+
+def _end_with_parent() -> None:
+    """End the child, whatever it does, when its worker was killed: nobody takes its results any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,184 @@
+"""One suite for every executor: results, failures, and skills that are told to stop when their run is cancelled."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.bootstrap.working import load_skills, open_worker
+from orchestrator.domain.workflow import RetryPolicy
+from orchestrator.workers.pulse import has_ended
+from tests.integration.workers.site import CALLER, ONCE, Site, open_site, step, workflow
+
+SKILLS = """
+import asyncio, os, time
+from pathlib import Path
+from orchestrator import SkillError, skill
+from orchestrator.workers.pulse import own_pulse
+
+def begin(given):
+    draft = Path(given["folder"], "draft")
+    draft.write_text(own_pulse())
+    draft.rename(Path(given["folder"], "begun"))
+
+def stopped(given):
+    Path(given["folder"], "stopped").touch()
+
+@skill("x.make")
+def make(given, ctx):
+    ctx.artifact(b"made", "text/plain", "made.txt")
+    return {"length": len(given["text"]), "attempt": ctx.attempt, "text": given["text"]}
+
+@skill("x.fail")
+async def fail(given, ctx):
+    raise SkillError("NOT_NOW", "come back", retryable=ctx.attempt < 2, details={"attempt": ctx.attempt})
+
+@skill("x.async")
+async def wait_on_the_loop(given, ctx):
+    begin(given)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        stopped(given)
+        raise
+
+@skill("x.thread")
+def wait_in_a_thread(given, ctx):
+    begin(given)
+    while not ctx.cancelled:
+        time.sleep(0.01)
+    time.sleep(0.3)  # it has to tidy up
+    stopped(given)
+
+@skill("x.stubborn")
+def will_not_stop(given, ctx):
+    begin(given)
+    while True:
+        time.sleep(0.01)
+
+@skill("x.dies_once")
+def dies_once(given, ctx):
+    if ctx.attempt == 1:
+        os._exit(9)
+    return {"attempt": ctx.attempt}
+"""
+COMMAND = "skills: [{skillId: x.command, kind: command, command: ['{folder}/waits.sh']}]"
+WAITS = r"""#!/bin/sh
+cd "$(sed 's/.*"folder":"\([^"]*\)".*/\1/')" || exit 2
+trap 'touch stopped; exit 1' TERM
+touch begun
+sleep 60 &
+wait
+"""
+
+
+@pytest.fixture(params=["thread", "process"])
+def executor(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def site(database_url: str, tmp_path: Path, executor: str) -> Iterator[Site]:
+    (tmp_path / "skills.py").write_text(SKILLS)
+    (tmp_path / "skills.yaml").write_text(COMMAND)
+    (tmp_path / "waits.sh").write_text(WAITS)
+    (tmp_path / "waits.sh").chmod(0o755)
+    skills = (str(tmp_path / "skills.py"), str(tmp_path / "skills.yaml"))
+    with open_site(database_url, tmp_path, executor=executor, skills=skills, shutdown_grace_seconds=6.0) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def at_work(site: Site) -> AsyncIterator[None]:
+    async with open_worker(site.core, load_skills(site.core.settings)):
+        yield
+
+
+async def one_step(site: Site, skill: str, folder: Path, retry: RetryPolicy = ONCE, **payload: Any) -> str:
+    """Trigger a run of one step that calls a skill."""
+    selectors = {name: f"trigger.{name}" for name in ("folder", *payload)}
+    await site.register(workflow(skill, step("a", skill_id=skill, retry=retry, **selectors)))
+    return await site.trigger(skill, folder=str(folder), **payload)
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not happened():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_result_and_its_artifacts_come_back(site: Site, tmp_path: Path) -> None:
+    text = "long " * 100_000
+    async with at_work(site):
+        run = await site.finished(await one_step(site, "x.make", tmp_path, text=text))
+    output = run.step("a").output
+    assert output is not None
+    data = output.data if output.data_ref is None else site.core.store.load_data(output)
+    assert data == {"length": len(text), "attempt": 1, "text": text}
+    assert [artifact.filename for artifact in output.artifacts] == ["made.txt"]
+
+
+async def test_what_a_skill_raises_decides_about_the_retry(site: Site, tmp_path: Path) -> None:
+    retry = RetryPolicy(max_attempts=5, backoff_ms=10)
+    async with at_work(site):
+        run = await site.finished(await one_step(site, "x.fail", tmp_path, retry))
+    error = run.step("a").error
+    assert (run.status, run.step("a").attempt) == ("failed", 2)
+    assert error is not None
+    assert (error.code, error.retryable, error.details) == ("NOT_NOW", False, {"attempt": 2})
+
+
+@pytest.mark.parametrize("skill", ["x.async", "x.thread", "x.command"])
+async def test_a_cancelled_run_stops_its_skill(site: Site, tmp_path: Path, skill: str) -> None:
+    """R3: async by cancellation, a thread by `ctx.cancelled`, a program by SIGTERM."""
+    async with at_work(site):
+        run_id = await one_step(site, skill, tmp_path)
+        await until((tmp_path / "begun").exists)
+        asked = time.monotonic()
+        await site.core.commands.cancel(CALLER, run_id)
+        assert (await site.folded(run_id)).status == "cancelled"
+        assert time.monotonic() - asked < 5
+        await until((tmp_path / "stopped").exists)
+
+
+@pytest.mark.parametrize("executor", ["process"], indirect=True)
+async def test_a_skill_that_will_not_stop_is_ended_with_its_process(site: Site, tmp_path: Path) -> None:
+    async with at_work(site):
+        run_id = await one_step(site, "x.stubborn", tmp_path)
+        await until((tmp_path / "begun").exists)
+        await site.core.commands.cancel(CALLER, run_id)
+        assert (await site.folded(run_id)).status == "cancelled"
+        await until(lambda: has_ended((tmp_path / "begun").read_text()))
+        run = await site.finished(await one_step(site, "x.make", tmp_path, text="another takes the place"))
+        assert run.status == "completed"
+
+
+@pytest.mark.parametrize("executor", ["process"], indirect=True)
+async def test_a_skill_that_takes_its_process_along_is_tried_again(site: Site, tmp_path: Path) -> None:
+    retry = RetryPolicy(max_attempts=2, backoff_ms=10)
+    async with at_work(site):
+        run = await site.finished(await one_step(site, "x.dies_once", tmp_path, retry))
+    assert run.status == "completed"
+    assert [past.error.code for past in run.step("a").past if past.error] == ["WORKER_LOST"]
+
+
+@pytest.mark.parametrize("executor", ["process"], indirect=True)
+async def test_when_the_worker_is_killed_its_skills_end_too(site: Site, database_url: str, tmp_path: Path) -> None:
+    run_id = await one_step(site, "x.stubborn", tmp_path)
+    variables = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_EXECUTOR": "process"}
+    command = [sys.executable, "-m", "orchestrator", "worker", "--skills", str(tmp_path / "skills.py")]
+    quiet, env = asyncio.subprocess.DEVNULL, {**os.environ, **variables}
+    worker = await asyncio.create_subprocess_exec(*command, env=env, cwd=tmp_path, stdout=quiet)
+    try:
+        await until((tmp_path / "begun").exists)
+    finally:
+        worker.kill()
+        await worker.wait()
+    await until(lambda: has_ended((tmp_path / "begun").read_text()))
+    await site.core.commands.cancel(CALLER, run_id)
