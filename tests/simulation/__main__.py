@@ -7,19 +7,19 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.simulation.scenario import scenario
-from tests.simulation.schedule import play
+from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.schedule import Outcome, play
 
 CORPUS = Path(__file__).parent / "corpus.txt"
 
 
-def seeds(options: argparse.Namespace) -> Iterator[int]:
+def seeds(options: argparse.Namespace, corpus: Path = CORPUS) -> Iterator[int]:
     """The corpus, then new seeds: so many, or as long as there is time."""
     if options.schedules != 1:
-        yield from (int(line.split()[0]) for line in CORPUS.read_text().splitlines() if line[:1].isdigit())
+        yield from (int(line.split()[0]) for line in corpus.read_text().splitlines() if line[:1].isdigit())
     deadline = time.monotonic() + 60 * options.minutes if options.minutes else None
     seed = options.seed
     while seed < options.seed + options.schedules if deadline is None else time.monotonic() < deadline:
@@ -39,15 +39,16 @@ def main() -> int:
         arguments = [sys.executable, "-m", "tests.simulation", *sys.argv[1:], "--seed", str(options.seed)]
         os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})
     logging.disable(logging.CRITICAL)
-    return _play_all(options)
+    return play_all(options)
 
 
-def _play_all(options: argparse.Namespace) -> int:
+def play_all(options: argparse.Namespace, corpus: Path = CORPUS, perform: Callable[[Scenario], Outcome] = play) -> int:
+    """Play what was asked for; tell what failed, keep its seed in the corpus, and return the exit code."""
     print(f"seeds from {options.seed}", flush=True)
     began = time.perf_counter()
     played, failed, totals = 0, 0, Counter[str]()
-    for seed in seeds(options):
-        outcome = play(scenario(seed))
+    for seed in seeds(options, corpus):
+        outcome = perform(scenario(seed))
         played += 1
         totals += Counter(outcome.counts)
         totals += Counter(name for _, _, _, name, _ in outcome.events)
@@ -56,17 +57,17 @@ def _play_all(options: argparse.Namespace) -> int:
             print(f"\nseed {seed} fails after {outcome.turns} turns:")
             print(*(f"  {fault}" for fault in outcome.faults), sep="\n")
             print(f"repeat with: python -m tests.simulation --schedules 1 --seed {seed}", flush=True)
-            _keep(seed)
+            _keep(seed, corpus)
     seconds = time.perf_counter() - began
     print(", ".join(f"{number} {name}" for name, number in sorted(totals.items())))
     print(f"{played} schedules in {seconds:.1f} s ({60 * played / seconds:,.0f} a minute), {failed} failed")
     return 1 if failed else 0
 
 
-def _keep(seed: int) -> None:
-    kept = CORPUS.read_text()
+def _keep(seed: int, corpus: Path) -> None:
+    kept = corpus.read_text()
     if f"\n{seed} " not in kept:
-        CORPUS.write_text(f"{kept}{seed} found {time.strftime('%Y-%m-%d')}\n")
+        corpus.write_text(f"{kept}{seed} found {time.strftime('%Y-%m-%d')}\n")
 
 
 if __name__ == "__main__":

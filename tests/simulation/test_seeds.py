@@ -16,38 +16,34 @@ def asked(seed: int, schedules: int) -> argparse.Namespace:
 
 
 @pytest.fixture
-def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def corpus(tmp_path: Path) -> Path:
     file = tmp_path / "corpus.txt"
     file.write_text("# words\n3 it was slow\n1 it was wrong\n")
-    monkeypatch.setattr(simulation, "CORPUS", file)
     return file
 
 
 def test_the_corpus_is_played_first(corpus: Path) -> None:
-    assert list(simulation.seeds(asked(7, 2))) == [3, 1, 7, 8]
+    assert list(simulation.seeds(asked(7, 2), corpus)) == [3, 1, 7, 8]
 
 
 def test_one_schedule_is_one_schedule(corpus: Path) -> None:
-    assert list(simulation.seeds(asked(7, 1))) == [7]
+    assert list(simulation.seeds(asked(7, 1), corpus)) == [7]
 
 
 def test_the_corpus_of_the_project_can_be_read() -> None:
     assert {0, 30, 57, 887} <= set(simulation.seeds(asked(1, 2)))
 
 
-def test_a_seed_that_fails_is_printed_and_kept(
-    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def rigged(one: Scenario) -> Outcome:
+def test_a_seed_that_fails_is_printed_and_kept(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def found_out(one: Scenario) -> Outcome:
         outcome = play(one)
         return outcome if one.seed != 8 else replace(outcome, faults=["a step completed twice"])
 
-    monkeypatch.setattr(simulation, "play", rigged)
-    assert simulation._play_all(asked(7, 2)) == 1
+    assert simulation.play_all(asked(7, 2), corpus, found_out) == 1
     told = capsys.readouterr().out
     assert "seed 8 fails" in told
     assert "a step completed twice" in told
     assert "repeat with: python -m tests.simulation --schedules 1 --seed 8" in told
     assert [line.split()[0] for line in corpus.read_text().splitlines()] == ["#", "3", "1", "8"]
-    assert simulation._play_all(asked(8, 1)) == 1
+    assert simulation.play_all(asked(8, 1), corpus, found_out) == 1
     assert corpus.read_text().count("\n8 ") == 1, "kept once"
