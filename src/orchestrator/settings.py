@@ -21,7 +21,7 @@ Words = Annotated[tuple[str, ...], NoDecode]
 Paths = Annotated[tuple[Path, ...], NoDecode]
 
 # What a message must never show: these may hold a password.
-_SECRET = frozenset({"cipher_key", "database_url", "redis_url"})
+_SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _DEPENDS = "default_factory_not_called"
 _CIPHER_KEY_BYTES = (16, 24, 32)
@@ -42,6 +42,8 @@ class Settings(BaseSettings):
         archive_url: Where runs go that leave the log, a path or an fsspec URL; `<data_dir>/archive` when not given.
         retention_days: How long finished runs stay in the log when `retention apply` is not told; None is for ever.
         tenant: The tenant of runs that name none.
+        server: Address of a server; verbs that ask then ask it, not the data directory.
+        key: What to show that server: an API key or a token.
         skills: Modules to import skills from.
         workflows: Files or folders to load workflows from.
         host: Address the API listens on.
@@ -82,6 +84,8 @@ class Settings(BaseSettings):
     archive_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "archive"), repr=False)
     retention_days: float | None = Field(default=None, ge=0)
     tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
+    server: str | None = Field(default=None, repr=False)
+    key: SecretStr | None = None
     skills: Words = ()
     workflows: Paths = ()
     host: str = Field(default="127.0.0.1", min_length=1)
@@ -153,6 +157,13 @@ class Settings(BaseSettings):
                 conninfo_to_dict(value)
             except ProgrammingError:
                 raise ValueError("expected postgresql://user:password@host:port/database") from None
+        return value
+
+    @field_validator("server")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("expected http://host:port, or https:// with TLS")
         return value
 
     @field_validator("redis_url")

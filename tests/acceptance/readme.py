@@ -24,3 +24,10 @@ def write_example(folder: Path) -> None:
     (folder / "hello.py").write_text(skill, encoding="utf-8")
     (workflow,) = blocks("yaml")
     (folder / "hello.yaml").write_text(workflow, encoding="utf-8")
+
+
+def lines_of_http_api() -> str:
+    """Return the example of docs/http-api.md."""
+    text = (ROOT / "docs" / "http-api.md").read_text(encoding="utf-8")
+    (lines,) = (block for name, block in _BLOCK.findall(text) if name == "sh")
+    return str(lines)

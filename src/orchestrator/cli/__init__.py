@@ -9,6 +9,7 @@
     auditing.py    audit verify, head, export, ...           evidence.py    what they do
     demo.py        demo                                      showcase.py    what it does
     client.py      what verbs ask for                        local.py       who answers here
+                                                             remote.py      who answers elsewhere
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
     meter.py       how far long work is, on stderr           audit_reports.py

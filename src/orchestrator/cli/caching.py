@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, RunId
+from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 Workflow = Annotated[str | None, typer.Option(metavar="NAME", help="Only results of this workflow.")]
 Step = Annotated[str | None, typer.Option(metavar="STEP", help="Only results of this step of it.")]
@@ -17,9 +17,9 @@ def stats(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Example: orchestrator cache stats
     """
     from orchestrator.cli.cache_reports import print_stats
-    from orchestrator.cli.reports import ask
+    from orchestrator.cli.reports import ask_here
 
-    print_stats(ask(data_dir, lambda client: client.cache.stats()), as_json=as_json)
+    print_stats(ask_here(data_dir, lambda client: client.cache.stats()), as_json=as_json)
 
 
 def list_entries(
@@ -35,16 +35,19 @@ def list_entries(
     Example: orchestrator cache list --workflow campaign.build.v1 --step mix_audio_for_game
     """
     from orchestrator.cli.cache_reports import print_entries
-    from orchestrator.cli.reports import ask
+    from orchestrator.cli.reports import ask_here
 
-    found = ask(data_dir, lambda client: client.cache.entries(workflow=workflow, step=step, limit=limit))
+    found = ask_here(data_dir, lambda client: client.cache.entries(workflow=workflow, step=step, limit=limit))
     print_entries(found, as_json=as_json)
 
 
 def explain(
     run: RunId,
     step: Annotated[str, typer.Argument(metavar="STEP", help="A step of the run's workflow.")],
+    *,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Say why a step was, or was not, taken from the cache, and which field made the difference.
@@ -56,7 +59,7 @@ def explain(
     from orchestrator.cli.reports import ask
 
     run_id = read_run_id(run)
-    print_explanation(ask(data_dir, lambda client: client.cache.explain(run_id, step)), as_json=as_json)
+    print_explanation(ask(Target(data_dir, server, key), lambda client: client.explain(run_id, step)), as_json=as_json)
 
 
 def invalidate(
@@ -76,11 +79,11 @@ def invalidate(
     """
     from orchestrator.cli.cache_reports import print_withdrawn
     from orchestrator.cli.inputs import require_place
-    from orchestrator.cli.reports import ask
+    from orchestrator.cli.reports import ask_here
 
     keys = tuple(key or ())
     require_place(keys, workflow, step)
-    withdrawn = ask(
+    withdrawn = ask_here(
         data_dir, lambda client: client.cache.invalidate(keys=keys, workflow=workflow, step=step, reason=reason)
     )
     print_withdrawn(withdrawn, as_json=as_json)
@@ -104,7 +107,7 @@ def prune(
     """
     from orchestrator.cli.cache_reports import print_withdrawn
     from orchestrator.cli.inputs import read_limits
-    from orchestrator.cli.reports import ask
+    from orchestrator.cli.reports import ask_here
 
     limits = read_limits(older_than, max_entries, max_size)
-    print_withdrawn(ask(data_dir, lambda client: client.cache.prune(limits)), as_json=as_json)
+    print_withdrawn(ask_here(data_dir, lambda client: client.cache.prune(limits)), as_json=as_json)

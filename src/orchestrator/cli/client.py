@@ -1,9 +1,9 @@
-"""What verbs ask for, whoever answers: the data directory here (`local.py`), or a server.
+"""What verbs ask for, whoever answers: the data directory here (`local.py`), or a server (`remote.py`).
 
 Everything is a JSON document in the form of the HTTP API (docs/http-api).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,36 +23,11 @@ class CacheLimits:
     most_bytes: int | None = None
 
 
-class CacheClient(Protocol):
-    """The step cache of one tenant."""
-
-    async def stats(self) -> Document:
-        """Return `{entries, sizeBytes, steps}`, the last with entries, size, oldest and newest of each step."""
-
-    async def entries(self, *, workflow: str | None, step: str | None, limit: int) -> list[Document]:
-        """Return results, newest first."""
-
-    async def explain(self, run_id: str, step: str) -> Document:
-        """Return why a step was, or was not, taken from the cache.
-
-        Raises:
-            RunNotFound: there is none with this id.
-            UnknownStep: its workflow has no such step.
-        """
-
-    async def invalidate(self, *, keys: Sequence[str], workflow: str | None, step: str | None, reason: str) -> Document:
-        """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number."""
-
-    async def prune(self, limits: CacheLimits) -> Document:
-        """Withdraw what exceeds the limits; returns `{withdrawn}`, a number."""
-
-
 class Client(Protocol):
-    """Asks and reads as one tenant."""
+    """Asks and reads as one tenant.
 
-    @property
-    def cache(self) -> CacheClient:
-        """The step cache."""
+    What is raised is told by the names of the rules; what a server raises is in `orchestrator.client.errors`.
+    """
 
     async def trigger(
         self,
@@ -138,6 +113,14 @@ class Client(Protocol):
 
     def follow(self, run_id: str) -> AsyncIterator[Document]:
         """Yield a run's events, those there are and those to come, up to the terminal one; raises RunNotFound."""
+
+    async def explain(self, run_id: str, step: str) -> Document:
+        """Return why a step was, or was not, taken from the cache.
+
+        Raises:
+            RunNotFound: there is none with this id.
+            UnknownStep: its workflow has no such step.
+        """
 
     async def workflows(self) -> list[Document]:
         """Return the version registered last of each workflow, by name."""

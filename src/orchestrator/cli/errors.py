@@ -3,6 +3,7 @@
 Complaint          what the terminal itself finds wrong: a payload that is no JSON, a port that is taken
 DomainError        the rules, from every room
 ApiError           a request that breaks the contract
+ClientError        what a server that was asked says, or that it says nothing
 SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MigrationError, UnreadableEvent, OSError
 
 Anything else is a fault of the program: it is named, and how to get its traceback.
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 
 from orchestrator.api.errors import ApiError
 from orchestrator.cli.complaint import Complaint
+from orchestrator.client import ClientError
+from orchestrator.client import errors as told
 from orchestrator.domain.errors import (
     DomainError,
     InvalidPayload,
@@ -35,6 +38,13 @@ _FIXES: Mapping[type[BaseException], str] = {
     "adds one.",
     WorkflowVersionExists: "Change `version` in the file, or bring the registered content back.",
     RunNotFound: "`orchestrator runs list` shows the newest ones; is it the right --data-dir?",
+    told.WorkflowNotFound: "`orchestrator workflows list` shows those there are, `orchestrator workflows register "
+    "FILE` adds one.",
+    told.VersionExists: "Change `version` in the file, or bring the registered content back.",
+    told.RunNotFound: "`orchestrator runs list` shows the newest ones; is it the right --server?",
+    told.NoAnswer: "Is it running? Check --server or ORCHESTRATOR_SERVER.",
+    told.NotAuthenticated: "Set ORCHESTRATOR_KEY, or give --key.",
+    told.NotAllowed: "Use a key with another role.",
     InvalidPayload: "`orchestrator workflows show NAME --json` shows the payloadSchema.",
     DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use our own Postgres.",
     UnreadableEvent: "The log was written by a newer program, or with another ORCHESTRATOR_CIPHER_KEY.",
@@ -54,7 +64,7 @@ def _words(error: BaseException) -> str:
     match error:
         case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError():
             return said
-        case DomainError() | DatabaseUnavailable() | UnreadableEvent():
+        case DomainError() | ClientError() | DatabaseUnavailable() | UnreadableEvent():
             return _with_fix(said, error)
         case OSError():
             place = f"{error.filename}: " if error.filename else ""

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.options import Target
 from orchestrator.settings import Settings, load_settings
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,9})?) ?(?P<unit>[A-Za-z]+)")
@@ -40,12 +41,32 @@ def read_settings(*, need_data: bool = False, **given: Any) -> Settings:
         SettingsError: a value cannot be used.
     """
     settings = load_settings(**given)
+    if need_data and settings.server and settings.database_url is None and given.get("data_dir") is None:
+        raise Complaint(
+            "This verb does not ask a server, and ORCHESTRATOR_SERVER names one",
+            "Say with --data-dir where the data is, or unset ORCHESTRATOR_SERVER.",
+        )
     if need_data and settings.database_url is None and not settings.data_dir.is_dir():
         raise Complaint(
             f"There is no data directory {settings.data_dir}",
             "Name it with --data-dir, or begin one with `orchestrator dev`.",
         )
     return settings
+
+
+def names_server(target: Target) -> bool:
+    """Say whether a server is to be asked, by an option or by the settings.
+
+    Raises:
+        Complaint: two places are named, or a key for a server that is not.
+        SettingsError: a setting has a value that cannot be used.
+    """
+    if target.data_dir is not None and target.server is not None:
+        raise Complaint("--server and --data-dir name two places to ask", "Give one of them.")
+    named = target.data_dir is None and load_settings(server=target.server).server is not None
+    if target.key is not None and not named:
+        raise Complaint("--key is for a server, and none is named", "Name it with --server or ORCHESTRATOR_SERVER.")
+    return named
 
 
 def read_payload(given: str | None) -> dict[str, Any]:

@@ -4,16 +4,17 @@ import asyncio
 import getpass
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from orchestrator.api.commands import Accepted, Caller
 from orchestrator.api.cursor import from_cursor, to_cursor
+from orchestrator.api.explain import explanation_view
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_projector
-from orchestrator.cli.client import Client, Document
+from orchestrator.cli.client import Document
 from orchestrator.cli.local_cache import LocalCache
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.events import TERMINAL_EVENTS
@@ -32,8 +33,8 @@ _LOOK_AGAIN_SECONDS = 2.0
 _BREATH_SECONDS = 0.02
 
 
-@contextmanager
-def open_client(settings: Settings) -> Iterator[Client]:
+@asynccontextmanager
+async def open_local(settings: Settings) -> AsyncIterator["LocalClient"]:
     """Yield a client on the settings' database, our own Postgres started when it does not run."""
     with open_core(settings) as core:
         yield LocalClient(core)
@@ -154,6 +155,11 @@ class LocalClient:
             appended.clear()
             news = await self._core.database.ask(self._core.log.read, run_id, seen)
 
+    async def explain(self, run_id: str, step: str) -> Document:
+        """Explain a step; see `Client.explain`."""
+        explained = await self._core.explainer.explain(self._tenant, run_id, [step])
+        return {"runId": run_id, **explanation_view(explained[0])}
+
     async def workflows(self) -> list[Document]:
         """Return the workflows; see `Client.workflows`."""
         entries = await self._core.database.call(self._core.workflows.list, self._tenant)
@@ -210,5 +216,4 @@ def _queued(accepted: Accepted, message: str) -> Document:
         "runId": accepted.run_id,
         "status": "queued",
         "message": message,
-        "position": accepted.position,
     }

@@ -1,5 +1,6 @@
 """Options and arguments that several verbs share."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,18 @@ MetricsPort = Annotated[
         min=0,
         max=65535,
         help="Answer GET /metrics on this port; 0 takes a free one (ORCHESTRATOR_METRICS_PORT; none).",
+    ),
+]
+Server = Annotated[
+    str | None,
+    typer.Option("--server", metavar="URL", help="Ask this server, not the data directory (ORCHESTRATOR_SERVER)."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="What to show the server; other users may see the words of a command, so better set ORCHESTRATOR_KEY.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
@@ -54,6 +67,15 @@ Labels = Annotated[
 ]
 Priority = Annotated[int, typer.Option(help="Runs of a higher priority begin first.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a verb asks: a server, or a data directory. What is None the settings say."""
+
+    data_dir: Path | None
+    server: str | None = None
+    key: str | None = field(default=None, repr=False)
 
 
 def listed(given: list[str] | None) -> tuple[str, ...] | None:

@@ -1,16 +1,17 @@
 """Asking a client once, and printing its answer for a person or a program."""
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.client import Client, Document
-from orchestrator.cli.inputs import read_settings
-from orchestrator.cli.local import open_client
+from orchestrator.cli.inputs import names_server, read_settings
 from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.options import Target
 from orchestrator.cli.process import run_async
 from orchestrator.cli.terminal import (
     between,
@@ -23,21 +24,53 @@ from orchestrator.cli.terminal import (
     styled,
 )
 from orchestrator.cli.watch import load_progress, watch
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.cli.local import LocalClient
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
-def ask(data_dir: Path | None, question: Callable[[Client], Coroutine[Any, Any, T]], *, need_data: bool = True) -> T:
-    """Open a client, ask it and return its answer.
+def ask(target: Target, question: Callable[[Client], Coroutine[Any, Any, T]], *, need_data: bool = True) -> T:
+    """Ask a server, or the data directory here, and return the answer.
 
     Raises:
-        Complaint: there is no data yet, and `need_data`.
+        Complaint: it is not said clearly whom to ask; or there is no data yet, and `need_data`.
     """
-    settings = read_settings(need_data=need_data, data_dir=data_dir)
+    if names_server(target):
+        from orchestrator.cli.remote import open_remote  # noqa: PLC0415 - who asks a server needs no database
+
+        settings = read_settings(server=target.server, key=target.key)
+        opened: AbstractAsyncContextManager[Client] = open_remote(settings)
+    else:
+        from orchestrator.cli.local import open_local  # noqa: PLC0415
+
+        settings = read_settings(need_data=need_data, data_dir=target.data_dir)
+        opened = open_local(settings)
+    return _asked(settings, opened, question)
+
+
+def ask_here(data_dir: Path | None, question: Callable[["LocalClient"], Coroutine[Any, Any, T]]) -> T:
+    """Ask the data directory here what no server is asked, and return the answer.
+
+    Raises:
+        Complaint: there is no data yet, or the settings name a server.
+    """
+    from orchestrator.cli.local import open_local  # noqa: PLC0415
+
+    settings = read_settings(need_data=True, data_dir=data_dir)
+    return _asked(settings, open_local(settings), question)
+
+
+def _asked(
+    settings: Settings, opened: AbstractAsyncContextManager[C], question: Callable[[C], Coroutine[Any, Any, T]]
+) -> T:
     configure_logging(settings, quiet=True)
 
     async def asked() -> T:
-        with open_client(settings) as client:
+        async with opened as client:
             return await question(client)
 
     return run_async(asked())

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Labels, Payload, Priority, RunId
+from orchestrator.cli.options import AsJson, DataDir, Key, Labels, Payload, Priority, RunId, Server, Target
 
 StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
@@ -20,6 +20,8 @@ def trigger(
     label: Labels = None,
     priority: Priority = 0,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Ask for a run; a worker picks it up. Prints the run's id.
@@ -32,7 +34,7 @@ def trigger(
 
     given, labels = read_payload(payload), read_labels(label)
     accepted = ask(
-        data_dir,
+        Target(data_dir, server, key),
         lambda client: client.trigger(workflow, version=version, payload=given, labels=labels, priority=priority),
     )
     if as_json:
@@ -43,8 +45,11 @@ def trigger(
 
 def cancel(
     run: RunId,
+    *,
     reason: Annotated[str | None, typer.Option(help="Why; it is kept with the run.")] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """End a run now. What it has completed is kept.
@@ -55,13 +60,16 @@ def cancel(
     from orchestrator.cli.reports import ask, print_run
 
     run_id = read_run_id(run)
-    print_run(ask(data_dir, lambda client: client.cancel(run_id, reason)), as_json=as_json)
+    print_run(ask(Target(data_dir, server, key), lambda client: client.cancel(run_id, reason)), as_json=as_json)
 
 
 def status(
     run: RunId,
+    *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it until it ends.")] = False,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Show where a run is.
@@ -72,14 +80,19 @@ def status(
     from orchestrator.cli.reports import ask, print_run, watched_run
 
     run_id = read_run_id(run)
-    shown = ask(data_dir, lambda client: watched_run(client, run_id) if watch else client.run(run_id))
+    shown = ask(
+        Target(data_dir, server, key), lambda client: watched_run(client, run_id) if watch else client.run(run_id)
+    )
     print_run(shown, as_json=as_json)
 
 
 def steps(
     run: RunId,
+    *,
     status: Annotated[StepStatus | None, typer.Option(help="Only those with this status.")] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """List the steps of a run.
@@ -90,17 +103,20 @@ def steps(
     from orchestrator.cli.reports import ask, print_steps
 
     run_id = read_run_id(run)
-    found = ask(data_dir, lambda client: client.steps(run_id, status))
+    found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status))
     print_steps(run_id, found, as_json=as_json)
 
 
 def artifacts(
     run: RunId,
+    *,
     step: Annotated[str | None, typer.Option(help="Only those of this step.")] = None,
     download: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME; what is there is replaced.")
     ] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """List what a run made, or copy it.
@@ -112,11 +128,13 @@ def artifacts(
     from orchestrator.cli.reports import ask, print_artifacts
 
     run_id = read_run_id(run)
-    found = ask(data_dir, lambda client: found_artifacts(client, run_id, step, download))
+    found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
     print_artifacts(run_id, found, as_json=as_json)
 
 
-def history(run: RunId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def history(
+    run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
     """Show everything that happened to a run, as the log has it.
 
     Example: orchestrator history 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
@@ -125,7 +143,7 @@ def history(run: RunId, data_dir: DataDir = None, as_json: AsJson = False) -> No
     from orchestrator.cli.reports import ask, print_history
 
     run_id = read_run_id(run)
-    print_history(run_id, ask(data_dir, lambda client: client.history(run_id)), as_json=as_json)
+    print_history(run_id, ask(Target(data_dir, server, key), lambda client: client.history(run_id)), as_json=as_json)
 
 
 def list_runs(
@@ -136,6 +154,8 @@ def list_runs(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on where a list ended (its nextCursor).")] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first.
@@ -147,7 +167,7 @@ def list_runs(
 
     wanted = next(iter(read_labels([label]).items())) if label else None
     page = ask(
-        data_dir,
+        Target(data_dir, server, key),
         lambda client: client.runs(status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
     )
     print_runs(page, as_json=as_json)

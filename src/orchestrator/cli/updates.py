@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Payload, RunId
+from orchestrator.cli.options import AsJson, DataDir, Key, Payload, RunId, Server, Target
 
 
 def update(
@@ -24,6 +24,8 @@ def update(
         str | None, typer.Option(metavar="HASH", help="Only if the plan still has this hash (see --plan).")
     ] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Change a completed run: what the change reaches runs again, the rest is reused. Prints the new run's id.
@@ -39,16 +41,20 @@ def update(
     run_id = read_run_id(run)
     request = ChangeRequest(change, read_payload(payload), True if force_all else tuple(force or ()))
     if plan:
-        print_plan(ask(data_dir, lambda client: client.plan(run_id, request)), as_json=as_json)
+        print_plan(ask(Target(data_dir, server, key), lambda client: client.plan(run_id, request)), as_json=as_json)
         return
-    accepted = ask(data_dir, lambda client: client.update(run_id, request, expected_plan_hash=expect))
+    accepted = ask(
+        Target(data_dir, server, key), lambda client: client.update(run_id, request, expected_plan_hash=expect)
+    )
     if as_json:
         print_json(accepted)
     else:
         print_line(accepted["runId"])
 
 
-def retry(run: RunId, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def retry(
+    run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
     """Try a failed or cancelled run again; what it completed is reused. Prints the new run's id.
 
     Example: orchestrator retry 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
@@ -58,7 +64,7 @@ def retry(run: RunId, data_dir: DataDir = None, as_json: AsJson = False) -> None
     from orchestrator.cli.terminal import print_json, print_line
 
     run_id = read_run_id(run)
-    accepted = ask(data_dir, lambda client: client.retry(run_id))
+    accepted = ask(Target(data_dir, server, key), lambda client: client.retry(run_id))
     if as_json:
         print_json(accepted)
     else:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Skills, listed
+from orchestrator.cli.options import AsJson, DataDir, Key, Server, Skills, Target, listed
 
 Files = Annotated[
     list[Path],
@@ -14,20 +14,25 @@ Files = Annotated[
 ]
 
 
-def list_workflows(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def list_workflows(
+    *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
     """List the registered workflows.
 
     Example: orchestrator workflows list
     """
     from orchestrator.cli.reports import ask, print_workflows
 
-    print_workflows(ask(data_dir, lambda client: client.workflows()), as_json=as_json)
+    print_workflows(ask(Target(data_dir, server, key), lambda client: client.workflows()), as_json=as_json)
 
 
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a workflow.")],
+    *,
     version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
     data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Show a workflow; with --json its whole definition.
@@ -36,7 +41,7 @@ def show(
     """
     from orchestrator.cli.reports import ask, print_workflow
 
-    print_workflow(ask(data_dir, lambda client: client.workflow(name, version)), as_json=as_json)
+    print_workflow(ask(Target(data_dir, server, key), lambda client: client.workflow(name, version)), as_json=as_json)
 
 
 def validate(files: Files, skills: Skills = None, as_json: AsJson = False) -> None:
@@ -54,7 +59,9 @@ def validate(files: Files, skills: Skills = None, as_json: AsJson = False) -> No
     raise typer.Exit(0 if all(check.workflow is not None for check in checks) else 1)
 
 
-def register(files: Files, data_dir: DataDir = None, as_json: AsJson = False) -> None:
+def register(
+    files: Files, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
     """Register workflow files: all of them, or none if one has a fault.
 
     A version is immutable: the same content again is fine, other content under the same version is refused.
@@ -67,5 +74,5 @@ def register(files: Files, data_dir: DataDir = None, as_json: AsJson = False) ->
     from orchestrator.cli.reports import ask
 
     definitions = find_definitions(files, read_settings(data_dir=data_dir).max_attempts_bound)
-    registered = ask(data_dir, lambda client: register_all(client, definitions), need_data=False)
+    registered = ask(Target(data_dir, server, key), lambda client: register_all(client, definitions), need_data=False)
     print_registered(registered, as_json=as_json)

@@ -1,0 +1,189 @@
+"""The verbs that ask: the same questions and the same answers, whether a server is asked or the data directory."""
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli.app import app
+from orchestrator.cli.errors import complain
+from tests.acceptance.programs import FIXTURES, Program
+from tests.servers import open_folder
+
+UNKNOWN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A verb that came to its end."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+Ask = Callable[..., Done]
+
+
+def call(*words: str | Path, env: dict[str, str] | None = None) -> Done:
+    """Ask in this process, as `main` does; the server is one of its own."""
+    ours = {name: None for name in os.environ if name.startswith("ORCHESTRATOR_")}
+    said = CliRunner().invoke(app, [str(word) for word in words], env={**ours, **(env or {})})
+    if said.exception is None or isinstance(said.exception, SystemExit):
+        return Done(said.exit_code, said.stdout, said.stderr)
+    with redirect_stderr(io.StringIO()) as complaint:
+        code = complain(said.exception)
+    return Done(code, said.stdout, said.stderr + complaint.getvalue())
+
+
+@dataclass(frozen=True)
+class World:
+    """A program that serves, and where its data is."""
+
+    address: str
+    data: Path
+
+    def ask(self, target: str, *words: str | Path) -> Done:
+        return call(*words, *(("--server", self.address) if target == "server" else ("--data-dir", self.data)))
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with open_folder() as home:
+        files = ("--workflows", FIXTURES / "chain.yaml", "--workflows", FIXTURES / "waiting.yaml")
+        words = ("--port", "0", "--data-dir", home / "data", *files, "--skills", FIXTURES / "links.py")
+        with Program("dev", *words) as program:
+            yield World(program.ready(), home / "data")
+            assert program.stop() == 0
+
+
+@pytest.fixture(params=["server", "data directory"])
+def ask(request: pytest.FixtureRequest, world: World) -> Ask:
+    """Asks a verb that must succeed."""
+
+    def asked(*words: str | Path) -> Done:
+        done = world.ask(request.param, *words)
+        assert done.code == 0, done.err
+        return done
+
+    return asked
+
+
+def finished(ask: Ask, file: Path, *words: str) -> str:
+    """The id of a run of the chain that was watched to its end."""
+    run_id = ask("trigger", "chain.v1", "--payload", json.dumps({"file": str(file)}), *words).out.strip()
+    watched = ask("status", run_id, "--watch", "--json")
+    assert watched.document["status"] == "completed"
+    assert "step last completed" in watched.err or "step last skipped" in watched.err
+    return run_id
+
+
+def test_a_run_and_everything_that_is_told_of_it(ask: Ask, world: World, tmp_path: Path) -> None:
+    run_id = finished(ask, tmp_path / "made", "--label", "who=me", "--priority", "3")
+
+    assert len(ask("steps", run_id, "--status", "completed", "--json").document["steps"]) == 6
+    copied = ask("artifacts", run_id, "--step", "third", "--download", tmp_path / "copies", "--json").document
+    assert Path(copied["artifacts"][0]["path"]).read_text() == "third"
+
+
+def test_both_answer_alike(world: World, tmp_path: Path) -> None:
+    run_id = finished(lambda *words: world.ask("server", *words), tmp_path / "made", "--label", "what=alike")
+    questions: list[tuple[str, ...]] = [
+        ("status", run_id),
+        ("steps", run_id),
+        ("artifacts", run_id),
+        ("history", run_id),
+        ("runs", "list", "--label", "what=alike", "--limit", "1"),
+        ("runs", "list", "--status", "failed"),
+        ("workflows", "list"),
+        ("workflows", "show", "chain.v1"),
+        ("cache", "explain", run_id, "third"),
+        ("update", run_id, "payload.patch", "--payload", '{"gate": null}', "--plan"),
+    ]
+    for question in questions:
+        one, other = (world.ask(target, *question, "--json") for target in ("server", "data directory"))
+        assert one.code == other.code == 0, one.err + other.err
+        assert one.document == other.document, question
+
+
+def test_changes(ask: Ask, tmp_path: Path) -> None:
+    run_id = finished(ask, tmp_path / "made")
+    change = ("update", run_id, "payload.patch", "--payload", json.dumps({"file": str(tmp_path / "other")}))
+    plan = ask(*change, "--plan", "--json").document
+    made = ask(*change, "--expect", plan["planHash"]).out.strip()
+    assert ask("status", made, "--watch", "--json").document["baseRunId"] == run_id
+
+    waiting = ask("trigger", "waiting.v1", "--json").document
+    assert set(waiting) == {"runId", "status", "message"}
+    cancelled = ask("cancel", waiting["runId"], "--reason", "changed my mind", "--json").document
+    assert cancelled["status"] == "cancelled"
+    again = ask("retry", waiting["runId"]).out.strip()
+    assert ask("cancel", again, "--json").document["triggerType"] == "retry"
+
+
+def test_registering(ask: Ask, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    file = tmp_path / "more.yaml"
+    version = "2.0.0" if "server" in request.node.callspec.id else "3.0.0"
+    file.write_text((FIXTURES / "waiting.yaml").read_text().replace("1.0.0", version))
+    assert f"waiting.v1 {version} registered" in ask("workflows", "register", file).out
+    assert "same content" in ask("workflows", "register", file).out
+
+
+def refused(done: Done) -> str:
+    """Return what a verb said that was refused: one message, nothing on stdout, no traceback."""
+    assert (done.code, done.out) == (1, ""), done.out
+    assert done.err.startswith("error: ")
+    assert done.err.count("error: ") == 1
+    assert "Traceback" not in done.err
+    assert "unexpected" not in done.err
+    return done.err
+
+
+@pytest.mark.parametrize("target", ["server", "data directory"])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("trigger", "nothing.v1"), ["No workflow nothing.v1 is registered", "workflows register"]),
+        (("trigger", "chain.v1", "--payload", '{"file": 1, "gate": 1}'), ["gate: 1 is not of", "file: 1 is not of"]),
+        (("status", UNKNOWN), ["no run", "runs list"]),
+        (("update", UNKNOWN, "payload.patch"), ["no run", "runs list"]),
+        (("runs", "list", "--cursor", "nonsense"), ["cursor"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_what_users_get_wrong(world: World, target: str, words: tuple[str, ...], told: list[str]) -> None:
+    said = refused(world.ask(target, *words))
+    assert [each for each in told if each not in said] == []
+
+
+def test_whom_to_ask_is_said_once(world: World, tmp_path: Path) -> None:
+    server = {"ORCHESTRATOR_SERVER": world.address}
+    listed = call("runs", "list", "--json", env=server)
+    assert listed.code == 0, listed.err
+    assert "does not ask a server" in refused(call("cache", "stats", env=server))
+    here = call("cache", "stats", "--json", "--data-dir", world.data, env=server)
+    assert here.code == 0, here.err
+    both = ("--server", world.address, "--data-dir", world.data)
+    assert "two places" in refused(call("runs", "list", *both))
+    alone = refused(call("runs", "list", "--data-dir", world.data, "--key", "hush"))
+    assert "--key is for a server" in alone
+    assert "hush" not in alone
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:1", "http://me:hush@127.0.0.1:1", "localhost:8000"])
+def test_a_server_that_cannot_be_asked(server: str) -> None:
+    said = refused(call("runs", "list", env={"ORCHESTRATOR_SERVER": server, "ORCHESTRATOR_KEY": "sesame"}))
+    assert "--server" in said or "ORCHESTRATOR_SERVER" in said
+    assert "hush" not in said
+    assert "sesame" not in said
