@@ -14,8 +14,10 @@ PORT = "8000"
 
 def test_the_quick_start_can_be_pasted_into_a_shell(home: Path) -> None:
     write_example(home)
-    for name in ("Makefile", "pyproject.toml", "requirements.lock", "src", ".venv"):
+    for name in ("Makefile", "pyproject.toml", "requirements.lock", ".venv/bin"):
+        (home / name).parent.mkdir(exist_ok=True)
         (home / name).symlink_to(ROOT / name)
+    (home / ".venv" / ".installed").touch()  # so that there is nothing to install
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
