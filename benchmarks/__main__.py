@@ -1,6 +1,7 @@
 """`python -m benchmarks [NAME...] [--full]`: measure, print tables, write JSON."""
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -33,6 +34,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*WORKLOADS, []], help="which workloads; all when none is named")
     parser.add_argument("--full", action="store_true", help="the peers too, larger sizes and more repetitions")
     options = parser.parse_args()
+    # Asked to end, take down what was started: servers, peers, the Postgres.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     report = Report({**machine.describe(), "postgres": postgres.version()})
     names = options.names or [name for name in WORKLOADS if options.full or name not in ONLY_FULL]
     for name in names:

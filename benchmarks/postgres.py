@@ -24,6 +24,7 @@ _RELOAD_SECONDS = 0.2  # every session reads the new settings before its next st
 def server() -> EmbeddedPostgres:
     """Return the server, started at the first call and removed when this process ends."""
     folder = tempfile.mkdtemp(prefix="bench-")
+    Path(folder).chmod(0o755)  # started by root, Postgres is another user, who must get there to be kept there
     postgres = EmbeddedPostgres(Path(folder))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after `stop`, which `start` registers
     postgres.start()

@@ -69,6 +69,7 @@ def dev(options: Sequence[str] = (), environment: dict[str, str] | None = None) 
     """Run `orchestrator dev` on a free port in a directory that is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         data_dir = Path(folder)
+        data_dir.chmod(0o755)  # see `postgres.server`
         server = start("dev", data_dir, ["--port", "0", "--skills", "benchmarks.skills", *options], environment)
         try:
             yield server, data_dir
