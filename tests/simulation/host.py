@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from eventsourcing.persistence import OperationalError
 
+from orchestrator.api.commands import RunCommands
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import Event
@@ -241,8 +242,22 @@ class Performer:
         return await perform(self._skills.get(call.skill_id), call, context, nothing)
 
 
+class RemoteDatabase:
+    """The database as commands use it."""
+
+    def __init__(self, server: Server) -> None:
+        self.call = server.ask
+
+
+def commands(server: Server, runs: RunStore) -> RunCommands:
+    """The real commands; those that would look for a workflow are not to be used."""
+    without: Any = None
+    database: Any = RemoteDatabase(server)
+    return RunCommands(database, runs, without)
+
+
 class Host:
-    """One worker process and the ways to end it."""
+    """One worker process, which takes requests as well, and the ways to end it."""
 
     def __init__(
         self,
@@ -272,6 +287,7 @@ class Host:
         self.listener = RemoteListener(self.process, server)
         listener = self.listener
         runs = RunStore(RemoteLog(server), lambda tenant, name, version: workflows[name])
+        self.commands = commands(server, runs)
         earlier = EarlierRuns(server, runs)
         cache = RemoteCache(server, listener, earlier, self.name)
         known = registry(skills)
@@ -283,7 +299,7 @@ class Host:
             source=earlier,
             clock=stage.clock,
         )
-        return Worker(
+        worker = self.commands.local_worker = Worker(
             identity,
             around,
             RemoteQueue(server, runs, identity, skills),
@@ -292,6 +308,7 @@ class Host:
             most_runs=most_runs,
             heartbeat_seconds=lease / 3,
         )
+        return worker
 
     @property
     def at_work(self) -> bool:

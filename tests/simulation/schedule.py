@@ -5,20 +5,20 @@ import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
+from orchestrator.api.commands import Caller, keyed_run_id
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import CancelRun, TriggerRun
-from orchestrator.domain.decide import decide, decide_trigger
+from orchestrator.domain.decide import decide
 from orchestrator.domain.errors import RunNotCancellable, VersionConflict
 from orchestrator.domain.events import RunBlocked, RunCancelled, RunRecovered, RunStarted
-from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.evolve import evolve
 from orchestrator.domain.plan import BaseRun, Plan, plan_change, plan_retry
 from orchestrator.domain.run import DONE, Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import RunStore
-from tests.simulation.host import EPOCH_MS, Host, RemoteLog
+from tests.simulation.host import EPOCH_MS, Host, RemoteLog, commands
 from tests.simulation.loop import Deadlock, SimulatedLoop
 from tests.simulation.scenario import Blow, Request, Scenario
 from tests.simulation.server import Server, Weather
@@ -28,6 +28,7 @@ _STORM_SECONDS = 3.0
 _PATIENCE_SECONDS = 60.0
 _MOST_TURNS = 300_000
 _TENANT = "default"
+_CLIENT = Caller(_TENANT, "client")
 
 
 @dataclass
@@ -67,6 +68,7 @@ class Play:
         self.server = Server(self.loop, self.chance, scenario.weather)
         self.stage = Stage(self.server.log, self.chance, self.clock)
         self.runs = RunStore(RemoteLog(self.server), lambda tenant, name, version: scenario.workflows[name])
+        self.commands = commands(self.server, self.runs)
         self.hosts: list[Host] = []
         self.asked: list[Asked] = []
         self.faults: list[str] = []
@@ -188,12 +190,22 @@ class Play:
             await self.cancel(second)
 
     async def _trigger(self, workflow: str, command: TriggerRun) -> Asked:
-        run_id = str(UUID(int=self.chance.getrandbits(128)))
-        event = decide_trigger(command, self.scenario.workflows[workflow])
-        run = begin(run_id, self.scenario.workflows[workflow], event)
-        asked = Asked(run_id, workflow, command.payload)
+        """Ask a process with a worker or one without; again, with the same key, when it goes down meanwhile."""
+        key = f"{self.chance.getrandbits(64)}"
+        asked = Asked(keyed_run_id(_TENANT, key), workflow, command.payload)
         self.asked.append(asked)
-        await self.runs.save(run, [event], tenant=_TENANT, actor="client")
+        host = self.chance.choice([None, *(host for host in self.hosts if host.at_work)])
+        if host is not None:
+            answer = self.loop.create_task(
+                host.commands.begin_run(_CLIENT, command, self.scenario.workflows[workflow], key),
+                context=host.process.context,
+            )
+            while not answer.done() and host.process.alive:
+                await asyncio.sleep(0.02)
+            if answer.done():
+                answer.result()
+                return asked
+        await self.commands.begin_run(_CLIENT, command, self.scenario.workflows[workflow], key)
         return asked
 
     async def cancel(self, asked: Asked) -> None:
