@@ -102,6 +102,11 @@ class Workflow:
         return tuple(step for step in self.graph.order if not self.steps[step].depends_on)
 
     @cached_property
+    def uses_cache(self) -> bool:
+        """Whether some step may be answered with a result of another run."""
+        return any(step.cache.enabled and step.cache.scope == "global" for step in self.steps.values())
+
+    @cached_property
     def ranks(self) -> Mapping[str, int]:
         """The place of each step in topological order."""
         return {step: rank for rank, step in enumerate(self.graph.order)}

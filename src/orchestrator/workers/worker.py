@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.database import DATABASE_AWAY
-from orchestrator.eventstore.listener import CANCEL, QUEUE, wake
+from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, wake
 from orchestrator.eventstore.runs import LoadedRun
 from orchestrator.workers.claims import Situation, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, Surroundings
@@ -90,6 +90,8 @@ class Worker:
         self._heartbeat_seconds = heartbeat_seconds
         self._drivers: dict[str, tuple[RunDriver, asyncio.Task[None]]] = {}
         self._expected: set[str] = set()
+        self._arriving: list[LoadedRun] = []
+        self._heard = 0
         self._in_doubt = False
         self._queue_changed = asyncio.Event()
         self._claiming = asyncio.Lock()
@@ -122,9 +124,34 @@ class Worker:
         return self.identity.id
 
     def receive(self, loaded: LoadedRun) -> None:
-        """Drive a run that was expected and is now in the log."""
-        self._expected.discard(loaded.run.id)
-        self._adopt(loaded)
+        """Drive a run that was expected and is now in the log.
+
+        If it may use the cache, then not before all news have come in from before it was recorded: results that were
+        withdrawn by then must not serve it.
+        """
+        if not loaded.run.workflow.uses_cache:
+            self._expected.discard(loaded.run.id)
+            self._adopt(loaded)
+            return
+        self._arriving.append(loaded)
+        self._arrive(at_once=self._wakeups.session is None)
+
+    def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
+        """On the listener's thread: the log has grown, or (no payload) such news may have been missed."""
+        if payload:
+            self._heard = int(payload)
+        if self._arriving:
+            wake(loop, self._arrive, not payload)
+
+    def _arrive(self, at_once: bool = False) -> None:
+        """Adopt the runs from before which no more news can come."""
+        arriving, self._arriving = self._arriving, []
+        for loaded in arriving:
+            if at_once or loaded.position <= self._heard:
+                self._expected.discard(loaded.run.id)
+                self._adopt(loaded)
+            else:
+                self._arriving.append(loaded)
 
     def forgo(self, run_id: str) -> None:
         """Give up the room kept for a run."""
@@ -141,6 +168,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self._wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
         self._wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
+        self._wakeups.on(EVENTS, lambda position: self._hear(loop, position))
         await self._beat()
         self._heart = asyncio.create_task(self._stay_alive())
         self._queue_changed.set()
@@ -291,6 +319,7 @@ class Worker:
         except DATABASE_AWAY as error:
             logger.warning("no heartbeat, the database is away: %s", error)
             return True
+        self._arrive(at_once=self._wakeups.session is None)
         if situation.owned != len(self._drivers):
             self._in_doubt = True
         if freed or situation.waiting or self._in_doubt:
