@@ -6,7 +6,21 @@ import sys
 import time
 import traceback
 
-from benchmarks import api, cached, cancels, changes, crash, floor, idle, machine, postgres, rebuild, runs, workers
+from benchmarks import (
+    api,
+    cached,
+    campaign,
+    cancels,
+    changes,
+    crash,
+    floor,
+    idle,
+    machine,
+    postgres,
+    rebuild,
+    runs,
+    workers,
+)
 from benchmarks.goals import GOALS
 from benchmarks.peers import comparison
 from benchmarks.report import Report
@@ -19,6 +33,7 @@ WORKLOADS = {
     "crash": crash.measure,
     "cancels": cancels.measure,
     "changes": changes.measure,
+    "campaign": campaign.measure,
     "cached": cached.measure,
     "api": api.measure,
     "idle": idle.measure,
