@@ -89,6 +89,8 @@ def test_every_call_of_the_api_is_there() -> None:
         "register_workflow": "register",
         "list_workflows": "workflows",
         "get_workflow": "workflow",
+        "list_projections": "projections",
+        "rebuild_projection": "rebuild",
     }
     assert {names.get(name, name) for name in offered} - set(CALLS) <= {"metrics"}, "those are for Prometheus"
 

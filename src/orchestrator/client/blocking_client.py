@@ -100,6 +100,8 @@ class Client:
     workflows = _blocking(Calls.workflows)
     workflow = _blocking(Calls.workflow)
     register = _blocking(Calls.register)
+    projections = _blocking(Calls.projections)
+    rebuild = _blocking(Calls.rebuild)
     live = _blocking(Calls.live)
     ready = _blocking(Calls.ready)
     queues = _blocking(Calls.queues)

@@ -175,6 +175,19 @@ class Calls(Reads):
         answer = await self._exchange.ask(Request("POST", "/workflows", body=body, headers=headers))
         return cast("documents.Registration", {**answer.document, "new": answer.status == _CREATED})
 
+    async def rebuild(self, name: str) -> documents.Projection:
+        """Begin to rebuild a read model from the log, beside the live one; `projections` tells how it goes on.
+
+        Raises:
+            NotFound: there is no such read model.
+            Conflict: it is being rebuilt.
+
+        >>> client.rebuild("runs")["state"]
+        'live'
+        """
+        answer = await self._exchange.ask(Request("POST", f"/projections/{part(name)}/rebuild"))
+        return cast("documents.Projection", answer.document)
+
     async def _make(
         self, path: str, body: dict[str, Any] | None, idempotency_key: str | None, traceparent: str | None
     ) -> Any:

@@ -245,6 +245,45 @@ class StepCacheAnalysis(TypedDict):
     differences: list[CacheDifference]
 
 
+class RebuildProgress(TypedDict):
+    """A rebuild under way, or one that was interrupted and goes on when it is asked for again."""
+
+    state: Literal["running", "interrupted"]
+    version: int
+    events: int
+    goal: int
+
+
+class LastRebuild(TypedDict):
+    """What the last rebuild, or (not swapped) comparison, came to; `differing` counts rows."""
+
+    finishedAt: str
+    version: int
+    replacedVersion: int
+    position: int
+    events: int
+    seconds: float
+    differing: int
+    swapped: bool
+
+
+class Projection(TypedDict):
+    """A read model. `version` is that of its rows, `programVersion` the one that the server makes."""
+
+    name: str
+    kind: Literal["async", "inline"]
+    version: int
+    programVersion: int
+    position: int
+    lagEvents: int
+    lagSeconds: float
+    state: Literal["live", "stopped"]
+    stoppedAt: int | None
+    error: str | None
+    rebuild: RebuildProgress | None
+    lastRebuild: LastRebuild | None
+
+
 class Live(TypedDict):
     """The process answers."""
 

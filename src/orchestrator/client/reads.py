@@ -238,6 +238,14 @@ class Reads:
         """
         return cast("documents.Workflow", await self._get(f"/workflows/{part(name)}", version=version))
 
+    async def projections(self) -> list[documents.Projection]:
+        """Return where each read model is: how far behind, in which state, and what its last rebuild came to.
+
+        >>> [(each["name"], each["state"]) for each in client.projections() if each["name"] == "runs"]
+        [('runs', 'live')]
+        """
+        return cast("list[documents.Projection]", (await self._get("/projections"))["projections"])
+
     async def live(self) -> documents.Live:
         """Say whether the process answers, at the first try.
 
