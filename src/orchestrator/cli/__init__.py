@@ -6,13 +6,15 @@
     runs.py        trigger, cancel, status, ... runs list    reports.py     what is printed of them
     workflows.py   workflows list, show, ...                 checks.py, definitions.py
     projections.py projections list, rebuild, ...            rebuilds.py    what they do and print
+    replaying.py   replay, diff                              past.py         what they do
     auditing.py    audit verify, head, export, ...           evidence.py    what they do
     demo.py        demo                                      showcase.py    what it does
     client.py      what verbs ask for                        local.py       who answers here
                                                              remote.py      who answers elsewhere
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
-    meter.py       how far long work is, on stderr           audit_reports.py
+    meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
+    tree.py        steps as a tree
     inputs.py, options.py, downloads.py                      process.py     event loop and signals
     complaint.py   what users can put right                  errors.py      from an error to one clear line
 

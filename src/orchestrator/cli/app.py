@@ -10,6 +10,7 @@ from orchestrator.cli.auditing import verify as verify_log
 from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
 from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
+from orchestrator.cli.replaying import diff, replay
 from orchestrator.cli.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.run import run
 from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
@@ -69,6 +70,8 @@ app.command("status", rich_help_panel="Look")(status)
 app.command("steps", rich_help_panel="Look")(steps)
 app.command("artifacts", rich_help_panel="Look")(artifacts)
 app.command("history", rich_help_panel="Look")(history)
+app.command("replay", rich_help_panel="Look")(replay)
+app.command("diff", rich_help_panel="Look")(diff)
 
 listing = typer.Typer(help="List runs.", no_args_is_help=True, rich_markup_mode=None)
 listing.command("list")(list_runs)

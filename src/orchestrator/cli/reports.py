@@ -188,7 +188,8 @@ def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> 
         print_json({"runId": run_id, "events": events})
         return
     rows = [
-        (str(event["version"]), event["at"], event["type"], _told(event["data"]), event["actor"]) for event in events
+        (str(event["version"]), event["at"], event["type"], event_words(event["data"]), event["actor"])
+        for event in events
     ]
     print_table((">", "at", "event", "", "by"), rows)
 
@@ -207,7 +208,7 @@ _TELLING = (
 )
 
 
-def _told(data: Document) -> str:
+def event_words(data: Document) -> str:
     """Return what matters of an event on one line."""
     words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
     if data.get("error"):

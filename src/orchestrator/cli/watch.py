@@ -15,6 +15,7 @@ from rich.tree import Tree
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.progress import RunProgress, StepProgress, begin_progress, count
 from orchestrator.cli.terminal import between, duration, open_console, styled
+from orchestrator.cli.tree import step_tree
 
 _REFRESHES_A_SECOND = 10
 _ICONS = {
@@ -90,16 +91,10 @@ class _Picture:
         return title
 
     def _tree(self) -> Tree:
-        """Place each step below the dependency that comes last; the rest of its dependencies stand above."""
-        tree = Tree(Text("steps", style="dim"), hide_root=True, guide_style="dim")
-        places: dict[str, Tree] = {}
-        levels = _levels(self._progress.steps)
-        for step_id in sorted(levels, key=lambda step_id: levels[step_id]):
-            step = self._progress.steps[step_id]
-            last = max(step.depends_on, key=lambda needed: levels[needed], default=None)
-            place = tree if last is None else places[last]
-            places[step_id] = place.add(self._row(step))
-        return tree
+        steps = self._progress.steps
+        return step_tree(
+            {step.id: step.depends_on for step in steps.values()}, lambda step_id: self._row(steps[step_id])
+        )
 
     def _excerpt(self) -> Group:
         """Return what matters of a run too large for the screen: what executes and what failed."""
@@ -122,18 +117,6 @@ class _Picture:
         counts = count(self._progress.steps.values())
         words = [f"{counts[status]} {status}" for status in _ICONS if status in counts]
         return Text(f"{len(self._progress.steps)} steps: {', '.join(words)}", style="dim")
-
-
-def _levels(steps: Mapping[str, StepProgress]) -> dict[str, int]:
-    """Return for each step how many steps the longest way to it has, in an order fit for drawing."""
-    levels: dict[str, int] = {}
-    waiting = dict(steps)
-    while waiting:
-        ready = [step for step in waiting.values() if all(needed in levels for needed in step.depends_on)]
-        for step in ready:
-            levels[step.id] = max((levels[needed] + 1 for needed in step.depends_on), default=0)
-            del waiting[step.id]
-    return levels
 
 
 def _detail(step: StepProgress) -> Text:

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.domain.audit import faults
-from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.output import Artifact, Output
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.chain import Chain, ChainHead
+from orchestrator.projections.histories import HistoriesAudit
 from orchestrator.projections.stages import OnStage, silent
 from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.projections.transfer.export import Selection, select
 
 _SQL = load_sql(__file__)
 _PAGE = 500
@@ -76,7 +76,8 @@ class Auditor:
 
         Args:
             run_id: only this run's history and artifacts; the chain and the read models are left out.
-            since: only the histories of runs triggered at or after this time (milliseconds since 1970 UTC).
+            since: only histories of runs triggered, and artifacts made, at or after this time (milliseconds since
+                1970 UTC).
             heads: heads of the chain, exported earlier.
             with_artifacts: whether the artifacts are to be looked at.
             on_stage: told about the progress.
@@ -88,7 +89,7 @@ class Auditor:
             yield from self._check_archives(on_stage)
             yield from self._read_model_findings(on_stage)
         if with_artifacts:
-            yield from self._artifact_findings(run_id, on_stage)
+            yield from self._artifact_findings(run_id, since, on_stage)
 
     def _chain_findings(self, heads: Sequence[ChainHead], report: OnStage) -> Iterator[Finding]:
         fault = self._chain.verify(heads, report)
@@ -96,34 +97,10 @@ class Auditor:
             yield Finding("chain", f"position {fault.position}", fault.message, fault.position)
 
     def _history_findings(self, run_id: str | None, since: int | None, report: OnStage) -> Iterator[Finding]:
-        if run_id is None:
-            for row in self._all(_SQL.headless, {}):
-                yield Finding(
-                    "history", f"stream {row['stream_id']}, position {row['position']}", "it has no first event"
-                )
-        for audited, found in enumerate(self._run_ids(run_id), 1):
-            yield from self._run_findings(found, since)
-            report("histories: runs", audited, None)
-
-    def _run_findings(self, run_id: str, since: int | None) -> Iterator[Finding]:
-        try:
-            history = self._log.read(run_id)
-            if not history:
-                return  # it has left for an archive meanwhile
-            first = history[0].event
-            if not isinstance(first, RunTriggered):
-                yield Finding("history", f"run {run_id}", f"it begins with {type(first).__name__}")
-                return
-            if since is not None and first.at < since:
-                return
-            workflow = self._find_workflow(history[0].tenant, first.workflow_name, first.workflow_version)
-            versioned: Any = [(recorded.version, recorded.event) for recorded in history]
-            for fault in faults(run_id, workflow, versioned):
-                yield Finding(
-                    "history", f"run {run_id}, positions {history[0].position} to {history[-1].position}", fault
-                )
-        except Exception as error:  # noqa: BLE001 - whatever a tampered history leads to is a finding
-            yield Finding("history", f"run {run_id}", f"it cannot be read: {error!r}")
+        audit = HistoriesAudit(self._log.mapper, None if since is None else lambda first: first.event.at >= since)
+        rows, total = select(self._log, Selection(run_id=run_id)), None if run_id else self._log.last_position()
+        for fault in audit.faults(rows, total, report):
+            yield Finding("history", f"run {fault.stream_id}", fault.message, fault.position)
 
     def _read_model_findings(self, report: OnStage) -> Iterator[Finding]:
         for name in self._read_models.names:
@@ -140,9 +117,9 @@ class Auditor:
                 )
                 yield Finding("read model", f"{name} {difference.key}", f"{difference.kind} {columns}".strip())
 
-    def _artifact_findings(self, run_id: str | None, report: OnStage) -> Iterator[Finding]:
-        checked, after = 0, _NO_ID
-        while rows := self._all(_SQL.artifacts, {"run_id": run_id, "after": after, "limit": _PAGE}):
+    def _artifact_findings(self, run_id: str | None, since: int | None, report: OnStage) -> Iterator[Finding]:
+        checked, after = 0, {"tenant": "", "id": _NO_ID}
+        while rows := self._all(_SQL.artifacts, {"run_id": run_id, "since": since, **after, "limit": _PAGE}):
             for row in rows:
                 artifact = Artifact(
                     row["id"], row["type"], row["uri"], row["content_hash"], row["size_bytes"], row["filename"]
@@ -151,15 +128,8 @@ class Auditor:
                 if fault is not None:
                     yield Finding("artifact", f"run {row['run_id']}, step {row['step_id']}", fault)
             checked += len(rows)
-            after = rows[-1]["id"]
+            after = {"tenant": rows[-1]["tenant"], "id": rows[-1]["id"]}
             report("artifacts", checked, None)
-
-    def _run_ids(self, run_id: str | None) -> Iterator[str]:
-        after = 0
-        while rows := self._all(_SQL.runs, {"run_id": run_id, "after": after, "limit": _PAGE}):
-            for row in rows:
-                yield row["run_id"]
-            after = rows[-1]["position"]
 
     def _all(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         with self._database.connection() as connection:

@@ -1,0 +1,108 @@
+"""What is done and under way in a run, counted from its events alone: a second opinion on the decider's."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestrator.domain.events import (
+    TERMINAL_EVENTS,
+    RunCompleted,
+    RunEvent,
+    RunFailed,
+    RunRecovered,
+    RunTriggered,
+    StepCacheHit,
+    StepCompleted,
+    StepFailed,
+    StepRetried,
+    StepStarted,
+)
+from orchestrator.domain.workflow import Workflow
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What is done and under way, counted from the events alone."""
+
+    workflow: Workflow
+    trigger: RunTriggered
+    executing: dict[str, int] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, list[StepFailed]] = field(default_factory=dict)
+    pauses: dict[str, int] = field(default_factory=dict)
+    done: set[str] = field(default_factory=set)
+    ended_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.trigger.impacted is not None:
+            self.done = {*self.workflow.steps} - {*self.trigger.impacted}
+
+    def enter(self, event: RunEvent) -> Iterator[str]:
+        """Enter the next event and yield what does not add up; to be drained."""
+        if self.ended_by is not None:
+            yield f"the run had ended by {self.ended_by}"
+        match event:
+            case RunRecovered():
+                self.executing.clear()
+            case StepStarted():
+                yield from self._begin(event.step)
+                yield from self._number(event.step, event.attempt)
+                if event.at < self.pauses.pop(event.step, event.at):
+                    yield "the retry was not due yet"
+                self.executing[event.step] = event.attempt
+            case StepCacheHit():
+                yield from self._begin(event.step)
+                self.done.add(event.step)
+            case StepCompleted():
+                if self.executing.pop(event.step, None) != event.attempt:
+                    yield f"attempt {event.attempt} was not under way"
+                if event.step in self.done:
+                    yield "it had completed before"
+                self.done.add(event.step)
+            case StepFailed():
+                if self.executing.pop(event.step, None) is None:
+                    yield from self._begin(event.step)
+                    yield from self._number(event.step, event.attempt)
+                self.failures.setdefault(event.step, []).append(event)
+            case StepRetried():
+                yield from self._pause(event)
+                self.pauses[event.step] = event.due_at
+            case RunCompleted() if missing := {*self.workflow.steps} - self.done:
+                yield f"not done: {', '.join(sorted(missing))}"
+            case RunFailed() if self.executing:
+                yield f"still under way: {', '.join(sorted(self.executing))}"
+            case _:
+                pass
+        if isinstance(event, TERMINAL_EVENTS):
+            self.ended_by = type(event).__name__
+
+    def _begin(self, step: str) -> Iterator[str]:
+        if step in self.done:
+            yield "it was done before"
+        if step in self.executing:
+            yield f"attempt {self.executing[step]} was under way"
+        lacking = [needed for needed in self.workflow.steps[step].depends_on if needed not in self.done]
+        if lacking:
+            yield f"it depends on {', '.join(lacking)}, not done yet"
+
+    def _pause(self, event: StepRetried) -> Iterator[str]:
+        """A retry comes when the policy says: attempts that were lost with their worker do not count."""
+        failures = self.failures.get(event.step, [])
+        policy = self.workflow.steps[event.step].retry
+        if not failures or len(failures) >= policy.max_attempts:
+            yield f"{len(failures)} attempts have failed, and {policy.max_attempts} are allowed"
+            return
+        try:
+            grown = policy.backoff_ms * policy.multiplier ** (len(failures) - 1)
+        except OverflowError:
+            grown = policy.max_backoff_ms
+        pause = min(grown, policy.max_backoff_ms)
+        asked_for = failures[-1].error.retry_after_ms or 0
+        low, high = (max(pause * (1 + sign * policy.jitter), asked_for) for sign in (-1, 1))
+        if not low - 1 <= event.due_at - event.at <= high + 1:
+            yield f"the pause is {event.due_at - event.at} ms, by the policy it is {low:g} to {high:g} ms"
+
+    def _number(self, step: str, attempt: int) -> Iterator[str]:
+        expected = self.attempts.get(step, 0) + 1
+        if attempt != expected:
+            yield f"attempt {attempt} follows attempt {expected - 1}"
+        self.attempts[step] = attempt

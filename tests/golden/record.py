@@ -1,0 +1,66 @@
+"""`python -m tests.golden.record VERSION`: real runs of every fate, recorded as golden logs of a release.
+
+A log that was recorded is never changed: a release adds its own, beside those of earlier ones.
+"""
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from orchestrator.bootstrap.core import open_core
+from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.eventstore.migrate import migrate
+from orchestrator.projections.transfer.export import Selection, select, write_export
+from orchestrator.settings import Settings
+from tests.conftest import MIGRATIONS
+from tests.golden.states import LOGS, states
+from tests.integration.audit.campaign import every_fate, recorded
+from tests.integration.projections.test_read_models import make_history
+from tests.integration.workers.site import open_site
+from tests.servers import Databases, open_folder
+
+
+async def fates(url: str, folder: Path) -> None:
+    """Completed, failed, cached, cancelled, blocked; updates and retries; results withdrawn; a second version."""
+    await recorded(url, folder, every_fate)
+
+
+async def workers(url: str, folder: Path) -> None:
+    """Retried, recovered from a worker that went, blocked, cancelled while executing, still queued."""
+    with open_site(url, folder, shutdown_grace_seconds=0.0) as site:
+        await make_history(site)
+
+
+async def campaign(url: str, folder: Path) -> None:
+    """The example: 13 steps, the same again from the cache, and a chain of two updates."""
+    from tests.golden.example import run_campaign
+
+    await run_campaign(url, folder)
+
+
+SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign)
+
+
+def main(version: str) -> None:
+    LOGS.mkdir(exist_ok=True)
+    with open_folder() as server_folder, EmbeddedPostgres(server_folder) as server:
+        databases = Databases(server)
+        for scenario in SCENARIOS:
+            path = LOGS / f"{version}-{scenario.__name__}.jsonl"
+            if path.exists():
+                raise SystemExit(f"{path} is there already, and golden")
+            name = databases.create()
+            migrate(databases.url(name), MIGRATIONS)
+            with tempfile.TemporaryDirectory() as folder:
+                asyncio.run(scenario(databases.url(name), Path(folder)))
+                with open_core(Settings(database_url=databases.url(name), data_dir=Path(folder))) as core:
+                    tally = write_export(select(core.log, Selection()), path, "jsonl")
+            path.with_suffix(".states.json").write_text(json.dumps(states(path), indent=1) + "\n")
+            print(f"{path}: {tally.events} events")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
