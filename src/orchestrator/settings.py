@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -23,6 +24,8 @@ Paths = Annotated[tuple[Path, ...], NoDecode]
 # What a message must never show: these may hold a password.
 _SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _DEPENDS = "default_factory_not_called"
 _CIPHER_KEY_BYTES = (16, 24, 32)
 
@@ -50,6 +53,20 @@ class Settings(BaseSettings):
         port: Port the API listens on; 0 takes a free one.
         metrics_host: Address on which a worker or a projector shows its figures.
         metrics_port: Port for that; 0 takes a free one, None shows none.
+        auth: How callers of the API show who they are: `keys`, `oidc` or both; empty lets in everybody, on
+            loopback only.
+        auth_failures: Wrong credentials from one source before it has to wait between attempts.
+        trusted_proxies: Addresses whose X-Forwarded-For is believed.
+        oidc_issuer: The `iss` of tokens.
+        oidc_audience: What must be in the `aud` of tokens.
+        oidc_jwks_url: Where the keys of the issuer are: a URL, or the path of a file.
+        oidc_algorithms: How tokens may be signed.
+        oidc_tenant_claim: The claim that names the tenant, or a path with dots to it.
+        oidc_roles_claim: The claim that names roles, or a path with dots to it.
+        oidc_leeway_seconds: How far the issuer's clock and ours may be apart.
+        rate_limit_key: Requests a second of one key or token; 0 sets no limit.
+        rate_limit_tenant: Requests a second of one tenant; 0 sets no limit.
+        rate_limit_burst_seconds: For how many seconds' worth of requests may come at once.
         log_format: `json`, `console`, or `auto` (console on a terminal).
         log_level: The least severe level that is logged.
         lease_seconds: A worker without a heartbeat for this long has lost its runs.
@@ -94,6 +111,19 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     cors_origins: Words = ()
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+(/\S*)?$", repr=False)
+    auth: Annotated[tuple[Literal["keys", "oidc"], ...], NoDecode] = ()
+    auth_failures: int = Field(default=10, ge=1)
+    trusted_proxies: Words = ("127.0.0.1", "::1")
+    oidc_issuer: str | None = None
+    oidc_audience: str | None = None
+    oidc_jwks_url: str | None = None
+    oidc_algorithms: Words = ("RS256", "ES256")
+    oidc_tenant_claim: str = Field(default="tenant", min_length=1)
+    oidc_roles_claim: str = Field(default="roles", min_length=1)
+    oidc_leeway_seconds: float = Field(default=10.0, ge=0, le=300)
+    rate_limit_key: float = Field(default=0.0, ge=0, le=1_000_000)
+    rate_limit_tenant: float = Field(default=0.0, ge=0, le=1_000_000)
+    rate_limit_burst_seconds: float = Field(default=2.0, gt=0, le=3600)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)
@@ -114,7 +144,7 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
-    @field_validator("skills", "workflows", "cors_origins", mode="before")
+    @field_validator("skills", "workflows", "cors_origins", "auth", "trusted_proxies", "oidc_algorithms", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -186,6 +216,36 @@ class Settings(BaseSettings):
                     "expected base64 of 16, 24 or 32 random bytes (make one with: openssl rand -base64 32)"
                 )
         return value
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _are_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not set(value) <= _ALGORITHMS:
+            raise ValueError(f"expected some of {', '.join(sorted(_ALGORITHMS))}")
+        return value
+
+    @field_validator("oidc_jwks_url")
+    @classmethod
+    def _is_trustworthy(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith("http://") and urlsplit(value).hostname not in _LOOPBACK:
+            raise ValueError("expected https://, or the path of a file: who is on the way could replace the keys")
+        return value
+
+    @model_validator(mode="after")
+    def _auth_is_whole(self) -> "Settings":
+        given = {name: getattr(self, f"oidc_{name}") for name in ("issuer", "audience", "jwks_url")}
+        names = [
+            f"{PREFIX}OIDC_{name.upper()}" for name, value in given.items() if (value is None) == self._takes_tokens
+        ]
+        if names and self._takes_tokens:
+            raise ValueError(f"{PREFIX}AUTH has oidc, which needs {', '.join(names)}")
+        if names:
+            raise ValueError(f"{', '.join(names)} without oidc in {PREFIX}AUTH: no token would be looked at")
+        return self
+
+    @property
+    def _takes_tokens(self) -> bool:
+        return "oidc" in self.auth
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> "Settings":

@@ -156,14 +156,14 @@ class EarlierRuns:
         self._server = server
         self._runs = runs
 
-    async def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+    async def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
         run = (await self._server.ask(self._runs.load, run_id)).run
         return {step: output for step in steps if (output := run.step(step).output) is not None}
 
-    async def data(self, output: Output) -> Any:
+    async def data(self, tenant: str, output: Output) -> Any:
         return output.data
 
-    def earlier(self, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
+    def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
         found = {}
         for run_id, step in wanted:
             run = self._runs.load(run_id).run
@@ -190,7 +190,7 @@ class RemoteCache:
     ) -> list[Answer]:
         ask = self._server.ask
         wanted = [(question.earlier_run, question.step) for question in questions if question.earlier_run]
-        earlier = await ask(self._earlier.earlier, wanted) if wanted else {}
+        earlier = await ask(self._earlier.earlier, tenant, wanted) if wanted else {}
         answers = await ask(self._answer, tenant, run_id, serving, questions, earlier)
         return list(answers)
 

@@ -88,7 +88,7 @@ async def get_content(
     if is_match(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     span = parse_range(wanted, artifact.size_bytes) if if_range in (None, tag) else None
-    file = await asyncio.to_thread(_open_intact, core.store, artifact)
+    file = await asyncio.to_thread(_open_intact, core.store, artifact, caller.tenant)
     start, end = span or (0, artifact.size_bytes)
     headers |= {
         "Content-Type": content_type(artifact),
@@ -100,7 +100,7 @@ async def get_content(
     return StreamingResponse(chunks(file, start, end), 200 if span is None else 206, headers)
 
 
-def _open_intact(store: ArtifactStore, artifact: Artifact) -> BinaryIO:
+def _open_intact(store: ArtifactStore, artifact: Artifact, tenant: str) -> BinaryIO:
     """Open an artifact whose bytes are what was recorded.
 
     Raises:
@@ -109,4 +109,4 @@ def _open_intact(store: ArtifactStore, artifact: Artifact) -> BinaryIO:
     reason = verify(store, artifact)
     if reason is not None:
         raise ArtifactGone(f"artifact {artifact.id} is {reason}", artifactId=artifact.id, reason=reason)
-    return store.open(artifact)
+    return store.open(artifact, tenant)

@@ -172,7 +172,9 @@ class RunChanges:
             plan = plan_change(finished.workflow, finished.base, change, gone)
         newest = self._workflows.entry(tenant, plan.workflow.name).digest if guarded else ""
         wanted = [(maker_of(step, plan.reused), step) for step in plan.workflow.steps] if timed else []
-        return PlannedChange(plan, fingerprint([plan.hash, newest]), self._reader.durations(wanted) if timed else {})
+        return PlannedChange(
+            plan, fingerprint([plan.hash, newest]), self._reader.durations(tenant, wanted) if timed else {}
+        )
 
     def _planned_retry(self, tenant: str, run_id: str) -> Plan:
         finished: FinishedRun = self._reader.base(tenant, run_id)
@@ -186,9 +188,9 @@ class RunChanges:
         """Return the reused steps whose artifacts are missing or altered; they have to run again."""
         impacted = set(plan.impacted)
         makers = list({reuse.run_id for reuse in plan.reused})
-        kept = self._reader.with_artifacts(makers, MOST_CHECKED + 1)
+        kept = self._reader.with_artifacts(tenant, makers, MOST_CHECKED + 1)
         if len(kept) > MOST_CHECKED:
-            kept = self._read_by(plan, impacted)
+            kept = self._read_by(tenant, plan, impacted)
         return {
             step
             for run_id, step, output in kept
@@ -197,7 +199,7 @@ class RunChanges:
             and self._check.fault(tenant, output) is not None
         }
 
-    def _read_by(self, plan: Plan, impacted: Collection[str]) -> list[tuple[str, str, Output]]:
+    def _read_by(self, tenant: str, plan: Plan, impacted: Collection[str]) -> list[tuple[str, str, Output]]:
         """Return the reused results that impacted steps read, each with its maker."""
         read: dict[str, set[str]] = {}
         for step in impacted:
@@ -207,7 +209,7 @@ class RunChanges:
         return [
             (maker, step, output)
             for maker, steps in read.items()
-            for step, output in self._reader.outputs(maker, sorted(steps)).items()
+            for step, output in self._reader.outputs(tenant, maker, sorted(steps)).items()
         ]
 
 

@@ -2,15 +2,21 @@
 
     ApiError
     ├── InvalidRequest           400  every fault of a request, each with its path
+    ├── Unauthenticated          401
+    ├── Forbidden                403
     ├── ArtifactNotFound         404
     ├── BodyTooSlow              408
     ├── BodyTooLarge             413
     ├── UnsupportedMediaType     415
     ├── RangeNotSatisfiable      416
+    ├── ComeLater                429
+    │   ├── RateLimited
+    │   └── TooManyAttempts
     ├── DeadlineExceeded         503
     ├── Overloaded               503
     ├── ProjectionLagging        503
-    └── NotReady                 503
+    ├── NotReady                 503
+    └── IdentityProviderAway     503
 
 Errors of the domain and of the store have their place in `STATUS` too; what is not there is a 500.
 """
@@ -79,6 +85,22 @@ class InvalidRequest(ApiError):
         )
 
 
+class Unauthenticated(ApiError):
+    """The request does not show who makes it. `problem` is the code of RFC 6750 for what was shown, if anything was."""
+
+    code = "UNAUTHENTICATED"
+
+    def __init__(self, message: str, problem: str | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
+
+
+class Forbidden(ApiError):
+    """Whoever makes the request may not."""
+
+    code = "FORBIDDEN"
+
+
 class ArtifactNotFound(ApiError):
     """No such artifact."""
 
@@ -109,6 +131,26 @@ class RangeNotSatisfiable(ApiError):
     code = "RANGE_NOT_SATISFIABLE"
 
 
+class ComeLater(ApiError):
+    """Not now: again in some seconds."""
+
+    def __init__(self, message: str, seconds: int, **details: Any) -> None:
+        super().__init__(message, **details)
+        self.seconds = seconds
+
+
+class RateLimited(ComeLater):
+    """The key or the tenant has asked more often than is allowed."""
+
+    code = "RATE_LIMITED"
+
+
+class TooManyAttempts(ComeLater):
+    """Too many wrong credentials came from where the request comes from."""
+
+    code = "TOO_MANY_ATTEMPTS"
+
+
 class DeadlineExceeded(ApiError):
     """The answer was not ready in time."""
 
@@ -133,6 +175,12 @@ class NotReady(ApiError):
     code = "NOT_READY"
 
 
+class IdentityProviderAway(ApiError):
+    """The keys to verify tokens with cannot be had."""
+
+    code = "IDENTITY_PROVIDER_UNAVAILABLE"
+
+
 STATUS: Mapping[type[Exception], int] = {
     InvalidRequest: 400,
     InvalidWorkflow: 400,
@@ -143,6 +191,8 @@ STATUS: Mapping[type[Exception], int] = {
     BaseRunNotCompleted: 400,
     RunNotCancellable: 400,
     RunNotRetryable: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
     ProjectionNotFound: 404,
     WorkflowNotFound: 404,
     RunNotFound: 404,
@@ -162,11 +212,13 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    ComeLater: 429,
     DeadlineExceeded: 503,
     Overloaded: 503,
     ProjectionLagging: 503,
     RebuildInterrupted: 503,
     NotReady: 503,
+    IdentityProviderAway: 503,
 }
 
 # By status: what the framework itself says no to has no code of its own.
@@ -210,6 +262,11 @@ def _headers(error: Exception, status: int) -> Mapping[str, str] | None:
             return {"Content-Range": f"bytes */{error.details['sizeBytes']}"}
         case BodyTooLarge() | BodyTooSlow():
             return _CLOSE  # the rest of the body is not going to be read
+        case Unauthenticated():
+            problem = f', error="{error.problem}"' if error.problem else ""
+            return {"WWW-Authenticate": f'Bearer realm="orchestrator"{problem}'}
+        case ComeLater():
+            return {"Retry-After": str(error.seconds)}
     return _RETRY if status == 503 else None
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.api.caller import Overseeing
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Serving
@@ -19,7 +20,7 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     response_class=Response,
     responses={**answers(), 200: {"description": "Figures in the text format of Prometheus.", **_TEXT}},
 )
-async def metrics(serving: Serving) -> Response:
+async def metrics(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Return the figures of this process, and those of the database unless it is away."""
     return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
 

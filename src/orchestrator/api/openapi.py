@@ -26,10 +26,13 @@ _HEADERS: Mapping[str, str] = {
     "Location": "Where to find what was made.",
     "X-Log-Position": "Position of the write in the log; send it as `X-Min-Position` with a read.",
     "Retry-After": "Seconds.",
+    "WWW-Authenticate": "What to show, and what was wrong with what was shown (RFC 6750).",
     "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
 }
 # Any request may end in one of these.
 _ALWAYS = (400, 500, 503)
+# And one that has to show who makes it in one of these, with these headers.
+_AT_THE_GATE: Mapping[int, tuple[str, ...]] = {401: ("WWW-Authenticate",), 403: (), 429: ("Retry-After",)}
 
 
 def answers(
@@ -56,6 +59,15 @@ def _described(names: tuple[str, ...]) -> dict[str, Any]:
     return {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}
 
 
+def _refusals() -> dict[str, Any]:
+    """Return how a call answers whoever may not make it."""
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, "content": content, "headers": _described(names)}
+        for status, names in _AT_THE_GATE.items()
+    }
+
+
 class Described(FastAPI):
     """An app that describes itself as it is: invalid requests are 400, not FastAPI's 422."""
 
@@ -66,6 +78,8 @@ class Described(FastAPI):
             for operations in document["paths"].values():
                 for operation in operations.values():
                     operation["responses"].pop("422", None)
+                    if "security" in operation:
+                        operation["responses"] |= _refusals()
             for unused in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(unused, None)
         return self.openapi_schema or {}

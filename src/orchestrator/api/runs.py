@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
-from orchestrator.api.caller import Asking
+from orchestrator.api.caller import Asking, Operating
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.models import CancelRun, TriggerRun
 from orchestrator.api.moments import parse_moment, up_to
@@ -80,7 +80,7 @@ async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
 )
 async def trigger_run(
     serving: Serving,
-    caller: Asking,
+    caller: Operating,
     body: Annotated[TriggerRun, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
@@ -142,7 +142,7 @@ async def list_runs(
     responses=answers(404, 409, headers={200: _POSITION}, body=True),
 )
 async def cancel_run(
-    serving: Serving, caller: Asking, run_id: RunId, body: Annotated[CancelRun | None, Body()] = None
+    serving: Serving, caller: Operating, run_id: RunId, body: Annotated[CancelRun | None, Body()] = None
 ) -> Response:
     """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
     loaded = await serving.core.commands.cancel(caller, str(run_id), None if body is None else body.reason)

@@ -6,11 +6,13 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request
 
+from orchestrator.access.keys import KeyStore
 from orchestrator.api.changes import RunChanges
 from orchestrator.api.commands import RunCommands
 from orchestrator.api.explain import CacheExplainer
 from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
+from orchestrator.api.gate import Gate
 from orchestrator.api.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.eventstore.database import Database
@@ -46,6 +48,7 @@ class Services:
     read_models: ReadModelSupervisor
     metrics: Metrics
     tracing: Tracing
+    keys: KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Served:
     run_loader: RunLoader
     exposition: Exposition
     rebuilds: BackgroundRebuilds
+    gate: Gate
 
     def close(self) -> None:
         """End what goes on by itself: streams, and rebuilds in the background."""
@@ -98,6 +102,7 @@ def serve(core: Services, limits: Limits) -> Served:
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
         BackgroundRebuilds(core.read_models),
+        Gate(core.settings, core.keys, shared, core.listener),
     )
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
-from orchestrator.api.caller import Asking
+from orchestrator.api.caller import Asking, Operating
 from orchestrator.api.commands import Accepted
 from orchestrator.api.models import ChangeRequest, PlanUpdate, UpdateRun
 from orchestrator.api.openapi import RunId, answers
@@ -38,7 +38,7 @@ async def plan_update(serving: Serving, caller: Asking, run_id: RunId, body: Ann
 )
 async def update_run(
     serving: Serving,
-    caller: Asking,
+    caller: Operating,
     *,
     run_id: RunId,
     body: Annotated[UpdateRun, Body()],
@@ -64,7 +64,7 @@ async def update_run(
     responses=answers(404, 409, headers=_MADE),
 )
 async def retry_run(
-    serving: Serving, caller: Asking, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
+    serving: Serving, caller: Operating, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
 ) -> Response:
     """Ask for another try of a failed or cancelled run that reuses all that completed."""
     accepted = await serving.core.changes.retry(

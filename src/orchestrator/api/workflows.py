@@ -11,7 +11,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.body import media_type, read_body
-from orchestrator.api.caller import Asking
+from orchestrator.api.caller import Asking, Operating
 from orchestrator.api.errors import UnsupportedMediaType
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
@@ -71,7 +71,7 @@ Version = Annotated[
     },
     openapi_extra=_DEFINITION,
 )
-async def register_workflow(serving: Serving, caller: Asking, request: Request) -> Response:
+async def register_workflow(serving: Serving, caller: Operating, request: Request) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core, given = serving.core, media_type(request)
     if given not in _JSON and given not in _YAML:

@@ -109,14 +109,14 @@ class ArtifactStore:
         identity = artifact_id(tenant, known_hash or outside, type)
         return Artifact(identity, described[0], outside, known_hash, size_bytes, described[1], described[2])
 
-    def open(self, artifact: Artifact) -> BinaryIO:
-        """Open the bytes of an artifact for reading.
+    def open(self, artifact: Artifact, tenant: str | None = None) -> BinaryIO:
+        """Open the bytes of an artifact for reading; of one tenant's only, when one is named.
 
         Raises:
             ArtifactGone: they are no longer there.
-            ArtifactRejected: they are not kept by this store (a uri from outside, say).
+            ArtifactRejected: they are not kept by this store (a uri from outside, say), or belong to another tenant.
         """
-        path = self._own_path(artifact)
+        path = self._own_path(artifact, tenant)
         try:
             return self.blobs.open(path)
         except FileNotFoundError as error:
@@ -129,9 +129,7 @@ class ArtifactStore:
             ArtifactGone: they are missing or not what they were.
             ArtifactRejected: they are not kept by this store, or belong to another tenant.
         """
-        if tenant is not None and not self._own_path(artifact).startswith(f"{self._folder(tenant)}/"):
-            raise ArtifactRejected(f"artifact {artifact.id} is not one of tenant {tenant}", artifactId=artifact.id)
-        with self.open(artifact) as file:
+        with self.open(artifact, tenant) as file:
             content = file.read()
         if sha256(content).hexdigest() != artifact.content_hash:
             raise ArtifactGone(f"artifact {artifact.id} was altered", artifactId=artifact.id)
@@ -161,18 +159,21 @@ class ArtifactStore:
         reference = self.put_bytes(tenant, ordered, type=JSON_TYPE, filename="data.json")
         return replace(output, data=None, data_ref=reference)
 
-    def load_data(self, output: Output) -> Any:
+    def load_data(self, output: Output, tenant: str | None = None) -> Any:
         """Return the data of an output, from the store when it was spilled.
 
         Raises:
             ArtifactGone: the spilled data is missing or not what it was.
+            ArtifactRejected: it belongs to another tenant than the one named.
         """
-        return output.data if output.data_ref is None else orjson.loads(self.read(output.data_ref))
+        return output.data if output.data_ref is None else orjson.loads(self.read(output.data_ref, tenant))
 
-    def _own_path(self, artifact: Artifact) -> str:
+    def _own_path(self, artifact: Artifact, tenant: str | None = None) -> str:
         path = self.blobs.path(artifact.uri)
         if path is None:
             raise ArtifactRejected(f"{artifact.uri} is not kept by this store", artifactId=artifact.id)
+        if tenant is not None and not path.startswith(f"{self._folder(tenant)}/"):
+            raise ArtifactRejected(f"artifact {artifact.id} is not one of tenant {tenant}", artifactId=artifact.id)
         return path
 
     def _path(self, tenant: str, content_hash: str) -> str:

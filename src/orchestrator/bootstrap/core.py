@@ -9,6 +9,7 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
+from orchestrator.access.keys import KeyStore
 from orchestrator.api.changes import RunChanges
 from orchestrator.api.commands import RunCommands
 from orchestrator.api.explain import CacheExplainer
@@ -59,6 +60,7 @@ class Core:
     explainer: CacheExplainer
     store: ArtifactStore
     read_models: ReadModelSupervisor
+    keys: KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
                     workflows.get,
                     open_source=partial(open_source, opened.conninfo, compress=settings.compress, cipher_key=secret),
                 ),
+                keys=KeyStore(database),
             )
         finally:
             committer.close()
@@ -165,13 +168,13 @@ class Outputs:
         self._reader = reader
         self._store = store
 
-    async def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+    async def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
         """Return the outputs of steps that a run completed."""
-        return await self._database.ask(self._reader.outputs, run_id, steps)
+        return await self._database.ask(self._reader.outputs, tenant, run_id, steps)
 
-    async def data(self, output: Output) -> Any:
+    async def data(self, tenant: str, output: Output) -> Any:
         """Return an output's data, from the artifact store when the log holds only its hash."""
-        return await asyncio.to_thread(self._store.load_data, output)
+        return await asyncio.to_thread(self._store.load_data, output, tenant)
 
 
 class Artifacts:

@@ -28,7 +28,7 @@ _MOST_TRIES = 3
 class EarlierResults(Protocol):
     """Where the results of earlier runs are found, whatever the cache still holds."""
 
-    def earlier(self, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
+    def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
         """Return `(run, step) -> (input hash, result)` for those of the wanted pairs that have a result."""
 
 
@@ -146,7 +146,7 @@ class StepCache:
         wanted = [(question.earlier_run, question.step) for question in questions if question.earlier_run]
         if not wanted:
             return {}
-        results = await self._database.ask(self._earlier.earlier, wanted)
+        results = await self._database.ask(self._earlier.earlier, tenant, wanted)
         hits = {}
         for question in questions:
             input_hash, entry = results.get((question.earlier_run or "", question.step), (None, None))

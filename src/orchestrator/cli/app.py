@@ -9,6 +9,7 @@ from orchestrator.cli.auditing import export, head, import_, keygen
 from orchestrator.cli.auditing import verify as verify_log
 from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.demo import demo
+from orchestrator.cli.keys import create, list_keys, revoke
 from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.replaying import diff, replay
 from orchestrator.cli.retention import apply_retention, list_archives, verify_archives
@@ -115,5 +116,11 @@ keeping.command("apply")(apply_retention)
 keeping.command("list")(list_archives)
 keeping.command("verify")(verify_archives)
 app.add_typer(keeping, name="retention", rich_help_panel="Look")
+
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+keys.command("create")(create)
+keys.command("list")(list_keys)
+keys.command("revoke")(revoke)
+app.add_typer(keys, name="keys", rich_help_panel="Serve")
 
 app.command("version", rich_help_panel="Look")(version)

@@ -10,6 +10,7 @@ import uvicorn
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.serving import build_api, build_probe
 from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.patience import PatientProtocol
 
 _BACKLOG = 2048
 _API_GRACE_SECONDS = 3
@@ -38,7 +39,9 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
         backlog=_BACKLOG,
         server_header=False,
         timeout_graceful_shutdown=_API_GRACE_SECONDS,
+        http=PatientProtocol,
         ws="none",
+        forwarded_allow_ips=list(core.settings.trusted_proxies),
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
@@ -55,3 +58,5 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
         server.should_exit = True
         with suppress(asyncio.CancelledError):
             await serving
+        if served is not None:
+            await served.served.gate.close()

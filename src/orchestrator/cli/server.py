@@ -50,7 +50,10 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
     skills = load_skills(settings) if parts.worker else None
     async with AsyncExitStack() as stack:
-        listening = stack.enter_context(listen(settings.host, settings.port)) if parts.api else None
+        listening = None
+        if parts.api:
+            where = listen(settings.host, settings.port, only_loopback=not settings.auth)
+            listening = stack.enter_context(where)
         watched = None
         if listening is None and settings.metrics_port is not None:
             where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
@@ -69,6 +72,8 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             answer = await asyncio.to_thread(_load_endpoint)
             await stack.enter_async_context(answer(core, listening, api=True))
             ready = url(listening)
+            if not settings.auth:
+                logger.info("nobody has to show a key: other machines are kept out, everybody on this one is an admin")
         elif watched is not None:
             answer = await asyncio.to_thread(_load_endpoint)
             await stack.enter_async_context(answer(core, watched, api=False))
@@ -115,8 +120,8 @@ def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool 
     family, kind, protocol, _, address = found[0]
     if only_loopback and not ipaddress.ip_address(address[0]).is_loopback:
         raise Complaint(
-            f"Nobody has to log in here, so {host} is refused: others could run programs on this machine",
-            "Use --host 127.0.0.1, behind a proxy that asks for credentials if others are to get in.",
+            f"Nobody has to show a key here, so {host} is refused: others could run programs on this machine",
+            "Set ORCHESTRATOR_AUTH=keys and make keys with `orchestrator keys create`, or use --host 127.0.0.1.",
         )
     with closing(socket.socket(family, kind, protocol)) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

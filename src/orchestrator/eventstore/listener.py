@@ -29,7 +29,10 @@ FLIGHTS = "orchestrator_flights"
 CACHE = "orchestrator_cache"
 """Cached results of a tenant were invalidated; the payload is the tenant."""
 
-CHANNELS = (EVENTS, QUEUE, CANCEL, PROJECTED, FLIGHTS, CACHE)
+KEYS = "orchestrator_keys"
+"""An API key was changed; the payload is its id."""
+
+CHANNELS = (EVENTS, QUEUE, CANCEL, PROJECTED, FLIGHTS, CACHE, KEYS)
 
 Callback = Callable[[str], None]
 

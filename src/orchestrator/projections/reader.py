@@ -126,12 +126,12 @@ class Reader:
             raise self._runs.absence(run_id, tenant)
         return history if after_version == 0 else self._runs.log.read(run_id, after_version, limit)
 
-    def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+    def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
         """Return the outputs of steps that a run completed; what is not projected yet is folded from the log."""
-        rows = self._all(_SQL.outputs, {"run_id": run_id, "steps": list(steps)})
+        rows = self._all(_SQL.outputs, {"run_id": run_id, "tenant": tenant, "steps": list(steps)})
         found = {row["step_id"]: output_from_json(row["output"]) for row in rows}
         if len(found) < len(set(steps)):
-            run = self._runs.load(run_id).run
+            run = self._runs.load(run_id, tenant).run
             for step_id in steps:
                 output = run.step(step_id).output
                 if output is not None:
@@ -159,23 +159,19 @@ class Reader:
             row["position"],
         )
 
-    def with_artifacts(self, run_ids: Sequence[str], limit: int) -> list[tuple[str, str, Output]]:
+    def with_artifacts(self, tenant: str, run_ids: Sequence[str], limit: int) -> list[tuple[str, str, Output]]:
         """Return `(run, step, output)` for up to `limit` steps of these runs that made artifacts."""
-        rows = self._all(_SQL.with_artifacts, {"run_ids": list(run_ids), "limit": limit})
+        rows = self._all(_SQL.with_artifacts, {"run_ids": list(run_ids), "tenant": tenant, "limit": limit})
         return [(row["run_id"], row["step_id"], output_from_json(row["output"])) for row in rows]
 
-    def durations(self, wanted: Sequence[tuple[str, str]]) -> Mapping[str, float]:
+    def durations(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[str, float]:
         """Return how many milliseconds each of these `(run, step)` pairs took, where that is known, by step."""
-        rows = self._all(
-            _SQL.durations, {"run_ids": [run_id for run_id, _ in wanted], "steps": [step for _, step in wanted]}
-        )
+        rows = self._all(_SQL.durations, _pairs(tenant, wanted))
         return {row["step_id"]: row["duration_ms"] for row in rows}
 
-    def earlier(self, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
+    def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
         """Return `(run, step) -> (input hash, result)` for those of the wanted pairs that have a result."""
-        rows = self._all(
-            _SQL.earlier, {"run_ids": [run_id for run_id, _ in wanted], "steps": [step for _, step in wanted]}
-        )
+        rows = self._all(_SQL.earlier, _pairs(tenant, wanted))
         return {
             (row["run_id"], row["step_id"]): (
                 row["input_hash"],
@@ -284,6 +280,14 @@ class Reader:
     def _all(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
         with self._database.connection() as connection:
             return connection.execute(statement, parameters, prepare=True).fetchall()
+
+
+def _pairs(tenant: str, wanted: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "run_ids": [run_id for run_id, _ in wanted],
+        "steps": [step for _, step in wanted],
+    }
 
 
 def _as_stored(row: Row) -> Row:

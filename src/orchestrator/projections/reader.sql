@@ -63,7 +63,7 @@ WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(step
 
 -- name: outputs
 SELECT step_id, output FROM run_steps
-WHERE run_id = %(run_id)s::uuid AND step_id = ANY(%(steps)s) AND output IS NOT NULL
+WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s) AND output IS NOT NULL
 
 -- name: earlier
 -- A step that was skipped says which run made its result; that one knows the skill.
@@ -72,21 +72,23 @@ SELECT s.run_id::text AS run_id, s.step_id, coalesce(made.skill, s.skill) AS ski
 FROM run_steps AS s
 JOIN unnest(%(run_ids)s::uuid[], %(steps)s::text[]) AS wanted (run_id, step_id)
   ON s.run_id = wanted.run_id AND s.step_id = wanted.step_id
-LEFT JOIN run_steps AS made ON made.run_id = s.source_run AND made.step_id = s.step_id
-WHERE s.output IS NOT NULL
+LEFT JOIN run_steps AS made
+  ON made.run_id = s.source_run AND made.step_id = s.step_id AND made.tenant = s.tenant
+WHERE s.tenant = %(tenant)s AND s.output IS NOT NULL
 
 -- name: durations
 SELECT s.step_id, coalesce(made.duration_ms, s.duration_ms) AS duration_ms
 FROM run_steps AS s
 JOIN unnest(%(run_ids)s::uuid[], %(steps)s::text[]) AS wanted (run_id, step_id)
   ON s.run_id = wanted.run_id AND s.step_id = wanted.step_id
-LEFT JOIN run_steps AS made ON made.run_id = s.source_run AND made.step_id = s.step_id
-WHERE coalesce(made.duration_ms, s.duration_ms) IS NOT NULL
+LEFT JOIN run_steps AS made
+  ON made.run_id = s.source_run AND made.step_id = s.step_id AND made.tenant = s.tenant
+WHERE s.tenant = %(tenant)s AND coalesce(made.duration_ms, s.duration_ms) IS NOT NULL
 
 -- name: with_artifacts
 SELECT run_id::text AS run_id, step_id, output
 FROM run_steps
-WHERE run_id = ANY(%(run_ids)s::uuid[]) AND artifacts > 0
+WHERE run_id = ANY(%(run_ids)s::uuid[]) AND tenant = %(tenant)s AND artifacts > 0
 LIMIT %(limit)s
 
 -- name: artifact

@@ -15,10 +15,10 @@ from orchestrator.domain.selectors import SelectorError, resolve_input
 class OutputSource(Protocol):
     """Where the results of other runs come from, and data too large for the log."""
 
-    async def outputs(self, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+    async def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
         """Return the outputs of steps that a run completed."""
 
-    async def data(self, output: Output) -> Any:
+    async def data(self, tenant: str, output: Output) -> Any:
         """Return an output's data, fetched from the artifact store when the log holds only its hash."""
 
 
@@ -36,6 +36,7 @@ class RunContext:
 
     def __init__(self, run: Run, tenant: str, source: OutputSource) -> None:
         self._run = run
+        self._tenant = tenant
         self._source = source
         self._steps: dict[str, Any] = {}
         self._base_steps: dict[str, Any] = {}
@@ -83,7 +84,7 @@ class RunContext:
             return
         if self._run.is_reused(step_id):
             maker = self._run.maker(step_id)
-            output = (await self._source.outputs(maker, [step_id])).get(step_id)
+            output = (await self._source.outputs(self._tenant, maker, [step_id])).get(step_id)
         else:
             output = self._run.step(step_id).output
         if output is not None:
@@ -93,10 +94,10 @@ class RunContext:
         base = self._run.trigger.base_run_id
         if base is None or step_id in self._base_steps:
             return
-        output = (await self._source.outputs(base, [step_id])).get(step_id)
+        output = (await self._source.outputs(self._tenant, base, [step_id])).get(step_id)
         if output is not None:
             self._base_steps[step_id] = await self._view(output)
 
     async def _view(self, output: Output) -> dict[str, Any]:
-        data = output.data if output.data_ref is None else await self._source.data(output)
+        data = output.data if output.data_ref is None else await self._source.data(self._tenant, output)
         return {"data": data, "artifacts": [artifact_to_json(artifact) for artifact in output.artifacts]}

@@ -1,0 +1,27 @@
+"""Errors of letting somebody in. None of them holds what was shown.
+
+AccessError
+├── CredentialsRefused     what was shown is wrong, expired or revoked
+├── CredentialsUseless     it is right, but leads to no tenant or role here
+└── ProviderAway           the keys of the identity provider cannot be had
+"""
+
+
+class AccessError(Exception):
+    """Somebody is not let in."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CredentialsRefused(AccessError):
+    """What was shown is wrong, expired or revoked."""
+
+
+class CredentialsUseless(AccessError):
+    """What was shown is right, but it leads to no tenant or role here."""
+
+
+class ProviderAway(AccessError):
+    """The keys of the identity provider cannot be had."""

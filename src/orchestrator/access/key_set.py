@@ -1,0 +1,160 @@
+"""The keys of an identity provider (JWKS, RFC 7517): from a file or a URL, and again when they change.
+
+a token names a key we do not know -> ask again, once for all who wait, and at most once in a while
+the keys are some minutes old      -> ask again beside what is under way; the old ones serve meanwhile
+nobody answers for an hour         -> what we have is too old to be trusted
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import orjson
+
+from orchestrator.access.errors import CredentialsRefused, ProviderAway
+
+logger = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 300.0
+TRUST_SECONDS = 3600.0
+PAUSE_SECONDS = 10.0
+
+_TIMEOUT_SECONDS = 5.0
+_MOST_BYTES = 1 << 20
+_MOST_KEYS = 100
+# Public keys only: were a shared secret taken for one, whoever knows it could sign.
+_KINDS = frozenset({"RSA", "EC", "OKP"})
+
+
+class KeySet:
+    """Keys by their id. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        pause_seconds: float = PAUSE_SECONDS,
+        refresh_seconds: float = REFRESH_SECONDS,
+        trust_seconds: float = TRUST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._pause_seconds = pause_seconds
+        self._refresh_seconds = refresh_seconds
+        self._trust_seconds = trust_seconds
+        self._clock = clock
+        self._keys: Mapping[str | None, jwt.PyJWK] = {}
+        self._read_at = -trust_seconds
+        self._asked_at = -pause_seconds
+        self._asking: asyncio.Task[None] | None = None
+        self.changes = 0
+        """How often the keys became others: what was verified with earlier ones is to be verified again."""
+
+    async def current(self) -> None:
+        """Return when the keys are young enough to be trusted.
+
+        Raises:
+            ProviderAway: they are not, and the provider does not answer.
+        """
+        age = self._clock() - self._read_at
+        if age >= self._refresh_seconds:
+            asking = self._ask()
+            if age >= self._trust_seconds:
+                if asking is not None:
+                    await asyncio.shield(asking)
+                if self._clock() - self._read_at >= self._trust_seconds:
+                    raise ProviderAway("the keys of the identity provider cannot be had; try again")
+
+    async def find(self, key_id: str | None) -> jwt.PyJWK:
+        """Return a key by its id; without one, the only key there is.
+
+        Raises:
+            CredentialsRefused: there is none.
+            ProviderAway: the keys are too old, and the provider does not answer.
+        """
+        await self.current()
+        if self._named(key_id) is None and (asking := self._ask()) is not None:
+            await asyncio.shield(asking)
+        found = self._named(key_id)
+        if found is None:
+            raise CredentialsRefused("the token is signed with a key that the identity provider does not have")
+        return found
+
+    def _named(self, key_id: str | None) -> jwt.PyJWK | None:
+        if key_id is None:
+            return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+        return self._keys.get(key_id)
+
+    def _ask(self) -> "asyncio.Task[None] | None":
+        """Begin to read the keys again, or join who does; None when that was done just now."""
+        if self._asking is not None and not self._asking.done():
+            return self._asking
+        if self._clock() - self._asked_at < self._pause_seconds:
+            return None
+        self._asked_at = self._clock()
+        self._asking = asyncio.ensure_future(self._read())
+        return self._asking
+
+    async def _read(self) -> None:
+        try:
+            keys = _parse(await _load(self._source))
+        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
+            logger.warning("the keys of the identity provider cannot be read: %s: %s", type(error).__name__, error)
+            return
+        self._read_at = self._clock()
+        if _material(keys) != _material(self._keys):
+            self._keys = keys
+            self.changes += 1
+            logger.info("the identity provider has %d keys", len(keys))
+
+
+async def _load(source: str) -> bytes:
+    if not source.startswith(("http://", "https://")):
+        return await asyncio.to_thread(Path(source).read_bytes)
+    body = b""
+    async with (
+        httpx.AsyncClient(timeout=_TIMEOUT_SECONDS, follow_redirects=False) as client,
+        asyncio.timeout(2 * _TIMEOUT_SECONDS),
+        client.stream("GET", source, headers={"Accept": "application/json"}) as answer,
+    ):
+        if answer.status_code != 200:
+            raise ValueError(f"the answer is {answer.status_code}")
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > _MOST_BYTES:
+                raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
+    return body
+
+
+def _parse(body: bytes) -> dict[str | None, jwt.PyJWK]:
+    """Return the keys of a set that verify signatures; those of kinds we do not take are left out (RFC 7517, 5)."""
+    document: Any = orjson.loads(body)
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or len(entries) > _MOST_KEYS:
+        raise ValueError("it is no key set")
+    keys: dict[str | None, jwt.PyJWK] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.get("kty") not in _KINDS or entry.get("use", "sig") != "sig":
+            continue
+        try:
+            key = jwt.PyJWK.from_dict({name: value for name, value in entry.items() if name != "d"})
+        except jwt.PyJWTError:
+            continue
+        keys[key.key_id] = key
+    if not keys:
+        raise ValueError("it has no key that verifies signatures")
+    return keys
+
+
+def _material(keys: Mapping[str | None, jwt.PyJWK]) -> dict[str | None, bytes]:
+    """Return what the keys are, fit to be compared."""
+    return {name: _public(key) for name, key in keys.items()}
+
+
+def _public(key: jwt.PyJWK) -> bytes:
+    return orjson.dumps(key.Algorithm.to_jwk(key.key, as_dict=True), option=orjson.OPT_SORT_KEYS)

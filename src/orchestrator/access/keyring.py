@@ -1,0 +1,89 @@
+"""The keys a process knows: looked up once, forgotten as soon as the database tells that they changed."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.access.errors import CredentialsRefused
+from orchestrator.access.identity import Identity
+from orchestrator.access.keys import Key, KeyStore, fits, key_id
+from orchestrator.eventstore.listener import KEYS, Listener
+from orchestrator.eventstore.shared_calls import SharedCalls
+
+KEPT_SECONDS = 10.0
+"""How long a key is taken for what it was when the connection that tells of changes is dead without our knowing."""
+
+_MOST_KEPT = 10_000
+_WRONG = "the API key is not valid"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    key: Key
+    identity: Identity
+    until: float
+
+
+class Keyring:
+    """Says whose key it is. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        store: KeyStore,
+        shared: SharedCalls,
+        listener: Listener,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:
+        self._store = store
+        self._shared = shared
+        self._listener = listener
+        self._clock = clock
+        self._kept_seconds = kept_seconds
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._changes = 0
+        listener.on(KEYS, self._forget)
+
+    async def identify(self, shown: str) -> Identity:
+        """Return who shows a key.
+
+        Raises:
+            CredentialsRefused: it is none, or not one that is valid now.
+        """
+        identity = key_id(shown)
+        if identity is None:
+            raise CredentialsRefused(_WRONG)
+        known = self._known.get(identity)
+        if known is None or known.until < self._clock() or self._listener.session is None:
+            known = await self._look_up(identity)
+        if not fits(shown, None if known is None else known.key) or known is None:
+            raise CredentialsRefused(_WRONG)
+        if known.key.revoked_at is not None:
+            raise CredentialsRefused("the API key was revoked")
+        if not known.key.is_valid(time.time_ns() // 1_000_000):
+            raise CredentialsRefused("the API key has expired")
+        return known.identity
+
+    async def _look_up(self, identity: str) -> _Known | None:
+        changes = self._changes
+        key = await self._shared.call(self._store.find, identity)
+        if key is None:
+            return None
+        holder = Identity(key.tenant, f"{key.name} (key {key.id})", key.role, f"key:{key.id}", key.expires_at)
+        known = _Known(key, holder, self._clock() + self._kept_seconds)
+        self._known[identity] = known
+        if changes != self._changes:  # it may have changed after we read it
+            self._known.pop(identity, None)
+        elif len(self._known) > _MOST_KEPT:
+            self._known.popitem(last=False)
+        return known
+
+    def _forget(self, identity: str) -> None:
+        """On the listener's thread: a key changed, or (empty) any may have. One step each, so no lock is needed."""
+        self._changes += 1
+        if identity:
+            self._known.pop(identity, None)
+        else:
+            self._known.clear()

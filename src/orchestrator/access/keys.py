@@ -1,0 +1,116 @@
+"""API keys: `ork_<id>_<secret>`. The id may be shown; of the rest only the SHA-256 is kept.
+
+The secret has 256 random bits, so a quick hash is as good as a slow one: there is nothing to guess.
+"""
+
+import re
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any
+
+from orchestrator.access.identity import Role
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.sql import load_sql
+
+PREFIX = "ork_"
+
+_SQL = load_sql(__file__)
+_LETTERS = string.ascii_lowercase + string.digits
+_ID_LENGTH = 8
+_SECRET_BYTES = 32
+_FORM = re.compile(r"ork_([a-z0-9]{8})_[0-9a-f]{64}")
+_NO_HASH = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is kept; times are milliseconds since 1970 UTC."""
+
+    id: str
+    tenant: str
+    name: str
+    role: Role
+    hash: bytes
+    created_at: int
+    created_by: str
+    expires_at: int | None
+    revoked_at: int | None
+
+    @property
+    def prefix(self) -> str:
+        """The part that may be shown."""
+        return f"{PREFIX}{self.id}_..."
+
+    def is_valid(self, now: int) -> bool:
+        """Whether it lets somebody in at a time."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def key_id(shown: str) -> str | None:
+    """Return the id in what somebody shows, or None when it has not the form of a key."""
+    found = _FORM.fullmatch(shown)
+    return None if found is None else found[1]
+
+
+def fits(shown: str, key: Key | None) -> bool:
+    """Whether what somebody shows is the key; takes the same time for a wrong one as for none."""
+    return compare_digest(_hash(shown), _NO_HASH if key is None else key.hash)
+
+
+class KeyStore:
+    """The table of keys. Synchronous. A change is told to every process (channel `KEYS`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def create(
+        self, *, tenant: str, name: str, role: Role, created_by: str, now: int, expires_at: int | None = None
+    ) -> tuple[Key, str]:
+        """Make a key and return it with what its holder shows, which nobody can find out later."""
+        identity = "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
+        shown = f"{PREFIX}{identity}_{secrets.token_hex(_SECRET_BYTES)}"
+        row = {
+            "id": identity,
+            "tenant": tenant,
+            "name": name,
+            "role": role.word,
+            "hash": _hash(shown),
+            "created_at": now,
+            "created_by": created_by,
+            "expires_at": expires_at,
+        }
+        with self._database.connection() as connection:
+            connection.execute(_SQL.create, row)
+        return _key({**row, "revoked_at": None}), shown
+
+    def find(self, identity: str) -> Key | None:
+        """Return the key with an id."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.find, {"id": identity}, prepare=True).fetchone()
+        return None if row is None else _key(row)
+
+    def list(self, tenant: str | None = None) -> list[Key]:
+        """Return the keys of a tenant, or of all of them, oldest first."""
+        with self._database.connection() as connection:
+            return [_key(row) for row in connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()]
+
+    def revoke(self, identity: str, now: int) -> Key | None:
+        """End a key and return it; None when there is none. One that ended before keeps the time."""
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.revoke, {"id": identity, "now": now}).fetchone()
+        return None if row is None else _key(row)
+
+
+def _hash(shown: str) -> bytes:
+    return sha256(shown.encode("utf-8", "surrogatepass")).digest()
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    role = Role.of(row["role"])
+    if role is None:
+        raise ValueError(f"key {row['id']} has the unknown role {row['role']!r}")
+    return Key(**{**row, "role": role})

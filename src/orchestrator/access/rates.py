@@ -1,0 +1,30 @@
+"""How often keys and tenants may ask, by the settings; 0 sets no limit."""
+
+from dataclasses import dataclass
+
+from orchestrator.access.buckets import Bucket, Buckets
+from orchestrator.access.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Requests a second of one key and of one tenant, and for how many seconds' worth of them at once."""
+
+    per_key: float
+    per_tenant: float
+    burst_seconds: float
+
+    def __bool__(self) -> bool:
+        return bool(self.per_key or self.per_tenant)
+
+    async def wait(self, buckets: Buckets, identity: Identity) -> tuple[float, str]:
+        """Count a request; returns for how many seconds it is too early, and whose rate that is: key or tenant."""
+        wanted = []
+        if self.per_key:
+            name = f"key:{identity.tenant}:{identity.credential}"
+            wanted.append(Bucket(name, self.per_key, self.per_key * self.burst_seconds))
+        if self.per_tenant:
+            name = f"tenant:{identity.tenant}"
+            wanted.append(Bucket(name, self.per_tenant, self.per_tenant * self.burst_seconds))
+        seconds, name = await buckets.take(wanted)
+        return seconds, name.partition(":")[0]

@@ -1,0 +1,58 @@
+"""Token buckets that all processes share, in Redis or Valkey. When it is away each process counts for itself."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from orchestrator.access.buckets import Bucket, MemoryBuckets
+
+logger = logging.getLogger(__name__)
+
+_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
+_LEFT_ALONE_SECONDS = 5.0
+_MICRO = 1_000_000
+
+
+class SharedBuckets:
+    """Buckets in Redis. Belongs to one event loop.
+
+    Args:
+        url: where it is.
+        timeout_seconds: the longest wait for it; then, and for some seconds, this process counts for itself.
+    """
+
+    def __init__(self, url: str, timeout_seconds: float) -> None:
+        self._client = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._take = self._client.register_script(_SCRIPT)
+        self._timeout_seconds = timeout_seconds
+        self._own = MemoryBuckets()
+        self._left_alone_until = 0.0
+
+    async def take(self, buckets: Sequence[Bucket]) -> tuple[float, str]:
+        """Take one request out of all of the buckets, or out of none; see `Buckets.take`."""
+        if time.monotonic() < self._left_alone_until:
+            return await self._own.take(buckets)
+        keys = [f"orchestrator:rate:{bucket.name}" for bucket in buckets]
+        numbers = [round(seconds * _MICRO) for bucket in buckets for seconds in (bucket.interval, bucket.tolerance)]
+        try:
+            wait, number = await asyncio.wait_for(self._take(keys=keys, args=numbers), self._timeout_seconds)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, requests are served
+            self._left_alone_until = time.monotonic() + _LEFT_ALONE_SECONDS
+            logger.warning("rates are counted in this process alone for a while: %r", error)
+            return await self._own.take(buckets)
+        return (int(wait) / _MICRO, buckets[int(number) - 1].name) if int(wait) > 0 else (0.0, "")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()

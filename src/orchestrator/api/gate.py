@@ -1,0 +1,155 @@
+"""The gate: who makes a request, and whether they may make it now.
+
+    source -> not listened to for a while? -> what it shows -> who that is -> their rate -> their role
+
+Without `ORCHESTRATOR_AUTH` nobody has to show anything: everybody is an admin of the installation's own tenant.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from orchestrator.access.attempts import Attempts, source_of
+from orchestrator.access.buckets import Buckets, MemoryBuckets
+from orchestrator.access.errors import CredentialsRefused, CredentialsUseless, ProviderAway
+from orchestrator.access.identity import Identity, Role
+from orchestrator.access.keyring import Keyring
+from orchestrator.access.keys import PREFIX, KeyStore
+from orchestrator.access.rates import Rates
+from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
+from orchestrator.eventstore.listener import Listener
+from orchestrator.eventstore.shared_calls import SharedCalls
+from orchestrator.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from orchestrator.access.shared_buckets import SharedBuckets
+    from orchestrator.access.tokens import Tokens
+
+_SCHEME = "bearer"
+_MOST_CHARACTERS = 16_384
+
+
+class Gate:
+    """Lets requests in. Belongs to one event loop."""
+
+    def __init__(self, settings: Settings, keys: KeyStore, shared: SharedCalls, listener: Listener) -> None:
+        self._installation = settings.tenant
+        self._open = Identity(settings.tenant, "api", Role.ADMIN, "anybody") if not settings.auth else None
+        self._keyring = Keyring(keys, shared, listener) if "keys" in settings.auth else None
+        self._tokens = _build_tokens(settings) if "oidc" in settings.auth else None
+        self._attempts = Attempts(settings.auth_failures)
+        self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
+        self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
+        self._buckets: Buckets = self._shared_buckets or MemoryBuckets()
+
+    async def admit(self, request: Request, role: Role, *, installation: bool = False) -> Identity:
+        """Return who makes a request.
+
+        Args:
+            request: what is asked; only its headers and its source are looked at.
+            role: the least role that may.
+            installation: whether it is about all tenants: then only those of the installation's own tenant may.
+
+        Raises:
+            Unauthenticated: it shows nothing, or something that is wrong, expired or revoked.
+            Forbidden: they may not do this.
+            TooManyAttempts: too many wrong things came from where it comes from.
+            RateLimited: they asked too often.
+            IdentityProviderAway: whether a token is right cannot be found out now.
+        """
+        identity = self._open or await self._identify(request)
+        if self._rates:
+            await self._count(identity)
+        if identity.role < role:
+            raise Forbidden(
+                f"this call needs the role {role.word}, yours is {identity.role.word}", role=identity.role.word
+            )
+        if installation and identity.tenant != self._installation:
+            raise Forbidden("this call is about the whole installation, and not for every tenant")
+        return identity
+
+    async def close(self) -> None:
+        """Close the connections of what counts requests."""
+        if self._shared_buckets is not None:
+            await self._shared_buckets.close()
+
+    async def _count(self, identity: Identity) -> None:
+        seconds, whose = await self._rates.wait(self._buckets, identity)
+        if seconds > 0:
+            raise RateLimited(f"this {whose} asks more often than is allowed", math.ceil(seconds), limited=whose)
+
+    async def _identify(self, request: Request) -> Identity:
+        shown = _credentials(request)
+        if self._attempts:  # else there is no need to read addresses
+            pause = self._attempts.pause(_source(request))
+            if pause > 0:
+                raise TooManyAttempts("too many wrong credentials came from this address; wait", math.ceil(pause))
+        try:
+            return await self._read(shown)
+        except CredentialsRefused as error:
+            self._attempts.failed(_source(request))
+            raise Unauthenticated(error.message, "invalid_token") from None
+        except CredentialsUseless as error:
+            raise Forbidden(error.message) from None
+        except ProviderAway as error:
+            raise IdentityProviderAway(error.message) from None
+
+    async def _read(self, shown: str) -> Identity:
+        if self._keyring is not None and shown.startswith(PREFIX):
+            return await self._keyring.identify(shown)
+        if self._tokens is not None and not shown.startswith(PREFIX):
+            return await self._tokens.identify(shown)
+        raise CredentialsRefused("the credentials are of a kind that is not taken here")
+
+
+def _source(request: Request) -> str:
+    client = request.scope["client"]
+    return source_of(client[0] if client else None)
+
+
+def _credentials(request: Request) -> str:
+    """Return what a request shows: `Authorization: Bearer ...`, once.
+
+    Raises:
+        Unauthenticated: it shows nothing, or in another form.
+    """
+    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
+    if not given:
+        raise Unauthenticated("this call needs credentials: send Authorization: Bearer followed by your key")
+    scheme, _, shown = given[0].decode("latin-1").partition(" ")
+    shown = shown.strip(" ")
+    if len(given) > 1 or scheme.lower() != _SCHEME or not shown or len(shown) > _MOST_CHARACTERS:
+        raise Unauthenticated("expected one header Authorization: Bearer followed by your key", "invalid_request")
+    return str(shown)
+
+
+def _build_tokens(settings: Settings) -> "Tokens":
+    try:
+        from orchestrator.access.key_set import KeySet  # noqa: PLC0415 - needs the extra `oidc`
+        from orchestrator.access.tokens import TokenRules, Tokens  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(
+            "ORCHESTRATOR_AUTH has oidc but pyjwt is not installed: pip install 'orchestrator[oidc]'"
+        ) from error
+    rules = TokenRules(
+        settings.oidc_issuer or "",
+        settings.oidc_audience or "",
+        settings.oidc_algorithms,
+        settings.oidc_tenant_claim,
+        settings.oidc_roles_claim,
+        settings.oidc_leeway_seconds,
+    )
+    return Tokens(rules, KeySet(settings.oidc_jwks_url or ""))
+
+
+def _build_shared_buckets(settings: Settings) -> "SharedBuckets | None":
+    if settings.redis_url is None:
+        return None
+    try:
+        from orchestrator.access.shared_buckets import SharedBuckets  # noqa: PLC0415 - needs the extra `redis`
+    except ImportError as error:
+        raise SettingsError(
+            "ORCHESTRATOR_REDIS_URL is set but redis is not installed: pip install 'orchestrator[redis]'"
+        ) from error
+    return SharedBuckets(settings.redis_url, settings.redis_timeout_ms / 1000)

@@ -1,0 +1,111 @@
+"""Keys and slow clients at the real program, and secrets nowhere in what it writes."""
+
+import json
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import psycopg
+
+from orchestrator.eventstore.embedded import EmbeddedPostgres
+from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.acceptance.test_cli import refused
+
+CHAIN = FIXTURES / "chain.yaml"
+
+
+def ready(program: Program) -> str:
+    """The address of a server, once it accepts requests."""
+    wait_until(lambda: "ready http://" in program.out, program.err)
+    return program.out.split("ready ", 1)[1].split()[0]
+
+
+def create(home: Path, *words: str) -> str:
+    shown: str = call("keys", "create", *words, "--json", "--data-dir", home).document["key"]
+    return shown
+
+
+def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: Path, programs: ExitStack) -> None:
+    key = create(home, "bot", "--role", "operator", "--expires", "1d")
+    wrong = "ork_aaaaaaaa_" + "5ec7e7" * 10 + "beef"
+    env = {"ORCHESTRATOR_AUTH": "keys", "ORCHESTRATOR_LOG_LEVEL": "debug"}
+    words = ("dev", "--host", "0.0.0.0", "--port", "0", "--data-dir", home, "--workflows", CHAIN)
+    skills = ("--skills", FIXTURES / "links.py")
+    program = programs.enter_context(Program(*words, *skills, env=env))
+    url = ready(program).replace("0.0.0.0", "127.0.0.1")
+    answers: list[httpx.Response] = []
+    with httpx.Client(base_url=f"{url}/api/v1", timeout=30) as client:
+        right, bad = {"Authorization": f"Bearer {key}"}, {"Authorization": f"Bearer {wrong}"}
+        answers.append(client.get("/runs"))
+        answers.append(client.get("/runs", headers=bad))
+        answers.append(client.post("/runs", content=f'{{"{wrong}": 1', headers=right))
+        answers.append(client.post("/runs", json={"workflowName": "none"}, headers=right))
+        answers.append(client.get("/runs", headers=right))
+        answers.append(client.get("/health/queues", headers=right))
+        accepted = client.post("/workflows", content=b"{", headers=right)
+        answers.append(accepted)
+        listed = call("keys", "list", "--data-dir", home)
+        revoked = call("keys", "revoke", key.rsplit("_", 1)[0], "--json", "--data-dir", home)
+        assert revoked.document["state"] == "revoked"
+        wait_until(lambda: client.get("/runs", headers=right).status_code == 401, program.err)
+        answers.append(client.get("/runs", headers=right))
+    assert [answer.status_code for answer in answers] == [401, 401, 400, 404, 200, 200, 400, 401]
+    program.stop()
+
+    with EmbeddedPostgres(home) as server, psycopg.connect(server.conninfo()) as connection:
+        rows = [
+            str(row)
+            for table in ("events", "keys", "runs")
+            for row in connection.execute(f"SELECT t::text FROM orchestrator.{table} AS t")  # type: ignore[arg-type]
+        ]
+        hashes = connection.execute("SELECT encode(hash, 'hex') FROM orchestrator.keys").fetchall()
+    written = [program.out, program.err, listed.out, listed.err, revoked.out, revoked.err, *rows]
+    written += [answer.text + json.dumps(dict(answer.headers)) for answer in answers]
+    written += [file.read_text(encoding="utf-8", errors="replace") for file in home.rglob("*.log")]
+    assert [text for text in written if key.rsplit("_", 1)[1] in text or wrong[13:] in text] == []
+    assert not any(hashed[0] in program.err + listed.out for hashed in hashes)
+    assert key.split("_")[1] in listed.out
+
+
+def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: ExitStack) -> None:
+    said = refused(call("api", "--host", "0.0.0.0", "--port", "0", "--data-dir", home))
+    assert "Nobody has to show a key here" in said
+    assert "ORCHESTRATOR_AUTH=keys" in said
+    program = programs.enter_context(Program("api", "--port", "0", "--data-dir", home))
+    assert ready(program).startswith("http://127.0.0.1:")
+    wait_until(lambda: "nobody has to show a key" in program.err, program.err)
+
+
+def test_what_users_get_wrong_with_keys(home: Path) -> None:
+    assert "no role 'boss'" in refused(call("keys", "create", "x", "--role", "boss", "--data-dir", home))
+    assert "is no age" in refused(call("keys", "create", "x", "--expires", "soon", "--data-dir", home))
+    assert "name" in refused(call("keys", "create", "", "--data-dir", home))
+    assert "ORCHESTRATOR_TENANT" in refused(call("keys", "create", "x", "--tenant", "a/b", "--data-dir", home))
+    create(home, "x")
+    assert "no key zzzzzzzz" in refused(call("keys", "revoke", "zzzzzzzz", "--data-dir", home))
+    assert "neither" in refused(call("keys", "revoke", "x", "--data-dir", home))
+
+
+def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack) -> None:
+    program = programs.enter_context(Program("api", "--port", "0", "--data-dir", home))
+    port = int(ready(program).rsplit(":", 1)[1])
+    begun = time.monotonic()
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+    sockets[1].sendall(b"GET /health/live HTT")
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    first = b""
+    while not first.endswith(b'{"status":"live"}'):
+        first += sockets[2].recv(65536)
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    for connection in sockets:
+        connection.settimeout(60)
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+        assert answer.startswith(b"HTTP/1.1 408 "), answer
+        assert b'"error":"REQUEST_TIMEOUT"' in answer
+        connection.close()
+    assert time.monotonic() - begun > 5.0
+    assert httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=30).status_code == 200

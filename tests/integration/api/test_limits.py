@@ -1,0 +1,157 @@
+"""What is too much, too long, too deep or a trick gets a clear 4xx, whatever the call, and nothing is written."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from orchestrator.bootstrap.core import Core
+from tests.integration.api.world import LINE, RUNS, register
+
+LONG = "x" * 256
+CHANGE = {"type": "payload.patch", "payload": {}}
+TOO_MUCH: list[tuple[str, dict[str, Any]]] = [
+    ("5,000 labels", {"labels": {f"key {number}": "value" for number in range(5000)}}),
+    ("a label's key of 256 characters", {"labels": {LONG: ""}}),
+    ("a label's value of 256 characters", {"labels": {"a": LONG}}),
+    ("a workflow's name of 256 characters", {"workflowName": LONG}),
+    ("a version of 256 characters", {"workflowVersion": LONG}),
+    ("a priority of 33 bits", {"priority": 2**31}),
+    ("a priority of 1,000 digits", {"priority": 10**1000}),
+    ("an unknown field", {"unknown": 1}),
+    ("a field of the log", {"tenant": "others"}),
+    ("a hundred unknown fields", {f"unknown{number}": 1 for number in range(100)}),
+]
+
+
+@pytest.fixture
+async def untouched(core: Core) -> Any:
+    """The log's length; it must not grow."""
+    await register(core, LINE)
+    before = core.log.last_position()
+    yield before
+    assert core.log.last_position() == before
+
+
+def refused(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
+    assert answer.status_code in (statuses or (400,)), answer.text[:500]
+    body: dict[str, Any] = answer.json()
+    assert set(body) == {"error", "message", "details"}
+    assert len(answer.content) < 200_000, "the answer must not grow with the fault"
+    return body
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_a_run_that_is_too_much(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for what, more in TOO_MUCH:
+        with subtests.test(what):
+            answer = await client.post(RUNS, content=json.dumps({"workflowName": "test.line", **more}))
+            assert refused(answer)["error"] == "VALIDATION_ERROR"
+
+
+def calls_with_a_body() -> Iterator[tuple[str, dict[str, Any]]]:
+    run = f"{RUNS}/{uuid4()}"
+    yield RUNS, {"workflowName": "test.line"}
+    yield f"{run}/update", {"changeRequest": CHANGE}
+    yield f"{run}/update/plan", {"changeRequest": CHANGE}
+    yield f"{run}/cancel", {"reason": "x"}
+    yield "/api/v1/workflows", {"workflowName": "a", "version": "1", "steps": [{"stepId": "a", "skillId": "b"}]}
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_every_body_has_the_same_limits(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for path, body in calls_with_a_body():
+        deep: Any = 1
+        for _ in range(70):
+            deep = [deep]
+        whole = json.dumps(body)
+        bodies = {
+            "an unknown field": (json.dumps({**body, "unknown": 1}), 400),
+            "too deep": (json.dumps({**body, "unknown": deep}), 400),
+            "deeper than any parser": ('{"a":' * 100_000, 400),
+            "no UTF-8": (b'{"workflowName": "\xff"}', 400),
+            "half a surrogate": (rb'{"workflowName": "\ud800"}', 400),
+            "cut": (whole[:-1], 400),
+            "twice": (whole + whole, 400),
+            "a list": (f"[{whole}]", 400),
+            "too large": (b" " * ((1 << 20) + 1), 413),
+        }
+        for what, (content, status) in bodies.items():
+            with subtests.test(what, path=path):
+                refused(await client.post(path, content=content, headers={"Content-Type": "application/json"}), status)
+        with subtests.test("another kind", path=path):
+            refused(await client.post(path, content=whole, headers={"Content-Type": "text/plain"}), 415)
+
+
+BAD_IDS = [
+    "x",
+    "0",
+    "0" * 37,
+    "../../etc/passwd",
+    "%00",
+    "..",
+    "{}",
+    "018f3c2e-0000-7000-8000-00000000000g",
+    "é",
+    "%ff",
+]
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_a_bad_id_is_refused_by_every_call_that_takes_one(
+    client: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
+    calls = [
+        *(("GET", f"{RUNS}/{{}}{rest}") for rest in ("", "/steps", "/artifacts", "/events", "/events/stream")),
+        *(("POST", f"{RUNS}/{{}}{rest}") for rest in ("/cancel", "/retry")),
+        ("GET", f"{RUNS}/{{}}/cache-analysis"),
+        ("GET", "/api/v1/artifacts/{}/content"),
+    ]
+    for method, path in calls:
+        for bad in BAD_IDS:
+            with subtests.test(bad, path=path):
+                # 404 and 405 where a slash or dots make it another path
+                refused(await client.request(method, path.format(quote(bad, safe="%"))), 400, 404, 405)
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_names_in_paths_cannot_climb(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for name in ("..%2f..%2fetc%2fpasswd", "%2e%2e", "a%00b", "%2fetc%2fpasswd", "C%3A%5Cx", LONG, "a" * 5000, "%ff"):
+        with subtests.test(name[:40]):
+            refused(await client.get(f"/api/v1/workflows/{name}"), 400, 404)
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_questions_have_limits(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    for query in (
+        f"workflowName={LONG}",
+        f"label={LONG}:x",
+        f"label=x:{LONG}",
+        f"cursor={LONG}",
+        "limit=1000000",
+        "limit=" + "9" * 5000,
+        "baseRunId=x",
+        "a=1&" * 101,
+        "status=%ff",
+        "unknown=1",
+        "limit=1&limit=2",
+    ):
+        with subtests.test(query[:40]):
+            refused(await client.get(f"{RUNS}?{query}"))
+
+
+@pytest.mark.usefixtures("untouched")
+async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
+    body = {"workflowName": "test.line"}
+    for name, value in (("Idempotency-Key", LONG), ("Idempotency-Key", "a\tb")):
+        with subtests.test(name):
+            refused(await client.post(RUNS, json=body, headers={name: value}))
+    for name, value in (("X-Min-Position", "x"), ("X-Min-Position", "9" * 100)):
+        with subtests.test(name):
+            refused(await client.get(f"{RUNS}/{uuid4()}", headers={name: value}))
+    with subtests.test("Last-Event-ID"):
+        refused(await client.get(f"{RUNS}/{uuid4()}/events/stream", headers={"Last-Event-ID": "-1"}))
