@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -34,12 +35,17 @@ async def one(given: dict) -> dict:
 
 
 async def flood(address: str, body: dict[str, Any]) -> None:
-    """Trigger runs, many at once, each with other input."""
-    numbers = iter(range(PHASE))
+    """Trigger runs, many at once, each with other input; a connection that was closed meanwhile is opened anew."""
+    numbers, flood_id = iter(range(PHASE)), uuid4()
 
     async def send(client: httpx.AsyncClient) -> None:
         for number in numbers:
-            answer = await client.post("/api/v1/runs", json={**body, "triggerPayload": {"n": number}})
+            key = {"Idempotency-Key": f"{flood_id} {number}"}
+            document = {**body, "triggerPayload": {"n": number}}
+            try:
+                answer = await client.post("/api/v1/runs", json=document, headers=key)
+            except httpx.TransportError:
+                answer = await client.post("/api/v1/runs", json=document, headers=key)
             assert answer.status_code == 202, answer.text
 
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
