@@ -1,15 +1,14 @@
 """W9: the HTTP API alone: one `orchestrator api`, and 32 clients on the same machine."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from benchmarks.client import Connection
+from benchmarks.folders import open_folder
 from benchmarks.report import Report, percentile
 from benchmarks.runs import ONE_STEP
 from benchmarks.server import Server, database, start
@@ -32,11 +31,11 @@ Ask = Callable[[Connection, int], Awaitable[Any]]
 
 def measure(report: Report, *, full: bool) -> None:
     """Measure accepting runs, looking at one, and listing them while a million are there."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        server = start("api", Path(folder), ["--port", "0"])
+    with open_folder() as folder:
+        server = start("api", folder, ["--port", "0"])
         try:
             asyncio.run(_measure(report, server, 30_000 if full else 10_000))
-            with database(Path(folder)) as connection:
+            with database(folder) as connection:
                 _fill(connection)
                 asyncio.run(_list(report, server, 500 if full else 200))
         finally:

@@ -4,14 +4,13 @@ One process on our own Postgres, with the projector at work as in `orchestrator 
 """
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.changes import CALLER, finished, layered, projected
+from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
@@ -49,8 +48,8 @@ def cached_layers(steps: int, name: str) -> dict[str, Any]:
 
 def measure(report: Report, *, full: bool) -> None:
     """Measure runs whose every step is in the cache, tier by tier."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder, _valkey() as redis_url:
-        data_dir = Path(folder)
+    with open_folder() as folder, _valkey() as redis_url:
+        data_dir = folder
         tiers = {
             "cold": Settings(data_dir=data_dir, cache_memory_bytes=0),
             "hot": Settings(data_dir=data_dir, cache_memory_bytes=0, redis_url=redis_url),

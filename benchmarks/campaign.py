@@ -2,12 +2,11 @@
 
 import asyncio
 import json
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.changes import CALLER, finished, projected
+from benchmarks.folders import open_folder
 from benchmarks.report import Report, median
 from benchmarks.server import ROOT
 from orchestrator.bootstrap.core import Core, open_core
@@ -22,8 +21,8 @@ FOLDER = ROOT / "examples" / "campaign"
 
 def measure(report: Report, *, full: bool) -> None:
     """Build and change the campaign, each time with a brief that nothing was made for yet."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        settings = Settings(data_dir=Path(folder), skills=(str(FOLDER / "skills"),))
+    with open_folder() as folder:
+        settings = Settings(data_dir=folder, skills=(str(FOLDER / "skills"),))
         with open_core(settings) as core, open_projector(core):
             asyncio.run(_measure(report, core, repeat=5 if full else 3))
 

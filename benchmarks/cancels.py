@@ -1,12 +1,12 @@
 """R3: how long it takes until a run is `cancelled` and its skill has stopped, while others execute."""
 
 import asyncio
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.client import Connection
+from benchmarks.folders import open_folder
 from benchmarks.report import Report, percentile
 from benchmarks.server import Server, dev
 
@@ -30,8 +30,8 @@ TICKS: dict[str, Any] = {
 
 def measure(report: Report, *, full: bool) -> None:  # noqa: ARG001 - one size
     """Cancel 100 runs, one after the other, through `orchestrator dev`, while 100 others go from step to step."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        journal = Path(folder) / "journal"
+    with open_folder() as folder:
+        journal = folder / "journal"
         journal.touch()
         with dev(environment={"BENCH_JOURNAL": str(journal)}) as (server, _):
             asyncio.run(_measure(report, server, journal))

@@ -2,11 +2,10 @@
 
 import asyncio
 import resource
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
+from benchmarks.folders import open_folder
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
 from orchestrator.api.commands import Accepted, Caller
@@ -52,8 +51,8 @@ def fan(steps: int, name: str) -> dict[str, Any]:
 
 def measure(report: Report, *, full: bool) -> None:
     """Measure large graphs and updates of them."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        settings = Settings(data_dir=Path(folder))
+    with open_folder() as folder:
+        settings = Settings(data_dir=folder)
         with open_core(settings) as core, open_projector(core):
             asyncio.run(_measure(report, core, full=full))
 

@@ -1,12 +1,12 @@
 """W5: 100 runs of 20 ms steps, kill -9 of the only worker half way, restart: how soon, and what is repeated."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.client import Connection
+from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.labels import ALL_DONE, CRASH, EXECUTING, FIRST_STEP, REPEATED
 from benchmarks.report import Report
@@ -22,8 +22,8 @@ RUNS, STEPS = 100, 13
 
 def measure(report: Report, *, full: bool) -> None:  # noqa: ARG001 - one size
     """Kill `orchestrator dev` half way through and start it again."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        asyncio.run(_measure(report, Path(folder)))
+    with open_folder() as folder:
+        asyncio.run(_measure(report, folder))
 
 
 async def _measure(report: Report, folder: Path) -> None:

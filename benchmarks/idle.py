@@ -1,13 +1,12 @@
 """W10: what a process costs that has nothing to do: queries a minute, share of a core, memory."""
 
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
 
+from benchmarks.folders import open_folder
 from benchmarks.report import Report
 from benchmarks.server import database, start
 from orchestrator.eventstore.sql import load_sql
@@ -26,10 +25,10 @@ _SETTLE_SECONDS = 12  # what sessions did at the start is counted up to ten seco
 def measure(report: Report, *, full: bool) -> None:
     """Start each kind of process alone, and look at it while nothing happens."""
     for verb, options in PROCESSES.items():
-        with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-            server = start(verb, Path(folder), options)
+        with open_folder() as folder:
+            server = start(verb, folder, options)
             try:
-                with database(Path(folder)) as connection:
+                with database(folder) as connection:
                     time.sleep(_SETTLE_SECONDS)
                     _look(report, verb, server.process.pid, connection, 60 if full else 20)
             finally:

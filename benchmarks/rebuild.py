@@ -8,13 +8,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from benchmarks.folders import open_folder
 from benchmarks.histories import make_log, make_read_models
 from benchmarks.report import Report, median
 from orchestrator.bootstrap.core import Core, open_core
@@ -29,8 +29,8 @@ GOALS = {"runs": "> 100,000", "run_steps": "> 60,000", "artifacts": ""}
 
 def measure(report: Report, *, full: bool) -> None:
     """Make a log, and rebuild each read model of it."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        settings = Settings(data_dir=Path(folder))
+    with open_folder() as folder:
+        settings = Settings(data_dir=folder)
         with open_core(settings) as core:
             _make(core, EVENTS // 4)
             before = {name: _rebuild(settings, name)[1] for name in GOALS}

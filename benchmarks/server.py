@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+
+from benchmarks.folders import open_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,9 +68,7 @@ def start(verb: str, data_dir: Path, options: Sequence[str] = (), environment: d
 @contextmanager
 def dev(options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Iterator[tuple[Server, Path]]:
     """Run `orchestrator dev` on a free port in a directory that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        data_dir = Path(folder)
-        data_dir.chmod(0o755)  # see `postgres.server`
+    with open_folder() as data_dir:
         server = start("dev", data_dir, ["--port", "0", "--skills", "benchmarks.skills", *options], environment)
         try:
             yield server, data_dir

@@ -6,15 +6,14 @@ The queue is filled while the workers are held (SIGSTOP), so that only they and 
 import asyncio
 import os
 import signal
-import tempfile
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from benchmarks import postgres
 from benchmarks.client import Connection
 from benchmarks.costs import cpu
+from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.server import Server, start
@@ -35,10 +34,10 @@ def measure(report: Report, *, full: bool) -> None:
 
 def _rate(report: Report, workers: int, runs: int, repeat: int) -> float:
     variables = {"ORCHESTRATOR_DATABASE_URL": postgres.fresh("workers")}
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder, ExitStack() as stack:
+    with open_folder() as folder, ExitStack() as stack:
 
         def started(verb: str, *options: str) -> Server:
-            server = start(verb, Path(folder), options, variables)
+            server = start(verb, folder, options, variables)
             stack.callback(server.stop)
             return server
 
