@@ -100,8 +100,9 @@ class Fleet:
         return started
 
     def owner(self, worker_id: str) -> WorkerProcess:
-        """The process whose worker has this id."""
-        return next(worker for worker in self.workers if worker.id == worker_id)
+        """The process whose worker has this id: `host:pid:...`; it may work before it has said that it is ready."""
+        pid = int(worker_id.split(":")[-2])
+        return next(worker for worker in reversed(self.workers) if worker.process.pid == pid)
 
     @property
     def alive(self) -> list[WorkerProcess]:
