@@ -8,6 +8,7 @@ import traceback
 
 from benchmarks import (
     api,
+    audit,
     cached,
     campaign,
     cancels,
@@ -39,6 +40,7 @@ WORKLOADS = {
     "idle": idle.measure,
     "workers": workers.measure,
     "rebuild": rebuild.measure,
+    "audit": audit.measure,
 }
 ONLY_FULL = ("peers",)
 

@@ -24,7 +24,8 @@ _SQL = load_sql(__file__)
 NAME = "w8.campaign"
 ATTEMPTS = 3
 _AT = 1_111_111_111_111
-"""Stands for a time in the templates, as `_SEED` does for the seed of a run."""
+"""Stands for when a run began in the templates, as `_SEED` does for its seed; and `_LATER` for after its retry."""
+_LATER = _AT + 1_000
 _SEED = "5eed5eed"
 _INTERLEAVED = 200
 
@@ -85,14 +86,15 @@ def _rows(plain: list[_Stored], stumbling: list[_Stored], position: int, events:
             history = stumbling if number % 10 == 0 else plain
             if number % 100 == 99:
                 history = history[: len(history) // 2]
-            group.append((_run_id(started + position // 10, number), b"%08x" % number, history))
-        for version in range(1, max(len(history) for _, _, history in group) + 1):
-            at = b"%d" % (started + position // 10)
-            for run_id, seed, history in group:
+            began = started + position // 10
+            group.append((_run_id(began, number), began, b"%08x" % number, history))
+        for version in range(1, max(len(history) for *_, history in group) + 1):
+            for run_id, began, seed, history in group:
                 if version <= len(history):
                     stored = history[version - 1]
                     position += 1
-                    state = stored.state.replace(b"%d" % _AT, at).replace(_SEED.encode(), seed)
+                    state = stored.state.replace(b"%d" % _AT, b"%d" % began).replace(_SEED.encode(), seed)
+                    state = state.replace(b"%d" % _LATER, b"%d" % (began + _LATER - _AT))
                     yield run_id, version, stored.name, state, position
 
 
@@ -112,17 +114,20 @@ def _history(definition: Workflow, *, stumbles: bool) -> list[_Stored]:
             evolve(run, event)
             stored.append(_Stored(*encode(event, "default", "worker-1")))
 
-    take(TakeRun(_AT, "worker-1"))
+    at = _AT
+    take(TakeRun(at, "worker-1"))
     while run.ready or run.due:
+        if run.due:
+            at = _LATER
         for step in [*run.ready, *run.due]:
             attempt = run.step(step).attempt + 1
-            take(StartStep(_AT, step, attempt, "bench.noop@1", "0" * 56 + _SEED, f"{NAME}:{step}:{_SEED}"))
+            take(StartStep(at, step, attempt, "bench.noop@1", "0" * 56 + _SEED, f"{NAME}:{step}:{_SEED}"))
         for step, attempt in list(run.executing.items()):
             if stumbles and attempt == 1 and step == "generate_bgm_track":
-                take(FailStep(_AT, step, attempt, StepError("BUSY", "the service is busy"), 12.5))
+                take(FailStep(at, step, attempt, StepError("BUSY", "the service is busy"), 12.5))
             else:
-                take(CompleteStep(_AT, step, attempt, _output(step), "1" * 56 + _SEED, 34.25))
-    take(CompleteRun(_AT))
+                take(CompleteStep(at, step, attempt, _output(step), "1" * 56 + _SEED, 34.25))
+    take(CompleteRun(at))
     return stored
 
 
