@@ -22,7 +22,7 @@ from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
 
 Node = Mapping[str, Any]
-"""A node of a parsed expression: `type`, `children` and, for some types, `value`; `path` if it only names fields."""
+"""A node of a parsed expression: `type`, `children` and, for some types, `value`."""
 
 MAX_DEPTH = 100
 """How deep the parts of an expression may nest."""
@@ -43,9 +43,8 @@ def parse(expression: str) -> Node:
         SelectorError: the expression does not parse, or could only ever fail; the message says where or why.
     """
     if _PLAIN.fullmatch(expression):  # nearly all there are; the general parser is ten times slower
-        path = expression.split(".")
-        fields = [ast.field(name) for name in path]
-        return {**(fields[0] if len(fields) == 1 else ast.subexpression(fields)), "path": path}
+        fields = [ast.field(name) for name in expression.split(".")]
+        return fields[0] if len(fields) == 1 else ast.subexpression(fields)
     _check_literals(expression)
     try:
         node = parser.Parser().parse(expression).parsed
@@ -65,9 +64,8 @@ def evaluate(node: Node, context: Any) -> Any:
     Raises:
         SelectorError: the expression met a value of a type it cannot take.
     """
-    path = node.get("path")
     try:
-        return _INTERPRETER.visit(cast("Any", node), context) if path is None else _follow(path, context)
+        return _INTERPRETER.visit(cast("Any", node), context)
     except RecursionError:
         raise SelectorError("the document is nested too deeply") from None
     except InputNotCanonical as error:
@@ -76,8 +74,14 @@ def evaluate(node: Node, context: Any) -> Any:
         raise SelectorError(str(error)) from error
 
 
-def _follow(path: Iterable[str], value: Any) -> Any:
-    """Return what the interpreter would for fields one below the other."""
+@lru_cache(maxsize=16384)
+def plain_path(expression: str) -> tuple[str, ...] | None:
+    """Return the fields that an expression names one below the other; None if it does anything else."""
+    return tuple(expression.split(".")) if _PLAIN.fullmatch(expression) else None
+
+
+def follow(path: Iterable[str], value: Any) -> Any:
+    """Return what `evaluate` would for fields one below the other."""
     try:
         for name in path:
             value = value.get(name)

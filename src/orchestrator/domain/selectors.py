@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from orchestrator.domain.expressions import Node, SelectorError, evaluate, parse
+from orchestrator.domain.expressions import Node, SelectorError, evaluate, follow, parse, plain_path
 
 __all__ = ["Input", "Path", "SelectorError", "is_touched", "reads", "resolve_input", "select"]
 
@@ -30,6 +30,8 @@ def select(expression: str, context: Mapping[str, Any]) -> Any:
     Raises:
         SelectorError: the expression does not parse, or met a value of a type it cannot take.
     """
+    if (path := plain_path(expression)) is not None:
+        return follow(path, context)
     node = parse(expression)
     try:
         return evaluate(node, context)

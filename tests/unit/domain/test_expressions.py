@@ -1,13 +1,14 @@
 """Expressions: what parses, and what is refused before a step ever runs it."""
 
 from contextlib import suppress
+from typing import Any
 
 import jmespath
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.expressions import MAX_DEPTH, SelectorError, evaluate, parse
+from orchestrator.domain.expressions import MAX_DEPTH, SelectorError, evaluate, follow, parse, plain_path
 
 JSON_FIELD = r"[A-Za-z_][A-Za-z0-9_]{0,4}"
 
@@ -16,6 +17,25 @@ JSON_FIELD = r"[A-Za-z_][A-Za-z0-9_]{0,4}"
 def test_the_short_way_for_plain_paths_parses_as_jmespath_does(names: list[str]) -> None:
     expression = ".".join(names)
     assert parse(expression) == jmespath.compile(expression).parsed
+
+
+DOCUMENTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=4), DOCUMENTS)
+def test_the_short_way_for_plain_paths_picks_what_jmespath_does(names: list[str], document: Any) -> None:
+    expression = ".".join(names)
+    path = plain_path(expression)
+    assert path == tuple(names)
+    assert follow(path, document) == jmespath.search(expression, document)
+
+
+@pytest.mark.parametrize("expression", ["a[0]", "a.*", '"a"', "a | b", "`1`", "length(a)", "a.b[]", "@"])
+def test_what_is_more_than_a_plain_path_takes_the_long_way(expression: str) -> None:
+    assert plain_path(expression) is None
 
 
 @given(st.text("abc.[]{}()*?|&!<>=@`'\"\\0123:, -#", max_size=12))
