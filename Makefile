@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 ROUNDS ?= 10
 MINUTES ?= 10
 SEED ?=
+CASES ?= 20000
 LOCK_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -39,8 +40,9 @@ bench-full: $(INSTALLED) ## Measure more, and the peers side by side, each insta
 chaos: $(INSTALLED) ## Kill processes and servers for a while (MINUTES=10 SEED=by chance)
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10)
+fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10), then make CASES=20000 requests to the API
 	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m hypothesis || exit; done
+	@$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 # The index is whatever this machine is set up to use; it is not recorded. LOCK_FLAGS=--upgrade takes new versions.
 lock: $(INSTALLED) ## Write requirements.lock and requirements-image.lock anew (LOCK_FLAGS=--upgrade)

@@ -22,7 +22,7 @@ from orchestrator.domain.output import Artifact
 router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
 
 _OUTSIDE = ("http://", "https://")
-_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 # Content under a hash never changes. It came from a skill, so a browser must not take it for a page of ours.
 _HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",

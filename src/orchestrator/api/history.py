@@ -54,7 +54,7 @@ async def list_events(
     responses={
         200: {
             "description": "One message an event: `id` is its version, `event` its type, `data` as in the list.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {}},
         },
         204: {"description": "The run is over and its last event was seen: there is nothing to reconnect for."},
         **answers(404),

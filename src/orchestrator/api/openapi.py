@@ -69,7 +69,12 @@ def _refusals() -> dict[str, Any]:
 
 
 class Described(FastAPI):
-    """An app that describes itself as it is: invalid requests are 400, not FastAPI's 422."""
+    """An app that describes itself as it is: invalid requests are 400, not FastAPI's 422.
+
+    `lets_in_all` says that nobody has to show who they are, but may.
+    """
+
+    lets_in_all = False
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document, made once."""
@@ -80,6 +85,8 @@ class Described(FastAPI):
                     operation["responses"].pop("422", None)
                     if "security" in operation:
                         operation["responses"] |= _refusals()
+                        if self.lets_in_all:
+                            operation["security"].append({})
             for unused in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(unused, None)
         return self.openapi_schema or {}

@@ -131,6 +131,13 @@ async def test_who_guesses_has_to_wait(core: Core) -> None:
         await eventually(is_let_in)
 
 
+async def test_the_document_says_whether_credentials_have_to_be_shown(core: Core) -> None:
+    for app, is_open in ((create_app(services_of(core), LIMITS), True), (guarded(core), False)):
+        for methods in app.openapi()["paths"].values():
+            for operation in methods.values():
+                assert ({} in operation.get("security", [{}])) == (is_open or "security" not in operation)
+
+
 async def test_the_document_says_which_role_a_call_needs(core: Core) -> None:
     document = guarded(core).openapi()
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
