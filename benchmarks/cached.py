@@ -82,10 +82,10 @@ async def _measure(report: Report, core: Core, tier: str, *, full: bool) -> None
         few = await _times(core, worker, "w5.campaign", 200 if full else 50)
         one = await _times(core, worker, "w5.one", 200 if full else 50)
     goal = "< 0.3" if tier == "cold" else ""
-    report.add(f"W5 1,000 cached steps, {tier}", "per step", median(many) * 1000 / STEPS, "ms", goal)
-    report.add(f"W5 campaign of 13 cached steps, {tier}", "p50", median(few) * 1000, "ms", "< 10")
+    report.add(f"W4 1,000 cached steps, {tier}", "per step", median(many) * 1000 / STEPS, "ms", goal)
+    report.add(f"W4 campaign of 13 cached steps, {tier}", "p50", median(few) * 1000, "ms", "< 10")
     ratio = median(few) / median(one)
-    report.add(f"W5 campaign of 13 cached steps, {tier}", "against a run that executes one step", ratio, "ratio")
+    report.add(f"W4 campaign of 13 cached steps, {tier}", "against a run that executes one step", ratio, "ratio")
     expected = {"cold": "cold", "hot": "hot", "in process": "memory"}[tier]
     others = {name: count for name, count in core.cache_counts.hits.items() if name != expected}
     if sum(others.values()) > STEPS + 13:  # those of the first runs
