@@ -144,14 +144,16 @@ class Worker:
             wake(loop, self._arrive, not payload)
 
     def _arrive(self, at_once: bool = False) -> None:
-        """Adopt the runs from before which no more news can come."""
-        arriving, self._arriving = self._arriving, []
-        for loaded in arriving:
-            if at_once or loaded.position <= self._heard:
+        """Adopt the runs from before which no more news can come.
+
+        The others stay on the list throughout: `_hear` must find them there, or it would not call again.
+        """
+        waiting, heard = self._arriving, self._heard
+        self._arriving = [] if at_once else [loaded for loaded in waiting if loaded.position > heard]
+        for loaded in waiting:
+            if at_once or loaded.position <= heard:
                 self._expected.discard(loaded.run.id)
                 self._adopt(loaded)
-            else:
-                self._arriving.append(loaded)
 
     def forgo(self, run_id: str) -> None:
         """Give up the room kept for a run."""
