@@ -65,7 +65,7 @@ def measure(report: Report, *, full: bool) -> None:
 def _valkey() -> Iterator[str | None]:
     """A Valkey of our own, where the package for it is installed."""
     try:
-        from tests.servers import ValkeyServer, open_folder  # noqa: PLC0415 - an extra for development
+        from tests.servers import ValkeyServer  # noqa: PLC0415 - an extra for development
     except ImportError:
         yield None
         return

@@ -2,17 +2,16 @@
 
 import atexit
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
 
+from benchmarks.folders import make_open_folder
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.sql import load_sql
 
@@ -23,9 +22,8 @@ _RELOAD_SECONDS = 0.2  # every session reads the new settings before its next st
 @cache
 def server() -> EmbeddedPostgres:
     """Return the server, started at the first call and removed when this process ends."""
-    folder = tempfile.mkdtemp(prefix="bench-")
-    Path(folder).chmod(0o755)  # started by root, Postgres is another user, who must get there to be kept there
-    postgres = EmbeddedPostgres(Path(folder))
+    folder = make_open_folder()
+    postgres = EmbeddedPostgres(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after `stop`, which `start` registers
     postgres.start()
     return postgres

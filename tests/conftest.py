@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from benchmarks.folders import open_folder
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.migrate import migrate
-from tests.servers import Databases, ValkeyServer, copy_folder, open_folder
+from tests.servers import Databases, ValkeyServer, copy_folder
 
 MIGRATIONS = [files("orchestrator.eventstore") / "migrations"]
 

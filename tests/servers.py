@@ -1,14 +1,10 @@
 """The real servers that tests run against: databases of one Postgres, and a Valkey."""
 
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,17 +18,6 @@ from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
 _START_SECONDS = 20.0
-
-
-@contextmanager
-def open_folder() -> Iterator[Path]:
-    """A new folder that every system user may enter: root's Postgres runs as another one. Gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="orch-"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def copy_folder(source: Path, into: Path) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.folders import open_folder
 from orchestrator.cli.app import app
 from orchestrator.cli.errors import complain
 from tests.acceptance.programs import FIXTURES, Program
-from tests.servers import open_folder
 
 UNKNOWN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
 

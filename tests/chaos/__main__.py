@@ -11,10 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from benchmarks.folders import open_folder
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.migrate import migrate
 from tests.chaos import storms
-from tests.servers import Databases, open_folder
+from tests.servers import Databases
 
 NAMES = ("kill_after_events", "kill_and_freeze", "crash_postgres", "cut_connections", "lose_answers", "race_cancels")
 SECONDS = 20.0

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.folders import open_folder
 from orchestrator.client import Client
 from tests.acceptance.programs import Program, call
 from tests.acceptance.readme import write_example
-from tests.servers import open_folder
 
 # Every answer is one the document names, and fits what it says; what is wrong is refused; nothing is a fault of ours.
 CHECKS = (

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from benchmarks.folders import open_folder
 from orchestrator.bootstrap.core import open_core
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.migrate import migrate
@@ -20,7 +21,7 @@ from tests.golden.states import LOGS, states
 from tests.integration.audit.campaign import every_fate, recorded
 from tests.integration.projections.test_read_models import make_history
 from tests.integration.workers.site import open_site
-from tests.servers import Databases, open_folder
+from tests.servers import Databases
 
 
 async def fates(url: str, folder: Path) -> None:
