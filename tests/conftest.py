@@ -1,6 +1,7 @@
 """Fixtures for all tests. What starts a server starts it once a session, and only when a test asks for it."""
 
 import random
+import signal
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Known before the first test, so that a session which hangs or is killed can be repeated too.
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
+    # Ended like by Ctrl-C, so that the fixtures still stop their servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
