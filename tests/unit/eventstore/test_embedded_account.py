@@ -1,12 +1,12 @@
 """Whether another user gets to a file, told from the permission bits of the file and of its parents."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.folders import open_folder
 from orchestrator.eventstore.embedded.account import Account, make_public
 
 US = Account(os.geteuid(), os.getegid())
@@ -17,11 +17,9 @@ STRANGER = Account(54321, 54321)
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that everybody gets to."""
-    with tempfile.TemporaryDirectory() as name:
-        made = Path(name).resolve()
-        made.chmod(0o755)
+    with open_folder() as made:
         os.chown(made, US.uid, US.gid)
-        yield made
+        yield made.resolve()
         made.chmod(0o755)
 
 
