@@ -1,4 +1,4 @@
-"""Connections to Postgres: one pool a process, every statement with a deadline."""
+"""Connections to Postgres: a pool, and sessions for what runs all the time. Every statement has a deadline."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg.rows import DictRow, dict_row
 
-from orchestrator.eventstore.arrays import register_arrays
+from orchestrator.eventstore.session import Session
 from orchestrator.eventstore.sql import load_sql
 
 Connection = psycopg.Connection[DictRow]
@@ -30,6 +30,7 @@ _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 _WAIT_SECONDS = 5.0
 _RECONNECT_SECONDS = 0.5
+_CONNECT_SECONDS = 5
 
 
 class Database:
@@ -41,6 +42,7 @@ class Database:
 
     def __init__(self, conninfo: str, *, pool_size: int = 8, statement_timeout_ms: int = 30_000) -> None:
         self.conninfo = conninfo
+        self._configure = _configure(statement_timeout_ms)
         self.datastore = PostgresDatastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
         # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
@@ -51,12 +53,19 @@ class Database:
             min_size=1,
             max_size=1 + pool_size,
             open=False,
-            configure=_configure(statement_timeout_ms),
+            configure=self._configure,
             timeout=_WAIT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
             reconnect_failed=lambda pool: pool.check(),
         )
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+        self._sessions: list[Session] = []
+
+    def session(self) -> Session:
+        """Return a connection of its own, for statements that run all the time; it is closed with this."""
+        session = Session(lambda: _connect(self.conninfo, self._configure))
+        self._sessions.append(session)
+        return session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -94,7 +103,15 @@ class Database:
     def close(self) -> None:
         """Give back every connection and end the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for session in self._sessions:
+            session.close()
         self.datastore.close()
+
+
+def _connect(conninfo: str, configure: Callable[[Connection], None]) -> Connection:
+    connection = psycopg.connect(conninfo, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS)
+    configure(connection)
+    return connection
 
 
 def _configure(timeout_ms: int) -> Callable[[Connection], None]:
@@ -102,7 +119,6 @@ def _configure(timeout_ms: int) -> Callable[[Connection], None]:
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True
-        register_arrays(connection)
         connection.execute(_SQL.configure, {"timeout_ms": str(timeout_ms)})
 
     return configure

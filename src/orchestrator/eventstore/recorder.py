@@ -9,12 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from eventsourcing.persistence import Notification, StoredEvent
+import psycopg
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg import adapters
+from psycopg.pq import Format
 from psycopg.rows import tuple_row
 
-from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, uuid_array
+from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, to_bigint, uuid_array
 from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.session import Parameter, Statement
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -24,6 +28,10 @@ EventRow = tuple[UUID, int, str, bytes, int]
 
 RunRow = tuple[str, int, str, bytes, int]
 """The same, with the stream as text."""
+
+_ARRAYS = [Parameter(adapters.types[name].array_oid) for name in ("uuid", "int8", "text", "bytea")]
+_INLINE = Parameter(adapters.types["jsonb"].oid, Format.TEXT)
+_APPEND = Statement("append", _SQL.append, (*_ARRAYS, _INLINE))
 
 _OTHER_STREAMS = ("WorkflowRegistered", "StepCacheInvalidated")
 _STREAMED_ROWS = 2000
@@ -35,6 +43,7 @@ class LogRecorder(PostgresApplicationRecorder):
     def __init__(self, database: Database) -> None:
         super().__init__(database.datastore, events_table_name="events")
         self._database = database
+        self._session = database.session()
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Append events of any number of streams in one transaction and return their positions.
@@ -45,24 +54,23 @@ class LogRecorder(PostgresApplicationRecorder):
 
         Raises:
             eventsourcing.persistence.IntegrityError: a version is taken; nothing was written.
-            eventsourcing.persistence.OperationalError: the connection failed; whether it was written is unknown.
+            psycopg.OperationalError: the connection failed; whether it was written is unknown.
         """
         if not stored_events:
             return []
-        with self._database.connection() as connection:
-            row = connection.execute(
-                _SQL.append,
-                (
-                    uuid_array([event.originator_id for event in stored_events]),
-                    bigint_array([event.originator_version for event in stored_events]),
-                    text_array([event.topic for event in stored_events]),
-                    bytea_array([event.state for event in stored_events]),
-                    kwargs.get("inline"),
-                ),
-                prepare=True,
-                binary=True,
-            ).fetchone()
-        first: int = row["first_position"] if row else 0
+        inline: str | None = kwargs.get("inline")
+        values = (
+            uuid_array([event.originator_id for event in stored_events]),
+            bigint_array([event.originator_version for event in stored_events]),
+            text_array([event.topic for event in stored_events]),
+            bytea_array([event.state for event in stored_events]),
+            None if inline is None else inline.encode(),
+        )
+        try:
+            answer = self._session.run(_APPEND, values)
+        except psycopg.IntegrityError as error:
+            raise IntegrityError(str(error)) from error
+        first = to_bigint(answer.get_value(0, 0))
         return range(first, first + len(stored_events))
 
     def read_stream(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[Notification]:

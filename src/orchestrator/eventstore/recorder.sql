@@ -1,5 +1,5 @@
 -- name: append
-SELECT orchestrator.append_events(%b, %b, %b, %b, %s::jsonb) AS first_position
+SELECT orchestrator.append_events($1, $2, $3, $4, $5)
 
 -- name: read_stream
 SELECT originator_id, originator_version, topic, state, notification_id

@@ -1,12 +1,11 @@
 """The read model `artifacts`: every content that a step made or registered, once a tenant."""
 
-from collections.abc import Iterator, Sequence
-
-import orjson
+from collections.abc import Iterator
 
 from orchestrator.eventstore.database import Connection
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ProjectedRun, Row
+from orchestrator.projections.contract import ROWS, ProjectedRun, Row
 
 _SQL = load_sql(__file__)
 
@@ -25,6 +24,7 @@ class Artifacts:
         "RunFailed",
         "RunCancelled",
     )
+    upsert = Statement("upsert_artifacts", _SQL.upsert, (ROWS,))
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return a row for each artifact that the steps touched have made."""
@@ -47,10 +47,6 @@ class Artifacts:
                     "step_id": step_id,
                     "created_at": state.ended_at,
                 }
-
-    def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Insert rows that are not there yet."""
-        connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
 
     def settle(self, connection: Connection) -> None:
         """Leave of each artifact the row of whoever made it first."""

@@ -1,7 +1,7 @@
--- name: write
+-- name: upsert
 -- The maker of an artifact is whoever made it first, whatever the order in which the rows arrive.
 INSERT INTO artifacts AS a
-SELECT DISTINCT ON (tenant, id) * FROM json_to_recordset(%s::json) AS n (
+SELECT DISTINCT ON (tenant, id) * FROM json_to_recordset($1) AS n (
     tenant text, id uuid, type text, uri text, content_hash text, size_bytes bigint, filename text,
     metadata json, run_id uuid, step_id text, created_at bigint)
 ORDER BY tenant, id, created_at, run_id, step_id, filename

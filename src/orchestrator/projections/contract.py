@@ -1,13 +1,20 @@
 """What a read model is: rows that follow from runs, written with SQL of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from psycopg import adapters
+from psycopg.pq import Format
+
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.database import Connection
+from orchestrator.eventstore.session import Parameter, Statement
 
 Row = dict[str, Any]
+
+ROWS = Parameter(adapters.types["json"].oid, Format.TEXT)
+"""The parameter of an `upsert`: rows as a JSON array."""
 
 
 @dataclass(slots=True)
@@ -27,8 +34,9 @@ class ReadModel(Protocol):
 
     `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
     rows apart, `documents` those that hold JSON. `topics` are the stored names of the events that its rows follow
-    from, besides the time and place of the latest one of a run (None: of all); a rebuild reads no others. It can be
-    pickled, since a rebuild uses several processes.
+    from, besides the time and place of the latest one of a run (None: of all); a rebuild reads no others. `upsert`
+    inserts or replaces rows; its one parameter is a JSON array of them. It can be pickled, since a rebuild uses several
+    processes.
     """
 
     name: str
@@ -36,12 +44,10 @@ class ReadModel(Protocol):
     key: tuple[str, ...]
     documents: tuple[str, ...]
     topics: tuple[str, ...] | None
+    upsert: Statement
 
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
         """Return the rows that the touched parts of a run now have."""
 
-    def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Insert or replace rows, in the caller's transaction."""
-
     def settle(self, connection: Connection) -> None:
-        """Make rows that were copied in, run by run and in any order, into those that `write` would have made."""
+        """Make rows that were copied in, run by run and in any order, into those that `upsert` would have made."""

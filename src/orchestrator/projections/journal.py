@@ -5,7 +5,8 @@
     workflow registered, cache invalidated
 
 A line is written after the checkpoint of `runs` has passed its event: a restart repeats none, and a crash in
-between loses at most those of one batch. The log itself has everything.
+between loses at most those of one batch. A crash of Postgres may take the checkpoint back by a moment, whose lines
+are then written again. The log itself has everything.
 """
 
 import logging
@@ -38,65 +39,78 @@ logger = logging.getLogger(__name__)
 
 Fields = dict[str, Any]
 
+_LEVELS: Mapping[type, int] = {
+    RunRecovered: logging.WARNING,
+    RunBlocked: logging.WARNING,
+    RunFailed: logging.ERROR,
+    StepFailed: logging.WARNING,
+    **dict.fromkeys((WorkflowRegistered, StepCacheInvalidated, RunTriggered, RunStarted), logging.INFO),
+    **dict.fromkeys((RunCompleted, RunCancelled), logging.INFO),
+    **dict.fromkeys((StepStarted, StepCacheHit, StepCompleted, StepRetried), logging.INFO),
+}
+
 
 def tell(batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
     """Write the lines of a batch of events; `runs` are those they belong to, as folded up to its end."""
     for recorded in batch:
-        run = runs.get(recorded.stream_id)
-        level, message, fields = _line(recorded) if run is None else _run_line(recorded, run)
+        level = _LEVELS.get(type(recorded.event), logging.DEBUG)
         if not logger.isEnabledFor(level):
             continue
+        run = runs.get(recorded.stream_id)
+        message, fields = _line(recorded) if run is None else _run_line(recorded, run)
         place = {"tenant": recorded.tenant, "position": recorded.position, "at": timestamp(recorded.event.at)}
         given = {name: value for name, value in (fields | place).items() if value is not None}
         logger.log(level, message, extra=given)
 
 
-def _line(recorded: Recorded) -> tuple[int, str, Fields]:
+def _line(recorded: Recorded) -> tuple[str, Fields]:
     match recorded.event:
         case WorkflowRegistered() as event:
-            return logging.INFO, "workflow registered", {"workflow": event.name, "workflow_version": event.version}
+            return "workflow registered", {"workflow": event.name, "workflow_version": event.version}
         case StepCacheInvalidated() as event:
-            return (
-                logging.INFO,
-                "cache invalidated",
-                {"reason": event.reason, "workflow": event.workflow, "step_id": event.step, "cache_keys": event.keys},
-            )
+            fields = {
+                "reason": event.reason,
+                "workflow": event.workflow,
+                "step_id": event.step,
+                "cache_keys": event.keys,
+            }
+            return "cache invalidated", fields
         case event:
-            return logging.DEBUG, type(event).__name__, {"run_id": recorded.stream_id}
+            return type(event).__name__, {"run_id": recorded.stream_id}
 
 
-def _run_line(recorded: Recorded, run: Run) -> tuple[int, str, Fields]:
-    level, message, fields = _level_message_fields(recorded, run)
+def _run_line(recorded: Recorded, run: Run) -> tuple[str, Fields]:
+    message, fields = _message_fields(recorded, run)
     place = {"run_id": run.id, "workflow": run.workflow.name, "trace_id": trace_id(run.trigger.trace)}
-    return level, message, place | fields
+    return message, place | fields
 
 
-def _level_message_fields(recorded: Recorded, run: Run) -> tuple[int, str, Fields]:
+def _message_fields(recorded: Recorded, run: Run) -> tuple[str, Fields]:
     fields: Fields
     match recorded.event:
         case RunTriggered() as event:
-            return logging.INFO, "run queued", {"status": "queued", "trigger": event.trigger_type}
+            return "run queued", {"status": "queued", "trigger": event.trigger_type}
         case RunStarted() as event:
-            return logging.INFO, "run started", {"status": "running", "worker": event.worker}
+            return "run started", {"status": "running", "worker": event.worker}
         case RunRecovered() as event:
             fields = {"status": "running", "worker": event.worker, "lost_worker": event.lost_worker}
-            return logging.WARNING, "run recovered", fields
+            return "run recovered", fields
         case RunBlocked() as event:
-            return logging.WARNING, "run blocked", {"status": "blocked", "missing_skills": event.skills}
+            return "run blocked", {"status": "blocked", "missing_skills": event.skills}
         case RunCompleted() as event:
             fields = {"status": "completed", "completed": event.completed, "skipped": event.skipped}
-            return logging.INFO, "run completed", fields | _since_start(run, event.at)
+            return "run completed", fields | _since_start(run, event.at)
         case RunFailed() as event:
             fields = {"status": "failed", "step_id": event.failed_step, "error": _error(event.error)}
-            return logging.ERROR, "run failed", fields | _since_start(run, event.at)
+            return "run failed", fields | _since_start(run, event.at)
         case RunCancelled() as event:
             fields = {"status": "cancelled", "reason": event.reason, "cancelled_by": event.cancelled_by}
-            return logging.INFO, "run cancelled", fields | _since_start(run, event.at)
+            return "run cancelled", fields | _since_start(run, event.at)
         case event:
             return _step_line(event, recorded.actor, run)
 
 
-def _step_line(event: Any, worker: str, run: Run) -> tuple[int, str, Fields]:
+def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
     """Return the line of a step's event; its cache key is the same in every event of the step."""
     step_id = event.step
     fields: Fields = {"step_id": step_id, "worker": worker, "cache_key": run.step(step_id).cache_key}
@@ -104,21 +118,21 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[int, str, Fields]:
         case StepStarted():
             asked = run.workflow.steps[step_id].cache.enabled and step_id not in run.trigger.forced
             fields |= {"status": "running", "attempt": event.attempt, "skill": event.skill}
-            return logging.INFO, "step started", fields | {"cache": "miss" if asked else "off", "reason": event.miss}
+            return "step started", fields | {"cache": "miss" if asked else "off", "reason": event.miss}
         case StepCacheHit():
             fields |= {"status": "skipped", "reason": event.reason, "source_run": event.source_run}
-            return logging.INFO, "cache hit", fields
+            return "cache hit", fields
         case StepCompleted():
             fields |= {"status": "completed", "attempt": event.attempt, "duration_ms": round(event.duration_ms, 3)}
-            return logging.INFO, "step completed", fields
+            return "step completed", fields
         case StepFailed():
             fields |= {"status": "failed", "attempt": event.attempt, "duration_ms": round(event.duration_ms, 3)}
-            return logging.WARNING, "step failed", fields | {"error": _error(event.error)}
+            return "step failed", fields | {"error": _error(event.error)}
         case StepRetried():
             fields |= {"status": "pending", "attempt": event.next_attempt, "due_at": timestamp(event.due_at)}
-            return logging.INFO, "step retried", fields
+            return "step retried", fields
         case _:
-            return logging.DEBUG, type(event).__name__, fields
+            return type(event).__name__, fields
 
 
 def _since_start(run: Run, at: int) -> Fields:

@@ -13,13 +13,16 @@ from contextlib import suppress
 from itertools import chain
 
 import orjson
+from psycopg import adapters
 
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.arrays import bigint, bigint_array, text_array, to_bigint
+from orchestrator.eventstore.database import DATABASE_AWAY, Database
 from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.eventstore.session import Execute, Parameter, Statement
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.artifacts import Artifacts
 from orchestrator.projections.contract import ProjectedRun, ReadModel
@@ -34,6 +37,10 @@ _LOOK_AGAIN_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.01
 """How long news may wait for more of it: a run of many quick appends then costs a few passes instead of one each."""
+
+_NAMES, _NUMBERS = (Parameter(adapters.types[name].array_oid) for name in ("text", "int8"))
+_LOCK = Statement("lock", _SQL.lock, (_NAMES, _NUMBERS))
+_ADVANCE = Statement("advance", _SQL.advance, (Parameter(adapters.types["int8"].oid), _NAMES))
 
 Tell = Callable[[Iterable[Recorded], Mapping[str, Run]], None]
 """Called with events that were projected for the first time, and the runs they belong to; see `journal.tell`."""
@@ -78,10 +85,9 @@ class Projector:
         self._database = database
         self._models = models or read_models()
         self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
-        self._versions = {
-            "names": [model.name for model in self._models],
-            "versions": [model.version for model in self._models],
-        }
+        self._session = database.session()
+        self._names = [model.name for model in self._models]
+        self._versions = [model.version for model in self._models]
         self._introduced = False
         self._batch_size = self._limit = batch_size
         self._tell = tell
@@ -136,8 +142,9 @@ class Projector:
         return projected
 
     def _project(self) -> int:
-        with self._database.transaction() as connection:
-            places = self._lock(connection)
+        self._introduce()
+        with self._session.transaction() as execute:
+            places = self._lock(execute)
             if not places:
                 return 0
             position = min(places.values())
@@ -151,9 +158,8 @@ class Projector:
             if batch.position == position:
                 return 0
             for model in group:
-                self._write(connection, model, touched, position + 1, batch)
-            names = [model.name for model in group]
-            connection.execute(_SQL.advance, {"position": batch.position, "names": names}, prepare=True)
+                self._write(execute, model, touched, position + 1, batch)
+            execute(_ADVANCE, (bigint(batch.position), text_array([model.name for model in group])))
         for projected in touched:
             projected.touched.clear()
         self._position = batch.position
@@ -162,13 +168,17 @@ class Projector:
             self._tell(batch.events, {projected.run.id: projected.run for projected in touched})
         return batch.position - position
 
-    def _lock(self, connection: Connection) -> dict[str, int]:
-        """Lock the checkpoints of live read models, and return where they are; another projector's are left out."""
+    def _introduce(self) -> None:
         if not self._introduced:
-            connection.execute(_SQL.introduce, self._versions)
+            with self._database.connection() as connection:
+                connection.execute(_SQL.introduce, {"names": self._names, "versions": self._versions})
             self._introduced = True
-        rows = connection.execute(_SQL.lock, self._versions, prepare=True).fetchall()
-        return {row["name"]: int(row["position"]) for row in rows}
+
+    def _lock(self, execute: Execute) -> dict[str, int]:
+        """Lock the checkpoints of live read models, and return where they are; another projector's are left out."""
+        found = execute(_LOCK, (text_array(self._names), bigint_array(self._versions)))
+        names = [(found.get_value(row, 0) or b"").decode() for row in range(found.ntuples)]
+        return {name: to_bigint(found.get_value(row, 1)) for row, name in enumerate(names)}
 
     def _fold(self, group: Sequence[ReadModel], position: int, limit: int) -> tuple[Batch, list[ProjectedRun]]:
         try:
@@ -180,13 +190,11 @@ class Projector:
             raise PoisonedEvent(group, position + 1, limit, error) from error
 
     @staticmethod
-    def _write(
-        connection: Connection, model: ReadModel, touched: Sequence[ProjectedRun], first: int, batch: Batch
-    ) -> None:
+    def _write(execute: Execute, model: ReadModel, touched: Sequence[ProjectedRun], first: int, batch: Batch) -> None:
         try:
             rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
             if rows:
-                model.write(connection, rows)
+                execute(model.upsert, (orjson.dumps(rows),))
         except DATABASE_AWAY:
             raise
         except Exception as error:
@@ -207,4 +215,3 @@ class Projector:
     def _forget(self) -> None:
         self._histories.forget()
         self._position = -1
-        self._introduced = False  # that was undone with the rest of the transaction

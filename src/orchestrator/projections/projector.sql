@@ -1,8 +1,10 @@
 -- name: lock
 SELECT p.name, p.position
 FROM projections AS p
-JOIN unnest(%(names)s::text[], %(versions)s::integer[]) AS ours (name, version)
+JOIN unnest($1, $2) AS ours (name, version)
   ON p.name = ours.name AND p.version = ours.version
+-- What is lost with a crash of the server follows from the log once more: checkpoint and rows come back together.
+CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability
 WHERE p.state = 'live'
 ORDER BY p.name
 FOR UPDATE OF p SKIP LOCKED
@@ -14,7 +16,7 @@ ON CONFLICT DO NOTHING
 
 -- name: advance
 WITH advanced AS (
-    UPDATE projections SET position = %(position)s, updated_at = now() WHERE name = ANY(%(names)s) RETURNING position
+    UPDATE projections SET position = $1, updated_at = now() WHERE name = ANY($2) RETURNING position
 )
 SELECT pg_notify('orchestrator_projected', max(position)::text) FROM advanced
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
+from psycopg import RawCursor
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
@@ -300,7 +301,7 @@ class Rebuilder:
         touched = self._histories.fold(self._histories.read_range(position, until))
         rows = [row for projected in touched for row in self._model.rows(projected)]
         if rows:
-            self._model.write(connection, rows)
+            RawCursor(connection).execute(self._model.upsert.text, [orjson.dumps(rows).decode()])
         for projected in touched:
             projected.touched.clear()
         self._advance(connection, until)

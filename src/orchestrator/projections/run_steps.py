@@ -1,13 +1,12 @@
 """The read model `run_steps`: one row for each step of a run that something happened to."""
 
-from collections.abc import Iterator, Sequence
-
-import orjson
+from collections.abc import Iterator
 
 from orchestrator.domain.output import output_to_json
 from orchestrator.eventstore.database import Connection
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ProjectedRun, Row
+from orchestrator.projections.contract import ROWS, ProjectedRun, Row
 
 _SQL = load_sql(__file__)
 
@@ -20,6 +19,7 @@ class RunSteps:
     key: tuple[str, ...] = ("run_id", "step_id")
     documents: tuple[str, ...] = ("past", "output", "error")
     topics: tuple[str, ...] | None = None
+    upsert = Statement("upsert_run_steps", _SQL.upsert, (ROWS,))
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the rows of the steps touched."""
@@ -49,10 +49,6 @@ class RunSteps:
                 "ended_at": state.ended_at,
                 "duration_ms": state.duration_ms,
             }
-
-    def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Insert or replace rows."""
-        connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
 
     def settle(self, connection: Connection) -> None:
         """Leave the rows as they are: no two runs have one in common."""

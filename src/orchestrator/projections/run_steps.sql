@@ -1,6 +1,6 @@
--- name: write
+-- name: upsert
 INSERT INTO run_steps AS s
-SELECT * FROM json_to_recordset(%s::json) AS n (
+SELECT * FROM json_to_recordset($1) AS n (
     run_id uuid, step_id text, tenant text, skill text, status text, attempt integer, past json, worker text,
     input_hash text, cache_key text, hit text, miss text, source_run uuid, output json, output_hash text, artifacts integer, error json,
     due_at bigint, started_at bigint, ended_at bigint, duration_ms double precision)

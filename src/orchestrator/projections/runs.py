@@ -1,12 +1,11 @@
 """The read model `runs`: one row a run, its status and what it was asked for."""
 
-from collections.abc import Iterator, Sequence
-
-import orjson
+from collections.abc import Iterator
 
 from orchestrator.eventstore.database import Connection
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ProjectedRun, Row
+from orchestrator.projections.contract import ROWS, ProjectedRun, Row
 
 _SQL = load_sql(__file__)
 
@@ -29,6 +28,7 @@ class Runs:
         "StepFailed",
         "StepRetried",
     )
+    upsert = Statement("upsert_runs", _SQL.upsert, (ROWS,))
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the run's row."""
@@ -59,10 +59,6 @@ class Runs:
             "first_position": projected.first_position,
             "position": projected.position,
         }
-
-    def write(self, connection: Connection, rows: Sequence[Row]) -> None:
-        """Insert or replace rows."""
-        connection.execute(_SQL.write, (orjson.dumps(rows).decode(),), prepare=True)
 
     def settle(self, connection: Connection) -> None:
         """Leave the rows as they are: no two runs have one in common."""

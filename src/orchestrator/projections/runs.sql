@@ -1,6 +1,6 @@
--- name: write
+-- name: upsert
 INSERT INTO runs AS r
-SELECT * FROM json_to_recordset(%s::json) AS n (
+SELECT * FROM json_to_recordset($1) AS n (
     run_id uuid, tenant text, workflow_name text, workflow_version text, trigger_type text, status text,
     priority integer, labels jsonb, payload json, base_run_id uuid, change json, impacted json, reused json,
     missing_skills json, error json, failed_step text, owner text, created_at bigint, started_at bigint,

@@ -1,24 +1,30 @@
-"""Typed arrays arrive in Postgres as what they were built of."""
+"""Arrays arrive in Postgres as what they were built of."""
 
 from collections.abc import Iterator
 from uuid import UUID
 
-import psycopg
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import adapters
 
-from orchestrator.eventstore.arrays import bigint_array, bytea_array, register_arrays, text_array, uuid_array
+from orchestrator.eventstore.arrays import bigint, bigint_array, bytea_array, text_array, to_bigint, uuid_array
 from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.eventstore.session import Parameter, Session, Statement
 from orchestrator.eventstore.sql import load_sql
+from tests.integration.eventstore.test_session import open_session
 
 SQL = load_sql(__file__)
 
+NAMES = ("uuid", "int8", "text", "bytea")
+ECHO = Statement("echo", SQL.echo, [Parameter(adapters.types[name].array_oid) for name in NAMES])
+NUMBER = Statement("number", SQL.number, [Parameter(adapters.types["int8"].oid)])
+
 
 @pytest.fixture(scope="module")
-def connection(postgres_server: EmbeddedPostgres) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
-    with psycopg.connect(postgres_server.conninfo()) as opened:
-        register_arrays(opened)
+def session(postgres_server: EmbeddedPostgres) -> Iterator[Session]:
+    with open_session(postgres_server.conninfo()) as opened:
         yield opened
 
 
@@ -30,16 +36,22 @@ def connection(postgres_server: EmbeddedPostgres) -> Iterator["psycopg.Connectio
     states=st.lists(st.binary()),
 )
 def test_what_is_sent_is_what_arrives(
-    connection: "psycopg.Connection[tuple[object, ...]]",
-    ids: list[UUID],
-    numbers: list[int],
-    texts: list[str],
-    states: list[bytes],
+    session: Session, ids: list[UUID], numbers: list[int], texts: list[str], states: list[bytes]
 ) -> None:
-    sent = (uuid_array(ids), bigint_array(numbers), text_array(texts), bytea_array(states))
-    assert connection.execute(SQL.echo, sent).fetchone() == (ids, numbers, texts, states)
+    answer = session.run(ECHO, (uuid_array(ids), bigint_array(numbers), text_array(texts), bytea_array(states)))
+    arrived = orjson.loads(answer.get_value(0, 0) or b"")
+    assert arrived == [[str(one) for one in ids], numbers, texts, [f"\\x{state.hex()}" for state in states]]
 
 
-def test_ids_may_be_texts(connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_a_number_comes_back(number: int) -> None:
+    assert to_bigint(bigint(number)) == number
+
+
+def test_a_number_arrives(session: Session) -> None:
+    assert to_bigint(session.run(NUMBER, [bigint(-5)]).get_value(0, 0)) == -4
+
+
+def test_ids_may_be_texts() -> None:
     one = UUID(int=7)
     assert uuid_array([str(one)]) == uuid_array([one])

@@ -1,2 +1,5 @@
 -- name: echo
-SELECT %b, %b, %b, %b
+SELECT json_build_array($1, $2, $3, $4)
+
+-- name: number
+SELECT $1 + 1

@@ -145,7 +145,7 @@ def test_a_follower_sees_everything_eight_writers_write(log: PostgresLog, databa
 
     with ExitStack() as stack:
         databases = [stack.enter_context(open_database(database_url)) for _ in range(4)]
-        recorders = [LogRecorder(database) for database in databases] * 2
+        recorders = [LogRecorder(database) for database in databases for _ in range(2)]
         threads = stack.enter_context(ThreadPoolExecutor(9))
         follower = threads.submit(read_on)
         writers = [threads.submit(write_much, item, f"{place}") for place, item in enumerate(recorders)]

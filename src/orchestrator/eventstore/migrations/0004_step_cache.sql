@@ -210,8 +210,8 @@ SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     changed record;
-    ended uuid[];
     ended_run uuid;
+    landing uuid[];
 BEGIN
     IF inline_rows ? 'queue_put' THEN
         IF EXISTS (
@@ -235,12 +235,14 @@ BEGIN
             PERFORM pg_notify('orchestrator_queue', '');
         END IF;
     END IF;
-    FOR changed IN
-        SELECT r.run_id, r.skills
-        FROM jsonb_to_recordset(inline_rows -> 'queue_block') AS r (run_id uuid, skills text[])
-    LOOP
-        UPDATE orchestrator.run_queue SET owner = NULL, blocked_on = changed.skills WHERE run_id = changed.run_id;
-    END LOOP;
+    IF inline_rows ? 'queue_block' THEN
+        FOR changed IN
+            SELECT r.run_id, r.skills
+            FROM jsonb_to_recordset(inline_rows -> 'queue_block') AS r (run_id uuid, skills text[])
+        LOOP
+            UPDATE orchestrator.run_queue SET owner = NULL, blocked_on = changed.skills WHERE run_id = changed.run_id;
+        END LOOP;
+    END IF;
     IF inline_rows ? 'cache_put' THEN
         INSERT INTO orchestrator.step_cache
             (tenant, key, run_id, step_id, workflow, skill, scope, output, output_hash, size_bytes, stored_at)
@@ -267,19 +269,27 @@ BEGIN
         PERFORM orchestrator.begin_epochs(array(
             SELECT DISTINCT r.tenant FROM jsonb_to_recordset(inline_rows -> 'cache_drop') AS r (tenant text)));
     END IF;
-    ended := ARRAY(
-        SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_drop') AS e (run_id)
-        UNION ALL
-        SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id));
-    FOREACH ended_run IN ARRAY ended LOOP
-        DELETE FROM orchestrator.run_queue WHERE run_id = ended_run;
-        -- what only this run could use serves no one any more: updates of it find its results in run_steps
-        DELETE FROM orchestrator.step_cache WHERE run_id = ended_run AND scope = 'run_only';
-    END LOOP;
-    PERFORM pg_notify('orchestrator_cancel', e.run_id)
-    FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id);
-    IF inline_rows ?| ARRAY['cache_put', 'flight_drop', 'queue_drop', 'queue_cancel'] THEN
-        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id), ended)
+    IF inline_rows ?| ARRAY['queue_drop', 'queue_cancel'] THEN
+        FOR ended_run IN
+            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_drop') AS e (run_id)
+            UNION ALL
+            SELECT e.run_id::uuid FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id)
+        LOOP
+            DELETE FROM orchestrator.run_queue WHERE run_id = ended_run;
+            -- what only this run could use serves no one any more: updates of it find its results in run_steps
+            DELETE FROM orchestrator.step_cache WHERE run_id = ended_run AND scope = 'run_only';
+            PERFORM FROM orchestrator.flights WHERE run_id = ended_run;
+            IF FOUND THEN
+                landing := landing || ended_run;
+            END IF;
+        END LOOP;
+    END IF;
+    IF inline_rows ? 'queue_cancel' THEN
+        PERFORM pg_notify('orchestrator_cancel', e.run_id)
+        FROM jsonb_array_elements_text(inline_rows -> 'queue_cancel') AS e (run_id);
+    END IF;
+    IF landing IS NOT NULL OR inline_rows ?| ARRAY['cache_put', 'flight_drop'] THEN
+        PERFORM orchestrator.land_flights(array_agg(r.run_id), array_agg(r.step_id), coalesce(landing, '{}'))
         FROM (
             SELECT p.run_id, p.step_id
             FROM jsonb_to_recordset(inline_rows -> 'cache_put') AS p (run_id uuid, step_id text)
