@@ -106,16 +106,13 @@ class LogRecorder(PostgresApplicationRecorder):
             goal: the position of the last event to read.
             topics: stored names of the events to read, besides the last one of each run; None reads all.
         """
-        asked = {
-            "after": after,
-            "until": until,
-            "goal": goal,
-            "topics": None if topics is None else list(topics),
-            "others": list(_OTHER_STREAMS),
-        }
+        asked: dict[str, Any] = {"after": after, "until": until, "goal": goal, "others": list(_OTHER_STREAMS)}
+        statement = _SQL.read_begun
+        if topics is not None:
+            asked["topics"], statement = list(topics), _SQL.read_begun_topics
         with self._database.transaction() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             cursor.execute(_SQL.no_deadline)
-            rows: Iterator[Any] = cursor.stream(_SQL.read_begun, asked, binary=True, size=_STREAMED_ROWS)
+            rows: Iterator[Any] = cursor.stream(statement, asked, binary=True, size=_STREAMED_ROWS)
             yield from rows
 
     def mend(self) -> None:
