@@ -36,7 +36,7 @@ check: $(INSTALLED) ## Check format, lint, types, the direction of imports and t
 bench: $(INSTALLED) ## Measure latency and throughput on this machine (a few minutes)
 	@$(BIN)/python -m benchmarks
 
-bench-full: $(INSTALLED) ## Measure more, and the peers side by side, each installed apart (20 minutes)
+bench-full: $(INSTALLED) ## Measure more, and the peers side by side, each installed apart (half an hour)
 	@$(BIN)/python -m benchmarks --full
 
 chaos: $(INSTALLED) ## Kill processes and servers for a while (MINUTES=10 SEED=by chance)

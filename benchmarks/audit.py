@@ -21,7 +21,7 @@ EVENTS = 100_000
 def measure(report: Report, *, full: bool) -> None:
     """Audit a log, and the same log grown; then carry it out as Parquet, whose library takes memory of its own."""
     with open_folder() as folder, open_core(Settings(data_dir=folder)) as core:
-        for events in (EVENTS, 4 * EVENTS, *([40 * EVENTS] if full else [])):
+        for events in (EVENTS, 4 * EVENTS, *([10 * EVENTS] if full else [])):
             asyncio.run(make_log(core, events))
             label = f"audit of {events:,} events"
             _audit(report, core, label)
