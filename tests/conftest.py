@@ -5,7 +5,9 @@ import signal
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from types import FrameType
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -25,8 +27,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # Known before the first test, so that a session which hangs or is killed can be repeated too.
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
-    # Ended like by Ctrl-C, so that the fixtures still stop their servers.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Ended as by Ctrl-C, which reaches every process of a terminal, so that the fixtures of each stop their servers.
+    runs_tests = not config.getoption("numprocesses", None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler if runs_tests else _end_all)
+
+
+def _end_all(number: int, frame: FrameType | None) -> None:
+    """Hand SIGTERM on to the processes that run the tests, and end."""
+    for child in psutil.Process().children():
+        child.terminate()
+    signal.default_int_handler(number, frame)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
