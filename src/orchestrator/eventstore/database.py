@@ -110,7 +110,11 @@ class Database:
 
 def _connect(conninfo: str, configure: Callable[[Connection], None]) -> Connection:
     connection = psycopg.connect(conninfo, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS)
-    configure(connection)
+    try:
+        configure(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

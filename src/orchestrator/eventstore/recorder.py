@@ -12,13 +12,11 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import adapters
-from psycopg.pq import Format
 from psycopg.rows import tuple_row
 
 from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, to_bigint, uuid_array
 from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.session import Parameter, Statement
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -29,9 +27,7 @@ EventRow = tuple[UUID, int, str, bytes, int]
 RunRow = tuple[str, int, str, bytes, int]
 """The same, with the stream as text."""
 
-_ARRAYS = [Parameter(adapters.types[name].array_oid) for name in ("uuid", "int8", "text", "bytea")]
-_INLINE = Parameter(adapters.types["jsonb"].oid, Format.TEXT)
-_APPEND = Statement("append", _SQL.append, (*_ARRAYS, _INLINE))
+_APPEND = Statement("append", _SQL.append, ("uuid[]", "int8[]", "text[]", "bytea[]", "jsonb"))
 
 _OTHER_STREAMS = ("WorkflowRegistered", "StepCacheInvalidated")
 _STREAMED_ROWS = 2000

@@ -7,39 +7,42 @@ besides, for each statement (adapting, waiting in Python, rows), is three times 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import pq
+from psycopg import adapters, pq
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGconn, PGresult
 
 Open = Callable[[], "psycopg.Connection[dict[str, object]]"]
 """Opens a connection in autocommit mode."""
 
+_TEXTUAL = ("json", "jsonb")
 _ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
-    """What a statement expects in a place: a type by its number, and whether it is given in binary form or as text."""
-
-    type_oid: int
-    format: pq.Format = pq.Format.BINARY
-
-
-@dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with parameters `$1`, `$2`, ... Each has a name of its own in a session."""
+    """A statement with parameters `$1`, `$2`, ... of these types (`int8`, `text[]`). Its name is its own in a session.
+
+    JSON is sent as text, everything else in binary form; see `arrays`.
+    """
 
     name: str
     text: str
-    parameters: Sequence[Parameter]
-    formats: Sequence[int] = field(init=False)
+    types: Sequence[str]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "formats", [parameter.format for parameter in self.parameters])
+    @property
+    def oids(self) -> list[int]:
+        """The server's numbers for the types."""
+        found = ((adapters.types[name.removesuffix("[]")], name.endswith("[]")) for name in self.types)
+        return [info.array_oid if is_array else info.oid for info, is_array in found]
+
+    @property
+    def formats(self) -> list[int]:
+        """How each value is sent."""
+        return [pq.Format.TEXT if name in _TEXTUAL else pq.Format.BINARY for name in self.types]
 
 
 Execute = Callable[[Statement, Sequence[bytes | None]], PGresult]
@@ -53,7 +56,7 @@ class Session:
         self._open = open_connection
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[dict[str, object]] | None = None
-        self._prepared: set[str] = set()
+        self._prepared: dict[bytes, list[int]] = {}
 
     def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
         """Run a statement in a transaction of its own and return the answer, its values in binary form.
@@ -79,25 +82,28 @@ class Session:
 
     @contextmanager
     def _connected(self) -> Iterator[PGconn]:
-        """Lend the connection to one thread at a time, and let go of it when it turns out to be broken."""
+        """Lend the connection to one thread at a time, and let go of it when it is broken or may be."""
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
             pgconn = self._connection.pgconn
             try:
                 yield pgconn
+            except psycopg.OperationalError:
+                self._drop()  # a server that goes says so before libpq notices that it has gone
+                raise
             finally:
                 if pgconn.status != pq.ConnStatus.OK:
                     self._drop()
 
     def _run(self, pgconn: PGconn, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
         name = statement.name.encode()
-        if statement.name not in self._prepared:
-            types = [parameter.type_oid for parameter in statement.parameters]
-            _answered(pgconn.prepare(name, statement.text.encode(), types))
-            self._prepared.add(statement.name)
+        formats = self._prepared.get(name)
+        if formats is None:
+            _answered(pgconn.prepare(name, statement.text.encode(), statement.oids))
+            formats = self._prepared[name] = statement.formats
         sent: Any = values  # whose annotation leaves out that None stands for NULL
-        return _answered(pgconn.exec_prepared(name, sent, statement.formats, pq.Format.BINARY))
+        return _answered(pgconn.exec_prepared(name, sent, formats, pq.Format.BINARY))
 
     def close(self) -> None:
         """Close the connection; another `run` opens one again."""

@@ -4,17 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from psycopg import adapters
-from psycopg.pq import Format
-
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.database import Connection
-from orchestrator.eventstore.session import Parameter, Statement
+from orchestrator.eventstore.session import Statement
 
 Row = dict[str, Any]
-
-ROWS = Parameter(adapters.types["json"].oid, Format.TEXT)
-"""The parameter of an `upsert`: rows as a JSON array."""
 
 
 @dataclass(slots=True)

@@ -40,13 +40,20 @@ logger = logging.getLogger(__name__)
 Fields = dict[str, Any]
 
 _LEVELS: Mapping[type, int] = {
+    RunTriggered: logging.INFO,
+    RunStarted: logging.INFO,
     RunRecovered: logging.WARNING,
     RunBlocked: logging.WARNING,
+    RunCompleted: logging.INFO,
     RunFailed: logging.ERROR,
+    RunCancelled: logging.INFO,
+    StepStarted: logging.INFO,
+    StepCacheHit: logging.INFO,
+    StepCompleted: logging.INFO,
     StepFailed: logging.WARNING,
-    **dict.fromkeys((WorkflowRegistered, StepCacheInvalidated, RunTriggered, RunStarted), logging.INFO),
-    **dict.fromkeys((RunCompleted, RunCancelled), logging.INFO),
-    **dict.fromkeys((StepStarted, StepCacheHit, StepCompleted, StepRetried), logging.INFO),
+    StepRetried: logging.INFO,
+    WorkflowRegistered: logging.INFO,
+    StepCacheInvalidated: logging.INFO,
 }
 
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from itertools import chain
 
 import orjson
-from psycopg import adapters
 
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.arrays import bigint, bigint_array, text_array, to_bigint
@@ -22,7 +21,7 @@ from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
-from orchestrator.eventstore.session import Execute, Parameter, Statement
+from orchestrator.eventstore.session import Execute, Statement
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.artifacts import Artifacts
 from orchestrator.projections.contract import ProjectedRun, ReadModel
@@ -38,9 +37,8 @@ _RETRY_SECONDS = 0.5
 _GATHER_SECONDS = 0.01
 """How long news may wait for more of it: a run of many quick appends then costs a few passes instead of one each."""
 
-_NAMES, _NUMBERS = (Parameter(adapters.types[name].array_oid) for name in ("text", "int8"))
-_LOCK = Statement("lock", _SQL.lock, (_NAMES, _NUMBERS))
-_ADVANCE = Statement("advance", _SQL.advance, (Parameter(adapters.types["int8"].oid), _NAMES))
+_LOCK = Statement("lock", _SQL.lock, ("text[]", "int8[]"))
+_ADVANCE = Statement("advance", _SQL.advance, ("int8", "text[]"))
 
 Tell = Callable[[Iterable[Recorded], Mapping[str, Run]], None]
 """Called with events that were projected for the first time, and the runs they belong to; see `journal.tell`."""

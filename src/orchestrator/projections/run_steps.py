@@ -6,7 +6,7 @@ from orchestrator.domain.output import output_to_json
 from orchestrator.eventstore.database import Connection
 from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ROWS, ProjectedRun, Row
+from orchestrator.projections.contract import ProjectedRun, Row
 
 _SQL = load_sql(__file__)
 
@@ -19,7 +19,7 @@ class RunSteps:
     key: tuple[str, ...] = ("run_id", "step_id")
     documents: tuple[str, ...] = ("past", "output", "error")
     topics: tuple[str, ...] | None = None
-    upsert = Statement("upsert_run_steps", _SQL.upsert, (ROWS,))
+    upsert = Statement("upsert_run_steps", _SQL.upsert, ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the rows of the steps touched."""

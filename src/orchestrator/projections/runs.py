@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orchestrator.eventstore.database import Connection
 from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.contract import ROWS, ProjectedRun, Row
+from orchestrator.projections.contract import ProjectedRun, Row
 
 _SQL = load_sql(__file__)
 
@@ -28,7 +28,7 @@ class Runs:
         "StepFailed",
         "StepRetried",
     )
-    upsert = Statement("upsert_runs", _SQL.upsert, (ROWS,))
+    upsert = Statement("upsert_runs", _SQL.upsert, ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
         """Return the run's row."""

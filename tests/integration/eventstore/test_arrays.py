@@ -7,19 +7,17 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import adapters
 
 from orchestrator.eventstore.arrays import bigint, bigint_array, bytea_array, text_array, to_bigint, uuid_array
 from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.session import Parameter, Session, Statement
+from orchestrator.eventstore.session import Session, Statement
 from orchestrator.eventstore.sql import load_sql
 from tests.integration.eventstore.test_session import open_session
 
 SQL = load_sql(__file__)
 
-NAMES = ("uuid", "int8", "text", "bytea")
-ECHO = Statement("echo", SQL.echo, [Parameter(adapters.types[name].array_oid) for name in NAMES])
-NUMBER = Statement("number", SQL.number, [Parameter(adapters.types["int8"].oid)])
+ECHO = Statement("echo", SQL.echo, ["uuid[]", "int8[]", "text[]", "bytea[]"])
+NUMBER = Statement("number", SQL.number, ["int8"])
 
 
 @pytest.fixture(scope="module")

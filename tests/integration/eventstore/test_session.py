@@ -7,18 +7,16 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from psycopg import adapters
 from psycopg.rows import dict_row
 
 from orchestrator.eventstore.arrays import bigint, to_bigint
-from orchestrator.eventstore.session import Parameter, Session, Statement
+from orchestrator.eventstore.session import Session, Statement
 from orchestrator.eventstore.sql import load_sql
 
 SQL = load_sql(__file__)
 
-BIGINT = Parameter(adapters.types["int8"].oid)
 MAKE, PUT, COUNT, BACKEND, PREPARED = (
-    Statement(name, SQL[name], [BIGINT] if "$1" in SQL[name] else [])
+    Statement(name, SQL[name], ["int8"] if "$1" in SQL[name] else [])
     for name in ("make", "put", "count", "backend", "prepared")
 )
 

@@ -15,6 +15,8 @@ from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import build_projector, open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
+from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.projector import Projector
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
@@ -217,3 +219,26 @@ async def test_while_its_connections_are_killed_nothing_is_lost(site: Site, data
         run_ids = history.result()
         await site.projected()
     check_views(site.core, run_ids)
+
+
+async def test_what_a_crash_of_postgres_takes_is_projected_once_more(
+    own_postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """The projector does not wait for the disk, so a crash takes rows and checkpoint back, together."""
+    with psycopg.connect(own_postgres.conninfo(), autocommit=True) as connection:
+        for statement in (SQL.flush_late, SQL.reload):
+            connection.execute(statement)
+    with open_site(own_postgres.conninfo(), tmp_path) as site:
+        run_ids = await make_history(site)
+        ours = projector(site.core, 10_000)
+        ours.project_batch()
+        whole, reached = dump(site.core), site.core.reader.position()
+        own_postgres.kill_immediate()
+        own_postgres.restart()
+        site.core.database.mend()
+        assert site.core.reader.position() < reached == site.core.log.last_position()
+        with pytest.raises(DATABASE_AWAY):
+            ours.project_batch()  # finds that its connection is gone
+        ours.project_batch()
+        check_views(site.core, run_ids)
+        assert dump(site.core) == whole

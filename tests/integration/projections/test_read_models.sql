@@ -12,3 +12,9 @@ TRUNCATE orchestrator.runs, orchestrator.run_steps, orchestrator.artifacts, orch
 -- name: kill_projectors
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'projecting'
+
+-- name: flush_late
+ALTER SYSTEM SET wal_writer_delay = '10s'
+
+-- name: reload
+SELECT pg_reload_conf()

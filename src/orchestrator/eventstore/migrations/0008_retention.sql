@@ -131,17 +131,8 @@ BEGIN
     SELECT e.stream_id, e.version, e.topic, e.state, last_position + e.ordinality
     FROM unnest(stream_ids, versions, topics, states) WITH ORDINALITY
         AS e (stream_id, version, topic, state, ordinality);
-    -- The primary key refuses a version that is taken; this refuses one that would leave a gap before it. Row by row:
-    -- as one query it would take a quarter of a small append to begin with.
-    FOR number IN 1 .. cardinality(versions) LOOP
-        CONTINUE WHEN versions[number] = 1
-            OR (stream_ids[number - 1] = stream_ids[number] AND versions[number - 1] = versions[number] - 1) IS TRUE;
-        PERFORM FROM orchestrator.events AS before
-        WHERE before.originator_id = stream_ids[number] AND before.originator_version = versions[number] - 1;
-        IF NOT FOUND THEN
-            RAISE EXCEPTION 'an append would leave a gap in its stream' USING ERRCODE = 'integrity_constraint_violation';
-        END IF;
-    END LOOP;
+    -- The primary key refuses a version that is taken; this refuses one that would leave a gap before it.
+    PERFORM orchestrator.refuse_gaps(stream_ids, versions);
     -- After the insert: it has waited for a retention that was taking out a run of the same id.
     IF 1 = ANY(versions) OR inline_rows ? 'needs' THEN
         PERFORM orchestrator.refuse_archived(
