@@ -63,6 +63,11 @@ class Postmaster:
         """Whether the process of that id is a Postgres of this cluster, and not one that got its number later."""
         return f"/postgres -D {self.cluster} " in _command(self.pid)
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the process of that id has let go of its memory, and so of its command line, but is not gone yet."""
+        return not _command(self.pid) and not ended(self.pid)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; a server that is already gone is fine."""
         try:

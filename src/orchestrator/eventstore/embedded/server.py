@@ -343,7 +343,7 @@ class EmbeddedPostgres:
         """Signal a server and wait until it is gone; one that takes too long is made to crash, which is safe."""
         server.signal(how)
         deadline = time.monotonic() + _STOP_SECONDS
-        while server.listening or server.alive:
+        while server.listening or server.alive or server.leaving:
             if time.monotonic() > deadline:
                 if how == signal.SIGQUIT:
                     raise EmbeddedPostgresError(f"Postgres (pid {server.pid}) does not end", f"See {self.home.log}")
