@@ -105,6 +105,7 @@ class Projector:
         self._stopping.set()
         self._wake.set()
         self._thread.join()
+        self._session.close()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
