@@ -16,7 +16,7 @@ from orchestrator.domain.events import Event
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.committer import Inline
-from orchestrator.eventstore.listener import CHANNELS, FLIGHTS
+from orchestrator.eventstore.listener import CHANNELS, EVENTS, FLIGHTS
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.skills.call import SkillCall
@@ -83,7 +83,7 @@ def _found(there: Sequence[Recorded], events: Sequence[Event], actor: str) -> in
 
 
 class RemoteListener:
-    """The listening connection, reopened after a loss; then every callback is called with an empty payload."""
+    """The listening connection, reopened after a loss; then every callback is called, as by `Listener`."""
 
     def __init__(self, process: Process, server: Server) -> None:
         self._process = process
@@ -102,7 +102,7 @@ class RemoteListener:
         self.session = Session(self._process, self._deliver, self._lost)
         self._server.sessions.append(self.session)
         for channel in self._callbacks:
-            self._deliver(channel, "")
+            self._deliver(channel, str(self._server.log.last_position()) if channel == EVENTS else "")
 
     def _lost(self) -> None:
         self.session = None
@@ -304,6 +304,7 @@ class Host:
             around,
             RemoteQueue(server, runs, identity, skills),
             listener,
+            self.loop,
             skills=known.ids,
             most_runs=most_runs,
             heartbeat_seconds=lease / 3,

@@ -131,6 +131,7 @@ async def open_worker(
             around,
             Claims(core.database, core.log.mapper, core.runs, identity),
             core.listener,
+            asyncio.get_running_loop(),
             skills=skills.ids,
             most_runs=settings.max_runs,
             heartbeat_seconds=settings.heartbeat_seconds,

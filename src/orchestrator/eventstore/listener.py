@@ -16,7 +16,7 @@ from orchestrator.eventstore.sql import load_sql
 logger = logging.getLogger(__name__)
 
 EVENTS = "orchestrator_events"
-"""Something was appended; the payload is the new last position."""
+"""Something was appended; the payload is the new last position, or empty: whoever reads the log shall look."""
 QUEUE = "orchestrator_queue"
 """A run was queued or given back."""
 CANCEL = "orchestrator_cancel"
@@ -32,7 +32,8 @@ CACHE = "orchestrator_cache"
 KEYS = "orchestrator_keys"
 """An API key was changed; the payload is its id."""
 
-CHANNELS = (EVENTS, QUEUE, CANCEL, PROJECTED, FLIGHTS, CACHE, KEYS)
+CHANNELS = (CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
+"""In the order in which news that come together are handed on: what was withdrawn first, how far the log is last."""
 
 Callback = Callable[[str], None]
 
@@ -51,9 +52,9 @@ class Listener:
     """A thread that hands notifications on.
 
     Callbacks run on that thread and must return at once. `on_lost` is called each time the connection is lost
-    or cannot be made. After a lost connection every callback is called
-    with an empty payload, since notifications may have been missed. `session` identifies the connection:
-    as long as it is open, the process is alive.
+    or cannot be made. Each time it was made every callback is called, since notifications may have been missed:
+    with the last position for `EVENTS`, else with an empty payload. `session` identifies the connection: as long as
+    it is open, the process is alive.
     """
 
     def __init__(self, conninfo: str, on_lost: Callable[[], object] | None = None) -> None:
@@ -96,12 +97,13 @@ class Listener:
     def _listen(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
         for channel in self._callbacks:
             connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
-        row = connection.execute(_SQL.session).fetchone()
-        if row is not None:
+        position = ""
+        if (row := connection.execute(_SQL.session).fetchone()) is not None:
             self.session = (int(str(row[0])), str(row[1]))
+            position = str(row[2])
         self._connected.set()
         for channel in self._callbacks:
-            self._call(channel, [""])
+            self._call(channel, [position if channel == EVENTS else ""])
         for channel, payloads in self._notifications(connection.pgconn):
             self._call(channel, payloads)
 
@@ -122,7 +124,7 @@ class Listener:
             waiting: dict[str, list[str]] = {}
             while (notification := pgconn.notifies()) is not None:
                 waiting.setdefault(notification.relname.decode(), []).append(notification.extra.decode())
-            yield from waiting.items()
+            yield from ((channel, waiting[channel]) for channel in CHANNELS if channel in waiting)
 
     def _call(self, channel: str, payloads: Sequence[str]) -> None:
         for callback in self._callbacks[channel]:

@@ -1,2 +1,3 @@
 -- name: session
-SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()
+SELECT pid, backend_start::text, coalesce((SELECT max(notification_id) FROM orchestrator.events), 0)::text
+FROM pg_stat_activity WHERE pid = pg_backend_pid()

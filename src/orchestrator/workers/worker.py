@@ -76,6 +76,7 @@ class Worker:
         around: Surroundings,
         queue: Queue,
         wakeups: Wakeups,
+        loop: asyncio.AbstractEventLoop,
         *,
         skills: Collection[str],
         most_runs: int = 500,
@@ -98,6 +99,10 @@ class Worker:
         self._claimed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._heart: asyncio.Task[None] | None = None
+        # From the start: a run may be expected before `work` begins, and no news of it may be missed.
+        wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
+        wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
+        wakeups.on(EVENTS, lambda position: self._hear(loop, position))
 
     @property
     def driving(self) -> int:
@@ -137,11 +142,11 @@ class Worker:
         self._arrive(at_once=self._wakeups.session is None)
 
     def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
-        """On the listener's thread: the log has grown, or (no payload) such news may have been missed."""
+        """On the listener's thread: all news from before this position have come in."""
         if payload:
             self._heard = int(payload)
         if self._arriving:
-            wake(loop, self._arrive, not payload)
+            wake(loop, self._arrive)
 
     def _arrive(self, at_once: bool = False) -> None:
         """Adopt the runs from before which no more news can come.
@@ -167,10 +172,6 @@ class Worker:
 
     async def work(self) -> None:
         """Claim and drive runs until `stop` is called, then return when all is handed over."""
-        loop = asyncio.get_running_loop()
-        self._wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
-        self._wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
-        self._wakeups.on(EVENTS, lambda position: self._hear(loop, position))
         await self._beat()
         self._heart = asyncio.create_task(self._stay_alive())
         self._queue_changed.set()

@@ -88,7 +88,7 @@ async def worker_with(studio: Studio, tier: TimedTier, skills: SkillRegistry) ->
         source = Outputs(core.database, core.reader, core.store)
         around = Surroundings(identity.id, core.runs, executor, cache, source, now)
         claims = Claims(core.database, core.log.mapper, core.runs, identity)
-        worker = Worker(identity, around, claims, core.listener, skills=skills.ids)
+        worker = Worker(identity, around, claims, core.listener, asyncio.get_running_loop(), skills=skills.ids)
         working = asyncio.create_task(worker.work())
         try:
             yield

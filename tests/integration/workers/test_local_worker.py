@@ -1,16 +1,40 @@
 """A run that is asked for beside a worker is that worker's from its first moment."""
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import IdempotencyConflict
-from orchestrator.eventstore.listener import QUEUE
+from orchestrator.domain.workflow import CachePolicy
+from orchestrator.eventstore.listener import EVENTS, QUEUE
+from orchestrator.eventstore.runs import LoadedRun
+from orchestrator.workers.worker import Worker
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
 
 LONG = workflow("long", step("a", ms="trigger.ms"))
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """A worker that gets its runs later."""
+
+    worker: Worker
+    received: list[LoadedRun] = field(default_factory=list)
+
+    def expect(self, run_id: str) -> str | None:
+        return self.worker.expect(run_id)
+
+    def receive(self, loaded: LoadedRun) -> None:
+        self.received.append(loaded)
+
+    def forgo(self, run_id: str) -> None:
+        self.worker.forgo(run_id)
 
 
 @pytest.fixture
@@ -68,3 +92,23 @@ async def test_without_a_worker_here_it_is_left_to_the_others(site: Site, journa
         pass
     run_id = await site.trigger("long", ms=0)
     assert site.queue() == {run_id: None}
+
+
+async def test_news_that_come_before_the_worker_had_its_first_turn_are_not_missed(site: Site, journal: Journal) -> None:
+    """A run that may use the cache waits for them: it would wait for ever."""
+    await site.register(workflow("cached", step("a", cache=CachePolicy())))
+    heard = Event()
+
+    def ask() -> None:
+        asyncio.run(site.core.commands.trigger(CALLER, "cached", payload={}))
+        assert heard.wait(10)
+
+    async with open_worker(site.core, journal.registry()) as worker:
+        site.core.listener.on(EVENTS, lambda _: heard.set())
+        site.core.commands.local_worker = slow = Slow(worker)
+        with ThreadPoolExecutor(1) as elsewhere:
+            elsewhere.submit(ask).result()  # the loop stands still meanwhile
+        (loaded,) = slow.received
+        worker.receive(loaded)
+        assert (await site.finished(loaded.run.id)).status == "completed"
+    assert len(journal.calls) == 1
