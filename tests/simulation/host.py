@@ -18,12 +18,12 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.committer import Inline
 from orchestrator.eventstore.listener import CHANNELS, EVENTS, FLIGHTS
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.runs import LoadedRun, RunStore
+from orchestrator.eventstore.runs import RunStore
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
-from orchestrator.workers.claims import Situation, WorkerIdentity
+from orchestrator.workers.claims import Claimed, Situation, WorkerIdentity
 from orchestrator.workers.driver import Surroundings
 from orchestrator.workers.worker import Worker
 from tests.simulation.loop import Process, SimulatedLoop
@@ -130,9 +130,10 @@ class RemoteQueue:
     async def sweep(self) -> int:
         return int(await self._server.call(self._server.sweep, self._name))
 
-    async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
+    async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
         histories = await self._server.call(self._claim, room, skills)
-        return [self._runs.fold(run_id, history) for run_id, history in histories]
+        folded = [self._runs.fold(run_id, history) for run_id, history in histories]
+        return Claimed(folded, maybe_more=len(folded) == room)
 
     def _claim(self, room: int, skills: Sequence[str]) -> list[tuple[str, list[Recorded]]]:
         claimed = self._server.claim(self._name, room, skills)

@@ -2,7 +2,8 @@
 
 core       the database, the log on it, and the ways to ask and to read: what every process needs
 working    a worker with its skills, its executor and its step cache
-showing    the projector, the rebuilds and the audit
+showing    the projector and the hash chain
+auditing   the audit, and what brings an export in
 filling    the log alone, for the processes of a rebuild
 retaining  what archives runs, and what looks into the archive
 serving    the web application

@@ -1,21 +1,17 @@
-"""What keeps the read models, and what holds them against the log."""
+"""What keeps the read models."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 
-from orchestrator.bootstrap.core import Artifacts, Core
-from orchestrator.bootstrap.retaining import archive_findings
+from orchestrator.bootstrap.core import Core
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.tail import LogTail
-from orchestrator.projections.audit import Auditor
 from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
 from orchestrator.projections.renewal import Renewer
 from orchestrator.projections.supervision import ReadModelSupervisor
-from orchestrator.projections.transfer.importer import Importer
 
 
 def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
@@ -66,19 +62,3 @@ def build_supervisor(core: Core) -> ReadModelSupervisor:
 def build_chain(core: Core) -> Chain:
     """Return the hash chain over the log."""
     return Chain(core.database, core.log.recorder)
-
-
-def build_importer(core: Core) -> Importer:
-    """Return what brings an export into the core's database."""
-    return Importer(core.log, core.workflows.get)
-
-
-def build_auditor(core: Core) -> Auditor:
-    """Return what holds everything against the log."""
-    return Auditor(
-        core.database,
-        core.log,
-        core.workflows.get,
-        Artifacts(core.store).fault,
-        partial(archive_findings, core),
-    )

@@ -15,7 +15,7 @@
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
     meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
     tree.py        steps as a tree
-    inputs.py, options.py, downloads.py                      process.py     event loop and signals
+    inputs.py, options.py, downloads.py, actor.py            process.py     event loop and signals
     complaint.py   what users can put right                  errors.py      from an error to one clear line
 
 The modules with verbs import what they need inside of their verbs, so that help comes at once.

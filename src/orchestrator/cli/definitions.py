@@ -6,7 +6,6 @@ from pathlib import Path
 from orchestrator.cli.complaint import Complaint
 from orchestrator.domain.errors import InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
-from orchestrator.workflows import load_file
 
 _IN_FOLDERS = (".yaml", ".yml")
 
@@ -21,6 +20,8 @@ def find_definitions(paths: Sequence[Path], max_attempts_bound: int) -> list[Wor
     found: list[Workflow] = []
     faulty: list[InvalidWorkflow] = []
     for path in workflow_files(paths):
+        from orchestrator.workflows.document import load_file  # noqa: PLC0415 - a worker that is given none starts sooner
+
         try:
             found.append(load_file(path, max_attempts_bound=max_attempts_bound))
         except InvalidWorkflow as error:

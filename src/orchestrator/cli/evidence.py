@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 
 from orchestrator.api.commands import now
+from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.bootstrap.showing import build_auditor, build_chain, build_importer, build_projector
+from orchestrator.bootstrap.showing import build_chain, build_projector
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.meter import open_meter

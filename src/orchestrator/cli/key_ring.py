@@ -10,9 +10,9 @@ from typing import Any
 from orchestrator.access.identity import Role
 from orchestrator.access.keys import Key, KeyStore
 from orchestrator.bootstrap.core import open_core
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_age, read_settings
-from orchestrator.cli.local import actor_name
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.terminal import print_json, print_line, print_table
 from orchestrator.projections.views import timestamp

@@ -1,8 +1,6 @@
 """The client that works on the data directory or the configured database itself, without a server."""
 
 import asyncio
-import getpass
-import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +12,7 @@ from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.explain import explanation_view
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_projector
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.client import Document
 from orchestrator.cli.local_cache import LocalCache
 from orchestrator.domain.change import ChangeRequest
@@ -190,14 +189,6 @@ class LocalClient:
                 return
             if waited < _PATIENCE_SECONDS or not await database.call(self._projector.project_batch):
                 await asyncio.sleep(_BREATH_SECONDS)
-
-
-def actor_name() -> str:
-    """Return who asks, as the log shall name them: the user of this process."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in many containers
-        return f"uid {os.geteuid()}"
 
 
 def _summary(entry: CatalogueEntry) -> Document:

@@ -14,9 +14,9 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from orchestrator.bootstrap.core import open_core
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_settings
-from orchestrator.cli.local import actor_name
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.terminal import open_console, print_json, print_line, print_table, styled
 from orchestrator.projections.differences import RebuildReport

@@ -8,9 +8,9 @@ from orchestrator.api.commands import now
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
 from orchestrator.bootstrap.showing import build_projector
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_age
-from orchestrator.cli.local import actor_name
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.meter import open_meter
 from orchestrator.cli.terminal import print_json, print_line, print_table, size

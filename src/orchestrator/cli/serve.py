@@ -1,6 +1,8 @@
 """The verbs that serve until they are told to stop: dev, api, worker, projector."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
 
+import gc
+from importlib import import_module
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -29,10 +31,9 @@ def dev(
 
     Example: orchestrator dev --workflows examples/campaign --skills examples/campaign/skills
     """
-    from orchestrator.cli.server import Parts, serve
-
-    serve(
-        Parts(api=True, worker=True, projector=True),
+    server = _load_server()
+    server.serve(
+        server.Parts(api=True, worker=True, projector=True),
         host=host,
         port=port,
         data_dir=data_dir,
@@ -54,10 +55,9 @@ def api(
 
     Example: orchestrator api --port 8000 --workflows workflows/
     """
-    from orchestrator.cli.server import Parts, serve
-
-    serve(
-        Parts(api=True, projector=projector),
+    server = _load_server()
+    server.serve(
+        server.Parts(api=True, projector=projector),
         host=host,
         port=port,
         data_dir=data_dir,
@@ -77,10 +77,9 @@ def worker(
 
     Example: orchestrator worker --skills studio.skills --skills more_skills.yaml
     """
-    from orchestrator.cli.server import Parts, serve
-
-    serve(
-        Parts(worker=True, projector=projector),
+    server = _load_server()
+    server.serve(
+        server.Parts(worker=True, projector=projector),
         data_dir=data_dir,
         skills=listed(skills),
         metrics_port=metrics_port,
@@ -94,6 +93,19 @@ def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> Non
 
     Example: orchestrator projector --data-dir /var/lib/orchestrator
     """
-    from orchestrator.cli.server import Parts, serve
+    server = _load_server()
+    server.serve(server.Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
 
-    serve(Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
+
+def _load_server() -> ModuleType:
+    """Import what these verbs need, for which help must not wait.
+
+    All of it stays, so to look through it for garbage meanwhile only takes time, a tenth of the whole: after a crash
+    runs wait for it.
+    """
+    gc.disable()
+    try:
+        return import_module("orchestrator.cli.server")
+    finally:
+        gc.freeze()
+        gc.enable()

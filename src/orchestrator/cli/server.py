@@ -13,17 +13,17 @@ from typing import Any, Protocol
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_worker
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.cli.inputs import read_settings
-from orchestrator.cli.local import actor_name
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.process import Stop, run_async
 from orchestrator.cli.terminal import print_line
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
-from orchestrator.workflows import warnings
+from orchestrator.workflows.validate import warnings
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.skills.declarations import read_declarations
 from orchestrator.skills.errors import SkillConflict, SkillNotFound
 from orchestrator.skills.skill import Skill, skill_of
 from orchestrator.skills.sources import load_installed, load_module, skills_of
@@ -90,5 +89,7 @@ class SkillRegistry:
             InvalidSkills: the file has faults; every one is listed with its path.
             SkillConflict: another skill has one of the ids.
         """
+        from orchestrator.skills.declarations import read_declarations  # noqa: PLC0415 - brings YAML; most need none
+
         for declared in read_declarations(Path(path)):
             self.add(declared)

@@ -46,6 +46,14 @@ class Situation:
     waiting: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Runs that this worker may drive now, as far as they could be read; `maybe_more` when the room was used up."""
+
+    runs: list[LoadedRun]
+    maybe_more: bool
+
+
 class Claims:
     """The queue and the register of workers in Postgres, as one worker sees them."""
 
@@ -82,8 +90,8 @@ class Claims:
         ended = [row["id"] for row in neighbours if has_ended(row["pulse"])]
         return int((await self._run(_SQL.sweep, {"id": self._worker.id, "ended": ended}))[0]["freed"])
 
-    async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
-        """Claim up to `room` runs and return them as their events tell, in one round trip.
+    async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
+        """Claim up to `room` runs and read what their events tell, in one round trip.
 
         A run that is blocked is claimed only if all the skills it lacks are among `skills`.
         """
@@ -105,10 +113,11 @@ class Claims:
         """Give everything back: this worker ends."""
         await self._run(_SQL.sign_off, {"id": self._worker.id})
 
-    def _claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
+    def _claim(self, room: int, skills: Sequence[str]) -> Claimed:
         rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills)})
         streams = groupby(rows, key=lambda row: str(row["originator_id"]))
-        return [loaded for run_id, stream in streams if (loaded := self._fold(run_id, stream))]
+        folded = [self._fold(run_id, stream) for run_id, stream in streams]
+        return Claimed([loaded for loaded in folded if loaded is not None], maybe_more=len(folded) == room)
 
     def _fold(self, run_id: str, stream: Iterable[dict[str, Any]]) -> LoadedRun | None:
         try:

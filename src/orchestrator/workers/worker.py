@@ -14,7 +14,7 @@ from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, wake
 from orchestrator.eventstore.runs import LoadedRun
-from orchestrator.workers.claims import Situation, WorkerIdentity
+from orchestrator.workers.claims import Claimed, Situation, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, Surroundings
 from orchestrator.workers.pulse import own_pulse
 
@@ -26,6 +26,8 @@ _RETRY_SECONDS = 0.2
 _IDLE_FACTOR = 2
 _IDLE_SHARE = 0.4
 _PAUSE_AFTER_FAULT_SECONDS = 5.0
+_CLAIMED_AT_ONCE = 25
+"""How many runs are read from the log before the first of them goes on: what a crash left behind may be hundreds."""
 
 
 def new_identity(lease_seconds: float) -> WorkerIdentity:
@@ -43,7 +45,7 @@ class Queue(Protocol):
     async def sweep(self) -> int:
         """Free the runs of dead workers."""
 
-    async def claim(self, room: int, skills: Sequence[str]) -> list[LoadedRun]:
+    async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
         """Claim runs."""
 
     async def owners(self, run_ids: Sequence[str]) -> Mapping[str, str | None]:
@@ -212,16 +214,16 @@ class Worker:
                 logger.warning("could not sign off, the lease will run out instead: %s", error)
 
     async def _claim(self) -> None:
-        """Claim as many runs as there is room for."""
+        """Claim as many runs as there is room for, and begin with the first while the others are read."""
         async with self._claiming:
             try:
                 if self._in_doubt:
                     await self._settle()
-                while (room := self._room) > 0 and not self._stopping.is_set():
+                while (room := min(self._room, _CLAIMED_AT_ONCE)) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
-                    for loaded in claimed:
+                    for loaded in claimed.runs:
                         self._adopt(loaded)
-                    if len(claimed) < room:
+                    if not claimed.maybe_more:
                         return
             except DATABASE_AWAY as error:
                 logger.warning("cannot claim runs, the database is away: %s", error)

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.bootstrap.showing import build_auditor
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.audit import Finding
 from orchestrator.projections.chain import Chain, ChainHead

@@ -10,8 +10,9 @@ import orjson
 import psycopg
 import pytest
 
+from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.bootstrap.showing import build_auditor, build_chain, build_importer, build_projector
+from orchestrator.bootstrap.showing import build_chain, build_projector
 from orchestrator.domain.events import RunTriggered, WorkflowRegistered
 from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.eventstore.sql import load_sql

@@ -7,9 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.retaining import build_inspector
-from orchestrator.bootstrap.showing import build_auditor
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.projections.transfer import parquet
 from orchestrator.projections.transfer.export import read_export, write_export

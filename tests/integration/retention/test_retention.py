@@ -8,9 +8,10 @@ import psycopg
 import pytest
 
 from orchestrator.api.commands import now
+from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
-from orchestrator.bootstrap.showing import build_auditor, build_chain, build_supervisor
+from orchestrator.bootstrap.showing import build_chain, build_supervisor
 from orchestrator.cache.rebuild import StepCacheRebuild
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun

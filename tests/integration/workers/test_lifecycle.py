@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered, RunStarted, StepStarted
 from orchestrator.domain.workflow import Workflow
+from orchestrator.workers.claims import Claimed
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
 
 DIAMOND = workflow("diamond", step("plan"), step("left", "plan"), step("right", "plan"), step("join", "left", "right"))
@@ -127,6 +128,29 @@ async def test_runs_of_higher_priority_are_taken_first(database_url: str, tmp_pa
         async with open_worker(site.core, journal.registry()):
             await site.all_finished(list(ids))
     assert [ids[call.run] for call in journal.calls] == [5, 5, 1, 0]
+
+
+async def test_all_that_waits_is_taken_at_once_and_the_first_of_it_begins_before_the_last_is_read(
+    database_url: str, tmp_path: Path, journal: Journal
+) -> None:
+    """Without another heartbeat, too."""
+    claims: list[Claimed] = []
+    with open_site(database_url, tmp_path, lease_seconds=3600, heartbeat_seconds=1800) as site:
+        await site.register(workflow("one", step("only", ms="trigger.ms")))
+        ids = [await site.trigger("one", ms=60_000) for _ in range(130)]
+        async with asyncio.timeout(60), open_worker(site.core, journal.registry()) as worker:
+            claim = worker._queue.claim
+
+            async def claim_more(room: int, skills: Sequence[str]) -> Claimed:
+                if claims:
+                    await journal.begun(len(claims[0].runs))
+                claims.append(await claim(room, skills))
+                return claims[-1]
+
+            worker._queue.claim = claim_more  # type: ignore[method-assign]
+            await journal.begun(len(ids))
+            await worker.stop(0)
+    assert 0 < len(claims[0].runs) < len(ids)
 
 
 async def test_a_wake_up_not_a_poll_starts_a_run(site: Site, journal: Journal) -> None:

@@ -89,6 +89,16 @@ def test_what_answers_can_answer_in_json(words: tuple[str, ...]) -> None:
 
 def test_the_verbs_import_nothing_heavy() -> None:
     heavy = ("pydantic", "psycopg", "fastapi", "uvicorn", "structlog", "jsonschema", "httpx", "rich.console")
-    script = f"import orchestrator.cli.app, sys; print([name for name in {heavy!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    assert found.stdout == "[]\n"
+    assert imported_by("orchestrator.cli.app", heavy) == []
+
+
+def test_a_process_goes_on_after_a_crash_before_it_imports_what_only_requests_need() -> None:
+    """Python's imports are most of the time until the first step begins again."""
+    later = ("starlette", "fastapi", "uvicorn", "httpx", "yaml", "jsonschema", "pyarrow", "redis", "cryptography")
+    ours = ("orchestrator.workflows.document", "orchestrator.projections.audit", "orchestrator.retention")
+    assert imported_by("orchestrator.cli.server", later + ours) == []
+
+
+def imported_by(module: str, names: tuple[str, ...]) -> list[str]:
+    script = f"import {module}, sys; print(*(name for name in {names!r} if name in sys.modules))"
+    return subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split()

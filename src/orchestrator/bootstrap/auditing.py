@@ -1,0 +1,24 @@
+"""What holds everything against the log, and what brings a log in."""
+
+from functools import partial
+
+from orchestrator.bootstrap.core import Artifacts, Core
+from orchestrator.bootstrap.retaining import archive_findings
+from orchestrator.projections.audit import Auditor
+from orchestrator.projections.transfer.importer import Importer
+
+
+def build_importer(core: Core) -> Importer:
+    """Return what brings an export into the core's database."""
+    return Importer(core.log, core.workflows.get)
+
+
+def build_auditor(core: Core) -> Auditor:
+    """Return what holds everything against the log."""
+    return Auditor(
+        core.database,
+        core.log,
+        core.workflows.get,
+        Artifacts(core.store).fault,
+        partial(archive_findings, core),
+    )
