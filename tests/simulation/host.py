@@ -75,9 +75,9 @@ class RemoteLog:
 
 
 def _found(there: Sequence[Recorded], events: Sequence[Event], actor: str) -> int:
-    """The position of an append that is there after all; somebody else's in its place is a conflict."""
+    """The position of an append that is there after all; somebody else's in its place, or after it, is a conflict."""
     same = [(one.event, one.actor) for one in there[: len(events)]] == [(event, actor) for event in events]
-    if not same:
+    if not same or (there[0].version > 1 and len(there) > len(events)):
         raise VersionConflict("somebody else appended first")
     return there[0].position
 

@@ -4,7 +4,9 @@
 
 If one stream conflicts, the batch is written stream by stream and only that one is told. If the connection
 is lost while an append is under way, nobody knows whether it was committed: the streams are read to find
-out, and what is there with the same bytes is not written again.
+out, and what is there with the same bytes is not written again. If others have gone on after it meanwhile,
+its author is told of a conflict all the same: a worker must not begin what another one has completed by now.
+Only who began the stream is told of success, for they wanted no more than that.
 """
 
 import asyncio
@@ -82,7 +84,8 @@ class Committer:
         Cancelling withdraws the append if it has not been sent.
 
         Raises:
-            VersionConflict: somebody else appended first; nothing was written.
+            VersionConflict: somebody else appended first; nothing was written. Or they did so after it, while the
+                database was away and it was not known whether it was written.
             ConnectionError: the committer is closed.
         """
         if self._stopping.is_set():
@@ -182,15 +185,17 @@ class Committer:
         return found
 
     def _find(self, append: Append) -> Outcome | None:
-        """Return the position of an append that is in the log, a conflict if others are in its place, else None."""
+        """Return the position of an append that is in the log, a conflict if others have gone on there, else None."""
         first = append.stored[0].originator_version
         there = self._recorder.read_stream(append.stream_id, first - 1)
         if not there:
             return None
         same = [(event.topic, event.state) for event in there[: len(append.stored)]]
-        if same == [(event.topic, event.state) for event in append.stored]:
-            return there[0].id
-        return VersionConflict(f"stream {append.stream_id} is past version {first - 1}")
+        if same != [(event.topic, event.state) for event in append.stored]:
+            return VersionConflict(f"stream {append.stream_id} is past version {first - 1}")
+        if first > 1 and len(there) > len(same):
+            return VersionConflict(f"others have gone on in stream {append.stream_id} while the database was away")
+        return there[0].id
 
     @staticmethod
     def _deliver(batch: Sequence[Append], outcomes: Sequence[Outcome]) -> None:

@@ -35,7 +35,8 @@ class EventLog(Protocol):
         `inline` are rows of inline read models, written in the same transaction.
 
         Raises:
-            VersionConflict: the stream is not at `expected_version`; nothing was written.
+            VersionConflict: the stream is not at `expected_version`, and nothing was written; or others have gone on
+                after it when, after an outage, it was found out that it had been written.
         """
 
     def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:

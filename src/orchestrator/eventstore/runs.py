@@ -93,7 +93,7 @@ class RunStore:
         Raises:
             VersionConflict: somebody else appended to the run first, or the workflow of a new one is not the newest
                 version any more. Nothing was written, and `run` is ahead of
-                the log: load it again.
+                the log: load it again. See `Committer` for what an outage makes of it.
         """
         first = await self.log.append(
             run.id,

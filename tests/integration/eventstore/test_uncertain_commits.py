@@ -124,7 +124,7 @@ async def test_somebody_else_was_first_meanwhile(log: PostgresLog, start: int) -
 
 
 async def test_somebody_went_on_after_it_was_written(log: PostgresLog, start: int) -> None:
-    """What follows in the stream does not make an append that is there a conflict."""
+    """What follows does not make a conflict of an append that began its stream."""
     stream = new_stream()
     recorder = recorder_of(log)
     mine = log.mapper.store(UUID(stream), 1, started("mine"), "t", "a")
@@ -132,6 +132,20 @@ async def test_somebody_went_on_after_it_was_written(log: PostgresLog, start: in
     recorder.meanwhile = [[mine], [stored(stream, 2, "the next")]]
     assert await append(log, stream, 0, "mine") == start + 1
     assert len(log.read(stream)) == 2
+
+
+async def test_somebody_went_on_before_it_was_known_that_it_was_written(log: PostgresLog, start: int) -> None:
+    """A run was taken over: its first owner must not begin now what the next one may have completed."""
+    stream = new_stream()
+    await append(log, stream, 0, "begun")
+    recorder = recorder_of(log)
+    mine = log.mapper.store(UUID(stream), 2, started("mine"), "t", "a")
+    recorder.fate = [("before", ERRORS[0])]
+    recorder.meanwhile = [[mine], [stored(stream, 3, "the next owner")]]
+    with pytest.raises(VersionConflict, match="others have gone on"):
+        await append(log, stream, 1, "mine")
+    assert len(log.read(stream)) == 3
+    assert log.last_position() == start + 3
 
 
 async def test_of_a_lost_batch_only_the_stream_in_conflict_is_told(log: PostgresLog) -> None:
