@@ -132,6 +132,47 @@ def test_changes(ask: Ask, tmp_path: Path) -> None:
     assert ask("cancel", again, "--json").document["triggerType"] == "retry"
 
 
+def test_a_run_for_each_line(ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "files.jsonl"
+    file.write_text(
+        "".join(json.dumps({"file": str(tmp_path / f"made{n}")}) + "\n" for n in range(3)), encoding="utf-8"
+    )
+    ids = ask("trigger", "chain.v1", "--each", file, "--label", "each=line").out.split()
+    assert len(set(ids)) == 3
+    for number, run_id in enumerate(ids):
+        assert ask("status", run_id, "--watch", "--json").document["triggerPayload"]["file"].endswith(f"made{number}")
+    accepted = ask("trigger", "waiting.v1", "--each", file, "--json").document["runs"]
+    assert [set(one) for one in accepted] == [{"runId", "status", "message"}] * 3
+    for one in accepted:
+        ask("cancel", one["runId"])
+
+
+@pytest.mark.parametrize("target", ["server", "data directory"])
+def test_of_lines_one_of_which_is_refused_no_run_is_made(world: World, target: str, tmp_path: Path) -> None:
+    file = tmp_path / "files.jsonl"
+    right = json.dumps({"file": "nowhere", "gate": "no such gate"})
+    file.write_text("\n".join([*[right] * 2, '{"file": 1}', right]), encoding="utf-8")
+    said = refused(world.ask(target, "trigger", "chain.v1", "--each", file, "--label", f"of={target[0]}"))
+    assert "runs[2].triggerPayload.file: 1 is not of" in said
+    assert world.ask(target, "runs", "list", "--label", f"of={target[0]}", "--json").document["runs"] == []
+
+
+@pytest.mark.parametrize("target", ["server", "data directory"])
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_what_was_accepted_before_a_later_part_was_refused_is_told(
+    world: World, target: str, as_json: tuple[str, ...], tmp_path: Path
+) -> None:
+    file = tmp_path / "files.jsonl"
+    large = [json.dumps({"file": str(tmp_path / f"made{n}"), "filler": "x" * 300_000}) for n in range(2)]
+    file.write_text("\n".join([*large, '{"file": 1}']), encoding="utf-8")
+    done = world.ask(target, "trigger", "chain.v1", "--each", file, *as_json)
+    assert done.code == 1
+    assert "1 of 3 runs were accepted; below, runs[0] is the payload after those, number 2" in done.err
+    assert "runs[1].triggerPayload.file: 1 is not of" in done.err
+    run_id = done.document["runs"][0]["runId"] if as_json else done.out.strip()
+    assert world.ask(target, "status", run_id, "--watch").code == 0
+
+
 def test_registering(ask: Ask, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file = tmp_path / "more.yaml"
     version = "2.0.0" if "server" in request.node.callspec.id else "3.0.0"

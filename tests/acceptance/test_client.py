@@ -74,6 +74,7 @@ def test_every_call_of_the_api_is_there() -> None:
     }
     names = {
         "trigger_run": "trigger",
+        "trigger_runs": "trigger_many",
         "get_run": "run",
         "list_runs": "runs",
         "cancel_run": "cancel",

@@ -1,7 +1,8 @@
 """What may be asked of runs: trigger, cancel. Checked, decided and appended; the same for HTTP and the terminal."""
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,8 +27,15 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.inline import NewRun, needs
 from orchestrator.eventstore.runs import LoadedRun, RunStore
-from orchestrator.workflows.payload import check_payload
+from orchestrator.workflows.payload import MAX_LISTED, check_payload, invalid_payload
 from orchestrator.workflows.registry import WorkflowRegistry
+
+MOST_AT_ONCE = 1000
+"""How many runs can be asked for in one go."""
+
+_BATCHES = 4
+_BREATH = 50
+"""After so many runs the others who wait for this process have their turn."""
 
 RUN_NAMESPACE = UUID("5b1e0a3c-6a3f-4c8e-9f57-8f8d2f1c7e55")
 
@@ -47,6 +55,22 @@ class Accepted:
     run_id: str
     position: int
     steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A run that is asked for among others: what `RunCommands.trigger` takes."""
+
+    workflow: str
+    version: str | None = None
+    payload: Mapping[str, Any] | None = None
+    priority: int = 0
+    labels: Mapping[str, str] | None = None
+
+    @property
+    def request(self) -> list[Any]:
+        """What makes it the same request as another."""
+        return [self.workflow, self.version, self.payload or {}, self.priority, self.labels or {}]
 
 
 class LocalWorker(Protocol):
@@ -69,6 +93,7 @@ class RunCommands:
         self._database = database
         self._runs = runs
         self._workflows = workflows
+        self._batches = asyncio.Semaphore(_BATCHES)
         self.local_worker: LocalWorker | None = None
 
     async def trigger(
@@ -106,6 +131,58 @@ class RunCommands:
         workflow = await self._workflows.find(caller.tenant, workflow_name, version)
         check_payload(workflow, payload)
         return await self.begin_run(caller, command, workflow, idempotency_key)
+
+    async def trigger_many(
+        self,
+        caller: Caller,
+        wanted: Sequence[Wanted],
+        *,
+        idempotency_key: str | None = None,
+        trace: str | None = None,
+    ) -> list[Accepted]:
+        """Ask for up to `MOST_AT_ONCE` runs and return them in that order. Nothing is recorded unless all are right.
+
+        They share few commits. Should this process end among them, the same request with the same idempotency key
+        makes those that are missing, and no other twice.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+            InvalidPayload: some payloads do not fit; their paths begin with `runs[3]`.
+            IdempotencyConflict: the key was used with another request.
+        """
+        named = dict.fromkeys((one.workflow, one.version) for one in wanted)
+        workflows = {place: await self._workflows.find(caller.tenant, *place) for place in named}
+        async with self._batches:  # so that what waits to be recorded is bounded
+            await _check_payloads(wanted, workflows)
+            request = None if idempotency_key is None else fingerprint([one.request for one in wanted])
+
+            async def begin_one(number: int) -> Accepted:
+                one = wanted[number]
+                command = TriggerRun(
+                    now(),
+                    "initial",
+                    one.payload or {},
+                    priority=one.priority,
+                    labels=one.labels or {},
+                    request=request,
+                    trace=trace,
+                )
+                # No key of a single run holds a line break.
+                key = None if idempotency_key is None else f"{idempotency_key}\n{number}"
+                return await self.begin_run(caller, command, workflows[one.workflow, one.version], key)
+
+            # With a key the first goes alone: it tells whether the key was used with another request.
+            accepted = [] if idempotency_key is None else [await begin_one(0)]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = []
+                    for number in range(len(accepted), len(wanted)):
+                        tasks.append(group.create_task(begin_one(number)))
+                        if number % _BREATH == 0:
+                            await asyncio.sleep(0)
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            return accepted + [task.result() for task in tasks]
 
     async def begin_run(
         self,
@@ -194,6 +271,21 @@ class RunCommands:
             except VersionConflict:
                 continue
             return loaded
+
+
+async def _check_payloads(wanted: Sequence[Wanted], workflows: Mapping[tuple[str, str | None], Workflow]) -> None:
+    problems: list[tuple[str, str]] = []
+    for number, one in enumerate(wanted):
+        try:
+            check_payload(workflows[one.workflow, one.version], one.payload or {})
+        except InvalidPayload as error:
+            problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
+        if len(problems) > MAX_LISTED:
+            break
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
+    if problems:
+        raise invalid_payload(problems)
 
 
 def keyed_run_id(tenant: str, idempotency_key: str) -> str:

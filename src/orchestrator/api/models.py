@@ -4,6 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from orchestrator.api.commands import MOST_AT_ONCE
+
 MAX_LABELS = 64
 MAX_LABEL = 255
 
@@ -40,6 +42,16 @@ class TriggerRun(_Body):
         default=None,
         max_length=MAX_LABELS,
         description=f"Up to {MAX_LABELS} labels to find the run by; keys hold no colon.",
+    )
+
+
+class TriggerRuns(_Body):
+    """What is asked for: many runs."""
+
+    runs: list[TriggerRun] = Field(
+        min_length=1,
+        max_length=MOST_AT_ONCE,
+        description="Each as `POST /runs` takes it. If one is not right none is made.",
     )
 
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.caller import Asking, Operating
+from orchestrator.api.commands import Accepted, Wanted
 from orchestrator.api.cursor import from_cursor, to_cursor
-from orchestrator.api.models import CancelRun, TriggerRun
+from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
 from orchestrator.api.moments import parse_moment, up_to
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
@@ -97,10 +98,39 @@ async def trigger_run(
         trace=traceparent(trace),
     )
     return Json(
-        {"runId": accepted.run_id, "status": "queued", "message": f"Run queued - {accepted.steps} steps"},
+        _accepted(accepted),
         202,
         {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
     )
+
+
+@router.post(
+    ":batch",
+    status_code=202,
+    response_model=shapes.AcceptedRuns,
+    responses=answers(404, 409, headers={202: _POSITION}, body=True),
+)
+async def trigger_runs(
+    serving: Serving,
+    caller: Operating,
+    body: Annotated[TriggerRuns, Body()],
+    idempotency_key: IdempotencyKey = None,
+    trace: Trace = None,
+) -> Response:
+    """Ask for many runs in one go, of one workflow or of several. It is all or nothing: each of them must be right."""
+    wanted = [
+        Wanted(one.workflow_name, one.workflow_version, one.trigger_payload, one.priority, one.labels)
+        for one in body.runs
+    ]
+    accepted = await serving.core.commands.trigger_many(
+        caller, wanted, idempotency_key=idempotency_key, trace=traceparent(trace)
+    )
+    position = max(one.position for one in accepted)
+    return Json({"runs": [_accepted(one) for one in accepted]}, 202, {"X-Log-Position": str(position)})
+
+
+def _accepted(accepted: Accepted) -> View:
+    return {"runId": accepted.run_id, "status": "queued", "message": f"Run queued - {accepted.steps} steps"}
 
 
 @router.get("", response_model=shapes.RunPage, responses=answers())

@@ -29,6 +29,12 @@ class AcceptedRun(_Shape):
     message: str
 
 
+class AcceptedRuns(_Shape):
+    """Runs that were accepted, in the order in which they were asked for."""
+
+    runs: list[AcceptedRun]
+
+
 class RunError(_Shape):
     """Why a run failed."""
 

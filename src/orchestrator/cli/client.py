@@ -3,7 +3,7 @@
 Everything is a JSON document in the form of the HTTP API (docs/http-api).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +43,22 @@ class Client(Protocol):
         Raises:
             WorkflowNotFound: no such workflow or version.
             InvalidPayload: the payload breaks the workflow's payloadSchema.
+        """
+
+    async def trigger_many(
+        self,
+        workflow: str,
+        payloads: Sequence[Mapping[str, Any]],
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Ask for a run for each payload, all or none; returns `{runs: [{runId, status, message}]}`.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+            InvalidPayload: some payloads break the workflow's payloadSchema.
         """
 
     async def plan(self, run_id: str, change: ChangeRequest) -> Document:

@@ -26,6 +26,7 @@ _BYTES = {
 _PAYLOAD_FORMS = (
     "A payload is a JSON object: --payload '{\"name\": 1}', --payload @file.json, or --payload - for stdin."
 )
+_EACH_FORM = 'Each line is one JSON object: {"name": 1}'
 
 
 def read_settings(*, need_data: bool = False, **given: Any) -> Settings:
@@ -85,6 +86,31 @@ def read_payload(given: str | None) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise Complaint(f"{source} is JSON but no object", _PAYLOAD_FORMS)
     return payload
+
+
+def read_each(file: Path, payload: str | None) -> list[dict[str, Any]]:
+    """Return the payloads of a file, one JSON object a line; empty lines are passed over.
+
+    Raises:
+        Complaint: the file cannot be read, a line is no object, there is none, or a payload is given besides.
+    """
+    if payload is not None:
+        raise Complaint("--payload and --each cannot both be given", "Put the payload in a line of the file.")
+    text, source = _text("-" if str(file) == "-" else f"@{file}")
+    payloads = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            one = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise Complaint(f"{source}: line {number} is not JSON: {error}", _EACH_FORM) from error
+        if not isinstance(one, dict):
+            raise Complaint(f"{source}: line {number} is JSON but no object", _EACH_FORM)
+        payloads.append(one)
+    if not payloads:
+        raise Complaint(f"{source} is empty", _EACH_FORM)
+    return payloads
 
 
 def _text(given: str) -> tuple[str, str]:

@@ -2,12 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.commands import Accepted, Caller
+from orchestrator.api.commands import Accepted, Caller, Wanted
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.explain import explanation_view
 from orchestrator.bootstrap.core import Core, open_core
@@ -62,6 +62,20 @@ class LocalClient:
             self._caller, workflow, version=version, payload=payload, priority=priority, labels=labels
         )
         return _queued(accepted, f"Run queued - {accepted.steps} steps")
+
+    async def trigger_many(
+        self,
+        workflow: str,
+        payloads: Sequence[Mapping[str, Any]],
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Ask for a run for each payload; see `Client.trigger_many`."""
+        wanted = [Wanted(workflow, version, payload, priority, labels) for payload in payloads]
+        accepted = await self._core.commands.trigger_many(self._caller, wanted)
+        return {"runs": [_queued(one, f"Run queued - {one.steps} steps") for one in accepted]}
 
     async def plan(self, run_id: str, change: ChangeRequest) -> Document:
         """Plan a change; see `Client.plan`."""

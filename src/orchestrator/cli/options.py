@@ -62,6 +62,12 @@ Payload = Annotated[
         "--payload", metavar="JSON", help="The trigger payload: a JSON object, @file to read one, - for stdin."
     ),
 ]
+Each = Annotated[
+    Path | None,
+    typer.Option(
+        "--each", metavar="FILE", help="A file of payloads, one JSON object a line: a run for each. - for stdin."
+    ),
+]
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run. Repeat it for more.")
 ]

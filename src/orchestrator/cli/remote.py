@@ -1,6 +1,6 @@
 """The client that asks a server, over HTTP."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -52,6 +52,19 @@ class RemoteClient:
         return _document(
             await self._asked.trigger(workflow, payload, version=version, priority=priority, labels=labels)
         )
+
+    async def trigger_many(
+        self,
+        workflow: str,
+        payloads: Sequence[Mapping[str, Any]],
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Ask for a run for each payload; see `Client.trigger_many`."""
+        asked = self._asked.trigger_many(workflow, payloads, version=version, priority=priority, labels=labels)
+        return _document(await asked)
 
     async def plan(self, run_id: str, change: ChangeRequest) -> Document:
         """Plan a change; see `Client.plan`."""

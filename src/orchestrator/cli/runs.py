@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Key, Labels, Payload, Priority, RunId, Server, Target
+from orchestrator.cli.options import AsJson, DataDir, Each, Key, Labels, Payload, Priority, RunId, Server, Target
 
 StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
@@ -16,6 +16,7 @@ def trigger(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The name of a registered workflow.")],
     *,
     payload: Payload = None,
+    each: Each = None,
     version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
     label: Labels = None,
     priority: Priority = 0,
@@ -24,17 +25,23 @@ def trigger(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a run; a worker picks it up. Prints the run's id.
+    """Ask for a run, or for one for each line of a file; a worker picks them up. Prints the ids of the runs.
 
     Example: orchestrator trigger campaign.build.v1 --payload @brief.json --label client=acme
     """
-    from orchestrator.cli.inputs import read_labels, read_payload
+    from orchestrator.cli.batches import trigger_each
+    from orchestrator.cli.inputs import read_each, read_labels, read_payload
     from orchestrator.cli.reports import ask
     from orchestrator.cli.terminal import print_json, print_line
 
-    given, labels = read_payload(payload), read_labels(label)
+    target, labels = Target(data_dir, server, key), read_labels(label)
+    if each is not None:
+        payloads = read_each(each, payload)
+        trigger_each(target, workflow, payloads, version=version, labels=labels, priority=priority, as_json=as_json)
+        return
+    given = read_payload(payload)
     accepted = ask(
-        Target(data_dir, server, key),
+        target,
         lambda client: client.trigger(workflow, version=version, payload=given, labels=labels, priority=priority),
     )
     if as_json:

@@ -82,6 +82,7 @@ class Client:
         finish(self._calls.close())
 
     trigger = _blocking(Calls.trigger)
+    trigger_many = _blocking(Calls.trigger_many)
     update = _blocking(Calls.update)
     plan = _blocking(Calls.plan)
     retry = _blocking(Calls.retry)

@@ -1,6 +1,6 @@
 """Every call, once: those that look (`reads.py`), and here those that do something."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
@@ -44,14 +44,42 @@ class Calls(Reads):
         >>> client.trigger("hello.v1", {"name": "Ada"})
         {'runId': '...', 'status': 'queued', 'message': 'Run queued - 2 steps'}
         """
-        body = {
-            "workflowName": workflow,
-            "workflowVersion": version,
-            "triggerPayload": None if payload is None else dict(payload),
-            "priority": priority,
-            "labels": None if labels is None else dict(labels),
-        }
+        body = _run(workflow, payload, version, priority, labels)
         return cast("documents.AcceptedRun", await self._make("/runs", body, idempotency_key, traceparent))
+
+    async def trigger_many(
+        self,
+        workflow: str,
+        payloads: Iterable[Mapping[str, Any]],
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> documents.AcceptedRuns:
+        """Ask for a run of a workflow for each payload; at most 1,000 in one call, and 1 MiB of them.
+
+        It is all or nothing: when one payload does not fit, the error names it, and no run is made.
+
+        Args:
+            workflow: the name of a registered workflow.
+            payloads: what the steps of each run see as `trigger`.
+            version: a version of the workflow.
+            priority: queued runs of a higher priority are begun first.
+            labels: what to find the runs by.
+            idempotency_key: see `trigger`; one key stands for all of them.
+            traceparent: a W3C trace context; it is kept with each run.
+
+        Raises:
+            WorkflowNotFound, InvalidRequest, IdempotencyConflict.
+
+        >>> accepted = client.trigger_many("hello.v1", [{"name": "Ada"}, {"name": "Grace"}])
+        >>> len(accepted["runs"])
+        2
+        """
+        body = {"runs": [_run(workflow, payload, version, priority, labels) for payload in payloads]}
+        return cast("documents.AcceptedRuns", await self._make("/runs:batch", body, idempotency_key, traceparent))
 
     async def update(
         self,
@@ -196,6 +224,22 @@ class Calls(Reads):
         if traceparent is not None:
             headers["traceparent"] = traceparent
         return (await self._exchange.ask(Request("POST", path, body=body, headers=headers))).document
+
+
+def _run(
+    workflow: str,
+    payload: Mapping[str, Any] | None,
+    version: str | None,
+    priority: int,
+    labels: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    return {
+        "workflowName": workflow,
+        "workflowVersion": version,
+        "triggerPayload": None if payload is None else dict(payload),
+        "priority": priority,
+        "labels": None if labels is None else dict(labels),
+    }
 
 
 def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> dict[str, Any]:

@@ -21,6 +21,12 @@ class AcceptedRun(TypedDict):
     message: str
 
 
+class AcceptedRuns(TypedDict):
+    """Runs that were accepted, in the order in which they were asked for."""
+
+    runs: list[AcceptedRun]
+
+
 class RunError(TypedDict):
     """Why a run failed."""
 

@@ -21,22 +21,23 @@ def check_payload(workflow: Workflow, payload: Any) -> None:
         InvalidPayload: it does not; `details["faults"]` lists up to `MAX_LISTED` problems with path and message.
     """
     if not isinstance(payload, dict):
-        raise _invalid([(_ROOT, f"must be an object, not {type(payload).__name__}")])
+        raise invalid_payload([(_ROOT, f"must be an object, not {type(payload).__name__}")])
     try:
         check_storable(payload)
     except InputNotCanonical as error:
         path = _ROOT + str(error.details["path"]).removeprefix("$")
-        raise _invalid([(path, f"has no canonical JSON form: {error.details['reason']}")]) from error
+        raise invalid_payload([(path, f"has no canonical JSON form: {error.details['reason']}")]) from error
     if workflow.payload_schema is None:
         return
     from orchestrator.workflows.payload_schema import misfits  # noqa: PLC0415 - not every start waits for a validator
 
     schema = workflow.payload_schema
     if problems := misfits(workflow.digest, schema, payload, root=_ROOT, most=MAX_LISTED + 1):
-        raise _invalid(problems)
+        raise invalid_payload(problems)
 
 
-def _invalid(problems: list[tuple[str, str]]) -> InvalidPayload:
+def invalid_payload(problems: list[tuple[str, str]]) -> InvalidPayload:
+    """Return the error that lists problems, each a path and a message."""
     listed = problems[:MAX_LISTED]
     lines = [f"  {path}: {message}" for path, message in listed]
     if len(problems) > MAX_LISTED:

@@ -86,6 +86,16 @@ async def trigger(border: Border) -> None:
     assert answer.json()["runId"] != border.completed
 
 
+async def trigger_many(border: Border) -> None:
+    ours = {"workflowName": "test.line", "triggerPayload": {"text": "ours"}}
+    batch = {"runs": [ours, {"workflowName": "theirs.only"}]}
+    check(await border.us.post(f"{RUNS}:batch", json=batch), 404, "WORKFLOW_NOT_FOUND")
+    key = {"Idempotency-Key": "both"}
+    (theirs,) = (await border.them.post(f"{RUNS}:batch", json={"runs": [ours]}, headers=key)).json()["runs"]
+    (run,) = (await border.us.post(f"{RUNS}:batch", json={"runs": [ours]}, headers=key)).json()["runs"]
+    assert run["runId"] != theirs["runId"]
+
+
 async def list_runs(border: Border) -> None:
     queries = ("", "?status=completed", f"?baseRunId={border.completed}", "?label=of:them", "?workflowName=test.faulty")
     for query in queries:
@@ -151,6 +161,7 @@ async def says_nothing(_: Border) -> None:
 
 CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "POST /api/v1/runs": trigger,
+    "POST /api/v1/runs:batch": trigger_many,
     "GET /api/v1/runs": list_runs,
     "GET /api/v1/runs/{runId}": get_run,
     "POST /api/v1/runs/{runId}/cancel": runs("POST", "/cancel", json={}),

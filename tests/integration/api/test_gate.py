@@ -150,6 +150,7 @@ async def test_the_document_says_which_role_a_call_needs(core: Core) -> None:
     operator = {call for call, role in needs.items() if role == "operator"}
     assert operator == {
         "POST /runs",
+        "POST /runs:batch",
         "POST /runs/{runId}/cancel",
         "POST /runs/{runId}/update",
         "POST /runs/{runId}/retry",

@@ -1,0 +1,67 @@
+"""Many runs asked for in one go: sent in parts, their ids printed as they are accepted."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.options import Target
+from orchestrator.cli.reports import ask
+from orchestrator.cli.terminal import print_json, print_line
+
+_MOST_RUNS = 500
+_MOST_BYTES = 500_000
+
+
+def trigger_each(
+    target: Target,
+    workflow: str,
+    payloads: Sequence[Mapping[str, Any]],
+    *,
+    version: str | None,
+    labels: Mapping[str, str],
+    priority: int,
+    as_json: bool,
+) -> None:
+    """Ask for a run for each payload and print the ids, or as JSON `{runs: [{runId, status, message}]}` at the end.
+
+    When a part is refused, what was accepted before is printed all the same.
+    """
+    accepted: list[Document] = []
+
+    async def ask_for_all(client: Client) -> None:
+        for part in parts(payloads):
+            answer = await client.trigger_many(workflow, part, version=version, labels=labels, priority=priority)
+            accepted.extend(answer["runs"])
+            if not as_json:
+                for one in answer["runs"]:
+                    print_line(one["runId"])
+
+    try:
+        ask(target, ask_for_all)
+    except Exception:
+        if accepted:
+            sys.stderr.write(
+                f"{len(accepted):,} of {len(payloads):,} runs were accepted; "
+                f"below, runs[0] is the payload after those, number {len(accepted) + 1:,}\n"
+            )
+        raise
+    finally:
+        if as_json and accepted:
+            print_json({"runs": accepted})
+
+
+def parts(payloads: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield payloads in parts that a server takes in one request."""
+    part: list[Mapping[str, Any]] = []
+    size = 0
+    for payload in payloads:
+        length = len(json.dumps(payload, ensure_ascii=False).encode())
+        if part and (len(part) == _MOST_RUNS or size + length > _MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(payload)
+        size += length
+    if part:
+        yield part
