@@ -15,7 +15,7 @@ from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import Event
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.workflow import Workflow
-from orchestrator.eventstore.committer import Inline
+from orchestrator.eventstore.append import Inline
 from orchestrator.eventstore.listener import CHANNELS, EVENTS, FLIGHTS
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import RunStore

@@ -14,7 +14,7 @@ from typing import Any
 from eventsourcing.persistence import OperationalError
 
 from orchestrator.domain.events import Event
-from orchestrator.eventstore.committer import Inline
+from orchestrator.eventstore.append import Inline
 from orchestrator.eventstore.listener import CANCEL, EVENTS, FLIGHTS, QUEUE
 from orchestrator.eventstore.memory import MemoryLog
 from tests.simulation.loop import OUTSIDE, PROCESS, Process, SimulatedLoop

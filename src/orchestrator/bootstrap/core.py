@@ -112,7 +112,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
-        committer = Committer(recorder, metrics.committed)
+        committer = Committer(recorder, metrics.committed, on_loop=True)
         listener = Listener(opened.conninfo, opened.revive)
         listener.start()
         try:

@@ -1,8 +1,10 @@
 """Group commit: whatever waits to be appended goes into one transaction, and everyone is told the outcome.
 
-    append -> queue -> [drain] -> one call of the recorder -> outcomes -> the loops that wait
+    append -> on the loop: send, answer -> outcomes                                    (`loop_writer`)
+           -> queue -> thread: one call of the recorder -> outcomes -> the loops that wait
 
-If one stream conflicts, the batch is written stream by stream and only that one is told. If the connection
+The loop writes by itself as long as all goes well. The thread has what did not go well, and what comes from other
+loops. If one stream conflicts, the batch is written stream by stream and only that one is told. If the connection
 is lost while an append is under way, nobody knows whether it was committed: the streams are read to find
 out, and what is there with the same bytes is not written again. If others have gone on after it meanwhile,
 its author is told of a conflict all the same: a worker must not begin what another one has completed by now.
@@ -14,65 +16,51 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
-from uuid import UUID
 
-import orjson
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from orchestrator.domain.errors import VersionConflict
+from orchestrator.eventstore.append import (
+    Append,
+    Inline,
+    OnWritten,
+    Outcome,
+    gather,
+    merged,
+    positions,
+    tell,
+    tell_here,
+)
 from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.loop_writer import LoopWriter
 from orchestrator.eventstore.recorder import LogRecorder
 
 logger = logging.getLogger(__name__)
 
-Inline = Mapping[str, Sequence[Any]]
-"""Rows for inline read models: `{what is to be done: [row, ...]}`; see the SQL function `apply_inline`."""
-
-OnWritten = Callable[[int], None]
-"""Called with the position of an append's first event once it is on disk: in the committer's thread, in order."""
-
-Outcome = int | Exception
-
 OnCommit = Callable[[int, float], None]
 """Called after each batch with its number of events and the seconds it took."""
 
-_MOST_EVENTS = 4000
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 1.0
 
-
-@dataclass(slots=True, eq=False)
-class Append:
-    """One stream's share of a batch and whoever waits for it. `in_doubt`: it may have been written already."""
-
-    stored: Sequence[StoredEvent]
-    inline: Inline | None
-    loop: asyncio.AbstractEventLoop
-    waiter: "asyncio.Future[int]"
-    on_written: OnWritten | None = None
-    in_doubt: bool = False
-
-    @property
-    def stream_id(self) -> UUID:
-        """The stream that is appended to."""
-        stream_id = self.stored[0].originator_id
-        return stream_id if isinstance(stream_id, UUID) else UUID(stream_id)
+Failed = tuple[Sequence[Append], Exception]
+"""A batch that was sent, and what came of it."""
 
 
 class Committer:
-    """A thread that appends for the whole process."""
+    """Appends for the whole process. With `on_loop` the loop that asks first writes by itself."""
 
-    def __init__(self, recorder: LogRecorder, on_commit: OnCommit | None = None) -> None:
+    def __init__(self, recorder: LogRecorder, on_commit: OnCommit | None = None, *, on_loop: bool = False) -> None:
         self._recorder = recorder
         self._on_commit = on_commit
-        self._queue: SimpleQueue[Append | None] = SimpleQueue()
+        self._queue: SimpleQueue[Append | Failed | None] = SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="committer", daemon=True)
         self._thread.start()
+        self._on_loop = LoopWriter(recorder, self._written_on_loop, self._leave) if on_loop else None
         self.batches = 0
         self.appended = 0
 
@@ -92,66 +80,92 @@ class Committer:
             raise ConnectionError("the log is closed")
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[int] = loop.create_future()
-        self._queue.put(Append(stored, inline, loop, waiter, on_written))
+        append = Append(stored, inline, loop, waiter, on_written)
+        if self._on_loop is None or not self._on_loop.take(append):
+            self._queue.put(append)
         return await waiter
 
     def close(self) -> None:
         """Write what is queued and end the thread. While the database is away, what is queued is given up."""
         self._stopping.set()
+        if self._on_loop is not None:
+            self._on_loop.close()
         self._queue.put(None)
         self._thread.join()
 
+    def _written_on_loop(self, batch: Sequence[Append], outcomes: Sequence[Outcome], seconds: float) -> None:
+        self._count(batch)
+        tell_here(batch, outcomes)
+        self._note(batch, outcomes, seconds)
+
+    def _leave(self, batch: Sequence[Append], error: Exception | None) -> None:
+        """Let the thread see to a batch."""
+        if error is not None:
+            self._queue.put((batch, error))
+        else:
+            for append in batch:
+                self._queue.put(append)
+
     def _serve(self) -> None:
         while (first := self._queue.get()) is not None:
-            batch = self._drain(first)
-            if batch:
-                events = sum(len(append.stored) for append in batch)
-                self.batches += 1
-                self.appended += events
-                began = time.perf_counter()
-                outcomes = self._write(batch)
-                self._deliver(batch, outcomes)
-                for append, outcome in zip(batch, outcomes, strict=True):
-                    if append.on_written is not None and isinstance(outcome, int):
-                        append.on_written(outcome)
-                if self._on_commit is not None:
-                    self._on_commit(events, time.perf_counter() - began)
+            waiting, failed = self._drain(first)
+            while waiting:
+                if batch := gather(waiting):
+                    self._settle_and_tell(batch, None)
+            for sent, error in failed:
+                self._settle_and_tell(sent, error)
 
-    def _drain(self, first: Append) -> list[Append]:
-        batch = [first]
-        events = len(first.stored)
-        while events < _MOST_EVENTS:
+    def _drain(self, first: Append | Failed) -> tuple[deque[Append], list[Failed]]:
+        """Take what is in the queue."""
+        waiting: deque[Append] = deque()
+        failed: list[Failed] = []
+        following: Append | Failed | None = first
+        while following is not None:
+            if isinstance(following, Append):
+                waiting.append(following)
+            else:
+                failed.append(following)
             try:
                 following = self._queue.get_nowait()
             except Empty:
-                break
-            if following is None:
-                self._queue.put(None)
-                break
-            batch.append(following)
-            events += len(following.stored)
-        return [append for append in batch if not append.waiter.cancelled()]
+                return waiting, failed
+        self._queue.put(None)
+        return waiting, failed
+
+    def _settle_and_tell(self, batch: Sequence[Append], error: Exception | None) -> None:
+        self._count(batch)
+        began = time.perf_counter()
+        outcomes = self._write(batch) if error is None else self._recover(batch, error)
+        tell(batch, outcomes)
+        self._note(batch, outcomes, time.perf_counter() - began)
+
+    def _count(self, batch: Sequence[Append]) -> None:
+        self.batches += 1
+        self.appended += sum(len(append.stored) for append in batch)
+
+    def _note(self, batch: Sequence[Append], outcomes: Sequence[Outcome], seconds: float) -> None:
+        for append, outcome in zip(batch, outcomes, strict=True):
+            if append.on_written is not None and isinstance(outcome, int):
+                append.on_written(outcome)
+        if self._on_commit is not None:
+            self._on_commit(sum(len(append.stored) for append in batch), seconds)
 
     def _write(self, batch: Sequence[Append]) -> list[Outcome]:
         """Append a batch in one transaction and say of each append what became of it."""
         events = [event for append in batch for event in append.stored]
         try:
-            position = self._recorder.insert_events(events, inline=merged(append.inline for append in batch))[0]
-        except DATABASE_AWAY as error:
-            return self._settle(batch, error)
-        except IntegrityError:
-            if len(batch) == 1:
-                return [self._explain_conflict(batch[0])]
-            return [outcome for append in batch for outcome in self._write([append])]
+            first = self._recorder.insert_events(events, inline=merged(append.inline for append in batch))[0]
         except Exception as error:  # noqa: BLE001 - whoever waits for the append is told
-            if len(batch) == 1:
-                return [error]
+            return self._recover(batch, error)
+        return positions(batch, first)
+
+    def _recover(self, batch: Sequence[Append], error: Exception) -> list[Outcome]:
+        """Say what became of each append of a batch that was not written, as far as one knows."""
+        if isinstance(error, DATABASE_AWAY):
+            return self._settle(batch, error)
+        if len(batch) > 1:
             return [outcome for append in batch for outcome in self._write([append])]
-        outcomes: list[Outcome] = []
-        for append in batch:
-            outcomes.append(position)
-            position += len(append.stored)
-        return outcomes
+        return [self._explain_conflict(batch[0]) if isinstance(error, IntegrityError) else error]
 
     def _settle(self, batch: Sequence[Append], error: Exception) -> list[Outcome]:
         """The answer was lost: find out what was written, and write the rest once the database answers again."""
@@ -159,18 +173,19 @@ class Committer:
         for append in batch:
             append.in_doubt = True
         pause = _FIRST_PAUSE_SECONDS
-        while not self._stopping.is_set():
+        while True:
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out retries, guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._recorder.mend()
             try:
                 found = [self._find(append) for append in batch]
             except DATABASE_AWAY:
+                if self._stopping.is_set():
+                    return [ConnectionError("the log was closed while the database was away") for _ in batch]
                 continue
             missing = [append for append, outcome in zip(batch, found, strict=True) if outcome is None]
             written = iter(self._write(missing) if missing else ())
             return [next(written) if outcome is None else outcome for outcome in found]
-        return [ConnectionError("the log was closed while the database was away") for _ in batch]
 
     def _explain_conflict(self, append: Append) -> Outcome:
         """A version is taken: by others, or by the append itself if an answer to it was lost."""
@@ -196,34 +211,3 @@ class Committer:
         if first > 1 and len(there) > len(same):
             return VersionConflict(f"others have gone on in stream {append.stream_id} while the database was away")
         return there[0].id
-
-    @staticmethod
-    def _deliver(batch: Sequence[Append], outcomes: Sequence[Outcome]) -> None:
-        """Wake every loop once with all the outcomes that it waits for."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], Outcome]]] = {}
-        for append, outcome in zip(batch, outcomes, strict=True):
-            by_loop.setdefault(append.loop, []).append((append.waiter, outcome))
-        for loop, answers in by_loop.items():
-            try:
-                loop.call_soon_threadsafe(_resolve, answers)
-            except RuntimeError:  # the loop was closed: nobody waits any more
-                logger.debug("an append was committed for a loop that is gone")
-
-
-def _resolve(answers: Sequence[tuple["asyncio.Future[int]", Outcome]]) -> None:
-    for waiter, outcome in answers:
-        if waiter.done():
-            continue
-        if isinstance(outcome, Exception):
-            waiter.set_exception(outcome)
-        else:
-            waiter.set_result(outcome)
-
-
-def merged(parts: Iterable[Inline | None]) -> str | None:
-    """Return the inline rows of a batch as one JSON text, or None when there are none."""
-    merged: dict[str, list[Any]] = {}
-    for part in parts:
-        for name, rows in (part or {}).items():
-            merged.setdefault(name, []).extend(rows)
-    return orjson.dumps(merged).decode() if merged else None

@@ -13,6 +13,7 @@ from eventsourcing.persistence import InterfaceError, OperationalError
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg.rows import DictRow, dict_row
 
+from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.session import Session
 from orchestrator.eventstore.sql import load_sql
 
@@ -59,11 +60,17 @@ class Database:
             reconnect_failed=lambda pool: pool.check(),
         )
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
-        self._sessions: list[Session] = []
+        self._sessions: list[Session | LoopSession] = []
 
     def session(self) -> Session:
         """Return a connection of its own, for statements that run all the time; it is closed with this."""
         session = Session(lambda: _connect(self.conninfo, self._configure))
+        self._sessions.append(session)
+        return session
+
+    def loop_session(self) -> LoopSession:
+        """Return a connection of its own for one event loop; it is closed with this."""
+        session = LoopSession(lambda: _connect(self.conninfo, self._configure))
         self._sessions.append(session)
         return session
 

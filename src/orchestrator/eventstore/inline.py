@@ -25,7 +25,7 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.output import output_to_json
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.committer import Inline
+from orchestrator.eventstore.append import Inline
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 
 from orchestrator.domain.events import Event
-from orchestrator.eventstore.committer import Committer, Inline, merged
+from orchestrator.eventstore.append import Inline, merged
+from orchestrator.eventstore.committer import Committer
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder

@@ -8,7 +8,7 @@ from eventsourcing.persistence import Notification, StoredEvent
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import Event
-from orchestrator.eventstore.committer import Inline
+from orchestrator.eventstore.append import Inline
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 

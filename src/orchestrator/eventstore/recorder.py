@@ -16,6 +16,7 @@ from psycopg.rows import tuple_row
 
 from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, to_bigint, uuid_array
 from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
 
@@ -54,20 +55,28 @@ class LogRecorder(PostgresApplicationRecorder):
         """
         if not stored_events:
             return []
-        inline: str | None = kwargs.get("inline")
-        values = (
-            uuid_array([event.originator_id for event in stored_events]),
-            bigint_array([event.originator_version for event in stored_events]),
-            text_array([event.topic for event in stored_events]),
-            bytea_array([event.state for event in stored_events]),
-            None if inline is None else inline.encode(),
-        )
         try:
-            answer = self._session.run(_APPEND, values)
+            answer = self._session.run(_APPEND, _values(stored_events, kwargs.get("inline")))
         except psycopg.IntegrityError as error:
             raise IntegrityError(str(error)) from error
         first = to_bigint(answer.get_value(0, 0))
         return range(first, first + len(stored_events))
+
+    def open_session(self) -> LoopSession:
+        """Return a session for `insert`, for one loop."""
+        return self._database.loop_session()
+
+    async def insert(self, session: LoopSession, stored_events: Sequence[StoredEvent], inline: str | None) -> int:
+        """Append events as `insert_events` does, and return the position of the first.
+
+        Raises:
+            As `insert_events`.
+        """
+        try:
+            answer = await session.run(_APPEND, _values(stored_events, inline))
+        except psycopg.IntegrityError as error:
+            raise IntegrityError(str(error)) from error
+        return to_bigint(answer.get_value(0, 0))
 
     def read_stream(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[Notification]:
         """Return a stream's events after a version, in order, all of them or up to `limit`."""
@@ -125,6 +134,16 @@ class LogRecorder(PostgresApplicationRecorder):
         with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             rows: list[Any] = cursor.execute(statement, parameters, prepare=True, binary=True).fetchall()
         return rows
+
+
+def _values(stored_events: Sequence[StoredEvent], inline: str | None) -> tuple[bytes | None, ...]:
+    return (
+        uuid_array([event.originator_id for event in stored_events]),
+        bigint_array([event.originator_version for event in stored_events]),
+        text_array([event.topic for event in stored_events]),
+        bytea_array([event.state for event in stored_events]),
+        None if inline is None else inline.encode(),
+    )
 
 
 def _notifications(rows: Sequence[EventRow]) -> list[Notification]:

@@ -72,13 +72,13 @@ class Session:
     def transaction(self) -> Iterator[Execute]:
         """Yield what runs statements in one transaction, like `run`; it is committed at the end, undone by an error."""
         with self._connected() as pgconn:
-            _answered(pgconn.exec_(b"BEGIN"))
+            answered(pgconn.exec_(b"BEGIN"))
             try:
                 yield lambda statement, values: self._run(pgconn, statement, values)
             except BaseException:
                 pgconn.exec_(b"ROLLBACK")  # if that fails, the connection is gone and so is what was done
                 raise
-            _answered(pgconn.exec_(b"COMMIT"))
+            answered(pgconn.exec_(b"COMMIT"))
 
     @contextmanager
     def _connected(self) -> Iterator[PGconn]:
@@ -100,10 +100,10 @@ class Session:
         name = statement.name.encode()
         formats = self._prepared.get(name)
         if formats is None:
-            _answered(pgconn.prepare(name, statement.text.encode(), statement.oids))
+            answered(pgconn.prepare(name, statement.text.encode(), statement.oids))
             formats = self._prepared[name] = statement.formats
         sent: Any = values  # whose annotation leaves out that None stands for NULL
-        return _answered(pgconn.exec_prepared(name, sent, formats, pq.Format.BINARY))
+        return answered(pgconn.exec_prepared(name, sent, formats, pq.Format.BINARY))
 
     def close(self) -> None:
         """Close the connection; another `run` opens one again."""
@@ -117,7 +117,7 @@ class Session:
             connection.close()
 
 
-def _answered(result: PGresult) -> PGresult:
+def answered(result: PGresult) -> PGresult:
     """Return a result that is an answer; raise what it is otherwise."""
     if result.status in _ANSWERED:
         return result

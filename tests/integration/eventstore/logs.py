@@ -8,12 +8,15 @@ from eventsourcing.persistence import StoredEvent
 from uuid_utils import uuid7
 
 from orchestrator.domain.events import RunCancelled, RunStarted
-from orchestrator.eventstore.committer import Committer
+from orchestrator.eventstore.committer import Committer, OnCommit
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import EventLog, PostgresLog
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.sql import load_sql
+
+SQL = load_sql(__file__)
 
 
 @contextmanager
@@ -27,11 +30,16 @@ def open_database(url: str, **options: int) -> Iterator[Database]:
 
 @contextmanager
 def open_log(
-    url: str, *, recorder: type[LogRecorder] = LogRecorder, mapper: EventMapper | None = None
+    url: str,
+    *,
+    recorder: type[LogRecorder] = LogRecorder,
+    mapper: EventMapper | None = None,
+    on_loop: bool = False,
+    on_commit: OnCommit | None = None,
 ) -> Iterator[PostgresLog]:
     """A log with a committer of its own; closed at the end, whatever state the test left it in."""
     with open_database(url) as database:
-        committer = Committer(recorder(database))
+        committer = Committer(recorder(database), on_commit, on_loop=on_loop)
         try:
             yield PostgresLog(committer._recorder, mapper or EventMapper(), committer)
         finally:

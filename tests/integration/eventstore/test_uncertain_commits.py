@@ -15,11 +15,8 @@ from eventsourcing.persistence import InterfaceError, OperationalError, StoredEv
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorder import LogRecorder
-from orchestrator.eventstore.sql import load_sql
-from tests.integration.eventstore.logs import append, new_stream, open_log, started, stored, workers_of
+from tests.integration.eventstore.logs import SQL, append, new_stream, open_log, started, stored, workers_of
 from tests.servers import Databases
-
-SQL = load_sql(__file__)
 
 
 class UnluckyRecorder(LogRecorder):
@@ -181,10 +178,11 @@ def killer(url: str) -> Iterator[list[int]]:
         thread.join()
 
 
-async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str) -> None:
+@pytest.mark.parametrize("on_loop", [False, True], ids=["by the thread", "by the loop"])
+async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str, on_loop: bool) -> None:
     with open_log(database_url) as log:
         before = log.last_position()
-    with open_log(database_url) as log, killer(database_url) as killed:
+    with open_log(database_url, on_loop=on_loop) as log, killer(database_url) as killed:
 
         async def write(stream: str) -> None:
             """Eight appends in a row, each decided on the one before."""
@@ -213,8 +211,15 @@ async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(da
             assert connection.execute(SQL.queue, (streams,)).fetchall() == sorted((stream,) for stream in streams)
 
 
-async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(database_url: str) -> None:
-    with open_log(database_url) as one, open_log(database_url) as other, killer(database_url) as killed:
+@pytest.mark.parametrize("on_loop", [False, True], ids=["by the thread", "by the loop"])
+async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(
+    database_url: str, on_loop: bool
+) -> None:
+    with (
+        open_log(database_url, on_loop=on_loop) as one,
+        open_log(database_url) as other,
+        killer(database_url) as killed,
+    ):
         stream, version = new_stream(), 0
         won: list[str] = []
 

@@ -1,0 +1,147 @@
+"""A session whose answers an event loop waits for itself, with no thread in between.
+
+To hand a statement to a thread and its answer back takes as long as a commit does: two threads have to be woken, and
+to get hold of the interpreter. Here the loop sends, and goes on with others until the socket can be read.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import pq
+from psycopg.pq.abc import PGconn, PGresult
+
+from orchestrator.eventstore.session import Open, Statement, answered
+
+
+class LoopSession:
+    """One connection of one loop, opened when it is first needed and anew after it was lost."""
+
+    def __init__(self, open_connection: Open) -> None:
+        self._open = open_connection
+        self._turn = asyncio.Lock()
+        self._connection: psycopg.Connection[dict[str, object]] | None = None
+        self._prepared: dict[bytes, list[int]] = {}
+        self._opening: asyncio.Future[psycopg.Connection[dict[str, object]]] | None = None
+        self._owing = False
+        self._ready: asyncio.Future[None] | None = None
+
+    async def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
+        """Run a statement in a transaction of its own and return the answer, its values in binary form.
+
+        Cancelling does not take it back.
+
+        Raises:
+            psycopg.OperationalError: the connection failed or the server gave up; it may have been done all the same.
+            psycopg.Error: the server refused; nothing was done.
+        """
+        async with self._turn:
+            pgconn = (self._connection or await self._connect()).pgconn
+            try:
+                if self._owing:  # to somebody who did not wait for it
+                    await self._answer(pgconn)
+                formats = await self._prepare(pgconn, statement)
+                sent: Any = values  # whose annotation leaves out that None stands for NULL
+                pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
+                return answered(await self._answer(pgconn))
+            except psycopg.OperationalError:
+                self.close()  # a server that goes says so before libpq notices that it has gone
+                raise
+            finally:
+                if pgconn.status != pq.ConnStatus.OK:
+                    self.close()
+
+    def close(self) -> None:
+        """Close the connection; another `run` opens one again. On the loop's thread, or once the loop has stopped.
+
+        Whoever waits for an answer gets an OperationalError.
+        """
+        connection, self._connection = self._connection, None
+        self._prepared.clear()
+        self._owing = False
+        opening, self._opening = self._opening, None
+        if opening is not None and opening.done():
+            _close(opening)
+        elif opening is not None and not opening.get_loop().is_closed():
+            opening.add_done_callback(_close)
+        if connection is not None:
+            if self._ready is not None:
+                self._stop_listening(connection.pgconn.socket)
+            connection.close()
+
+    async def _connect(self) -> "psycopg.Connection[dict[str, object]]":
+        """Open the connection in a thread, for that takes a while. Who is cancelled meanwhile leaves it to the next."""
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().run_in_executor(None, self._open)
+        opening = self._opening
+        try:
+            connection = await asyncio.shield(opening)
+        except Exception:
+            self._opening = None
+            raise
+        if self._opening is not opening:
+            raise psycopg.OperationalError("the connection was closed")
+        self._opening, self._connection = None, connection
+        return connection
+
+    async def _prepare(self, pgconn: PGconn, statement: Statement) -> list[int]:
+        name = statement.name.encode()
+        formats = self._prepared.get(name)
+        if formats is None:
+            formats = self._prepared[name] = statement.formats
+            pgconn.send_prepare(name, statement.text.encode(), statement.oids)
+            answered(await self._answer(pgconn))
+        return formats
+
+    async def _answer(self, pgconn: PGconn) -> PGresult:
+        """Wait for the answer to what was sent last, which was one statement."""
+        self._owing = True
+        while pgconn.flush():
+            await self._listen(pgconn.socket, until_writable=True)
+            pgconn.consume_input()
+        results: list[PGresult] = []
+        while True:
+            await self._listen(pgconn.socket)
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                result = pgconn.get_result()
+                if result is None:
+                    self._owing = False
+                    return results[-1]
+                results.append(result)
+
+    async def _listen(self, descriptor: int, *, until_writable: bool = False) -> None:
+        """Return when the socket can be read, or written when that is waited for."""
+        loop = asyncio.get_running_loop()
+        self._ready = ready = loop.create_future()
+        loop.add_reader(descriptor, _set, ready)
+        if until_writable:
+            loop.add_writer(descriptor, _set, ready)
+        try:
+            await ready
+        finally:
+            if self._ready is ready:
+                self._ready = None
+                loop.remove_reader(descriptor)
+                loop.remove_writer(descriptor)
+
+    def _stop_listening(self, descriptor: int) -> None:
+        """Before the descriptor is closed: its number may soon be another's."""
+        ready, self._ready = self._ready, None
+        if ready is None or (loop := ready.get_loop()).is_closed():
+            return
+        loop.remove_reader(descriptor)
+        loop.remove_writer(descriptor)
+        if not ready.done():
+            ready.set_exception(psycopg.OperationalError("the connection was closed"))
+
+
+def _close(opening: "asyncio.Future[psycopg.Connection[dict[str, object]]]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+def _set(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)
