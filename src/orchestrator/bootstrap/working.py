@@ -54,6 +54,7 @@ async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
         yield cache
     finally:
         await cache.close()
+        cold.close()
         if hot is not None:
             await hot.close()
 

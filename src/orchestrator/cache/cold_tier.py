@@ -1,16 +1,26 @@
 """The cold tier: results in Postgres, kept without a time limit, and the register of who is making which."""
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 import orjson
+from psycopg import RawCursor
+from psycopg.pq.abc import PGresult
+from psycopg.rows import tuple_row
 
 from orchestrator.cache.answers import Answer, Granted, Hit, Question, Taken
 from orchestrator.domain.output import output_from_json
-from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.arrays import text_array
+from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
+
+_CONSULT = Statement("consult", _SQL.consult, (*("text",) * 3, *("text[]",) * 7))
+
+_Row = tuple[str, str | None, str | None, bool]
+"""Key, the run that made the result, the result as JSON text, and whether the asker is to make it."""
 
 Spoiled = tuple[str, str | None]
 """A result that cannot be used: its key and the run that made it, or None for all with this key."""
@@ -20,11 +30,28 @@ NO_RESULT = "no result with this key"
 
 
 class ColdTier:
-    """Looks results up and grants the making of missing ones, all in one round trip. Synchronous."""
+    """Looks results up and grants the making of missing ones, all in one round trip."""
 
     def __init__(self, database: Database, worker: str) -> None:
         self._database = database
         self._worker = worker
+        self._session = database.loop_session()
+
+    async def ask(
+        self,
+        tenant: str,
+        run_id: str,
+        serving: Sequence[str],
+        questions: Sequence[Question],
+        spoiled: Collection[Spoiled] = (),
+    ) -> list[Answer]:
+        """Do what `consult` does, until the database answers. On one loop: it waits for the answer itself if it can."""
+        if not self._session.is_busy:
+            asked = self._asked(tenant, run_id, serving, questions, spoiled)
+            with suppress(*DATABASE_AWAY):
+                found = await self._session.run(_CONSULT, [_sent(value) for value in asked])
+                return _answers(questions, _rows(found))
+        return await self._database.ask(self.consult, tenant, run_id, serving, questions, spoiled)
 
     def consult(
         self,
@@ -34,7 +61,7 @@ class ColdTier:
         questions: Sequence[Question],
         spoiled: Collection[Spoiled] = (),
     ) -> list[Answer]:
-        """Answer each question, in order.
+        """Answer each question, in order. Synchronous.
 
         Args:
             tenant: whose results.
@@ -43,25 +70,35 @@ class ColdTier:
             questions: with distinct keys.
             spoiled: results that turned out to be unusable.
         """
-        with self._database.connection() as connection:
-            rows = connection.execute(
-                _SQL.consult,
-                {
-                    "tenant": tenant,
-                    "run_id": run_id,
-                    "worker": self._worker,
-                    "serving": list(serving),
-                    "keys": [question.key for question in questions],
-                    "skills": [question.skill for question in questions],
-                    "steps": [question.step for question in questions],
-                    "shared": [question.shared for question in questions],
-                    "spoiled_keys": [key for key, _ in spoiled],
-                    "spoiled_runs": [maker for _, maker in spoiled],
-                },
-                prepare=True,
-            ).fetchall()
-        answers = {row["key"]: _answer(row) for row in rows}
-        return [answers[question.key] for question in questions]
+        asked = self._asked(tenant, run_id, serving, questions, spoiled)
+        with self._database.connection() as connection, RawCursor(connection, row_factory=tuple_row) as cursor:
+            rows = cursor.execute(_CONSULT.text, asked, prepare=True).fetchall()
+        return _answers(questions, rows)
+
+    def close(self) -> None:
+        """Close the connection of the loop."""
+        self._session.close()
+
+    def _asked(
+        self,
+        tenant: str,
+        run_id: str,
+        serving: Sequence[str],
+        questions: Sequence[Question],
+        spoiled: Collection[Spoiled],
+    ) -> list[str | list[str]]:
+        return [
+            tenant,
+            run_id,
+            self._worker,
+            list(serving),
+            [question.key for question in questions],
+            [question.skill for question in questions],
+            [question.step for question in questions],
+            ["true" if question.shared else "false" for question in questions],
+            [key for key, _ in spoiled],
+            [maker or "" for _, maker in spoiled],
+        ]
 
     def epoch(self, tenant: str) -> int:
         """Return the epoch that the tenant's results belong to."""
@@ -70,7 +107,27 @@ class ColdTier:
         return int(row["epoch"]) if row else 0
 
 
-def _answer(row: dict[str, Any]) -> Answer:
-    if row["source_run"] is not None:
-        return Hit(output_from_json(orjson.loads(row["output"])), row["source_run"], "cold")
-    return Granted(NO_RESULT) if row["granted"] else Taken()
+def _sent(value: str | list[str]) -> bytes:
+    return value.encode() if isinstance(value, str) else text_array(value)
+
+
+def _rows(found: PGresult) -> Iterator[_Row]:
+    for row in range(found.ntuples):
+        key, source_run, output = (found.get_value(row, column) for column in range(3))
+        yield (
+            (key or b"").decode(),
+            None if source_run is None else source_run.decode(),
+            None if output is None else output.decode(),
+            found.get_value(row, 3) == b"\x01",
+        )
+
+
+def _answers(questions: Sequence[Question], rows: Iterable[_Row]) -> list[Answer]:
+    answers = {key: _answer(source_run, output, granted) for key, source_run, output, granted in rows}
+    return [answers[question.key] for question in questions]
+
+
+def _answer(source_run: str | None, output: str | None, granted: bool) -> Answer:
+    if source_run is not None:
+        return Hit(output_from_json(orjson.loads(output or "")), source_run, "cold")
+    return Granted(NO_RESULT) if granted else Taken()

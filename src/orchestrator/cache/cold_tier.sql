@@ -1,9 +1,8 @@
 -- name: consult
 SELECT key, source_run::text AS source_run, output::text AS output, granted
 FROM consult_cache(
-    %(tenant)s, %(run_id)s::uuid, %(worker)s, %(serving)s::uuid[],
-    %(keys)s::text[], %(skills)s::text[], %(steps)s::text[], %(shared)s::boolean[],
-    %(spoiled_keys)s::text[], %(spoiled_runs)s::uuid[])
+    $1::text, $2::text::uuid, $3::text, $4::text[]::uuid[], $5::text[], $6::text[], $7::text[], $8::text[]::boolean[],
+    $9::text[], ARRAY(SELECT nullif(run_id, '')::uuid FROM unnest($10::text[]) AS run_id))
 
 -- name: epoch
 INSERT INTO cache_epochs (tenant) VALUES (%s) ON CONFLICT (tenant) DO UPDATE SET epoch = cache_epochs.epoch

@@ -183,7 +183,7 @@ class StepCache:
         answers: dict[str, Answer] = {}
         asked = questions
         while asked:
-            found = await self._database.ask(self._cold.consult, tenant, run_id, serving, asked, spoiled.results())
+            found = await self._cold.ask(tenant, run_id, serving, asked, spoiled.results())
             answers |= {question.step: answer for question, answer in zip(asked, found, strict=True)}
             hits = {question.step: answer for question in asked if isinstance(answer := answers[question.step], Hit)}
             sound = await self._sound(tenant, hits, asked, spoiled)

@@ -38,7 +38,8 @@ class Database:
     """The process's way to Postgres.
 
     Statements are synchronous. Asyncio code goes through `call`, which runs a function in one of
-    `pool_size` threads; that and the committer are the only places where the two worlds meet.
+    `pool_size` threads; that and the committer are the only places where the two worlds meet. For the few statements
+    that a run waits for all the time there is `loop_session`, without threads.
     """
 
     def __init__(self, conninfo: str, *, pool_size: int = 8, statement_timeout_ms: int = 30_000) -> None:

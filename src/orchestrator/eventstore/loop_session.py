@@ -27,6 +27,11 @@ class LoopSession:
         self._owing = False
         self._ready: asyncio.Future[None] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody waits for an answer, so that another one would have to wait for it."""
+        return self._turn.locked()
+
     async def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
         """Run a statement in a transaction of its own and return the answer, its values in binary form.
 

@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +261,34 @@ async def test_a_result_that_lands_while_leave_is_given_is_the_answer(askers: As
         assert not asking.done()
     assert await asking == [Hit(Output(1), maker, "cold"), LEAVE]
     assert askers.ask(maker, "a", spoiled=[("a", None)]) == [LEAVE]  # and the leave that was given too much is gone
+
+
+async def test_of_many_that_ask_at_once_one_has_leave(askers: Askers) -> None:
+    """The first is answered on the loop's own connection, the others meanwhile on those of threads."""
+    runs = [askers.queued() for _ in range(20)]
+    answers = await asyncio.gather(*(askers.tier.ask("t", run_id, [run_id], [question("a")]) for run_id in runs))
+    askers.tier.close()
+    assert sorted(map(repr, chain.from_iterable(answers))) == sorted([repr(LEAVE), *[repr(Taken())] * 19])
+
+
+async def test_it_answers_also_when_the_connection_was_lost(askers: Askers, database_url: str) -> None:
+    run_id = askers.queued()
+    for key in ("a", "b", "c"):
+        assert await askers.tier.ask("t", run_id, [run_id], [question(key)]) == [LEAVE]
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(SQL.terminate_others)
+    askers.tier.close()
+
+
+async def test_both_ways_to_ask_answer_alike(askers: Askers, studio: Studio) -> None:
+    maker, run_id, other = askers.queued(), askers.queued(), askers.queued()
+    with studio.core.database.connection() as connection:
+        connection.execute(SQL.apply, (put(maker, "hit"),))
+    askers.ask(other, "taken")
+    for spoiled in ([], [("hit", maker)], [("hit", None)], [("hit", None), ("else", other)]):
+        asked = ("t", run_id, [run_id, maker], [question(key) for key in ("new", "hit", "taken")], spoiled)
+        answers = await askers.tier.ask(*asked)
+        assert answers == askers.tier.consult(*asked)
+        assert isinstance(answers[1], Granted if spoiled else Hit)
+        assert answers[::2] == [LEAVE, Taken()]
+    askers.tier.close()

@@ -15,3 +15,7 @@ SELECT apply_inline(%s::jsonb)
 
 -- name: listen
 LISTEN orchestrator_flights
+
+-- name: terminate_others
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
