@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -59,18 +59,33 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A run that is asked for among others: what `RunCommands.trigger` takes."""
+    """A run as it is asked for: of a version of a workflow, the one registered last when none is named."""
 
     workflow: str
     version: str | None = None
-    payload: Mapping[str, Any] | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
-    labels: Mapping[str, str] | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def request(self) -> list[Any]:
         """What makes it the same request as another."""
-        return [self.workflow, self.version, self.payload or {}, self.priority, self.labels or {}]
+        return [self.workflow, self.version, self.payload, self.priority, self.labels]
+
+    def command(self, request: str | None, trace: str | None) -> TriggerRun:
+        """Return the command to begin it, now; `request` is the fingerprint of what was asked under a key."""
+        return TriggerRun(
+            now(), "initial", self.payload, priority=self.priority, labels=self.labels, request=request, trace=trace
+        )
+
+
+def accepted_view(accepted: Accepted, message: str | None = None) -> dict[str, Any]:
+    """Return what whoever asked for a run is told, over HTTP and in the terminal."""
+    return {
+        "runId": accepted.run_id,
+        "status": "queued",
+        "message": message or f"Run queued - {accepted.steps} steps",
+    }
 
 
 class LocalWorker(Protocol):
@@ -118,12 +133,8 @@ class RunCommands:
             IdempotencyConflict: the key was used with another request.
         """
         payload = {} if payload is None else payload
-        request = None
-        if idempotency_key is not None:
-            request = fingerprint([workflow_name, version, payload, priority, labels or {}])
-        command = TriggerRun(
-            now(), "initial", payload, priority=priority, labels=labels or {}, request=request, trace=trace
-        )
+        wanted = Wanted(workflow_name, version, payload, priority, labels or {})
+        command = wanted.command(None if idempotency_key is None else fingerprint(wanted.request), trace)
         if version is None and (seen := self._workflows.newest_seen(caller.tenant, workflow_name)) is not None:
             with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
                 check_payload(seen, payload)
@@ -158,18 +169,10 @@ class RunCommands:
 
             async def begin_one(number: int) -> Accepted:
                 one = wanted[number]
-                command = TriggerRun(
-                    now(),
-                    "initial",
-                    one.payload or {},
-                    priority=one.priority,
-                    labels=one.labels or {},
-                    request=request,
-                    trace=trace,
-                )
                 # No key of a single run holds a line break.
                 key = None if idempotency_key is None else f"{idempotency_key}\n{number}"
-                return await self.begin_run(caller, command, workflows[one.workflow, one.version], key)
+                workflow = workflows[one.workflow, one.version]
+                return await self.begin_run(caller, one.command(request, trace), workflow, key)
 
             # With a key the first goes alone: it tells whether the key was used with another request.
             accepted = [] if idempotency_key is None else [await begin_one(0)]
@@ -277,7 +280,7 @@ async def _check_payloads(wanted: Sequence[Wanted], workflows: Mapping[tuple[str
     problems: list[tuple[str, str]] = []
     for number, one in enumerate(wanted):
         try:
-            check_payload(workflows[one.workflow, one.version], one.payload or {})
+            check_payload(workflows[one.workflow, one.version], one.payload)
         except InvalidPayload as error:
             problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
         if len(problems) > MAX_LISTED:

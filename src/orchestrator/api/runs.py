@@ -10,7 +10,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.commands import Accepted, Wanted
+from orchestrator.api.commands import Accepted, Wanted, accepted_view
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
 from orchestrator.api.moments import parse_moment, up_to
@@ -97,11 +97,7 @@ async def trigger_run(
         idempotency_key=idempotency_key,
         trace=traceparent(trace),
     )
-    return Json(
-        _accepted(accepted),
-        202,
-        {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
-    )
+    return queued(accepted)
 
 
 @router.post(
@@ -119,18 +115,23 @@ async def trigger_runs(
 ) -> Response:
     """Ask for many runs in one go, of one workflow or of several. It is all or nothing: each of them must be right."""
     wanted = [
-        Wanted(one.workflow_name, one.workflow_version, one.trigger_payload, one.priority, one.labels)
+        Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
         for one in body.runs
     ]
     accepted = await serving.core.commands.trigger_many(
         caller, wanted, idempotency_key=idempotency_key, trace=traceparent(trace)
     )
     position = max(one.position for one in accepted)
-    return Json({"runs": [_accepted(one) for one in accepted]}, 202, {"X-Log-Position": str(position)})
+    return Json({"runs": [accepted_view(one) for one in accepted]}, 202, {"X-Log-Position": str(position)})
 
 
-def _accepted(accepted: Accepted) -> View:
-    return {"runId": accepted.run_id, "status": "queued", "message": f"Run queued - {accepted.steps} steps"}
+def queued(accepted: Accepted, message: str | None = None) -> Json:
+    """Return the answer to whoever asked for a run."""
+    return Json(
+        accepted_view(accepted, message),
+        202,
+        {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
+    )
 
 
 @router.get("", response_model=shapes.RunPage, responses=answers())

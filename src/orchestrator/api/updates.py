@@ -8,11 +8,10 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.commands import Accepted
 from orchestrator.api.models import ChangeRequest, PlanUpdate, UpdateRun
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
-from orchestrator.api.runs import BASE, IdempotencyKey, Trace
+from orchestrator.api.runs import BASE, IdempotencyKey, Trace, queued
 from orchestrator.api.services import Serving
 from orchestrator.domain.change import ChangeRequest as Change
 from orchestrator.projections.plan_views import plan_view
@@ -54,7 +53,7 @@ async def update_run(
         idempotency_key=idempotency_key,
         trace=traceparent(trace),
     )
-    return _queued(accepted, f"Update run queued - {accepted.steps} steps may re-run")
+    return queued(accepted, f"Update run queued - {accepted.steps} steps may re-run")
 
 
 @router.post(
@@ -70,17 +69,9 @@ async def retry_run(
     accepted = await serving.core.changes.retry(
         caller, str(run_id), idempotency_key=idempotency_key, trace=traceparent(trace)
     )
-    return _queued(accepted, f"Retry run queued - {accepted.steps} steps to run")
+    return queued(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
 
 def _change(asked: ChangeRequest) -> Change:
     force = asked.force if isinstance(asked.force, bool) else tuple(asked.force)
     return Change(asked.type, asked.payload, force)
-
-
-def _queued(accepted: Accepted, message: str) -> Json:
-    return Json(
-        {"runId": accepted.run_id, "status": "queued", "message": message},
-        202,
-        {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
-    )

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.commands import Accepted, Caller, Wanted
+from orchestrator.api.commands import Caller, Wanted, accepted_view
 from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.explain import explanation_view
 from orchestrator.bootstrap.core import Core, open_core
@@ -61,7 +61,7 @@ class LocalClient:
         accepted = await self._core.commands.trigger(
             self._caller, workflow, version=version, payload=payload, priority=priority, labels=labels
         )
-        return _queued(accepted, f"Run queued - {accepted.steps} steps")
+        return accepted_view(accepted)
 
     async def trigger_many(
         self,
@@ -73,9 +73,9 @@ class LocalClient:
         labels: Mapping[str, str] | None = None,
     ) -> Document:
         """Ask for a run for each payload; see `Client.trigger_many`."""
-        wanted = [Wanted(workflow, version, payload, priority, labels) for payload in payloads]
+        wanted = [Wanted(workflow, version, payload, priority, labels or {}) for payload in payloads]
         accepted = await self._core.commands.trigger_many(self._caller, wanted)
-        return {"runs": [_queued(one, f"Run queued - {one.steps} steps") for one in accepted]}
+        return {"runs": [accepted_view(one) for one in accepted]}
 
     async def plan(self, run_id: str, change: ChangeRequest) -> Document:
         """Plan a change; see `Client.plan`."""
@@ -87,13 +87,13 @@ class LocalClient:
         """Change a run; see `Client.update`."""
         await self._catch_up()
         accepted = await self._core.changes.update(self._caller, run_id, change, expected_plan_hash=expected_plan_hash)
-        return _queued(accepted, f"Update run queued - {accepted.steps} steps may re-run")
+        return accepted_view(accepted, f"Update run queued - {accepted.steps} steps may re-run")
 
     async def retry(self, run_id: str) -> Document:
         """Try a run again; see `Client.retry`."""
         await self._catch_up()
         accepted = await self._core.changes.retry(self._caller, run_id)
-        return _queued(accepted, f"Retry run queued - {accepted.steps} steps to run")
+        return accepted_view(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
     async def cancel(self, run_id: str, reason: str | None = None) -> Document:
         """End a run; see `Client.cancel`."""
@@ -213,12 +213,4 @@ def _summary(entry: CatalogueEntry) -> Document:
         "stepCount": len(entry.definition["steps"]),
         "digest": entry.digest,
         "registeredAt": timestamp(entry.registered_at),
-    }
-
-
-def _queued(accepted: Accepted, message: str) -> Document:
-    return {
-        "runId": accepted.run_id,
-        "status": "queued",
-        "message": message,
     }

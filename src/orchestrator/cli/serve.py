@@ -1,8 +1,9 @@
 """The verbs that serve until they are told to stop: dev, api, worker, projector."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
 
 import gc
-from importlib import import_module
-from types import ModuleType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -31,9 +32,11 @@ def dev(
 
     Example: orchestrator dev --workflows examples/campaign --skills examples/campaign/skills
     """
-    server = _load_server()
-    server.serve(
-        server.Parts(api=True, worker=True, projector=True),
+    with _loading():
+        from orchestrator.cli.server import Parts, serve
+
+    serve(
+        Parts(api=True, worker=True, projector=True),
         host=host,
         port=port,
         data_dir=data_dir,
@@ -55,9 +58,11 @@ def api(
 
     Example: orchestrator api --port 8000 --workflows workflows/
     """
-    server = _load_server()
-    server.serve(
-        server.Parts(api=True, projector=projector),
+    with _loading():
+        from orchestrator.cli.server import Parts, serve
+
+    serve(
+        Parts(api=True, projector=projector),
         host=host,
         port=port,
         data_dir=data_dir,
@@ -77,9 +82,11 @@ def worker(
 
     Example: orchestrator worker --skills studio.skills --skills more_skills.yaml
     """
-    server = _load_server()
-    server.serve(
-        server.Parts(worker=True, projector=projector),
+    with _loading():
+        from orchestrator.cli.server import Parts, serve
+
+    serve(
+        Parts(worker=True, projector=projector),
         data_dir=data_dir,
         skills=listed(skills),
         metrics_port=metrics_port,
@@ -93,19 +100,22 @@ def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> Non
 
     Example: orchestrator projector --data-dir /var/lib/orchestrator
     """
-    server = _load_server()
-    server.serve(server.Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
+    with _loading():
+        from orchestrator.cli.server import Parts, serve
+
+    serve(Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
 
 
-def _load_server() -> ModuleType:
-    """Import what these verbs need, for which help must not wait.
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Import what these verbs need.
 
     All of it stays, so to look through it for garbage meanwhile only takes time, a tenth of the whole: after a crash
     runs wait for it.
     """
     gc.disable()
     try:
-        return import_module("orchestrator.cli.server")
+        yield
     finally:
         gc.freeze()
         gc.enable()
