@@ -45,11 +45,11 @@ class LoopSession:
             pgconn = (self._connection or await self._connect()).pgconn
             try:
                 if self._owing:  # to somebody who did not wait for it
-                    await self._answer(pgconn)
+                    await self._answers(pgconn)
                 formats = await self._prepare(pgconn, statement)
                 sent: Any = values  # whose annotation leaves out that None stands for NULL
                 pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
-                return answered(await self._answer(pgconn))
+                return answered((await self._answers(pgconn))[-1])
             except psycopg.OperationalError:
                 self.close()  # a server that goes says so before libpq notices that it has gone
                 raise
@@ -96,25 +96,29 @@ class LoopSession:
         if formats is None:
             formats = self._prepared[name] = statement.formats
             pgconn.send_prepare(name, statement.text.encode(), statement.oids)
-            answered(await self._answer(pgconn))
+            answered((await self._answers(pgconn))[-1])
         return formats
 
-    async def _answer(self, pgconn: PGconn) -> PGresult:
-        """Wait for the answer to what was sent last, which was one statement."""
+    async def _answers(self, pgconn: PGconn) -> list[PGresult]:
+        """Wait for all that is still to come in answer to what was sent last.
+
+        What has come in is looked at before each wait: it may all be here, taken in while there was more to send, and
+        then the socket will not be readable again.
+        """
         self._owing = True
         while pgconn.flush():
             await self._listen(pgconn.socket, until_writable=True)
             pgconn.consume_input()
         results: list[PGresult] = []
         while True:
-            await self._listen(pgconn.socket)
-            pgconn.consume_input()
             while not pgconn.is_busy():
                 result = pgconn.get_result()
                 if result is None:
                     self._owing = False
-                    return results[-1]
+                    return results
                 results.append(result)
+            await self._listen(pgconn.socket)
+            pgconn.consume_input()
 
     async def _listen(self, descriptor: int, *, until_writable: bool = False) -> None:
         """Return when the socket can be read, or written when that is waited for."""

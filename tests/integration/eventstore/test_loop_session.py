@@ -1,6 +1,7 @@
 """Statements whose answers the loop waits for: each its own, whatever becomes of the others and of the connection."""
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -61,6 +62,34 @@ async def test_values_larger_than_what_a_socket_holds(session: LoopSession) -> N
     large = "x" * 30_000_000
     assert await ask(session, LENGTH, text_array([large, "y"])) == len(large) + 1
     assert await ask(session, DOUBLE, bigint(1)) == 2
+
+
+class LateLooker(LoopSession):
+    """Looks for an answer, after it had much to send, only when there is one."""
+
+    async def _listen(self, descriptor: int, *, until_writable: bool = False) -> None:
+        await super()._listen(descriptor, until_writable=until_writable)
+        if until_writable and self._connection is not None:
+            while self._connection.pgconn.flush():
+                await super()._listen(descriptor, until_writable=True)
+            assert select.select([descriptor], [], [], 30)[0]
+
+
+async def test_an_answer_that_came_in_while_there_was_more_to_send(database: Database) -> None:
+    """The socket will not be readable again."""
+    session = LateLooker(database.loop_session()._open)
+    large = "x" * 30_000_000
+    async with asyncio.timeout(30):
+        assert await ask(session, LENGTH, text_array([large])) == len(large)
+        assert await ask(session, DOUBLE, bigint(1)) == 2
+    session.close()
+
+
+async def test_an_answer_that_is_owed_may_have_come_in_already(session: LoopSession) -> None:
+    assert await ask(session, DOUBLE, bigint(1)) == 2
+    session._owing = True
+    async with asyncio.timeout(30):
+        assert await ask(session, DOUBLE, bigint(2)) == 4
 
 
 @pytest.mark.parametrize("turns", range(12))
