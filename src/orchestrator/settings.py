@@ -69,8 +69,10 @@ class Settings(BaseSettings):
         rate_limit_burst_seconds: For how many seconds' worth of requests may come at once.
         log_format: `json`, `console`, or `auto` (console on a terminal).
         log_level: The least severe level that is logged.
-        lease_seconds: A worker without a heartbeat for this long has lost its runs.
+        lease_seconds: How long a worker may miss heartbeats before others take over its runs; it stops executing
+            a little earlier.
         heartbeat_seconds: Time between heartbeats; at most half a lease.
+        stall_seconds: How long a skill may block the event loop before its worker is ended.
         max_runs: Runs that one worker drives at once.
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
         statement_timeout_ms: Longest time for one statement.
+        network_timeout_ms: How long a database connection may stay silent before it is replaced.
         spill_bytes: A step's output above this size goes to the artifact store.
         max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
         cipher_key: Encrypts stored events when given: base64 of 16, 24 or 32 bytes (AES).
@@ -126,14 +129,16 @@ class Settings(BaseSettings):
     rate_limit_burst_seconds: float = Field(default=2.0, gt=0, le=3600)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)
+    lease_seconds: float = Field(default=15.0, ge=0.1, le=3600)
     heartbeat_seconds: float = Field(default=1.0, gt=0, le=1800)
+    stall_seconds: float = Field(default=60.0, ge=1, le=86_400)
     max_runs: int = Field(default=500, ge=1)
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
     max_requests: int = Field(default=1000, ge=1)
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100)
+    network_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
     spill_bytes: int = Field(default=32_768, ge=0)
     max_attempts_bound: int = Field(default=5, ge=1, le=1000)
     cipher_key: SecretStr | None = None
