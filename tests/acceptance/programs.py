@@ -154,6 +154,9 @@ class Site:
         run_id: str = answer.json()["runId"]
         return run_id
 
+    def cancel(self, run_id: str) -> None:
+        self._client.post(f"/runs/{run_id}/cancel", json={}).raise_for_status()
+
     def events(self, run_id: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = self.get(f"/runs/{run_id}/events?limit=1000")["events"]
         return events

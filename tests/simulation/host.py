@@ -25,7 +25,7 @@ from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
 from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.worker import Worker
-from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.loop import OUTSIDE, Process, SimulatedLoop
 from tests.simulation.server import Server, Session
 from tests.simulation.stage import STAGE, Stage, registry
 
@@ -111,16 +111,26 @@ class RemoteQueue:
         self._runs = runs
         self._identity = identity
         self._name = identity.id
+        self.faults = 0
+        """How many calls from now on meet a fault of the program."""
+
+    def _meet_faults(self) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise ZeroDivisionError("a fault of the program")
 
     async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
         server = self._server
+        self._meet_faults()
         found = await server.call(server.beat, self._name, self._identity.lease_seconds, skills)
         return HeartbeatReply(**found)
 
     async def sweep(self) -> int:
+        self._meet_faults()
         return int(await self._server.call(self._server.sweep, self._name))
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
+        self._meet_faults()
         histories = await self._server.call(self._claim, room, skills)
         folded = [self._runs.fold(run_id, history) for run_id, history, _ in histories]
         return Claimed(folded, len(folded) >= room, {run_id: losses for run_id, _, losses in histories})
@@ -129,6 +139,9 @@ class RemoteQueue:
         server = self._server
         claimed = server.claim(self._name, room, skills)
         return [(run_id, server.log.read(run_id), server.queue[run_id].losses) for run_id in claimed]
+
+    def keep_lease(self) -> None:
+        raise AssertionError("see Host.block")
 
     async def owners(self, run_ids: Sequence[str]) -> dict[str, str | None]:
         found = await self._server.call(self._server.owners, self._name, run_ids)
@@ -291,10 +304,11 @@ class Host:
             source=earlier,
             clock=stage.clock,
         )
+        self.queue = RemoteQueue(server, runs, identity, skills)
         worker = self.commands.local_worker = Worker(
             identity,
             around,
-            RemoteQueue(server, runs, identity, skills),
+            self.queue,
             listener,
             self.loop,
             skills=known.ids,
@@ -306,6 +320,27 @@ class Host:
     @property
     def at_work(self) -> bool:
         return self.process.alive and not self.leaving
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has claimed for the first time: what goes wrong before ends the process."""
+        return self.worker._claimed.is_set()
+
+    def block(self, seconds: float) -> None:
+        """A skill blocks the event loop; the watchdog's thread keeps the lease meanwhile."""
+        self.loop.freeze(self.process)
+        self._keep_lease(self.loop.now + seconds)
+
+    def _keep_lease(self, until: float) -> None:
+        if self.loop.now >= until:
+            self.loop.thaw(self.process)
+            return
+        registered = self.server.workers.get(self.name)
+        if self.process.alive and registered is not None and not (self.server.away or self.server.read_only):
+            registered.heartbeat_at = self.loop.now
+            self.worker._heartbeat.written(self.loop.now)
+        pause = min(self.worker.identity.lease_seconds / 3, until - self.loop.now)
+        self.loop.call_later(pause, self._keep_lease, until, context=OUTSIDE)
 
     def kill(self) -> None:
         """Kill -9: the server sees the connections close."""

@@ -9,6 +9,7 @@ import hashlib
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
@@ -24,6 +25,7 @@ _CLAIMS_IN_MEMORY_SECONDS = 0.6  # commits that did not wait for the disk are lo
 SUSPECT = 3  # losses
 SUSPECT_SECONDS = 10.0  # a minute in reality
 _GETS_ON = (StepCompleted, StepCacheHit, StepFailed)
+_WRITES = frozenset({"append", "beat", "sweep", "claim", "_claim", "release", "sign_off", "_answer"})
 _SPREAD = (0.0, 0.2, 0.5, 1.0)  # coarse, so that things happen at the same time
 
 
@@ -85,6 +87,7 @@ class Server:
     flights: dict[tuple[str, str], Flight] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
     away: bool = False
+    read_only: bool = False
     _recent_claims: list[tuple[float, str, str]] = field(default_factory=list)
     _number: int = 0
 
@@ -97,7 +100,7 @@ class Server:
         """Run a statement: it may not arrive, its answer may be lost, it may take effect after it was given up."""
         answer = self.loop.create_future()
         process = PROCESS.get(None)
-        self._later(self.weather.latency, self._arrive, process, lambda: function(*args), answer)
+        self._later(self.weather.latency, self._arrive, process, partial(function, *args), answer)
         return await answer
 
     async def ask(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -111,7 +114,7 @@ class Server:
     def _later(self, most: float, function: Callable[..., None], *args: Any) -> None:
         self.loop.call_later(most * self.chance.choice(_SPREAD), function, *args, context=OUTSIDE)
 
-    def _arrive(self, process: Process | None, statement: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
+    def _arrive(self, process: Process | None, statement: "partial[Any]", answer: "asyncio.Future[Any]") -> None:
         given_up = answer.cancelled() or (process is not None and not process.alive)
         if given_up and self.chance.random() < 0.5:
             return
@@ -122,6 +125,8 @@ class Server:
         elif fate < weather.refused + weather.limbo:
             self._answer(answer, DatabaseUnavailable("the connection is lost, the statement goes on"))
             self._later(1.0, self._take_effect, statement)
+        elif self.read_only and statement.func.__name__ in _WRITES:
+            self._answer(answer, DatabaseUnavailable("this server is a standby", answered=True))
         else:
             result = self._take_effect(statement)
             lost = fate < weather.refused + weather.limbo + weather.lost

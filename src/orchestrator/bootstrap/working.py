@@ -112,11 +112,8 @@ async def open_executor(
 def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
     """Watch the event loop of this process, and end the process if it is blocked for too long."""
     settings = core.settings
-    keep_lease = None
-    if worker is not None:
-        keep_lease = Claims(core.database, core.log.mapper, core.runs, worker.identity).keep_lease
     watchdog = Watchdog(
-        keep_lease,
+        None if worker is None else worker.keep_lease,
         pause_seconds=settings.heartbeat_seconds,
         stall_seconds=settings.stall_seconds,
         on_restart=core.metrics.duty_restarted,

@@ -14,9 +14,6 @@ from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5
-"""How long each host may take to accept a connection, unless the connection string says (`connect_timeout`)."""
-
 NETWORK_TIMEOUT_MS = 10_000
 """How long a network may swallow what was sent before the connection is given up, unless the settings say."""
 
@@ -100,7 +97,7 @@ def parameters(conninfo: str, network_timeout_ms: int = NETWORK_TIMEOUT_MS) -> d
     given = _parts(conninfo)
     seconds = network_timeout_ms / 1000
     wanted: dict[str, Any] = {
-        "connect_timeout": CONNECT_SECONDS,
+        "connect_timeout": max(1, round(seconds / 2)),  # for each host
         "keepalives_idle": max(1, round(seconds / 2)),
         "keepalives_interval": max(1, round(seconds / 6)),
         "keepalives_count": 3,

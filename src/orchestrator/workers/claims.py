@@ -95,7 +95,8 @@ class Claims:
 
     def keep_lease(self) -> None:
         """Say that this worker is alive, from a thread: its event loop is blocked."""
-        self._query(_SQL.keep_lease, {"id": self._worker.id})
+        with self._database.connection() as connection:
+            connection.execute(_SQL.keep_lease, {"id": self._worker.id})
 
     async def sweep(self) -> int:
         """Free the runs of workers that are dead and return how many there were.

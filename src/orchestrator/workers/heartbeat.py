@@ -8,6 +8,7 @@ told while there is still time to stop.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -68,6 +69,8 @@ class Heartbeat:
         self._on_lapse = on_lapse
         self._on_restart = on_restart
         self._warn = RareWarning(logger, "heartbeat failed, database unavailable")
+        self._pause = pause_seconds
+        self._written_at = -math.inf
         self._lapse: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -88,11 +91,15 @@ class Heartbeat:
         if self._lapse is not None:
             self._lapse.cancel()
 
+    def written(self, began: float) -> None:
+        """Take note that a heartbeat was written that was begun at this time (of the event loop). From any thread."""
+        self._written_at = max(self._written_at, began)
+
     async def _go_on(self) -> None:
-        pause = self._pause_seconds
         while True:
-            await asyncio.sleep(pause)
-            pause = self._pause_after(others_at_work=await self._beat())
+            await asyncio.sleep(self._pause)
+            self._pause = 0.0  # if it fails, it is tried again at once
+            self._pause = self._pause_after(others_at_work=await self._beat())
 
     def _pause_after(self, *, others_at_work: bool) -> float:
         if others_at_work:  # their runs could become orphans
@@ -103,13 +110,13 @@ class Heartbeat:
 
     async def _beat(self) -> bool:
         """Say that this worker lives, free the runs of those that do not, and return whether others own runs."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = asyncio.get_running_loop().time()
         if self._lapse is None:
-            self._expect_lapse(loop, began)
+            self.written(began)
+            self._await_lapse()
         try:
             reply = await self._register.beat()
-            self._expect_lapse(loop, began)
+            self.written(began)
             freed = await self._register.sweep() if reply.others_at_work else 0
         except DatabaseUnavailable as error:
             self._warn(error)
@@ -117,8 +124,15 @@ class Heartbeat:
         self._on_reply(reply, freed > 0)
         return reply.others_at_work
 
-    def _expect_lapse(self, loop: asyncio.AbstractEventLoop, began: float) -> None:
-        """Stop in time, unless another heartbeat is written: the lease counts from when this one was begun at most."""
-        if self._lapse is not None:
-            self._lapse.cancel()
-        self._lapse = loop.call_at(began + self._lease_seconds * _LAPSE_SHARE, self._on_lapse)
+    def _await_lapse(self) -> None:
+        """Look again when the lease would be about to end, unless another heartbeat is written until then."""
+        at = self._written_at + self._lease_seconds * _LAPSE_SHARE
+        self._lapse = asyncio.get_running_loop().call_at(at, self._check_lapse)
+
+    def _check_lapse(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._written_at + self._lease_seconds * _LAPSE_SHARE:
+            self._await_lapse()
+            return
+        self._on_lapse()
+        self._lapse = loop.call_later(self._pause_seconds, self._check_lapse)

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Protocol
 
 from uuid_utils import uuid7
@@ -48,6 +49,9 @@ class Queue(Protocol):
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
         """Claim runs."""
+
+    def keep_lease(self) -> None:
+        """Say that this worker is alive, from a thread."""
 
     async def owners(self, run_ids: Sequence[str]) -> Mapping[str, str | None]:
         """Say who owns these runs, and all that this worker owns; runs that are over are left out."""
@@ -327,6 +331,12 @@ class Worker:
     async def sweep(self) -> int:
         """Free the runs of dead workers."""
         return await self._queue.sweep()
+
+    def keep_lease(self) -> None:
+        """Write a heartbeat from a thread, while the event loop is blocked."""
+        began = monotonic()  # what loops count in
+        self._queue.keep_lease()
+        self._heartbeat.written(began)
 
     def _take_stock(self, reply: HeartbeatReply, freed: bool) -> None:
         """After a heartbeat: look for work that no news told of."""
