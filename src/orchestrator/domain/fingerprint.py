@@ -161,14 +161,15 @@ def _whole(text: str) -> int:
     return int(text) if len(text) < 1000 else 10**1000  # Python reads 4,300 digits; nobody needs to see all
 
 
-def check_storable(value: Any) -> bytes:
+def check_storable(value: Any, budget: Budget | None = None) -> bytes:
     """Accept a value that can be kept in the log and shown by the read models; returns its canonical form.
 
     Raises:
         InputNotCanonical: it has no canonical form, is nested more than 200 levels deep, or a text in it holds
             NUL, which Postgres cannot store.
+        BudgetExceeded: it expands to more than the budget given.
     """
-    form = canonical(value)
+    form = canonical(value, budget)
     # only a form with so many brackets is worth a walk through the value
     if form.count(b"[") + form.count(b"{") > MAX_NESTING and is_nested_deeper(value, MAX_NESTING):
         reason = f"it is nested more than {MAX_NESTING} levels deep"
@@ -186,9 +187,9 @@ def is_nested_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(is_nested_deeper(item, levels - 1) for item in inside)
 
 
-def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex."""
-    return sha256(canonical(value)).hexdigest()
+def fingerprint(value: Any, budget: Budget | None = None) -> str:
+    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex; raises as `canonical` does."""
+    return sha256(canonical(value, budget)).hexdigest()
 
 
 def cache_key(workflow_name: str, step_id: str, input_hash: str) -> str:
