@@ -154,6 +154,11 @@ class TestSchemas:
             with pytest.raises(BlockingIOError):  # nobody knocked
                 server.accept()
 
+    @pytest.mark.parametrize("value", [float("nan"), 2**60, "\ud800", 10**400])
+    def test_values_that_are_no_json_are_named_where_values_must_differ(self, value: Any) -> None:
+        found = faults_of(document(payloadSchema={"type": [value, value], "required": [value]}))
+        assert "payloadSchema.required[0]" in found
+
     def test_every_fault_is_listed(self) -> None:
         found = faults_of(document(payloadSchema={"type": 1, "required": "a", "$ref": "x"}))
         assert list(found) == ["payloadSchema.$ref", "payloadSchema.required", "payloadSchema.type"]
