@@ -82,7 +82,16 @@ class WorkflowRegistry:
         if version is None:
             version = await self._shared.call(self._newest_version, tenant, name)
         kept = self._kept.get((tenant, name, version))
-        return kept if kept is not None else await self._database.call(self.get, tenant, name, version)
+        return kept if kept is not None else await self._database.call(self._find, tenant, name, version)
+
+    def _find(self, tenant: str, name: str, version: str) -> Workflow:
+        """Like `get`; the schema is compiled too, so that the first payload does not wait on a loop for that."""
+        workflow = self.get(tenant, name, version)
+        if workflow.payload_schema is not None:
+            from orchestrator.workflows.payload_schema import prepare  # noqa: PLC0415 - workers check no payloads
+
+            prepare(workflow.digest, workflow.payload_schema)
+        return workflow
 
     def newest_seen(self, tenant: str, name: str) -> Workflow | None:
         """Return the version that was the newest when this process last looked, if it is still in memory.
@@ -167,8 +176,4 @@ def _event(workflow: Workflow, tenant: str, number: int) -> tuple[WorkflowRegist
 def _prepared(workflow: Workflow) -> Workflow:
     """Return a workflow that knows what takes long to find out, so that no event loop has to."""
     _ = workflow.digest, workflow.graph, workflow.waiting, workflow.roots, workflow.ranks
-    if workflow.payload_schema is not None:
-        from orchestrator.workflows.payload_schema import prepare  # noqa: PLC0415 - takes a while to import
-
-        prepare(workflow.digest, workflow.payload_schema)
     return workflow
