@@ -148,6 +148,11 @@ class Site:
     def get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()
 
+    def post(self, path: str, document: Any) -> Any:
+        answer = self._client.post(path, json=document)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def trigger(self, workflow: str, payload: Mapping[str, Any]) -> str:
         answer = self._client.post("/runs", json={"workflowName": workflow, "triggerPayload": payload})
         assert answer.status_code == 202, answer.text

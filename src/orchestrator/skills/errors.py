@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from orchestrator.domain.bounds import MAX_PAUSE_MS
 from orchestrator.domain.errors import DomainError, Fault
 from orchestrator.domain.fingerprint import MAX_NESTING, is_nested_deeper
 from orchestrator.domain.output import StepError
@@ -35,7 +36,6 @@ _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_FRAMES = 8
 _TRACEBACK_CHARACTERS = 4_000
 _DETAILS_BYTES = 16_384
-_LONGEST_PAUSE_MS = 30 * 24 * 3600 * 1000
 
 
 class SkillError(Exception):
@@ -117,7 +117,7 @@ def to_step_error(exception: BaseException) -> StepError:
                 readable(exception.message),
                 json_details(exception.details),
                 exception.retryable,
-                None if after is None else round(min(max(0, after), _LONGEST_PAUSE_MS)),
+                _pause_ms(after),
             )
         case DomainError():
             return StepError(
@@ -135,6 +135,13 @@ def to_step_error(exception: BaseException) -> StepError:
                 _words(exception),
                 {"type": _type_name(exception), "traceback": _short_traceback(exception)},
             )
+
+
+def _pause_ms(asked: object) -> int | None:
+    """Return a pause that a skill asks for, as far as it may be; what is no number asks for none."""
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked != asked:  # noqa: PLR0124 - NaN
+        return None
+    return round(min(max(0, asked), MAX_PAUSE_MS))
 
 
 def readable(text: str, limit: int = _MESSAGE_CHARACTERS) -> str:
