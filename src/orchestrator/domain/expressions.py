@@ -6,17 +6,20 @@ The language is that of jmespath.org, made strict and deterministic:
   get the wrong number of arguments, a slice of step 0, a literal that is no canonical JSON, nesting without
   end, `&expression` where no function takes one;
 - equal documents give equal results: `keys`, `values`, `*` and `to_string` go by the sorted keys of an
-  object, not by the order in which somebody happened to write them.
+  object, not by the order in which somebody happened to write them;
+- values are compared as JSON: `true` is not `1`, also inside arrays and objects; `<` between a number and a
+  string is null; `to_number` reads JSON numbers only. One addition is kept: `<` compares two strings by code point.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, cast
 
-from jmespath import ast, functions, parser, visitor
+from jmespath import ast, exceptions, functions, parser, visitor
 
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
@@ -28,6 +31,9 @@ MAX_DEPTH = 100
 """How deep the parts of an expression may nest."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_EXACT = 2**53
+_MAX_DIGITS = 309  # of an integer that a JSON number, a double, can hold
 _QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`((?:\\.|[^`\\])*)`""", re.DOTALL)
 
 
@@ -91,7 +97,7 @@ def follow(path: Iterable[str], value: Any) -> Any:
 
 
 class _Functions(functions.Functions):
-    """The functions of JMESPath; those that would show the order of keys go by sorted keys."""
+    """The functions of JMESPath, with the answers of its specification where the library gives Python's."""
 
     @functions.signature({"types": ["object"]})
     def _func_keys(self, value: dict[str, Any]) -> list[str]:
@@ -105,14 +111,92 @@ class _Functions(functions.Functions):
     def _func_to_string(self, value: Any) -> str:
         return value if isinstance(value, str) else canonical(value).decode()
 
+    @functions.signature({"types": []})
+    def _func_to_number(self, value: Any) -> int | float | None:
+        if isinstance(value, str):
+            return _number(value)
+        return value if _is_number(value) else None
+
+    @functions.signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: list[Any] | str, wanted: Any) -> bool:
+        if isinstance(subject, str):
+            return isinstance(wanted, str) and wanted in subject
+        return any(_equal(item, wanted) for item in subject)
+
+    @functions.signature({"types": ["number"]})
+    def _func_ceil(self, value: float) -> float:
+        return value if abs(value) >= _EXACT else math.ceil(value)  # a number this large has no fraction
+
+    @functions.signature({"types": ["number"]})
+    def _func_floor(self, value: float) -> float:
+        return value if abs(value) >= _EXACT else math.floor(value)
+
+    def _create_key_func(self, expression: Any, allowed_types: list[str], name: str) -> Any:
+        """Return what `min_by`, `max_by` and `sort_by` order by; all values must be of one type."""
+        key_of = super()._create_key_func(expression, allowed_types, name)  # type: ignore[misc]
+        first: list[Any] = []
+
+        def key(item: Any) -> Any:
+            found = key_of(item)
+            first[:] = first or [found]
+            if isinstance(found, str) != isinstance(first[0], str):
+                wanted = "string" if isinstance(first[0], str) else "number"
+                raise exceptions.JMESPathTypeError(name, found, "number" if wanted == "string" else "string", [wanted])
+            return found
+
+        return key
+
 
 class _Interpreter(visitor.TreeInterpreter):
+    def visit_comparator(self, node: Any, value: Any) -> bool | None:
+        left, right = (self.visit(child, value) for child in node["children"])
+        match node["value"]:
+            case "eq":
+                return _equal(left, right)
+            case "ne":
+                return not _equal(left, right)
+            case operator if (_is_number(left) and _is_number(right)) or (
+                isinstance(left, str) and isinstance(right, str)
+            ):
+                return bool(self.COMPARATOR_FUNC[operator](left, right))
+            case _:
+                return None
+
     def visit_value_projection(self, node: Any, value: Any) -> list[Any] | None:
         projected = self.visit(node["children"][0], value)
         if not isinstance(projected, dict):
             return None
         picked = (self.visit(node["children"][1], projected[key]) for key in sorted(projected))
         return [item for item in picked if item is not None]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal. To Python `True == 1`, at any depth; to JSON it is not."""
+    return bool(left == right) and _same_types(left, right)
+
+
+def _same_types(left: Any, right: Any) -> bool:
+    """Whether of two values that are equal to Python each boolean stands opposite a boolean."""
+    match left:
+        case list():
+            return all(map(_same_types, left, right))
+        case dict():
+            return all(_same_types(item, right[key]) for key, item in left.items())
+        case _:
+            return isinstance(left, bool) == isinstance(right, bool)
+
+
+def _number(text: str) -> int | float | None:
+    """Return the number that a text writes as JSON does (RFC 8259, section 6); None when it does not."""
+    found = _NUMBER.fullmatch(text)
+    if found is None or not math.isfinite(number := float(text)):
+        return None
+    is_whole = found[1] is None and found[2] is None
+    return int(text) if is_whole and len(text) <= _MAX_DIGITS else number
 
 
 _INTERPRETER = _Interpreter(visitor.Options(custom_functions=_Functions()))
