@@ -16,11 +16,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from orchestrator.domain.errors import Fault
+from orchestrator.documents.text import read_file
+from orchestrator.domain.errors import Fault, InvalidDocument
 from orchestrator.skills.command import CommandSkill
 from orchestrator.skills.errors import InvalidSkills
 from orchestrator.skills.http import HttpSkill
@@ -105,11 +105,11 @@ def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
     Raises:
         InvalidSkills: it cannot be read, or has faults: all of them, each with its path in the file.
     """
-    document = _read(path)
+    document, faults = _read(path)
     items = document.get("skills") if isinstance(document, dict) else None
     if not isinstance(items, list) or not items:
-        raise InvalidSkills(str(path), [Fault("skills", "expected a list of at least one skill")])
-    faults = [Fault(key, "unknown field") for key in map(str, document) if key != "skills"]
+        raise InvalidSkills(str(path), [*faults, Fault("skills", "expected a list of at least one skill")])
+    faults += [Fault(key, "unknown field") for key in map(str, document) if key != "skills"]
     declared: dict[str, HttpSkill | CommandSkill] = {}
     for index, item in enumerate(items):
         where = f"skills[{index}]"
@@ -125,13 +125,11 @@ def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
     return list(declared.values())
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> tuple[Any, list[Fault]]:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidSkills(str(path), [Fault("$", f"cannot be read: {error.strerror}")]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidSkills(str(path), [Fault("$", f"is not YAML: {error}")]) from error
+        return read_file(path)
+    except InvalidDocument as error:
+        raise InvalidSkills(str(path), error.faults) from error
 
 
 def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaration | list[Fault]:

@@ -11,8 +11,8 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from orchestrator.documents.places import place, shorten
 from orchestrator.domain.errors import Fault
-from orchestrator.workflows.places import place, shorten
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from orchestrator.documents.places import place, shorten
 from orchestrator.domain.errors import Fault
-from orchestrator.workflows.places import place, shorten
 
 MAX_STEPS = 10_000
 """How many steps a workflow may have."""

@@ -258,13 +258,39 @@ class TestDeclarations:
         with pytest.raises(SkillConflict, match="'a'"):
             registry.load_declarations(tmp_path / "more.yaml")
 
-    @pytest.mark.parametrize("content", ["", "[]", "skills:", "skills: []", "skills: {}", "7"])
+    @pytest.mark.parametrize("content", ["[]", "skills:", "skills: []", "skills: {}", "7"])
     def test_file_without_skills(self, tmp_path: Path, content: str) -> None:
         assert "skills" in self.faults(tmp_path, content)
 
+    def test_empty_file(self, tmp_path: Path) -> None:
+        assert self.faults(tmp_path, "") == {"document": "is empty"}
+
+    def test_a_field_given_twice(self, tmp_path: Path) -> None:
+        found = self.faults(tmp_path, "skills: [{skillId: a, kind: http, url: 'http://h/', url: 'http://i/'}]")
+        assert found == {"skills[0].url": "is given twice, on lines 1 and 1"}
+
     @pytest.mark.parametrize("content", ["skills: [", "a: b: c", "\0"])
     def test_file_that_is_no_yaml(self, tmp_path: Path, content: str) -> None:
-        assert "is not YAML" in self.faults(tmp_path, content)["$"]
+        (place,) = self.faults(tmp_path, content)
+        assert place.startswith("line ") or place == "document"
+
+    def test_numbers_that_not_every_parser_reads_alike_are_faults_with_line_and_fix(self, tmp_path: Path) -> None:
+        found = self.faults(
+            tmp_path,
+            """
+            skills:
+              - skillId: a
+                kind: command
+                command: [ls]
+                graceMs: 010
+                maxStdoutBytes: 1_000
+                env: {ON: x}
+            """,
+        )
+        assert found["skills[0].graceMs"].startswith("010 is 8 in YAML 1.1 and not elsewhere: write 8")
+        assert "(line 6, column 14)" in found["skills[0].graceMs"]
+        assert "write 1000" in found["skills[0].maxStdoutBytes"]
+        assert "key ON on line 8" in found["skills[0].env"]
 
     def test_absent_file(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidSkills, match="cannot be read"):

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.documents.text import read_yaml
 from orchestrator.domain.errors import InvalidWorkflow
 from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Step, workflow_to_json
 from orchestrator.workflows import load_document, load_file
-from orchestrator.workflows.text import read_yaml
 from tests.unit.workflows.documents import document, faults_of, step
 
 CAMPAIGN = """\
