@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from orchestrator.documents.text import read_file
 from orchestrator.domain.errors import Fault, InvalidDocument
 from orchestrator.skills.command import CommandSkill
+from orchestrator.skills.endpoint import headers_fault, url_fault
 from orchestrator.skills.errors import InvalidSkills
 from orchestrator.skills.http import HttpSkill
 from orchestrator.skills.skill import checked_name
@@ -43,10 +44,24 @@ class _Declaration(BaseModel):
 
 class _HttpDeclaration(_Declaration):
     kind: Literal["http"]
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")]
-    headers: dict[_Text, str] = {}
-    connect_timeout_ms: Annotated[int, Field(gt=0)] = 10_000
-    max_response_bytes: Annotated[int, Field(gt=0)] = 16 << 20
+    url: str
+    headers: dict[str, str] = {}
+    connect_timeout_ms: Annotated[int, Field(gt=0, le=600_000)] = 10_000
+    max_response_bytes: Annotated[int, Field(gt=0, le=1 << 30)] = 16 << 20
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if why := url_fault(value):
+            raise ValueError(why)
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        if why := headers_fault(value):
+            raise ValueError(why)
+        return value
 
     def build(self, folder: Path) -> HttpSkill:  # noqa: ARG002 - the other kind needs it
         """Return the skill."""
@@ -143,7 +158,7 @@ def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaratio
         return model.model_validate({str(key): value for key, value in item.items()})
     except ValidationError as error:
         return [
-            Fault(where + _path(problem["loc"]), problem["msg"])
+            Fault(where + _path(problem["loc"]), problem["msg"].removeprefix("Value error, "))
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         ]
 
