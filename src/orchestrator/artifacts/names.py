@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from orchestrator.artifacts.errors import ArtifactRejected
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
+from orchestrator.domain.output import Artifact
 
 MAX_NAME = 255
 MAX_URI = 8192
@@ -86,6 +87,11 @@ def checked_outside_uri(uri: str) -> str:
     if not sound or len(uri) > MAX_URI or not uri.isprintable() or " " in uri:
         raise ArtifactRejected(f"uri {uri[:80]!r} is not an absolute http or https uri", field="uri")
     return uri
+
+
+def is_outside(artifact: Artifact) -> bool:
+    """Whether an artifact is kept by somebody else, at a uri that a skill named."""
+    return artifact.uri.startswith(("http://", "https://"))
 
 
 def checked_hash(content_hash: str) -> str:

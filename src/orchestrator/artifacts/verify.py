@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from ssl import SSLContext
 
+from orchestrator.artifacts.names import is_outside
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.domain.output import Artifact
 
@@ -18,26 +19,22 @@ def verify(store: ArtifactStore, artifact: Artifact) -> str | None:
     Stored bytes are compared by size and SHA-256 (remembered as long as the file is left alone). A uri from
     outside is asked for with HEAD, at most 5 s long: its status and, when it says so, its length decide.
     """
-    return _head(artifact) if _is_outside(artifact) else store.fault(artifact)
+    return _head(artifact) if is_outside(artifact) else store.fault(artifact)
 
 
 def verify_all(store: ArtifactStore, artifacts: Iterable[Artifact]) -> list[tuple[Artifact, str]]:
     """Return the artifacts that are not intact, each with the reason; empty when all are intact."""
     wanted = list(artifacts)
-    outside = list({artifact.uri: artifact for artifact in wanted if _is_outside(artifact)}.values())
+    outside = list({artifact.uri: artifact for artifact in wanted if is_outside(artifact)}.values())
     if len(outside) > 1:  # dead servers cost seconds each: ask them side by side
         with ThreadPoolExecutor(_HEADS_AT_ONCE, "artifact-head") as threads:
             answers = dict(zip((a.uri for a in outside), threads.map(_head, outside), strict=True))
     else:
         answers = {artifact.uri: _head(artifact) for artifact in outside}
     found = (
-        (artifact, answers[artifact.uri] if _is_outside(artifact) else store.fault(artifact)) for artifact in wanted
+        (artifact, answers[artifact.uri] if is_outside(artifact) else store.fault(artifact)) for artifact in wanted
     )
     return [(artifact, reason) for artifact, reason in found if reason is not None]
-
-
-def _is_outside(artifact: Artifact) -> bool:
-    return artifact.uri.startswith(("http://", "https://"))
 
 
 def _head(artifact: Artifact) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from orchestrator.api.commands import now
+from orchestrator.artifacts.private import create_private_file
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
@@ -35,8 +36,6 @@ from orchestrator.projections.transfer.importer import ImportRefused
 from orchestrator.projections.transfer.parquet import ParquetMissing
 from orchestrator.projections.views import timestamp
 from orchestrator.settings import Settings
-
-_PRIVATE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +89,8 @@ def make_keys(file: Path) -> tuple[Path, Path]:
             raise Complaint(f"{path} is there already", "Name another file; a key that was used must not be lost.")
     with _naming(None):
         key = new_key()
-    file.touch(mode=_PRIVATE, exist_ok=False)
-    file.write_text(key.pem(), encoding="ascii")
+    with create_private_file(file) as private:
+        private.write(key.pem().encode("ascii"))
     public.write_text(key.pem(public=True), encoding="ascii")
     return file, public
 

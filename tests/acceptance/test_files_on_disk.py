@@ -1,0 +1,144 @@
+"""What programs leave on the disk: readable for its owner only, and found again wherever the data directory goes."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.programs import FIXTURES, Done, call, command, environment
+
+WORDS = ("run", FIXTURES / "keeper.yaml", "--skills", FIXTURES / "keeper.py", "--json")
+GIVEN = json.dumps({"files": ["a.txt", "b.txt"], "characters": 50_000})
+
+
+@pytest.fixture
+def env(database_url: str) -> dict[str, str]:
+    return {"ORCHESTRATOR_DATABASE_URL": database_url}
+
+
+def run(env: dict[str, str], place: Path | str, **options: Any) -> Done:
+    done = call(*WORDS, "--payload", GIVEN, "--data-dir", str(place), env=env, **options)
+    assert done.code == 0, done.err
+    return done
+
+
+def entries(folder: Path) -> Iterator[Path]:
+    yield folder
+    yield from folder.rglob("*")
+
+
+def open_to_others(folder: Path) -> list[str]:
+    return [
+        f"{oct(stat.S_IMODE(entry.lstat().st_mode))} {entry}"
+        for entry in entries(folder)
+        if not entry.is_symlink() and entry.lstat().st_mode & 0o077
+    ]
+
+
+def steps(run_id: str, place: Path, env: dict[str, str]) -> dict[str, dict[str, Any]]:
+    found = call("steps", run_id, "--data-dir", place, "--json", env=env).document["steps"]
+    return {step["stepId"]: step for step in found}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_nobody_else_may_read_what_a_program_leaves(umask: int, env: dict[str, str], home: Path) -> None:
+    place = home / "data"
+
+    def orchestrate(*words: str | Path) -> None:
+        subprocess.run(
+            command(words),
+            check=True,
+            capture_output=True,
+            env=environment({**env, "ORCHESTRATOR_RETENTION_DAYS": "0", "ORCHESTRATOR_DATA_DIR": str(place)}),
+            umask=umask,
+        )
+
+    orchestrate(*WORDS, "--payload", GIVEN)
+    orchestrate("cache", "prune", "--max-entries", "0")
+    orchestrate("retention", "apply")
+    orchestrate("audit", "export", "--output", place / "log.parquet")
+    orchestrate("audit", "keygen", place / "key.pem")
+    (place / "key.pem.pub").unlink()  # for everybody
+    files = [entry for entry in entries(place) if entry.is_file()]
+    assert len(files) >= 3 + 1 + 1 + 1  # artifacts and data, an archive, an export, a key
+    assert open_to_others(place) == []
+
+
+def test_the_data_directory_of_our_own_postgres_lets_others_only_pass(home: Path) -> None:
+    place = home / "data"
+    done = subprocess.run(
+        command([*WORDS, "--payload", GIVEN, "--data-dir", place]),
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        umask=0,
+    )
+    assert done.returncode == 0, done.stderr
+    # Root's database runs as another user, who has to pass.
+    assert stat.S_IMODE(place.stat().st_mode) == (0o711 if os.geteuid() == 0 else 0o700)
+    assert open_to_others(place / "artifacts") == []
+    assert open_to_others(place / "postgres") == []
+    assert open_to_others(place / "postgres.log") == []
+
+
+def test_a_folder_that_exists_stays_as_it_is(env: dict[str, str], home: Path) -> None:
+    place = home / "data"
+    place.mkdir(mode=0o750)
+    place.chmod(0o2750)
+    run(env, place)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o2750
+
+
+def test_a_moved_data_directory_is_as_it_was(env: dict[str, str], home: Path) -> None:
+    first = run(env, home / "old").document
+    shutil.move(home / "old", home / "new")
+    again = run(env, home / "new").document
+    assert {name: step["hitReason"] for name, step in steps(again["id"], home / "new", env).items()} == {
+        "make": "cache",
+        "read": "cache",
+    }
+    verified = call("audit", "verify", "--data-dir", home / "new", env=env)
+    assert verified.code == 0, verified.out
+    copied = call("artifacts", first["id"], "--download", home / "copy", "--data-dir", home / "new", env=env)
+    assert copied.code == 0, copied.err
+    assert (home / "copy" / "make" / "a.txt").read_text() == "content of a.txt"
+
+
+def test_a_restored_backup_is_read_by_a_step_that_runs_again(env: dict[str, str], home: Path) -> None:
+    run(env, home / "old")
+    shutil.copytree(home / "old", home / "restored")
+    shutil.rmtree(home / "old")
+    place = ("--data-dir", home / "restored")
+    assert call("cache", "invalidate", "--workflow", "keeper.v1", "--step", "read", *place, env=env).code == 0
+    again = run(env, home / "restored").document
+    found = steps(again["id"], home / "restored", env)
+    assert (found["make"]["hitReason"], found["read"]["status"]) == ("cache", "completed")
+    assert found["read"]["data"] == {"contents": ["content of a.txt", "content of b.txt"], "characters": 50_000}
+
+
+def test_the_same_place_by_another_name_is_the_same_place(env: dict[str, str], home: Path) -> None:
+    (home / "link").symlink_to(home / "data")
+    (home / "data").mkdir()
+    (home / "other").mkdir()
+    run(env, home / "other" / ".." / "data")
+    for place in (home / "link", home / "data", Path("data")):
+        again = run(env, place, cwd=home).document
+        found = call("steps", again["id"], "--data-dir", place, "--json", env=env, cwd=home).document["steps"]
+        assert [step["hitReason"] for step in found] == ["cache", "cache"]
+
+
+def test_a_file_that_is_really_gone_is_found_by_the_audit(env: dict[str, str], home: Path) -> None:
+    run(env, home / "old")
+    shutil.move(home / "old", home / "new")
+    lost = next(entry for entry in (home / "new" / "artifacts").rglob("*") if entry.is_file())
+    lost.unlink()
+    verified = call("audit", "verify", "--json", "--data-dir", home / "new", env=env)
+    assert verified.code == 1
+    assert "missing" in verified.document["findings"][0]["message"]
