@@ -21,6 +21,7 @@ from orchestrator.artifacts.names import (
     is_outside,
     tenant_folder,
 )
+from orchestrator.artifacts.outside import Outside
 from orchestrator.domain.output import Artifact, Output, artifact_id
 
 JSON_TYPE = "application/json"
@@ -39,11 +40,15 @@ class ArtifactStore:
         spill_bytes: `data` of an output whose JSON is longer than this is kept as an artifact.
         durable: flush local files to the disk before they are published, so that an artifact named in the
             log survives a power cut as the log does.
+        networks: where artifacts kept elsewhere may be asked for besides public addresses.
     """
 
-    def __init__(self, url: str, spill_bytes: int = 32768, *, durable: bool = True) -> None:
+    def __init__(
+        self, url: str, spill_bytes: int = 32768, *, durable: bool = True, networks: Iterable[str] = ()
+    ) -> None:
         self.url = url
         self.spill_bytes = spill_bytes
+        self.outside = Outside(networks)
         self.blobs = Blobs(url, durable=durable)
 
     def put_bytes(

@@ -50,11 +50,12 @@ class AuditScope:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What an audit came to: the position it began at, how far the chain went, and what is wrong."""
+    """What an audit came to: the position it began at, how far the chain went, what is wrong, and what is not known."""
 
     position: int
     covered: int
     findings: tuple[Finding, ...]
+    unchecked: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,10 @@ def verify_log(settings: Settings, scope: AuditScope) -> Audited:
         if scope.run_id is not None and not core.log.read(scope.run_id, limit=1):
             raise RunNotFound(f"there is no run {scope.run_id}", runId=scope.run_id)
         position, covered = core.log.last_position(), build_chain(core).covered()
-        findings = build_auditor(core).verify(run_id=scope.run_id, since=scope.since, heads=heads, on_stage=report)
-        return Audited(position, covered, tuple(findings))
+        auditor = build_auditor(core)
+        found = list(auditor.verify(run_id=scope.run_id, since=scope.since, heads=heads, on_stage=report))
+        wrong = tuple(finding for finding in found if finding.checked)
+        return Audited(position, covered, wrong, tuple(finding for finding in found if not finding.checked))
 
 
 def _trusted_head(path: Path, key: Key | None) -> ChainHead:
