@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.domain.workflow import workflow_from_json
+from orchestrator.skills import StepContext, skill
+from orchestrator.skills.skill import Skill, skill_of
 from tests.acceptance.programs import FIXTURES, Done, call, command, environment
+from tests.integration.cache.studio import at_work, open_studio
 
 WORDS = ("run", FIXTURES / "keeper.yaml", "--skills", FIXTURES / "keeper.py", "--json")
 GIVEN = json.dumps({"files": ["a.txt", "b.txt"], "characters": 50_000})
@@ -109,6 +113,63 @@ def test_a_moved_data_directory_is_as_it_was(env: dict[str, str], home: Path) ->
     copied = call("artifacts", first["id"], "--download", home / "copy", "--data-dir", home / "new", env=env)
     assert copied.code == 0, copied.err
     assert (home / "copy" / "make" / "a.txt").read_text() == "content of a.txt"
+
+
+def test_every_artifact_is_copied_whatever_the_names(env: dict[str, str], home: Path) -> None:
+    names = [
+        "train/metrics.txt",
+        "test/metrics.txt",
+        "Notes.txt",
+        "notes.txt",
+        "nul",
+        "x" * 251 + ".txt",
+        "a\u202eb.txt",
+    ]
+    payload = json.dumps({"files": names, "characters": 1})
+    done = call(*WORDS, "--payload", payload, "--data-dir", home / "data", env=env)
+    words = ("artifacts", done.document["id"], "--download", home / "copy", "--data-dir", home / "data", "--json")
+    copied = call(*words, env=env).document["artifacts"]
+    assert {each["filename"]: Path(each["path"]).read_text() for each in copied} == {
+        name: f"content of {name}" for name in names
+    }
+    assert (home / "copy" / "make" / "train" / "metrics.txt").read_text() == "content of train/metrics.txt"
+    folded = [str(path).casefold() for path in (home / "copy").rglob("*") if path.is_file()]
+    assert len(folded) == len(set(folded)) == len(names)
+
+
+@pytest.mark.parametrize("step", ["..", ".", "-rf", ".hidden", "a/b", "a\\b", "a\0b", "a\nb"])
+def test_a_step_that_could_not_name_a_folder_is_refused(env: dict[str, str], home: Path, step: str) -> None:
+    document = {"workflowName": "w", "version": "1", "steps": [{"stepId": step, "skillId": "keeper.make"}]}
+    (home / "w.json").write_text(json.dumps(document))
+    done = call("workflows", "register", home / "w.json", "--data-dir", home / "data", env=env)
+    assert done.code == 1
+    assert "steps[0].stepId" in done.err
+
+
+async def test_a_step_of_an_old_log_stays_in_the_folder(env: dict[str, str], home: Path) -> None:
+    """Version 0.1 took `..` for the id of a step."""
+    definition = workflow_from_json(
+        {"workflowName": "old", "version": "1", "steps": [{"stepId": "..", "skillId": "old.make"}]}
+    )
+
+    @skill("old.make")
+    async def make(given: Any, ctx: StepContext) -> dict[str, Any]:
+        ctx.artifact(b"x", type="x", filename="evil.txt")
+        return {}
+
+    made: Skill | None = skill_of(make)
+    assert made is not None
+    with open_studio(env["ORCHESTRATOR_DATABASE_URL"], home / "data") as studio:
+        await studio.register(definition)
+        async with at_work(studio, [made]):
+            run_id = (await studio.run("old", {})).id
+    words = ("artifacts", run_id, "--download", home / "copy" / "here", "--data-dir", home / "data")
+    done = call(*words, env=env)
+    assert done.code == 0, done.err
+    assert [path.relative_to(home / "copy").as_posix() for path in (home / "copy").rglob("*") if path.is_file()] == [
+        "here/__/evil.txt"
+    ]
+    assert call("replay", run_id, "--check", "--data-dir", home / "data", env=env).code == 0
 
 
 def test_a_restored_backup_is_read_by_a_step_that_runs_again(env: dict[str, str], home: Path) -> None:

@@ -91,7 +91,12 @@ def checked_outside_uri(uri: str) -> str:
 
 def is_outside(artifact: Artifact) -> bool:
     """Whether an artifact is kept by somebody else, at a uri that a skill named."""
-    return artifact.uri.startswith(("http://", "https://"))
+    return is_outside_uri(artifact.uri)
+
+
+def is_outside_uri(uri: str) -> bool:
+    """Whether a uri is of something that a store of ours does not keep."""
+    return uri.startswith(("http://", "https://"))
 
 
 def checked_hash(content_hash: str) -> str:

@@ -119,7 +119,7 @@ def artifacts(
     *,
     step: Annotated[str | None, typer.Option(help="Only those of this step.")] = None,
     download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME; what is there is replaced.")
+        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME, with the folders in it.")
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,

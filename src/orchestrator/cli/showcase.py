@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.artifacts.paths import Paths
+from orchestrator.artifacts.private import make_private_folder
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.downloads import download
@@ -145,10 +147,12 @@ async def collect(client: Client, run_id: str, folder: Path) -> Built:
     """Read what the log has of a run, and copy what a newcomer wants to see into a folder."""
     artifacts = await client.artifacts(run_id)
     files: dict[str, str] = {}
+    make_private_folder(folder)
+    paths = Paths(folder)
     for name, (step_id, kind) in _SHOWN.items():
         for artifact in artifacts:
             if artifact["stepId"] == step_id and artifact["type"] == kind and name not in files:
-                path = await download(client, artifact, folder)
+                path = await download(client, artifact, paths)
                 if path is not None:
                     files[name] = path
     return Built(await client.run(run_id), await client.steps(run_id), await client.history(run_id), files)
