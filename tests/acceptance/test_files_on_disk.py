@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator.client import Client
+from orchestrator.client.errors import ArtifactGone, InvalidRequest, RunNotFound
 from orchestrator.domain.workflow import workflow_from_json
 from orchestrator.skills import StepContext, skill
 from orchestrator.skills.skill import Skill, skill_of
-from tests.acceptance.programs import FIXTURES, Done, call, command, environment
+from tests.acceptance.programs import FIXTURES, Done, Program, call, command, environment
 from tests.integration.cache.studio import at_work, open_studio
 
 WORDS = ("run", FIXTURES / "keeper.yaml", "--skills", FIXTURES / "keeper.py", "--json")
@@ -113,6 +115,40 @@ def test_a_moved_data_directory_is_as_it_was(env: dict[str, str], home: Path) ->
     copied = call("artifacts", first["id"], "--download", home / "copy", "--data-dir", home / "new", env=env)
     assert copied.code == 0, copied.err
     assert (home / "copy" / "make" / "a.txt").read_text() == "content of a.txt"
+
+
+def test_large_data_is_there_for_everybody(env: dict[str, str], home: Path) -> None:
+    """In the data directory, over HTTP, and with the client: told where it is, and given whole."""
+    made = run(env, home / "data").document
+    again = run(env, home / "data").document  # from the cache
+    here = ("--data-dir", home / "data")
+    expected = {"text": "x" * 50_000}
+    found = steps(made["id"], home / "data", env)
+    assert (found["make"]["data"], found["make"]["dataRef"]["sizeBytes"]) == (None, len(json.dumps(expected)) - 1)
+    assert found["read"]["dataRef"] is None
+    for run_id in (made["id"], again["id"]):
+        assert call("steps", run_id, "--data", "make", *here, env=env).document == expected
+    small = call("steps", made["id"], "--data", "read", *here, env=env).document
+    assert small == found["read"]["data"]
+    assert small["characters"] == 50_000
+    unknown = call("steps", made["id"], "--data", "mak", *here, env=env)
+    assert unknown.code == 1
+    assert "no step 'mak'" in unknown.err
+
+    with Program("dev", "--port", "0", *here, env=env) as program, Client(program.ready()) as client:
+        (step,) = (step for step in client.steps(again["id"]) if step["stepId"] == "make")
+        assert (step["data"], step["dataRef"]) == (None, found["make"]["dataRef"])
+        assert client.step_data(again["id"], "make") == expected
+        assert client.step_data(again["id"], "read") == small
+        with pytest.raises(InvalidRequest, match="no step 'mak'"):
+            client.step_data(again["id"], "mak")
+        with pytest.raises(RunNotFound):
+            client.step_data("0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", "make")
+        for lost in (home / "data" / "artifacts").rglob("sha256/*/*"):
+            if lost.stat().st_size > 40_000:
+                lost.unlink()
+        with pytest.raises(ArtifactGone):
+            client.step_data(again["id"], "make")
 
 
 def test_every_artifact_is_copied_whatever_the_names(env: dict[str, str], home: Path) -> None:
