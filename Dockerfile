@@ -6,6 +6,8 @@ COPY requirements-image.lock ./
 RUN /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY setup.py MANIFEST.in ./
+COPY examples examples
 RUN /venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation --no-index .
 
 FROM python:3.13-slim

@@ -5,6 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -44,6 +45,7 @@ class Settings(BaseSettings):
         data_dir: Where our own Postgres and the artifacts live.
         redis_url: Redis or Valkey for the cache's hot tier and single flight; None does without.
         artifact_url: Where artifacts go, a path or an fsspec URL; `<data_dir>/artifacts` when not given.
+        artifact_networks: Networks besides public addresses where artifacts kept elsewhere may be asked for.
         archive_url: Where runs go that leave the log, a path or an fsspec URL; `<data_dir>/archive` when not given.
         retention_days: How long finished runs stay in the log when `retention apply` is not told; None is for ever.
         tenant: The tenant of runs that name none.
@@ -104,6 +106,7 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
     archive_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "archive"), repr=False)
+    artifact_networks: Words = ()
     retention_days: float | None = Field(default=None, ge=0, le=36_500)
     tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
     server: str | None = Field(default=None, repr=False)
@@ -151,7 +154,16 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
-    @field_validator("skills", "workflows", "cors_origins", "auth", "trusted_proxies", "oidc_algorithms", mode="before")
+    @field_validator(
+        "artifact_networks",
+        "auth",
+        "cors_origins",
+        "oidc_algorithms",
+        "skills",
+        "trusted_proxies",
+        "workflows",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -177,6 +189,16 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(_expanded(path) for path in value)
+
+    @field_validator("artifact_networks")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"expected addresses or networks such as 10.0.0.0/8: {error}") from None
+        return value
 
     @field_validator("cors_origins")
     @classmethod

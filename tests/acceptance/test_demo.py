@@ -42,4 +42,4 @@ def test_without_the_examples_it_says_so(home: Path) -> None:
 
     assert done.code == 1
     assert done.err.startswith("error: The demo needs the example")
-    assert "checkout" in done.err
+    assert "Install the package again" in done.err

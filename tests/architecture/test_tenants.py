@@ -11,6 +11,7 @@ OF_ALL = {
     "claims": "workers serve all tenants",
     "gauges": "figures about the installation, for its own tenant only",
     "archivist": "retention takes away runs by their ids, whosever they are",
+    "audit.large_data": "an audit looks at the log of all tenants",
     "selection": "retention looks at the runs of all tenants",
     "run_queue": "a rebuild compares the queue of all tenants",
     "reader.queues": "figures about the installation, for its own tenant only",

@@ -46,6 +46,34 @@ async def list_artifacts(
 
 
 @router.get(
+    "/runs/{runId}/steps/{stepId}/data",
+    response_class=StreamingResponse,
+    responses={
+        **answers(400, 404, 410),
+        200: {"description": "The data; null while there is none.", "content": {"application/json": {"schema": {}}}},
+    },
+)
+async def get_data(
+    serving: Serving,
+    caller: Asking,
+    *,
+    run_id: RunId,
+    step_id: Annotated[str, Path(alias="stepId", min_length=1, max_length=255, description="Id of a step.")],
+    min_position: MinPosition = None,
+) -> Response:
+    """Return the data of a step, however large it is, after a check that it is still what was recorded."""
+    core = serving.core
+    await serving.freshness.reach(min_position)
+    output = await core.database.call(core.reader.output, caller.tenant, str(run_id), step_id)
+    if output is None or output.data_ref is None:
+        return Json(None if output is None else output.data)
+    kept = output.data_ref
+    file = await asyncio.to_thread(_open_intact, core.store, kept, caller.tenant)
+    headers = {"Content-Type": "application/json", "Content-Length": str(kept.size_bytes), "ETag": etag(kept)}
+    return StreamingResponse(chunks(file, 0, kept.size_bytes), 200, headers)
+
+
+@router.get(
     "/artifacts/{artifactId}/content",
     response_class=StreamingResponse,
     responses={

@@ -7,9 +7,9 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.api.errors import InvalidRequest, UnsupportedMediaType
+from orchestrator.documents.places import place
 from orchestrator.domain.errors import Fault, InputNotCanonical
 from orchestrator.domain.fingerprint import check_integers
-from orchestrator.workflows.places import place
 
 MAX_DEPTH = 64
 """How deep a JSON document may nest; the document itself is level 1."""

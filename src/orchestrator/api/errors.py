@@ -30,6 +30,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.api.answers import Json
 from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
+from orchestrator.documents.places import place
 from orchestrator.domain.errors import (
     BaseRunNotCompleted,
     CommandRefused,
@@ -58,7 +59,6 @@ from orchestrator.projections.errors import (
     RebuildRunning,
     RebuildStopped,
 )
-from orchestrator.workflows.places import place
 
 
 class ApiError(Exception):

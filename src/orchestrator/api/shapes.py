@@ -108,8 +108,18 @@ class PastAttempt(_Shape):
     error: AttemptError
 
 
+class DataRef(_Shape):
+    """Stands for `data` that is too large for the log: GET /runs/{runId}/steps/{stepId}/data returns it."""
+
+    content_hash: str
+    size_bytes: int
+
+
 class Step(_Shape):
-    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it."""
+    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
+
+    `data` is null when it is too large for the log; `dataRef` then says how large.
+    """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
     step_id: str
@@ -123,6 +133,7 @@ class Step(_Shape):
     reused_from_run_id: str | None
     output_artifact_ids: list[str]
     data: Any
+    data_ref: DataRef | None
     error: AttemptError | None
     attempts: list[PastAttempt]
     worker: str | None

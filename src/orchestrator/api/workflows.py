@@ -20,10 +20,8 @@ from orchestrator.api.services import Serving
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.projections.views import timestamp
-from orchestrator.workflows.document import load_document
+from orchestrator.workflows.document import load_text
 from orchestrator.workflows.registry import CatalogueEntry
-from orchestrator.workflows.text import read_json, read_yaml
-from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
@@ -107,13 +105,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
-    document, repeated = (read_yaml if is_yaml else read_json)(text, "workflow")
-    try:
-        workflow = load_document(document, max_attempts_bound=max_attempts_bound)
-    except InvalidWorkflow as error:
-        raise InvalidWorkflow([*repeated, *error.faults]) from error
-    if repeated:
-        raise InvalidWorkflow(repeated)
+    workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
     return workflow, warnings(workflow)
 
 

@@ -14,6 +14,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from orchestrator.artifacts.private import create_private_file, make_private_folder
+
 CHUNK_BYTES = 1 << 20
 
 _REMEMBERED = 100_000
@@ -21,6 +23,8 @@ _REMEMBERED = 100_000
 
 class Blobs:
     """Files below one root. Safe to use from several threads and processes at once.
+
+    Local files and folders that are made here are private to their owner.
 
     Args:
         url: the root, an fsspec url.
@@ -31,8 +35,8 @@ class Blobs:
 
     def __init__(self, url: str, *, durable: bool = True, settled_seconds: float = 2.0) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
-        self.root: str = root.rstrip("/")
         self.is_local = isinstance(self._fs, LocalFileSystem)
+        self.root: str = str(Path(root).resolve()) if self.is_local else root.rstrip("/")
         self._durable = durable and self.is_local
         self._settled_seconds = settled_seconds
         self._hashes: dict[tuple[Any, ...], str] = {}
@@ -40,14 +44,6 @@ class Blobs:
     def uri(self, path: str) -> str:
         """Return the fsspec url of a path."""
         return str(self._fs.unstrip_protocol(path))
-
-    def path(self, uri: str) -> str | None:
-        """Return the path of a uri of ours, or None when it points elsewhere (or tries to climb out)."""
-        if not uri.startswith(self.uri(f"{self.root}/")):
-            return None
-        path = str(self._fs._strip_protocol(uri))  # noqa: SLF001 - the one way fsspec offers
-        inside = path.startswith(f"{self.root}/") and ".." not in path.split("/")
-        return path if inside else None
 
     def write(self, chunks: Iterable[bytes], folder: str) -> tuple[str, str, int]:
         """Write chunks under a temporary name in `folder`; return (path, SHA-256 in hex, size in bytes)."""
@@ -71,7 +67,7 @@ class Blobs:
         try:
             self._rename(temporary, path)
         except FileNotFoundError:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._make_folder_of(path)
             self._rename(temporary, path)
         if self._durable:
             _sync_folder(Path(path).parent)
@@ -139,11 +135,20 @@ class Blobs:
         return path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
     def _create(self, path: str) -> Any:
+        if not self.is_local:
+            return self._fs.open(path, "wb")
         try:
-            return self._fs.open(path, "wb")
+            return create_private_file(Path(path))
         except FileNotFoundError:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            return self._fs.open(path, "wb")
+            self._make_folder_of(path)
+            return create_private_file(Path(path))
+
+    def _make_folder_of(self, path: str) -> None:
+        folder = path.rpartition("/")[0]
+        if self.is_local:
+            make_private_folder(Path(folder))
+        else:
+            self._fs.makedirs(folder, exist_ok=True)
 
     def _rename(self, source: str, target: str) -> None:
         if self.is_local:

@@ -9,6 +9,7 @@ from orchestrator.artifacts.errors import ArtifactRejected
 from orchestrator.domain.bounds import MAX_BYTES
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
+from orchestrator.domain.output import Artifact
 
 MAX_NAME = 255
 MAX_URI = 8192
@@ -98,6 +99,16 @@ def checked_outside_uri(uri: str) -> str:
     if not sound or len(uri) > MAX_URI or not uri.isprintable() or " " in uri:
         raise ArtifactRejected(f"uri {uri[:80]!r} is not an absolute http or https uri", field="uri")
     return uri
+
+
+def is_outside(artifact: Artifact) -> bool:
+    """Whether an artifact is kept by somebody else, at a uri that a skill named."""
+    return is_outside_uri(artifact.uri)
+
+
+def is_outside_uri(uri: str) -> bool:
+    """Whether a uri is of something that a store of ours does not keep."""
+    return uri.startswith(("http://", "https://"))
 
 
 def checked_hash(content_hash: str) -> str:

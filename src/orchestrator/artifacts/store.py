@@ -1,5 +1,6 @@
 """The store: bytes and files in, artifacts out, each under the hash of its content."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -18,11 +19,18 @@ from orchestrator.artifacts.names import (
     checked_outside_uri,
     checked_size,
     checked_type,
+    is_outside,
     tenant_folder,
 )
+from orchestrator.artifacts.outside import Outside
 from orchestrator.domain.output import Artifact, Output, artifact_id
 
 JSON_TYPE = "application/json"
+
+# The end of the uri of everything that a store has written.
+_KEPT = re.compile(
+    r"/(?P<tenant>[A-Za-z0-9_=-][A-Za-z0-9._=-]*)/sha256/(?P<first>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})\Z"
+)
 
 
 class ArtifactStore:
@@ -33,11 +41,15 @@ class ArtifactStore:
         spill_bytes: `data` of an output whose JSON is longer than this is kept as an artifact.
         durable: flush local files to the disk before they are published, so that an artifact named in the
             log survives a power cut as the log does.
+        networks: where artifacts kept elsewhere may be asked for besides public addresses.
     """
 
-    def __init__(self, url: str, spill_bytes: int = 32768, *, durable: bool = True) -> None:
+    def __init__(
+        self, url: str, spill_bytes: int = 32768, *, durable: bool = True, networks: Iterable[str] = ()
+    ) -> None:
         self.url = url
         self.spill_bytes = spill_bytes
+        self.outside = Outside(networks)
         self.blobs = Blobs(url, durable=durable)
 
     def put_bytes(
@@ -139,12 +151,12 @@ class ArtifactStore:
 
     def local_path(self, artifact: Artifact) -> Path | None:
         """Return where the bytes are on this machine's disk; None when the store is elsewhere."""
-        path = self.blobs.path(artifact.uri) if self.blobs.is_local else None
+        path = self._kept_path(artifact) if self.blobs.is_local else None
         return None if path is None else Path(path)
 
     def fault(self, artifact: Artifact) -> str | None:
         """Return what is wrong with the stored bytes of an artifact in words, or None when they are intact."""
-        path = self.blobs.path(artifact.uri)
+        path = self._kept_path(artifact)
         if path is None:
             return f"out of reach: {artifact.uri} is not in this store"
         return self.blobs.fault(path, artifact.size_bytes, artifact.content_hash)
@@ -171,12 +183,23 @@ class ArtifactStore:
         return output.data if output.data_ref is None else orjson.loads(self.read(output.data_ref, tenant))
 
     def _own_path(self, artifact: Artifact, tenant: str | None = None) -> str:
-        path = self.blobs.path(artifact.uri)
+        path = self._kept_path(artifact)
         if path is None:
             raise ArtifactRejected(f"{artifact.uri} is not kept by this store", artifactId=artifact.id)
         if tenant is not None and not path.startswith(f"{self._folder(tenant)}/"):
             raise ArtifactRejected(f"artifact {artifact.id} is not one of tenant {tenant}", artifactId=artifact.id)
         return path
+
+    def _kept_path(self, artifact: Artifact) -> str | None:
+        """Return where an artifact that a store like this one wrote is kept here; None for one kept elsewhere.
+
+        Tenant and content hash say so. Where the store was when the uri was recorded does not matter: it may have been
+        moved, restored elsewhere or mounted under another path since.
+        """
+        found = _KEPT.search(artifact.uri)
+        if found is None or found["first"] + found["rest"] != artifact.content_hash or is_outside(artifact):
+            return None
+        return f"{self.blobs.root}/{found['tenant']}/sha256/{found['first']}/{found['rest']}"
 
     def _path(self, tenant: str, content_hash: str) -> str:
         return f"{self._folder(tenant)}/sha256/{content_hash[:2]}/{content_hash[2:]}"

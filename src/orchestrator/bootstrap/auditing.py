@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from orchestrator.bootstrap.core import Artifacts, Core
+from orchestrator.artifacts.verify import examine
+from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import archive_findings
 from orchestrator.projections.audit import Auditor
 from orchestrator.projections.transfer.importer import Importer
@@ -19,6 +20,6 @@ def build_auditor(core: Core) -> Auditor:
         core.database,
         core.log,
         core.workflows.get,
-        Artifacts(core.store).fault,
+        partial(examine, core.store),
         partial(archive_findings, core),
     )

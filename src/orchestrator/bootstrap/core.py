@@ -129,7 +129,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
             reader = Reader(database, runs, workflows.get)
             commands = RunCommands(database, runs, workflows)
             catalogue = CacheCatalogue(database, log)
-            store = ArtifactStore(settings.artifact_url, settings.spill_bytes)
+            store = ArtifactStore(settings.artifact_url, settings.spill_bytes, networks=settings.artifact_networks)
             yield Core(
                 settings=settings,
                 database=database,

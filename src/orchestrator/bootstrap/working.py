@@ -17,7 +17,7 @@ from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings, SettingsError
-from orchestrator.skills.http import close_http
+from orchestrator.skills.connections import close_connections
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
@@ -105,7 +105,7 @@ async def open_executor(
         finally:
             await children.close()
     finally:
-        await close_http()
+        await close_connections()
 
 
 @contextmanager

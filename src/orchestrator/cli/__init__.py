@@ -12,6 +12,7 @@
     client.py      what verbs ask for                        local.py       who answers here
                                                              remote.py      who answers elsewhere
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
+    visible.py     text from elsewhere, shown and never obeyed
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
     meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
     tree.py        steps as a tree

@@ -73,11 +73,20 @@ def print_audit(done: Audited, *, as_json: bool) -> None:
                 "covered": done.covered,
                 "firstBadPosition": _first(done.findings),
                 "findings": _findings(done.findings),
+                "unchecked": _findings(done.unchecked),
             }
         )
         return
     print_line(f"the log goes to position {done.position}, its chain to {done.covered}")
     _print_findings(done.findings)
+    if done.unchecked:
+        print_line("")
+        print_table(
+            ("what", "where", "could not be checked"),
+            [(each.kind, each.place, each.message) for each in done.unchecked],
+        )
+        print_line("")
+        print_line(f"{len(done.unchecked)} not checked; --strict makes that an error")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:

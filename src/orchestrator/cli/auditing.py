@@ -112,10 +112,16 @@ def verify(
     key: Annotated[
         Path | None, typer.Option(metavar="KEY", help="The public key (PEM) that the heads were signed for.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 also when something cannot be checked.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the log and all that follows from it; exit code 1 when anything is wrong, and the report says where.
+    """Prove the log and all that follows from it. Exit code 1 when anything is wrong; the report says where.
+
+    Artifacts kept elsewhere that cannot be checked (their server does not answer, or its address is not public) are
+    listed and counted apart.
 
     Example: orchestrator audit verify --head heads/2026-01-31.json --key auditor.pem.pub
     """
@@ -131,5 +137,5 @@ def verify(
     )
     done = verify_log(read_settings(need_data=True, data_dir=data_dir), scope)
     print_audit(done, as_json=as_json)
-    if done.findings:
+    if done.findings or (strict and done.unchecked):
         raise typer.Exit(1)

@@ -1,14 +1,13 @@
 """Many runs asked for in one go: sent in parts, their ids printed as they are accepted."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.options import Target
 from orchestrator.cli.reports import ask
-from orchestrator.cli.terminal import print_json, print_line
+from orchestrator.cli.terminal import print_error, print_json, print_line
 
 _MOST_RUNS = 500
 _MOST_BYTES = 500_000
@@ -42,9 +41,9 @@ def trigger_each(
         ask(target, ask_for_all)
     except Exception:
         if accepted:
-            sys.stderr.write(
+            print_error(
                 f"{len(accepted):,} of {len(payloads):,} runs were accepted; "
-                f"below, runs[0] is the payload after those, number {len(accepted) + 1:,}\n"
+                f"below, runs[0] is the payload after those, number {len(accepted) + 1:,}"
             )
         raise
     finally:

@@ -1,6 +1,5 @@
 """Checking and registering workflow files."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from orchestrator.bootstrap.working import load_skills
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.definitions import workflow_files
-from orchestrator.cli.terminal import print_json, print_line
+from orchestrator.cli.terminal import print_error, print_json, print_line
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
@@ -51,12 +50,12 @@ def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
         return
     for check in checks:
         if check.workflow is None:
-            sys.stderr.write(f"error: {InvalidWorkflow(check.faults, str(check.file))}\n")
+            print_error(f"error: {InvalidWorkflow(check.faults, str(check.file))}")
             continue
         workflow = check.workflow
         print_line(f"{check.file}: {workflow.name} {workflow.version} is right, {len(workflow.steps)} steps")
         for doubt in check.doubts:
-            sys.stderr.write(f"warning: {check.file}: {doubt}\n")
+            print_error(f"warning: {check.file}: {doubt}")
 
 
 def _check_document(check: Check) -> Document:

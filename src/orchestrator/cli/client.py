@@ -109,6 +109,10 @@ class Client(Protocol):
     ) -> Document:
         """Return `{runs, nextCursor}`, newest first."""
 
+    async def step_data(self, run_id: str, step_id: str) -> Any:
+        """Return the data of a step, however large; raises RunNotFound, UnknownStep, ArtifactGone."""
+        ...
+
     async def steps(self, run_id: str, status: str | None = None) -> list[Document]:
         """Return a run's steps in topological order; raises RunNotFound."""
 

@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from orchestrator.artifacts.names import is_outside_uri
+from orchestrator.artifacts.paths import Paths
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import Complaint
 
@@ -17,22 +19,22 @@ async def found_artifacts(client: Client, run_id: str, step_id: str | None, fold
     found = await client.artifacts(run_id, step_id)
     if folder is None:
         return found
-    return [{**each, "path": await download(client, each, folder / each["stepId"])} for each in found]
+    paths = Paths(folder)
+    return [{**each, "path": await download(client, each, paths, each["stepId"])} for each in found]
 
 
-async def download(client: Client, artifact: Document, folder: Path) -> str | None:
-    """Copy an artifact into a folder under its file name and return the path; None when it is kept elsewhere.
+async def download(client: Client, artifact: Document, paths: Paths, *folders: str) -> str | None:
+    """Copy an artifact to a path of its own, made of its file name, and return it; None when it is kept elsewhere.
 
     Raises:
         Complaint: the folder cannot be written.
         ArtifactGone: its bytes are no longer there.
     """
-    if artifact["uri"].startswith(("http://", "https://")):
+    if is_outside_uri(artifact["uri"]):
         return None
-    # A file name was checked when it was stored; taking its last part costs nothing.
-    target = folder / Path(artifact["filename"] or artifact["id"]).name
+    target = paths.take(*folders, artifact["filename"] or artifact["id"])
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         await client.save_artifact(artifact, target)
     except OSError as error:
         raise Complaint(f"{target} cannot be written: {error.strerror or error}", "Choose another folder.") from error

@@ -9,11 +9,11 @@ SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MigrationError, Unrea
 Anything else is a fault of the program: it is named, and how to get its traceback.
 """
 
-import sys
 from collections.abc import Mapping
 
 from orchestrator.api.errors import ApiError
 from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.terminal import print_error
 from orchestrator.client import ClientError
 from orchestrator.client import errors as told
 from orchestrator.domain.errors import (
@@ -54,7 +54,7 @@ def complain(error: BaseException) -> int:
     """Say on stderr what went wrong and return the exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    sys.stderr.write(f"error: {_words(error)}\n")
+    print_error(f"error: {_words(error)}")
     return FAILED
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from orchestrator.api.commands import now
+from orchestrator.artifacts.private import create_private_file
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
@@ -36,8 +37,6 @@ from orchestrator.projections.transfer.parquet import ParquetMissing
 from orchestrator.projections.views import timestamp
 from orchestrator.settings import Settings
 
-_PRIVATE = 0o600
-
 
 @dataclass(frozen=True, slots=True)
 class AuditScope:
@@ -51,11 +50,12 @@ class AuditScope:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What an audit came to: the position it began at, how far the chain went, and what is wrong."""
+    """What an audit came to: the position it began at, how far the chain went, what is wrong, and what is not known."""
 
     position: int
     covered: int
     findings: tuple[Finding, ...]
+    unchecked: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,8 @@ def make_keys(file: Path) -> tuple[Path, Path]:
             raise Complaint(f"{path} is there already", "Name another file; a key that was used must not be lost.")
     with _naming(None):
         key = new_key()
-    file.touch(mode=_PRIVATE, exist_ok=False)
-    file.write_text(key.pem(), encoding="ascii")
+    with create_private_file(file) as private:
+        private.write(key.pem().encode("ascii"))
     public.write_text(key.pem(public=True), encoding="ascii")
     return file, public
 
@@ -160,8 +160,10 @@ def verify_log(settings: Settings, scope: AuditScope) -> Audited:
         if scope.run_id is not None and not core.log.read(scope.run_id, limit=1):
             raise RunNotFound(f"there is no run {scope.run_id}", runId=scope.run_id)
         position, covered = core.log.last_position(), build_chain(core).covered()
-        findings = build_auditor(core).verify(run_id=scope.run_id, since=scope.since, heads=heads, on_stage=report)
-        return Audited(position, covered, tuple(findings))
+        auditor = build_auditor(core)
+        found = list(auditor.verify(run_id=scope.run_id, since=scope.since, heads=heads, on_stage=report))
+        wrong = tuple(finding for finding in found if finding.checked)
+        return Audited(position, covered, wrong, tuple(finding for finding in found if not finding.checked))
 
 
 def _trusted_head(path: Path, key: Key | None) -> ChainHead:

@@ -127,6 +127,12 @@ class LocalClient:
         )
         return {"runs": views, "nextCursor": None if following is None else to_cursor(following)}
 
+    async def step_data(self, run_id: str, step_id: str) -> Any:
+        """Return the data of a step; see `Client.step_data`."""
+        core = self._core
+        output = await core.database.call(core.reader.output, self._tenant, run_id, step_id)
+        return None if output is None else await asyncio.to_thread(core.store.load_data, output, self._tenant)
+
     async def steps(self, run_id: str, status: str | None = None) -> list[Document]:
         """Return a run's steps; see `Client.steps`."""
         await self._catch_up()

@@ -8,11 +8,15 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from orchestrator.cli.visible import visible
 from orchestrator.settings import Settings
 from orchestrator.telemetry.request_id import REQUEST_ID
 
 _CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.error")
 """Libraries that tell at `info` what we tell ourselves."""
+
+
+_WITH_LINES = frozenset({"exception", "stack"})
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -90,10 +94,23 @@ def _as_json() -> list[Processor]:
 
 def _as_text(*, colors: bool) -> list[Processor]:
     return [
+        structlog.processors.format_exc_info,
+        _visible,
         structlog.dev.ConsoleRenderer(
             colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
-        )
+        ),
     ]
+
+
+def _visible(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Leave nothing in a line that a terminal would obey, or that would look like another line."""
+    return {visible(name, lines=False): _shown(name, value) for name, value in line.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return visible(value if isinstance(value, str) else repr(value), lines=name in _WITH_LINES)
 
 
 def _request(_logger: Any, _method: str, line: EventDict) -> EventDict:

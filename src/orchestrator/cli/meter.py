@@ -30,7 +30,13 @@ def open_meter() -> Iterator[OnStage]:
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console).report
         return
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress).report
 

@@ -18,7 +18,7 @@ from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.terminal import open_console, print_json, print_line, print_table, styled
+from orchestrator.cli.terminal import open_console, print_error, print_json, print_line, print_table, styled
 from orchestrator.projections.differences import RebuildReport
 from orchestrator.projections.errors import RebuildInterrupted
 from orchestrator.projections.rebuild import OnProgress
@@ -106,7 +106,7 @@ def rebuild_models(
                 if not as_json:
                     _print(report)
         except RebuildInterrupted as interrupted:
-            sys.stderr.write(f"{interrupted.message}; the same command goes on from there\n")
+            print_error(f"{interrupted.message}; the same command goes on from there")
             raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
         print_json({"reports": [report_view(report) for report in reports]})
@@ -236,8 +236,7 @@ class _Lines:
             return
         self._stage, self._said = stage, now
         left = f", {rate:,.0f}/s, {(goal - events) / rate:.0f} s left" if rate and events < goal else ""
-        sys.stderr.write(f"{self._name}: {stage}, {events:,} of {goal:,} events{left}\n")
-        sys.stderr.flush()
+        print_error(f"{self._name}: {stage}, {events:,} of {goal:,} events{left}")
 
 
 def _rate(began: tuple[float, int] | None, events: int) -> tuple[float, tuple[float, int]]:

@@ -113,6 +113,10 @@ class RemoteClient:
             if cursor is None or len(found) >= limit:
                 return {"runs": found, "nextCursor": cursor}
 
+    async def step_data(self, run_id: str, step_id: str) -> Any:
+        """Return the data of a step; see `Client.step_data`."""
+        return await self._asked.step_data(run_id, step_id)
+
     async def steps(self, run_id: str, status: str | None = None) -> list[Document]:
         """Return a run's steps; see `Client.steps`."""
         return [_document(step) for step in await self._asked.steps(run_id, status=cast("StepStatus | None", status))]

@@ -97,19 +97,26 @@ def steps(
     run: RunId,
     *,
     status: Annotated[StepStatus | None, typer.Option(help="Only those with this status.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="STEP", help="Print the data of this step instead, as JSON.")
+    ] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the steps of a run.
+    """List the steps of a run, or print what one returned.
 
     Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --status failed
     """
     from orchestrator.cli.inputs import read_run_id
     from orchestrator.cli.reports import ask, print_steps
+    from orchestrator.cli.terminal import print_json
 
     run_id = read_run_id(run)
+    if data is not None:
+        print_json(ask(Target(data_dir, server, key), lambda client: client.step_data(run_id, data)))
+        return
     found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status))
     print_steps(run_id, found, as_json=as_json)
 
@@ -119,7 +126,7 @@ def artifacts(
     *,
     step: Annotated[str | None, typer.Option(help="Only those of this step.")] = None,
     download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME; what is there is replaced.")
+        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME, with the folders in it.")
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,

@@ -6,8 +6,11 @@ find_campaign -> build (register, trigger, watch) -> collect what was made -> up
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from orchestrator.artifacts.paths import Paths
+from orchestrator.artifacts.private import make_private_folder
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.downloads import download
@@ -22,6 +25,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 
 _FOLDER = Path("examples") / "campaign"
+_NEEDED = ("numpy", "PIL")
 _SHOWN = {
     "picture": ("generate_intro_image", "image/png"),
     "sound": ("mix_audio_for_game", "audio/wav"),
@@ -61,26 +65,28 @@ class Updated:
 
 
 def find_campaign() -> Campaign:
-    """Return the example beside this program's sources, or in the folder we are in.
+    """Return the example of this checkout, or the one that the installed package brings.
 
     Raises:
-        Complaint: it is in neither.
+        Complaint: there is none, or what its skills need is not installed.
     """
-    checkout = Path(__file__).resolve().parents[3]
-    for root in (checkout, Path.cwd()):
-        folder = root / _FOLDER
-        campaign = Campaign(
-            folder / "campaign.build.v1.yaml",
-            folder / "brief.json",
-            folder / "audio-update.json",
-            folder / "skills",
+    program = Path(__file__).resolve()
+    folders = [root / _FOLDER for root in (program.parents[3], program.parents[1])]
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        raise Complaint(
+            f"The demo needs the example in {folders[-1]}, and it is not there", "Install the package again."
         )
-        files = (campaign.definition, campaign.brief, campaign.change)
-        if all(file.is_file() for file in files) and campaign.skills.is_dir():
-            return campaign
-    raise Complaint(
-        f"The demo needs the example in {checkout / _FOLDER}, and it is not there",
-        "Run it in a checkout of the repository: the installed package comes without examples.",
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        raise Complaint(
+            f"The demo needs {' and '.join(missing)}, not installed here",
+            "pip install 'orchestrator[embedded,examples]'",
+        )
+    return Campaign(
+        folder / "campaign.build.v1.yaml",
+        folder / "brief.json",
+        folder / "audio-update.json",
+        folder / "skills",
     )
 
 
@@ -145,10 +151,12 @@ async def collect(client: Client, run_id: str, folder: Path) -> Built:
     """Read what the log has of a run, and copy what a newcomer wants to see into a folder."""
     artifacts = await client.artifacts(run_id)
     files: dict[str, str] = {}
+    make_private_folder(folder)
+    paths = Paths(folder)
     for name, (step_id, kind) in _SHOWN.items():
         for artifact in artifacts:
             if artifact["stepId"] == step_id and artifact["type"] == kind and name not in files:
-                path = await download(client, artifact, folder)
+                path = await download(client, artifact, paths)
                 if path is not None:
                     files[name] = path
     return Built(await client.run(run_id), await client.steps(run_id), await client.history(run_id), files)

@@ -1,4 +1,4 @@
-"""What goes to stdout: JSON for machines, or tables for people."""
+"""What goes to stdout and stderr: JSON for machines, or tables and lines for people."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from orchestrator.cli.visible import SafeConsole, visible, visible_json
 
 _WIDE = 200  # columns where nobody looks, so that nothing is cut
 
@@ -29,20 +31,27 @@ _STYLES = {
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
+    return SafeConsole(file=stream, width=None if stream.isatty() else _WIDE)
 
 
 def print_json(value: Any) -> None:
     """Print a document as JSON, indented for a person, on one line for a program."""
-    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")
+    on_terminal = sys.stdout.isatty()
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if on_terminal else 0).decode()
+    sys.stdout.write((visible_json(text) if on_terminal else text) + "\n")
     sys.stdout.flush()
 
 
 def print_line(line: str) -> None:
     """Print a line on stdout at once, whoever reads it."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(visible(line) + "\n")
     sys.stdout.flush()
+
+
+def print_error(line: str) -> None:
+    """Print a line on stderr at once."""
+    sys.stderr.write(visible(line) + "\n")
+    sys.stderr.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:

@@ -16,6 +16,7 @@ from orchestrator.cli.client import Client, Document
 from orchestrator.cli.progress import RunProgress, StepProgress, begin_progress, count
 from orchestrator.cli.terminal import between, duration, open_console, styled
 from orchestrator.cli.tree import step_tree
+from orchestrator.cli.visible import visible
 
 _REFRESHES_A_SECOND = 10
 _ICONS = {
@@ -87,7 +88,7 @@ class _Picture:
         title.append_text(styled(progress.status))
         title.append(f"  {duration(between(progress.began, progress.ended or now))}")
         if progress.note:
-            title.append(f"  {progress.note}", style="yellow")
+            title.append(f"  {visible(progress.note, lines=False)}", style="yellow")
         return title
 
     def _tree(self) -> Tree:
@@ -124,7 +125,7 @@ def _detail(step: StepProgress) -> Text:
     if step.status == "running":
         detail.append(duration(between(step.began, datetime.now(UTC).isoformat())), style="blue")
         if step.fraction is not None:
-            detail.append(f" {step.fraction:.0%} {step.doing}", style="dim")
+            detail.append(f" {step.fraction:.0%} {visible(step.doing, lines=False)}", style="dim")
     elif step.status == "completed":
         detail.append(duration(step.duration_ms), style="green")
     elif step.status == "skipped":
@@ -132,14 +133,14 @@ def _detail(step: StepProgress) -> Text:
     if step.attempt > 1:
         detail.append(f" attempt {step.attempt}", style="yellow")
     if step.error and step.status in ("failed", "pending", "running"):
-        detail.append(f" {step.error.splitlines()[0]}", style="red")
+        detail.append(f" {visible(step.error.splitlines()[0], lines=False)}", style="red")
     return detail
 
 
 def _print_event(console: Console, progress: RunProgress, event: Mapping[str, Any] | None) -> None:
     line = None if event is None else event_line(progress, event)
     if line is not None:
-        console.print(Text(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:

@@ -94,6 +94,7 @@ class Client:
     runs = _iterating(Calls.runs)
     run_page = _blocking(Calls.run_page)
     steps = _blocking(Calls.steps)
+    step_data = _blocking(Calls.step_data)
     artifacts = _blocking(Calls.artifacts)
     content = _blocking(Calls.content)
     download = _blocking(Calls.download)

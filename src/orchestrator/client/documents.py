@@ -100,8 +100,18 @@ class PastAttempt(TypedDict):
     error: AttemptError
 
 
+class DataRef(TypedDict):
+    """Stands for `data` that is too large for the log; `step_data` returns it."""
+
+    contentHash: str
+    sizeBytes: int
+
+
 class Step(TypedDict):
-    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it."""
+    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
+
+    `data` is None when it is too large for the log; `dataRef` then says how large, and `step_data` returns it.
+    """
 
     id: str
     stepId: str
@@ -115,6 +125,7 @@ class Step(TypedDict):
     reusedFromRunId: str | None
     outputArtifactIds: list[str]
     data: Any
+    dataRef: DataRef | None
     error: AttemptError | None
     attempts: list[PastAttempt]
     worker: str | None

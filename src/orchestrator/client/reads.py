@@ -160,6 +160,18 @@ class Reads:
         found = await self._get(f"/runs/{part(run_id)}/steps", status=status)
         return cast("list[documents.Step]", found["steps"])
 
+    async def step_data(self, run_id: str, step_id: str) -> Any:
+        """Return the data of a step, also when it is too large for the log; None while there is none.
+
+        Raises:
+            RunNotFound, InvalidRequest, ArtifactGone.
+
+        >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
+        >>> client.step_data(run["id"], "greet") == client.steps(run["id"])[0]["data"]
+        True
+        """
+        return await self._get(f"/runs/{part(run_id)}/steps/{part(step_id)}/data")
+
     async def artifacts(self, run_id: str, *, step_id: str | None = None) -> list[documents.Artifact]:
         """Return what the completed and skipped steps of a run made, and what they took over from other runs.
 

@@ -51,12 +51,12 @@ class Fault:
         return f"{self.path}: {self.message}"
 
 
-class InvalidWorkflow(DomainError):
-    """The workflow definition has faults; all of them are listed."""
+class InvalidDocument(DomainError):
+    """A document has faults; all of them are listed."""
 
     code = "VALIDATION_ERROR"
 
-    def __init__(self, faults: Sequence[Fault], source: str = "workflow") -> None:
+    def __init__(self, faults: Sequence[Fault], source: str = "document") -> None:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         listed = "\n".join(f"  {fault}" for fault in faults)
         super().__init__(
@@ -64,6 +64,13 @@ class InvalidWorkflow(DomainError):
             faults=[{"path": fault.path, "message": fault.message} for fault in faults],
         )
         self.faults = tuple(faults)
+
+
+class InvalidWorkflow(InvalidDocument):
+    """The workflow definition has faults; all of them are listed."""
+
+    def __init__(self, faults: Sequence[Fault], source: str = "workflow") -> None:
+        super().__init__(faults, source)
 
 
 class InvalidPayload(DomainError):

@@ -8,9 +8,12 @@ The language is that of jmespath.org, made strict and deterministic:
 - equal documents give equal results: `keys`, `values`, `*` and `to_string` go by the sorted keys of an
   object, not by the order in which somebody happened to write them;
 - an evaluation ends: it has a budget, and everything that takes time or memory is paid from it.
+- values are compared as JSON: `true` is not `1`, also inside arrays and objects; `<` between a number and a
+  string is null; `to_number` reads JSON numbers only. One addition is kept: `<` compares two strings by code point.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -33,6 +36,9 @@ MAX_CHARACTERS = 65_536
 """How long an expression may be."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_EXACT = 2**53
+_MAX_DIGITS = 309  # of an integer that a JSON number, a double, can hold
 # A quote that nothing closes goes on to the end: were it no match, the search would begin anew at every one after it.
 _QUOTED = re.compile(
     r"""'(?:\\.|[^'\\])*(?:'|\\?\Z)|"(?:\\.|[^"\\])*(?:"|\\?\Z)|`((?:\\.|[^`\\])*)(?:`|\\?\Z)""", re.DOTALL
@@ -112,7 +118,7 @@ _SORTING = 20
 
 
 class _Functions(functions.Functions):
-    """The functions of JMESPath. Those that would show the order of keys go by sorted keys; all pay for their work."""
+    """The functions of JMESPath, with the answers of its specification where the library gives Python's. All pay."""
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget()
@@ -136,12 +142,6 @@ class _Functions(functions.Functions):
     def _func_to_string(self, value: Any) -> str:
         return value if isinstance(value, str) else canonical(value, self._budget).decode()
 
-    @functions.signature({"types": ["array", "string"]}, {"types": []})
-    def _func_contains(self, subject: Any, search: Any) -> bool:
-        if isinstance(subject, list) and isinstance(search, str | list | dict):
-            self._budget.spend_deep(subject)
-        return search in subject
-
     @functions.signature({"types": ["string"]}, {"types": ["array-string"]})
     def _func_join(self, separator: str, array: list[str]) -> str:
         self._budget.spend(len(array) * len(separator) // 32)
@@ -152,6 +152,42 @@ class _Functions(functions.Functions):
         for _ in range(_SORTING):
             self._budget.spend_shallow(array)
         return sorted(array)
+
+    @functions.signature({"types": []})
+    def _func_to_number(self, value: Any) -> int | float | None:
+        if isinstance(value, str):
+            return _number(value)
+        return value if _is_number(value) else None
+
+    @functions.signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: list[Any] | str, wanted: Any) -> bool:
+        if isinstance(subject, str):
+            return isinstance(wanted, str) and wanted in subject
+        self._budget.spend_deep(subject)
+        return any(_equal(item, wanted) for item in subject)
+
+    @functions.signature({"types": ["number"]})
+    def _func_ceil(self, value: float) -> float:
+        return value if abs(value) >= _EXACT else math.ceil(value)  # a number this large has no fraction
+
+    @functions.signature({"types": ["number"]})
+    def _func_floor(self, value: float) -> float:
+        return value if abs(value) >= _EXACT else math.floor(value)
+
+    def _create_key_func(self, expression: Any, allowed_types: list[str], name: str) -> Any:
+        """Return what `min_by`, `max_by` and `sort_by` order by; all values must be of one type."""
+        key_of = super()._create_key_func(expression, allowed_types, name)  # type: ignore[misc]
+        first: list[Any] = []
+
+        def key(item: Any) -> Any:
+            found = key_of(item)
+            first[:] = first or [found]
+            if isinstance(found, str) != isinstance(first[0], str):
+                wanted = "string" if isinstance(first[0], str) else "number"
+                raise exceptions.JMESPathTypeError(name, found, "number" if wanted == "string" else "string", [wanted])
+            return found
+
+        return key
 
 
 class _Expression:
@@ -184,6 +220,22 @@ class _Interpreter(visitor.TreeInterpreter):
     def visit_expref(self, node: Any, _value: Any) -> Any:
         return _Expression(node["children"][0], self)
 
+    def visit_comparator(self, node: Any, value: Any) -> bool | None:
+        left, right = (self.visit(child, value) for child in node["children"])
+        if type(left) is type(right):
+            self.budget.spend_deep(left)  # a comparison ends at the first difference, but it may be the last item
+        match node["value"]:
+            case "eq":
+                return _equal(left, right)
+            case "ne":
+                return not _equal(left, right)
+            case operator if (_is_number(left) and _is_number(right)) or (
+                isinstance(left, str) and isinstance(right, str)
+            ):
+                return bool(self.COMPARATOR_FUNC[operator](left, right))
+            case _:
+                return None
+
     def visit_value_projection(self, node: Any, value: Any) -> list[Any] | None:
         projected = self.visit(node["children"][0], value)
         if not isinstance(projected, dict):
@@ -205,18 +257,34 @@ class _Interpreter(visitor.TreeInterpreter):
         self.budget.spend(len(value))
         return value[slice(*node["children"])]
 
-    def visit_comparator(self, node: Any, value: Any) -> Any:
-        left, right = (self.visit(child, value) for child in node["children"])
-        compare = self.COMPARATOR_FUNC[node["value"]]
-        if type(left) is type(right):
-            self.budget.spend_deep(left)  # a comparison ends at the first difference, but it may be the last item
-        if node["value"] in ("eq", "ne"):
-            return compare(left, right)
-        return compare(left, right) if _is_ordered(left) and _is_ordered(right) else None
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_ordered(value: Any) -> bool:
-    return isinstance(value, int | float | str) and not isinstance(value, bool)
+def _equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal. To Python `True == 1`, at any depth; to JSON it is not."""
+    return bool(left == right) and _same_types(left, right)
+
+
+def _same_types(left: Any, right: Any) -> bool:
+    """Whether of two values that are equal to Python each boolean stands opposite a boolean."""
+    match left:
+        case list():
+            return all(map(_same_types, left, right))
+        case dict():
+            return all(_same_types(item, right[key]) for key, item in left.items())
+        case _:
+            return isinstance(left, bool) == isinstance(right, bool)
+
+
+def _number(text: str) -> int | float | None:
+    """Return the number that a text writes as JSON does (RFC 8259, section 6); None when it does not."""
+    found = _NUMBER.fullmatch(text)
+    if found is None or not math.isfinite(number := float(text)):
+        return None
+    is_whole = found[1] is None and found[2] is None
+    return int(text) if is_whole and len(text) <= _MAX_DIGITS else number
 
 
 def _check_literals(expression: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from orchestrator.cache.answers import Entry
+from orchestrator.domain.errors import UnknownStep
 from orchestrator.domain.events import Reuse, RunTriggered
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.plan import BaseRun
@@ -110,6 +111,22 @@ class Reader:
             if (step_id is None or name == step_id) and row["output"] and row["status"] in ("completed", "skipped"):
                 views.extend(artifact_views(name, str(row["source_run"] or maker), row["output"], row["ended_at"]))
         return views
+
+    def output(self, tenant: str, run_id: str, step_id: str) -> Output | None:
+        """Return the output of a step of a run, made there or taken over; None while there is none.
+
+        Raises:
+            RunNotFound: there is no run with this id, or it is another tenant's.
+            UnknownStep: the run's workflow has no such step.
+        """
+        run, rows = self._run_and_steps(tenant, run_id)
+        workflow = self._workflow(run)
+        if step_id not in workflow.steps:
+            raise UnknownStep(f"workflow {workflow.name} has no step {step_id!r}", step=step_id)
+        for name, _, row in self._results(run, rows, tenant):
+            if name == step_id and row["output"] is not None:
+                return output_from_json(row["output"])
+        return None
 
     def artifact(self, tenant: str, artifact_id: str) -> Row | None:
         """Return an artifact's row, or None."""

@@ -89,6 +89,7 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
         "reusedFromRunId": None if source is None else str(source),
         "outputArtifactIds": [artifact["id"] for artifact in output.get("artifacts", ())],
         "data": output.get("data"),
+        "dataRef": _data_ref(output),
         "error": None if row["error"] is None else _attempt_error(row["error"], row["attempt"], row["ended_at"]),
         "attempts": [_past_attempt(past) for past in row["past"]],
         "worker": row["worker"],
@@ -110,6 +111,7 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
                 "hitReason",
                 "reusedFromRunId",
                 "data",
+                "dataRef",
                 "error",
                 "worker",
                 "dueAt",
@@ -148,6 +150,12 @@ def artifact_views(step_id: str, maker: str, output: Mapping[str, Any], at: int 
     """Yield the artifacts of a step's output."""
     for artifact in output.get("artifacts", ()):
         yield {**artifact, "stepId": step_id, "runId": maker, "createdAt": timestamp(at)}
+
+
+def _data_ref(output: Mapping[str, Any]) -> View | None:
+    """Return what stands for data that is too large for the log; it is asked for by itself."""
+    kept = output.get("dataRef")
+    return None if kept is None else {"contentHash": kept["contentHash"], "sizeBytes": kept["sizeBytes"]}
 
 
 def step_uuid(run_id: str, step_id: str) -> str:

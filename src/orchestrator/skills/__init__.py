@@ -6,6 +6,7 @@ Read in this order: `skill` (the contract, and functions as skills), `context` (
 
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.command import CommandSkill
+from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, StepContext
 from orchestrator.skills.errors import (
     SKILL_CANCELLED,
@@ -21,7 +22,7 @@ from orchestrator.skills.errors import (
     SkillNotFound,
     to_step_error,
 )
-from orchestrator.skills.http import HttpSkill, close_http
+from orchestrator.skills.http import HttpSkill
 from orchestrator.skills.perform import perform
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.registry import SkillRegistry
@@ -49,7 +50,7 @@ __all__ = [
     "SkillNotFound",
     "SkillRegistry",
     "StepContext",
-    "close_http",
+    "close_connections",
     "perform",
     "perform_in_process",
     "skill",

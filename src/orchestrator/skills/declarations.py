@@ -16,12 +16,13 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from orchestrator.domain.errors import Fault
+from orchestrator.documents.text import read_file
+from orchestrator.domain.errors import Fault, InvalidDocument
 from orchestrator.skills.command import CommandSkill
+from orchestrator.skills.endpoint import headers_fault, url_fault
 from orchestrator.skills.errors import InvalidSkills
 from orchestrator.skills.http import HttpSkill
 from orchestrator.skills.skill import checked_name
@@ -43,10 +44,24 @@ class _Declaration(BaseModel):
 
 class _HttpDeclaration(_Declaration):
     kind: Literal["http"]
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")]
-    headers: dict[_Text, str] = {}
-    connect_timeout_ms: Annotated[int, Field(gt=0)] = 10_000
-    max_response_bytes: Annotated[int, Field(gt=0)] = 16 << 20
+    url: str
+    headers: dict[str, str] = {}
+    connect_timeout_ms: Annotated[int, Field(gt=0, le=600_000)] = 10_000
+    max_response_bytes: Annotated[int, Field(gt=0, le=1 << 30)] = 16 << 20
+
+    @field_validator("url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        if why := url_fault(value):
+            raise ValueError(why)
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, value: dict[str, str]) -> dict[str, str]:
+        if why := headers_fault(value):
+            raise ValueError(why)
+        return value
 
     def build(self, folder: Path) -> HttpSkill:  # noqa: ARG002 - the other kind needs it
         """Return the skill."""
@@ -105,11 +120,11 @@ def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
     Raises:
         InvalidSkills: it cannot be read, or has faults: all of them, each with its path in the file.
     """
-    document = _read(path)
+    document, faults = _read(path)
     items = document.get("skills") if isinstance(document, dict) else None
     if not isinstance(items, list) or not items:
-        raise InvalidSkills(str(path), [Fault("skills", "expected a list of at least one skill")])
-    faults = [Fault(key, "unknown field") for key in map(str, document) if key != "skills"]
+        raise InvalidSkills(str(path), [*faults, Fault("skills", "expected a list of at least one skill")])
+    faults += [Fault(key, "unknown field") for key in map(str, document) if key != "skills"]
     declared: dict[str, HttpSkill | CommandSkill] = {}
     for index, item in enumerate(items):
         where = f"skills[{index}]"
@@ -125,13 +140,11 @@ def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
     return list(declared.values())
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> tuple[Any, list[Fault]]:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidSkills(str(path), [Fault("$", f"cannot be read: {error.strerror}")]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidSkills(str(path), [Fault("$", f"is not YAML: {error}")]) from error
+        return read_file(path)
+    except InvalidDocument as error:
+        raise InvalidSkills(str(path), error.faults) from error
 
 
 def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaration | list[Fault]:
@@ -145,7 +158,7 @@ def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaratio
         return model.model_validate({str(key): value for key, value in item.items()})
     except ValidationError as error:
         return [
-            Fault(where + _path(problem["loc"]), problem["msg"])
+            Fault(where + _path(problem["loc"]), problem["msg"].removeprefix("Value error, "))
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         ]
 

@@ -1,12 +1,10 @@
 """HTTP skills: a service that takes `{input, context}` and answers `{data, artifacts}`."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +12,9 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import check_integers
+from orchestrator.skills.connections import open_client
 from orchestrator.skills.context import StepContext
+from orchestrator.skills.endpoint import headers_fault, url_fault
 from orchestrator.skills.errors import (
     SKILL_EXECUTION_FAILED,
     SKILL_INPUT_INVALID,
@@ -32,7 +32,6 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
 
 _BODY_SHOWN_BYTES = 2048
-_clients: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient]" = WeakKeyDictionary()
 
 
 class _Registered(BaseModel):
@@ -60,7 +59,7 @@ class HttpSkill:
 
     `POST url` with `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}`, the header `Idempotency-Key`
     and, within a trace, `traceparent`; a 2xx answer holds `{data, artifacts: [{uri, type, contentHash?, sizeBytes?,
-    filename?, metadata?}]}`. Redirects are not followed.
+    filename?, metadata?}]}`. Redirects are not followed. Cookies are not kept: what one answer sets, no request sends.
 
     Attributes:
         headers: sent with every request.
@@ -76,6 +75,12 @@ class HttpSkill:
     max_response_bytes: int = 16 << 20
     kind: SkillKind = field(default="http", init=False)
     blocking: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        if why := url_fault(self.url):
+            raise ValueError(f"the url of {self.id} {why}")
+        if why := headers_fault(self.headers):
+            raise ValueError(f"the headers of {self.id}: {why}")
 
     def prepare(self, document: Any) -> bytes:
         """Return the input as JSON text."""
@@ -128,20 +133,19 @@ class HttpSkill:
             "tenant": ctx.tenant,
             "idempotencyKey": ctx.idempotency_key,
         }
-        request = _client().stream(
-            "POST",
-            self.url,
-            content=orjson.dumps({"input": orjson.Fragment(prepared), "context": context}),
-            headers={
-                **self.headers,
-                "Content-Type": "application/json",
-                "Idempotency-Key": ctx.idempotency_key,
-                **({} if ctx.trace is None else {"traceparent": ctx.trace}),
-            },
-            timeout=httpx.Timeout(None, connect=self.connect_timeout_ms / 1000),
-        )
+        content = orjson.dumps({"input": orjson.Fragment(prepared), "context": context})
+        headers = {
+            **self.headers,
+            "Content-Type": "application/json",
+            "Idempotency-Key": ctx.idempotency_key,
+            **({} if ctx.trace is None else {"traceparent": ctx.trace}),
+        }
+        timeout = httpx.Timeout(None, connect=self.connect_timeout_ms / 1000)
         try:
-            async with request as response:
+            async with (
+                open_client(ctx.tenant) as client,
+                client.stream("POST", self.url, content=content, headers=headers, timeout=timeout) as response,
+            ):
                 return response.status_code, response.headers, await self._body(response)
         except httpx.TimeoutException as error:
             raise SkillError(SKILL_TIMEOUT, f"{self.url} did not answer in time: {error}") from error
@@ -189,13 +193,6 @@ class HttpSkill:
         )
 
 
-async def close_http() -> None:
-    """Close the connections of the running event loop; its next HTTP skill opens new ones."""
-    client = _clients.pop(asyncio.get_running_loop(), None)
-    if client is not None:
-        await client.aclose()
-
-
 def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None:
     """Return what a Retry-After header (RFC 9110, 10.2.3: seconds or a date) asks for, in milliseconds.
 
@@ -214,18 +211,6 @@ def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None
         due = due if due.tzinfo else due.replace(tzinfo=UTC)
         seconds = (due - (now or datetime.now(UTC))).total_seconds()
     return min(MAX_RETRY_AFTER_MS, max(0, round(seconds * 1000)))
-
-
-def _client() -> "httpx.AsyncClient":
-    """Return the one client of this event loop."""
-    import httpx  # noqa: PLC0415 - see `_post`
-
-    loop = asyncio.get_running_loop()
-    client = _clients.get(loop)
-    if client is None:
-        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
-        client = _clients[loop] = httpx.AsyncClient(limits=limits)
-    return client
 
 
 def _shown(body: bytes) -> str:

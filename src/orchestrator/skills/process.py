@@ -11,9 +11,9 @@ from typing import Any
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
+from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, StepContext
 from orchestrator.skills.errors import to_step_error
-from orchestrator.skills.http import close_http
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
@@ -52,7 +52,7 @@ async def _perform(registry: SkillRegistry, call: SkillCall, sink: ArtifactSink)
         wait(threads.calls)
         if listens:
             loop.remove_signal_handler(signal.SIGTERM)
-        await close_http()
+        await close_connections()
 
 
 class _Threads(DaemonThreads):

@@ -5,7 +5,7 @@ returned, without anybody else noticing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,6 +15,7 @@ from pydantic_core import PydanticSerializationError
 from orchestrator.domain.fingerprint import check_size, check_storable
 
 _OPTIONS = orjson.OPT_STRICT_INTEGER
+_UNORDERED = frozenset({"set", "frozenset"})
 _OBJECTS = (dict, dict[str, Any], Mapping, Mapping[str, Any])
 
 
@@ -70,10 +71,16 @@ class AnyObject(Untyped):
 class Typed(Untyped):
     """What pydantic makes of a type: a model, a dataclass, a TypedDict, a list of them and so on."""
 
-    __slots__ = ("_adapter",)
+    __slots__ = ("_adapter", "_holds_any")
 
     def __init__(self, kind: Any) -> None:
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        self._holds_any = "any" in _kinds(self._adapter.core_schema)
+
+    @property
+    def is_unordered(self) -> bool:
+        """Whether values of the type are written in an order that is chance: there is a set in it."""
+        return not _UNORDERED.isdisjoint(_kinds(self._adapter.core_schema))
 
     def load(self, document: Any) -> Any:
         """Return plain JSON as the type.
@@ -95,11 +102,41 @@ class Typed(Untyped):
         """
         try:
             fitting = self._adapter.validate_python(value)
+            if self._holds_any and (fault := self._unordered_fault(fitting)):
+                raise ShapeMismatch([fault])
             return plain(self._adapter.dump_python(fitting, mode="json", by_alias=True, warnings="error"))
         except ValidationError as error:
             raise ShapeMismatch(_faults(error)) from error
+        except UnicodeDecodeError as error:
+            message = "holds bytes that are not UTF-8 text; store them with ctx.artifact(...)"
+            raise ShapeMismatch([{"path": "$", "message": message}]) from error
         except PydanticSerializationError as error:
             raise ShapeMismatch([{"path": "$", "message": str(error)}]) from error
+
+    def _unordered_fault(self, fitting: Any) -> dict[str, str] | None:
+        """Return where a set stands in what the type leaves open (`Any`)."""
+        message = "set is not a JSON type; return a sorted list"
+        try:
+            path = _set_path(self._adapter.dump_python(fitting, by_alias=True), ())
+        except TypeError:  # a set of models: as dicts they cannot be in one
+            return {"path": "$", "message": message}
+        return None if path is None else {"path": _path(path), "message": message}
+
+
+def result_shape_of(annotation: Any) -> Untyped:
+    """Return the shape of an annotation whose values are recorded.
+
+    Raises:
+        TypeError: pydantic cannot validate the type, or it holds a set: equal results would be recorded in different
+            orders, and no later step would find what was made from the other order.
+    """
+    shape = shape_of(annotation)
+    if isinstance(shape, Typed) and shape.is_unordered:
+        raise TypeError(
+            f"{annotation!r} holds a set, which JSON cannot carry and which has no order: return a sorted list, "
+            "or annotate the set with pydantic.PlainSerializer(sorted)"
+        )
+    return shape
 
 
 def shape_of(annotation: Any) -> Untyped:
@@ -173,6 +210,31 @@ def _json_type(document: Any) -> str:
             return "an array"
         case _:
             return type(document).__name__
+
+
+def _kinds(schema: Any) -> set[str]:
+    """Return the kinds of all parts of a core schema, those apart that say themselves how they are written."""
+    if isinstance(schema, list | tuple):
+        return set().union(*map(_kinds, schema))
+    if not isinstance(schema, Mapping) or str(schema.get("serialization", {}).get("type", "")).startswith("function"):
+        return set()
+    kind = schema.get("type")
+    inside = (value for key, value in schema.items() if key not in ("metadata", "default", "cls"))
+    return set().union({kind} if isinstance(kind, str) else set(), *map(_kinds, inside))
+
+
+def _set_path(value: Any, at: tuple[int | str, ...]) -> tuple[int | str, ...] | None:
+    match value:
+        case set() | frozenset():
+            return at
+        case dict():
+            inside: Iterator[tuple[int | str, Any]] = ((str(key), item) for key, item in value.items())
+        case list() | tuple():
+            inside = iter(enumerate(value))
+        case _:
+            return None
+    found = (_set_path(item, (*at, key)) for key, item in inside)
+    return next((path for path in found if path is not None), None)
 
 
 def _faults(error: ValidationError) -> list[dict[str, str]]:

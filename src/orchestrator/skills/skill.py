@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar, get_type_hints
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.errors import SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SkillError
-from orchestrator.skills.shape import ShapeMismatch, Untyped, shape_of
+from orchestrator.skills.shape import ShapeMismatch, Untyped, result_shape_of, shape_of
 
 SkillKind = Literal["python", "http", "command"]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -110,7 +110,7 @@ class FunctionSkill:
 
     def _build_shapes(self) -> tuple[Untyped, Untyped]:
         taken = self._hint(self._parameters[0]) if self._parameters else Any
-        return shape_of(taken), shape_of(self._hint("return"))
+        return shape_of(taken), result_shape_of(self._hint("return"))
 
     def _hint(self, name: str) -> Any:
         """Resolve one annotation, so that others (`ctx`) may name what is imported for type checkers only."""
@@ -130,7 +130,7 @@ def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # 
 
     Raises:
         TypeError: the function has other parameters than `(input, ctx)`, `(input)` or `()`, is a generator,
-            or has a type that cannot be validated.
+            or has a type that cannot be validated, or its result type holds a set.
         ValueError: the id or version is not made of letters, digits, `.`, `_` and `-`.
     """
 

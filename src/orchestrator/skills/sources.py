@@ -24,7 +24,7 @@ def load_module(source: str) -> ModuleType:
         InvalidSkills: there is no such module, or importing it fails; the cause is chained.
     """
     try:
-        return _load_path(Path(source)) if _is_path(source) else importlib.import_module(source)
+        return _load_path(Path(source)) if _is_path(source) else _import(source)
     except InvalidSkills:
         raise
     except Exception as error:
@@ -61,6 +61,14 @@ def skills_of(module: ModuleType) -> list[FunctionSkill]:
     """Return the skills that a module shows: those it defines and those it imports, in that order, each once."""
     found = (skill_of(value) for value in vars(module).values())
     return list(dict.fromkeys(skill for skill in found if skill is not None))
+
+
+def _import(name: str) -> ModuleType:
+    """Import an installed module, or one below the folder we are in, as `python -m` does."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return importlib.import_module(name)
 
 
 def _is_path(source: str) -> bool:

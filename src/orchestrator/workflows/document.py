@@ -4,12 +4,12 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from orchestrator.domain.errors import Fault, InvalidWorkflow
+from orchestrator.documents.places import ROOT, in_order, shorten
+from orchestrator.documents.text import read_file, read_json, read_yaml
+from orchestrator.domain.errors import Fault, InvalidDocument, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow, workflow_from_json
-from orchestrator.workflows.places import ROOT, in_order, shorten
 from orchestrator.workflows.plain import plain_faults
 from orchestrator.workflows.shape import shape_faults
-from orchestrator.workflows.text import read_file
 from orchestrator.workflows.validate import MAX_ATTEMPTS, faults
 
 
@@ -19,8 +19,24 @@ def load_file(path: Path | str, *, max_attempts_bound: int = MAX_ATTEMPTS) -> Wo
     Raises:
         InvalidWorkflow: every fault of the file, each with its place; one of the syntax hides those after it.
     """
-    document, repeated = read_file(Path(path))
-    return _load(document, str(path), repeated, max_attempts_bound)
+    try:
+        document, found = read_file(Path(path))
+    except InvalidDocument as error:
+        raise InvalidWorkflow(error.faults, str(path)) from error
+    return _load(document, str(path), found, max_attempts_bound)
+
+
+def load_text(text: str, *, is_yaml: bool = False, max_attempts_bound: int = MAX_ATTEMPTS) -> Workflow:
+    """Return the workflow that a text, JSON or YAML, defines.
+
+    Raises:
+        InvalidWorkflow: every fault of the text, each with its place; one of the syntax hides those after it.
+    """
+    try:
+        document, found = (read_yaml if is_yaml else read_json)(text, "workflow")
+    except InvalidDocument as error:
+        raise InvalidWorkflow(error.faults) from error
+    return _load(document, "workflow", found, max_attempts_bound)
 
 
 def load_document(document: Any, source: str = "workflow", *, max_attempts_bound: int = MAX_ATTEMPTS) -> Workflow:

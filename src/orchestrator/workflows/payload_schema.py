@@ -9,10 +9,10 @@ from jsonschema import Draft202012Validator, FormatChecker
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
+from orchestrator.documents.places import place, shorten
 from orchestrator.domain.budget import Budget, BudgetExceeded
 from orchestrator.domain.errors import Fault, InputNotCanonical
 from orchestrator.workflows.patterns import PatternRefused, pattern
-from orchestrator.workflows.places import place, shorten
 from orchestrator.workflows.schema_validator import first_errors, make_meta_validator, make_validator, resolver_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

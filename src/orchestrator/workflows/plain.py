@@ -3,11 +3,9 @@
 import math
 from typing import Any
 
+from orchestrator.documents.places import place
+from orchestrator.documents.text import MAX_DEPTH
 from orchestrator.domain.errors import Fault
-from orchestrator.workflows.places import place
-
-MAX_DEPTH = 64
-"""How deep a document may nest; the document itself is level 1."""
 
 MAX_VALUES = 1_000_000
 """How many values a document may hold; a few lines of YAML aliases can stand for any number."""

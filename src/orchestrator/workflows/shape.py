@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from orchestrator.documents.places import place, shorten
 from orchestrator.domain.bounds import MAX_PARALLEL_STEPS, MAX_PAUSE_MS, MAX_TIMEOUT_MS, MAX_TTL_SECONDS
 from orchestrator.domain.errors import Fault
-from orchestrator.workflows.places import place, shorten
 
 MAX_STEPS = 10_000
 """How many steps a workflow may have."""
 
-StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
+# Not `.`, `..`, nor what a program takes for an option: ids become names of folders.
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")]
 Words = Annotated[str, Field(min_length=1, max_length=255)]
 Pause = Annotated[int, Field(ge=0, le=MAX_PAUSE_MS)]
 
@@ -64,7 +65,7 @@ class ChangeTypeShape(_Shape):
 class WorkflowShape(_Shape):
     """A workflow document."""
 
-    workflow_name: str = Field(pattern=r"^[a-z0-9._-]{1,255}$")
+    workflow_name: str = Field(pattern=r"^[a-z0-9_][a-z0-9._-]{0,254}$")
     version: str = Field(min_length=1, max_length=64)
     description: str = Field(default="", max_length=10_000)
     payload_schema: dict[str, Any] | None = None

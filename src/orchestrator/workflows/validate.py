@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from orchestrator.documents.places import in_order, place, shorten
 from orchestrator.domain.errors import Fault
 from orchestrator.domain.graph import find_cycle
 from orchestrator.domain.selectors import Path, SelectorError, reads
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows.ancestry import Ancestry
-from orchestrator.workflows.places import in_order, place, shorten
 
 MAX_ATTEMPTS = 5
 """The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""

@@ -170,6 +170,7 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "POST /api/v1/runs/{runId}/retry": runs("POST", "/retry"),
     "GET /api/v1/runs/{runId}/steps": runs("GET", "/steps"),
     "GET /api/v1/runs/{runId}/artifacts": runs("GET", "/artifacts"),
+    "GET /api/v1/runs/{runId}/steps/{stepId}/data": runs("GET", "/steps/make/data"),
     "GET /api/v1/runs/{runId}/events": runs("GET", "/events"),
     "GET /api/v1/runs/{runId}/events/stream": stream,
     "GET /api/v1/runs/{runId}/cache-analysis": runs("GET", "/cache-analysis"),

@@ -207,8 +207,10 @@ class Page(BaseHTTPRequestHandler):
     """A page that is there, or not."""
 
     status = 200
+    asked = 0
 
     def do_HEAD(self) -> None:
+        type(self).asked += 1
         self.send_response(type(self).status)
         self.send_header("Content-Length", "5")
         self.end_headers()
@@ -227,8 +229,8 @@ def page() -> Iterator[tuple[str, type[Page]]]:
         thread.join()
 
 
-async def test_what_lives_elsewhere_is_asked_for(studio: Studio) -> None:
-    with page() as (link, handler):
+async def test_what_lives_elsewhere_is_asked_for(database_url: str, tmp_path: Path) -> None:
+    with page() as (link, handler), open_studio(database_url, tmp_path, artifact_networks="127.0.0.1") as studio:
         drawing = Drawing(link)
         await studio.register(WORKFLOW)
         async with at_work(studio, drawing.skills()):
@@ -242,6 +244,17 @@ async def test_what_lives_elsewhere_is_asked_for(studio: Studio) -> None:
             handler.status = 200
             await studio.run("test.files", {"name": "a"})
     assert drawing.calls == 2
+
+
+async def test_what_lives_at_an_inner_address_is_not_asked_for_and_not_reused(studio: Studio) -> None:
+    with page() as (link, handler):
+        drawing = Drawing(link)
+        await studio.register(WORKFLOW)
+        async with at_work(studio, drawing.skills()):
+            await studio.run("test.files", {"name": "a"})
+            again = await studio.run("test.files", {"name": "a"})
+    assert (drawing.calls, handler.asked) == (2, 0)
+    assert "ORCHESTRATOR_ARTIFACT_NETWORKS" in (studio.misses(again)["draw"] or "")
 
 
 async def test_many_waiting_runs_make_a_spoiled_result_once(studio: Studio) -> None:

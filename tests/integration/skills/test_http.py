@@ -20,9 +20,10 @@ from orchestrator.skills import (
     SkillCall,
     SkillError,
     StepContext,
-    close_http,
+    close_connections,
     perform,
 )
+from orchestrator.skills.connections import _MAX_IDLE_TENANTS, _pools
 from orchestrator.skills.http import retry_after_ms
 
 
@@ -84,20 +85,26 @@ def service() -> Iterator[Service]:
 @pytest.fixture(autouse=True)
 async def closed() -> AsyncIterator[None]:
     yield
-    await close_http()
+    await close_connections()
 
 
 async def run(
     url: str,
     store: ArtifactStore | None = None,
     *,
+    tenant: str = "acme",
     timeout_ms: int | None = None,
     trace: str | None = None,
     **options: Any,
 ) -> Output:
-    call = SkillCall("run", "step", 2, "acme", "test.http", {"style": "ü"}, timeout_ms, trace)
+    call = SkillCall("run", "step", 2, tenant, "test.http", {"style": "ü"}, timeout_ms, trace)
     ctx = StepContext.for_call(call, store)
     return await perform(HttpSkill("test.http", url, **options), call, ctx, DaemonThreads())
+
+
+async def run_again(service: Service) -> None:
+    service.answer({"data": 7})
+    await run(service.url)
 
 
 async def failed(url: str, **options: Any) -> SkillError:
@@ -132,6 +139,33 @@ class TestRequest:
         }
         assert (headers["Idempotency-Key"], headers["X-Team"]) == (key, "art")
         assert headers["Content-Type"] == "application/json"
+
+    async def test_no_cookie_is_sent_to_anybody(self, service: Service) -> None:
+        service.answer({"data": 7}, Set_Cookie="session=secret; Path=/; Max-Age=3600")
+        for tenant in ("acme", "acme", "other"):
+            await run(service.url, tenant=tenant)
+        service.answer({}, status=500, Set_Cookie="session=of-an-error")
+        await failed(service.url)
+        await run_again(service)
+        assert [headers.get("Cookie") for _, headers, _ in service.seen] == [None] * 5
+
+    async def test_a_cookie_that_a_skill_declares_is_sent(self, service: Service) -> None:
+        service.answer({"data": 7}, Set_Cookie="session=secret")
+        for _ in range(2):
+            await run(service.url, headers={"Cookie": "team=art"})
+        assert [headers.get("Cookie") for _, headers, _ in service.seen] == ["team=art"] * 2
+
+    async def test_tenants_share_no_connection(self, service: Service) -> None:
+        service.answer({"data": 7})
+        for tenant in ("acme", "other", "acme", "other"):
+            await run(service.url, tenant=tenant)
+        assert len(service.connections) == 2
+
+    async def test_many_tenants_keep_few_connections_open(self, service: Service) -> None:
+        service.answer({"data": 7})
+        for number in range(_MAX_IDLE_TENANTS + 5):
+            await run(service.url, tenant=f"tenant-{number}")
+        assert len(_pools[asyncio.get_running_loop()]) == _MAX_IDLE_TENANTS
 
     async def test_connections_are_shared(self, service: Service) -> None:
         service.answer({"data": 7})

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,43 @@ class TestOutside:
             with pytest.raises(ArtifactRejected, match="not kept"):
                 local.open(stranger)
             assert local.local_path(stranger) is None
+
+
+class TestMoved:
+    def test_a_store_that_moved_has_what_it_had(self, tmp_path: Path) -> None:
+        made = ArtifactStore(str(tmp_path / "old")).put_bytes("a/b", b"x", type="x")
+        (tmp_path / "old").rename(tmp_path / "new")
+        moved = ArtifactStore(str(tmp_path / "new"))
+        assert (moved.fault(made), moved.read(made, "a/b")) == (None, b"x")
+
+    def test_a_store_of_another_kind_has_what_was_copied_there(self, local: ArtifactStore) -> None:
+        made = local.put_bytes("acme", b"x", type="x")
+        elsewhere = ArtifactStore(f"memory://{uuid4().hex}")
+        assert elsewhere.fault(made) == "missing: there is no file"
+        elsewhere.put_bytes("acme", b"x", type="y")
+        assert elsewhere.read(made, "acme") == b"x"
+
+    def test_a_uri_does_not_lead_to_another_tenant(self, local: ArtifactStore) -> None:
+        made = local.put_bytes("acme", b"x", type="x")
+        moved = replace(made, uri=made.uri.replace(str(local.blobs.root), "/elsewhere"))
+        assert local.read(moved, "acme") == b"x"
+        with pytest.raises(ArtifactRejected, match="not one of tenant other"):
+            local.read(moved, "other")
+
+    @pytest.mark.parametrize("tenant", ["..", ".", ".hidden", "a/b", "%2e%2e"])
+    def test_a_uri_with_a_folder_that_no_tenant_has_is_not_followed(self, local: ArtifactStore, tenant: str) -> None:
+        made = local.put_bytes("acme", b"x", type="x")
+        tricked = replace(made, uri=f"file:///{tenant}/sha256/{made.content_hash[:2]}/{made.content_hash[2:]}")
+        if tenant == "a/b":  # the folder `b`, of another tenant
+            assert local.fault(tricked) == "missing: there is no file"
+            return
+        with pytest.raises(ArtifactRejected, match="not kept"):
+            local.open(tricked)
+
+    def test_a_uri_of_other_content_is_not_followed(self, local: ArtifactStore) -> None:
+        made, other = (local.put_bytes("acme", content, type="x") for content in (b"x", b"y"))
+        with pytest.raises(ArtifactRejected, match="not kept"):
+            local.open(replace(made, uri=other.uri))
 
 
 class TestGone:

@@ -245,6 +245,54 @@ class TestDeclarations:
         }
         assert found["skills[2].kind"] == "expected one of http, command, got 'ftp'"
 
+    @pytest.mark.parametrize(
+        ("field", "message"),
+        [
+            ('headers: {X-Name: "Zoë"}', "the value of X-Name must be printable ASCII"),
+            ('headers: {X-Name: "a\\r\\nX-Other: b"}', "on one line"),
+            ('headers: {X-Name: "a\\0"}', "printable ASCII"),
+            ('headers: {X-Name: " a"}', "without spaces around it"),
+            ('headers: {"X Name": a}', "'X Name' is not the name of a header"),
+            ('headers: {"X-Näme": a}', "is not the name of a header"),
+            ('headers: {"": a}', "is not the name of a header"),
+            ("headers: {X-A: a, x-a: b}", "x-a and X-A are one header"),
+            ("headers: {content-length: '3'}", "content-length is set by the orchestrator"),
+            ("headers: {Idempotency-Key: mine}", "is set by the orchestrator"),
+            ("headers: {X-Name: " + "a" * 9000 + "}", "has 9000 characters"),
+            ("url: 'http://h:0/'", "has port 0"),
+            ("url: 'http://h:99999/'", "is not a URL"),
+            ("url: 'http://h:x/'", "is not a URL"),
+            ("url: 'http://a b/'", "holds a space"),
+            ("url: http:///path", "must be an absolute URL"),
+            ("url: ftp://h/", "must be an absolute URL"),
+            ("url: 'http://user:secret@h/'", "put credentials in headers"),
+            ("url: 'http://[::1/'", "is not a URL"),
+            ("url: 'http://h/#part'", "holds a fragment"),
+            ("url: 'http://ü..de/'", "is not a URL"),
+            ("method: GET", "Extra inputs are not permitted"),
+            ("connectTimeoutMs: 99999999999", "less than or equal to 600000"),
+        ],
+    )
+    def test_what_could_never_be_sent_is_refused_at_load(self, tmp_path: Path, field: str, message: str) -> None:
+        url = "" if field.startswith("url") else ", url: 'http://h/'"
+        found = self.faults(tmp_path, f"skills: [{{skillId: a, kind: http{url}, {field}}}]")
+        (place, why), *others = found.items()
+        assert others == []
+        assert (place.startswith(f"skills[0].{field.split(':', maxsplit=1)[0]}"), message in why) == (True, True), found
+        assert "secret" not in why
+
+    @pytest.mark.parametrize(
+        "url", ["http://h", "https://example.com:8443/a?b=c%20d", "http://[::1]:80/", "http://ü.de/"]
+    )
+    def test_urls_that_can_be_asked(self, tmp_path: Path, url: str) -> None:
+        assert self.declared(tmp_path, f"skills: [{{skillId: a, kind: http, url: '{url}'}}]").ids == ("a",)
+
+    def test_an_http_skill_made_in_python_is_checked_too(self) -> None:
+        with pytest.raises(ValueError, match="the headers of a: the value of X-Name must be printable ASCII"):
+            HttpSkill("a", "http://h/", headers={"X-Name": "ü"})
+        with pytest.raises(ValueError, match="the url of a must be an absolute URL"):
+            HttpSkill("a", "h/")
+
     def test_one_id_twice_in_a_file(self, tmp_path: Path) -> None:
         found = self.faults(
             tmp_path,
@@ -258,13 +306,39 @@ class TestDeclarations:
         with pytest.raises(SkillConflict, match="'a'"):
             registry.load_declarations(tmp_path / "more.yaml")
 
-    @pytest.mark.parametrize("content", ["", "[]", "skills:", "skills: []", "skills: {}", "7"])
+    @pytest.mark.parametrize("content", ["[]", "skills:", "skills: []", "skills: {}", "7"])
     def test_file_without_skills(self, tmp_path: Path, content: str) -> None:
         assert "skills" in self.faults(tmp_path, content)
 
+    def test_empty_file(self, tmp_path: Path) -> None:
+        assert self.faults(tmp_path, "") == {"document": "is empty"}
+
+    def test_a_field_given_twice(self, tmp_path: Path) -> None:
+        found = self.faults(tmp_path, "skills: [{skillId: a, kind: http, url: 'http://h/', url: 'http://i/'}]")
+        assert found == {"skills[0].url": "is given twice, on lines 1 and 1"}
+
     @pytest.mark.parametrize("content", ["skills: [", "a: b: c", "\0"])
     def test_file_that_is_no_yaml(self, tmp_path: Path, content: str) -> None:
-        assert "is not YAML" in self.faults(tmp_path, content)["$"]
+        (place,) = self.faults(tmp_path, content)
+        assert place.startswith("line ") or place == "document"
+
+    def test_numbers_that_not_every_parser_reads_alike_are_faults_with_line_and_fix(self, tmp_path: Path) -> None:
+        found = self.faults(
+            tmp_path,
+            """
+            skills:
+              - skillId: a
+                kind: command
+                command: [ls]
+                graceMs: 010
+                maxStdoutBytes: 1_000
+                env: {ON: x}
+            """,
+        )
+        assert found["skills[0].graceMs"].startswith("010 is 8 in YAML 1.1 and not elsewhere: write 8")
+        assert "(line 6, column 14)" in found["skills[0].graceMs"]
+        assert "write 1000" in found["skills[0].maxStdoutBytes"]
+        assert "key ON on line 8" in found["skills[0].env"]
 
     def test_absent_file(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidSkills, match="cannot be read"):

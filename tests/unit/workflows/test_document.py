@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.documents.text import read_yaml
 from orchestrator.domain.errors import InvalidWorkflow
 from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Step, workflow_to_json
 from orchestrator.workflows import load_document, load_file
-from orchestrator.workflows.text import read_yaml
 from tests.unit.workflows.documents import document, faults_of, step
 
 CAMPAIGN = """\
@@ -143,7 +143,7 @@ class TestFaults:
                 "'steps.plan.data.[' does not parse: Invalid jmespath expression: Incomplete expression",
             ),
             ("steps[1].retryPolicy.maxAttempts", "must be at most 5, not 9"),
-            ("workflowName", "string must match pattern '^[a-z0-9._-]{1,255}$', not 'Campaign Build'"),
+            ("workflowName", "string must match pattern '^[a-z0-9_][a-z0-9._-]{0,254}$', not 'Campaign Build'"),
         ]
         assert str(caught.value).startswith(f"{path} has 5 faults:\n  steps[0].dependsOn[0]: the steps form a cycle")
         assert caught.value.details["faults"][4]["path"] == "workflowName"
@@ -162,7 +162,7 @@ class TestFaults:
             "changeTypes, maxParallelSteps",
             "steps[0].dependOn": "there is no such field; did you mean 'dependsOn'?",
             "steps[0].skillId": "string must match pattern '^[^\\s\\x00-\\x1f\\x7f]{1,255}$', not ''",
-            "steps[0].stepId": "string must match pattern '^[A-Za-z0-9._-]{1,255}$', not 'a b'",
+            "steps[0].stepId": "string must match pattern '^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$', not 'a b'",
             "steps[1].dependsOn[0]": "there is no step 'nowhere'",
             "steps[1].timeoutMs": "must be greater than 0, not 0",
             "version": "string must have at least 1 character, not ''",

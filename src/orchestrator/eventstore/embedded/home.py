@@ -142,7 +142,7 @@ def _made(data_dir: Path) -> Path:
     if data_dir.exists() and not data_dir.is_dir():
         raise EmbeddedPostgresError(f"The data directory {data_dir} is a file", OTHER_PLACE)
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        _make_private(data_dir)
         probe = data_dir / f".writable-{secrets.token_hex(4)}"
         probe.touch()
         probe.unlink()
@@ -151,6 +151,13 @@ def _made(data_dir: Path) -> Path:
             f"The data directory {data_dir} cannot be written: {error.strerror}", OTHER_PLACE
         ) from error
     return data_dir
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only we may read; one that exists is left as it is. Root's database user may pass through."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700 if os.geteuid() != 0 else 0o711)
 
 
 def _own_home(data_dir: Path) -> Home:

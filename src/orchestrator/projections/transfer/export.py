@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from uuid import UUID
 
+from orchestrator.artifacts.private import create_private_file
 from orchestrator.domain.events import RunTriggered, WorkflowRegistered
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import workflow_stream
@@ -85,6 +86,8 @@ def write_export(
 ) -> Tally:
     """Write events to a file, which is there only when it is whole, or to a stream; return what they come to.
 
+    Only its owner may read the file.
+
     Raises:
         ParquetMissing: the package for that form is not installed.
         OSError: the file cannot be written.
@@ -96,8 +99,9 @@ def write_export(
         write(counted, tally, target)
         return tally
     unfinished = target.with_name(f"{target.name}.unfinished")
+    unfinished.unlink(missing_ok=True)  # of an export that was killed
     try:
-        with unfinished.open("wb") as file:
+        with create_private_file(unfinished) as file:
             write(counted, tally, file)
         unfinished.replace(target)
     finally:

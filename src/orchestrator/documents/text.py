@@ -1,4 +1,7 @@
-"""Text to plain data, JSON and YAML: faults name the line and column, and a key given twice is a fault."""
+"""Text to plain data, JSON and YAML. Faults name the line and column.
+
+A key that is given twice is a fault, and so is an unquoted YAML scalar that not every parser reads alike.
+"""
 
 import json
 from collections import Counter
@@ -9,34 +12,38 @@ from typing import Any, NoReturn
 
 import yaml
 
-from orchestrator.domain.errors import Fault, InvalidWorkflow
-from orchestrator.workflows.places import place
-from orchestrator.workflows.plain import MAX_DEPTH
+from orchestrator.documents.places import place
+from orchestrator.documents.scalars import ambiguity
+from orchestrator.domain.errors import Fault, InvalidDocument
+
+MAX_DEPTH = 64
+"""How deep a document may nest; the document itself is level 1."""
 
 _Parts = tuple[str | int, ...]
 _CORE = "tag:yaml.org,2002:"
+_AMBIGUOUS = frozenset({"bool", "int", "float", "str"})
 # libyaml when it is there: ten times faster
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path) -> tuple[Any, list[Fault]]:
-    """Return the document in a `.yaml`, `.yml` or `.json` file, and the keys that it gives twice.
+    """Return the document in a `.yaml`, `.yml` or `.json` file, and the faults that do not keep it from being read.
 
     Raises:
-        InvalidWorkflow: the file cannot be read, has another suffix, or breaks the syntax.
+        InvalidDocument: the file cannot be read, has another suffix, or breaks the syntax.
     """
     source = str(path)
     read = _READERS.get(path.suffix.lower())
     if read is None:
-        raise InvalidWorkflow([Fault("file", f"must end in {', '.join(_READERS)}, not {path.suffix!r}")], source)
+        raise InvalidDocument([Fault("file", f"must end in {', '.join(_READERS)}, not {path.suffix!r}")], source)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise InvalidWorkflow([Fault("file", f"cannot be read: {error.strerror}")], source) from error
+        raise InvalidDocument([Fault("file", f"cannot be read: {error.strerror}")], source) from error
     except UnicodeDecodeError as error:
         before = error.object[: error.start]
         fault = _syntax(before.count(b"\n") + 1, error.start - before.rfind(b"\n"), "is not UTF-8 text")
-        raise InvalidWorkflow([fault], source) from error
+        raise InvalidDocument([fault], source) from error
     return read(text, source)
 
 
@@ -44,7 +51,7 @@ def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
     """Return the document that a JSON text holds, and the keys that it gives twice.
 
     Raises:
-        InvalidWorkflow: the text breaks the syntax.
+        InvalidDocument: the text breaks the syntax.
     """
     repeated: list[_Repeating] = []
 
@@ -59,11 +66,11 @@ def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
     try:
         document = json.loads(text, object_pairs_hook=build)
     except json.JSONDecodeError as error:
-        raise InvalidWorkflow([_syntax(error.lineno, error.colno, error.msg)], source) from error
+        raise InvalidDocument([_syntax(error.lineno, error.colno, error.msg)], source) from error
     except RecursionError:
-        raise InvalidWorkflow([Fault("document", f"is nested more than {MAX_DEPTH} levels deep")], source) from None
+        raise InvalidDocument([Fault("document", f"is nested more than {MAX_DEPTH} levels deep")], source) from None
     except ValueError as error:  # an integer of thousands of digits
-        raise InvalidWorkflow([Fault("document", str(error))], source) from error
+        raise InvalidDocument([Fault("document", str(error))], source) from error
     return document, _repeated_keys(document, ()) if repeated else []
 
 
@@ -86,10 +93,10 @@ def _repeated_keys(value: Any, parts: _Parts) -> list[Fault]:
 
 
 def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
-    """Return the document that a YAML text holds, and the keys that it gives twice.
+    """Return the document that a YAML text holds, the keys that it gives twice and the scalars that are ambiguous.
 
     Raises:
-        InvalidWorkflow: the text breaks the syntax, or holds no document or more than one.
+        InvalidDocument: the text breaks the syntax, or holds no document or more than one.
     """
     try:
         with closing(_YamlReader(text, source)) as reader:
@@ -98,9 +105,9 @@ def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(part for part in (error.problem, error.context) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise InvalidWorkflow([_syntax(line, column, message)], source) from error
+        raise InvalidDocument([_syntax(line, column, message)], source) from error
     except yaml.YAMLError as error:  # characters that YAML does not allow
-        raise InvalidWorkflow([Fault(place(()), " ".join(str(error).split()))], source) from error
+        raise InvalidDocument([Fault(place(()), " ".join(str(error).split()))], source) from error
 
 
 class _Merge:
@@ -125,7 +132,7 @@ class _YamlReader:
     def read(self) -> Any:
         self._next()  # the stream starts
         if isinstance(self._next(), yaml.StreamEndEvent):
-            raise InvalidWorkflow([Fault(place(()), "is empty")], self._source)
+            raise InvalidDocument([Fault(place(()), "is empty")], self._source)
         document = self._value(self._next(), ())
         self._next()  # the document ends
         event = self._next()
@@ -138,13 +145,13 @@ class _YamlReader:
 
     def _value(self, event: Any, parts: _Parts) -> Any:
         if type(event) is yaml.ScalarEvent and event.anchor is None:
-            return self._scalar(event)
+            return self._scalar(event, parts)
         if len(parts) >= MAX_DEPTH:
             self._fail(event, f"nested more than {MAX_DEPTH} levels deep")
         value: Any = None
         match event:
             case yaml.ScalarEvent():
-                value = self._scalar(event)
+                value = self._scalar(event, parts)
             case yaml.MappingStartEvent():
                 value = self._mapping(event, parts)
             case yaml.SequenceStartEvent():
@@ -170,12 +177,13 @@ class _YamlReader:
         events: dict[str, Any] = {}
         merged: list[dict[str, Any]] = []
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
-            key = self._value(event, parts)
+            key = self._key(event, parts)
             if key is _Merge:
                 merged += self._merged(event, self._value(self._next(), parts))
                 continue
             if not isinstance(key, str):
-                message = f"key {key!r} on line {_line(event)} is not text; put it in quotes"
+                written = event.value if isinstance(event, yaml.ScalarEvent) else repr(key)
+                message = f"key {written} on line {_line(event)} is not text; put it in quotes"
                 self.faults.append(Fault(place(parts), message))
                 key = str(key)
             value = self._value(self._next(), (*parts, key))
@@ -188,22 +196,43 @@ class _YamlReader:
             built = {**other, **built}
         return built
 
+    def _key(self, event: Any, parts: _Parts) -> Any:
+        """Return a key. What is ambiguous in it is said once, by whoever finds that it is not text."""
+        known = len(self.faults)
+        key = self._value(event, parts)
+        if not isinstance(key, str):
+            del self.faults[known:]
+        return key
+
     def _merged(self, event: Any, value: Any) -> list[dict[str, Any]]:
         others = value if isinstance(value, list) else [value]
         if not all(isinstance(other, dict) for other in others):
             self._fail(event, "<< takes a mapping or a list of mappings")
         return others
 
-    def _scalar(self, event: Any) -> Any:
+    def _scalar(self, event: Any, parts: _Parts) -> Any:
         text: str = event.value
         if event.tag == "!" or (event.tag is None and not event.implicit[0]):  # in quotes
             return text
         if event.tag is not None:
-            return self._construct(event, event.tag, text)
+            return self._checked(event, event.tag, parts)
         value = self._scalars.get(text, _Merge)  # documents say the same things over and over
         if value is _Merge:
-            tag = self._loader.resolve(yaml.ScalarNode, text, (True, False))
-            value = self._scalars[text] = self._construct(event, tag, text)
+            known = len(self.faults)
+            value = self._checked(event, self._loader.resolve(yaml.ScalarNode, text, (True, False)), parts)
+            if len(self.faults) == known:
+                self._scalars[text] = value
+        return value
+
+    def _checked(self, event: Any, tag: str, parts: _Parts) -> Any:
+        """Return the value of a scalar; note a fault when other parsers read another one."""
+        value = self._construct(event, tag, event.value)
+        kind = tag.removeprefix(_CORE)
+        if kind in _AMBIGUOUS and not (kind == "str" and event.tag is not None):
+            found = ambiguity(kind, event.value, value)
+            if found is not None:
+                line, column = event.start_mark.line + 1, event.start_mark.column + 1
+                self.faults.append(Fault(place(parts), f"{found} (line {line}, column {column})"))
         return value
 
     def _construct(self, event: Any, tag: str, text: str) -> Any:
@@ -229,7 +258,7 @@ class _YamlReader:
 
     def _fail(self, event: Any, message: str) -> NoReturn:
         mark = event.start_mark
-        raise InvalidWorkflow([*self.faults, _syntax(mark.line + 1, mark.column + 1, message)], self._source)
+        raise InvalidDocument([*self.faults, _syntax(mark.line + 1, mark.column + 1, message)], self._source)
 
 
 _READERS: dict[str, Callable[[str, str], tuple[Any, list[Fault]]]] = {

@@ -2,8 +2,8 @@
 
 import pytest
 
+from orchestrator.documents.places import in_order, place, shorten
 from orchestrator.domain.errors import Fault
-from orchestrator.workflows.places import in_order, place, shorten
 
 
 @pytest.mark.parametrize(
