@@ -22,6 +22,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.projections.views import timestamp
 from orchestrator.workflows.document import load_text
 from orchestrator.workflows.registry import CatalogueEntry
+from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
