@@ -85,7 +85,7 @@ class Cluster:
         """Start the server, and wait until it takes connections."""
         listens = f"listen_addresses={','.join(self.addresses)} -c port={self.port}"
         sockets = f"unix_socket_directories={'' if self.addresses else self.sockets}"
-        options = f"-c {listens} -c {sockets} -c shared_buffers=64MB -c max_connections=100"
+        options = f"-c {listens} -c {sockets} -c shared_buffers=64MB -c max_connections=300"
         self._control("start", "-l", self.folder / "log", "-o", options)
 
     def kill(self) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -43,13 +43,14 @@ def read_executions(journal: Path, deaths: Mapping[int, float] | None = None) ->
     return executions
 
 
-def overlaps(executions: list[Execution], excused: Collection[int] = ()) -> Iterator[str]:
-    """Yield the steps that were executed twice at the same time, other than by the processes that are excused."""
+def overlaps(
+    executions: list[Execution], excused: Callable[[Execution, Execution], bool] = lambda one, other: False
+) -> Iterator[str]:
+    """Yield the steps that were executed twice at the same time, unless that is excused."""
     by_step: dict[tuple[str, str], list[Execution]] = defaultdict(list)
     for one in executions:
-        if one.pid not in excused:
-            by_step[one.run_id, one.step].append(one)
+        by_step[one.run_id, one.step].append(one)
     for (run_id, step), found in by_step.items():
         for one, other in pairwise(sorted(found, key=lambda execution: execution.began)):
-            if other.began < one.ended:
+            if other.began < one.ended and not excused(one, other):
                 yield f"run {run_id} executed {step} twice at the same time: {one}, {other}"

@@ -211,7 +211,7 @@ class Ledger:
             return
         workflow = self.core.workflows.get(CALLER.tenant, trigger.workflow_name, trigger.workflow_version)
         yield from faults(run_id, workflow, [(one.version, one.event) for one in history])  # type: ignore[misc]
-        yield from _foreign(history)
+        yield from foreign(history)
         run = self.core.runs.fold(run_id, history).run
         expected = "cancelled" if cancelled else "completed"
         if run.status != expected:
@@ -232,12 +232,12 @@ class Ledger:
                     started.add((run_id, one.event.step, one.event.attempt))
                 elif isinstance(one.event, StepCompleted):
                     completed[run_id, one.event.step] = one.event.attempt, one.event.at
-        for one in read_executions(self.core.settings.data_dir / "journal"):
-            run_id, step, attempt = one.run_id, one.step, one.attempt
+        for execution in read_executions(self.core.settings.data_dir / "journal"):
+            run_id, step, attempt = execution.run_id, execution.step, execution.attempt
             if (run_id, step, attempt) not in started:
                 yield f"run {run_id} executed attempt {attempt} of {step}, but the log does not know of it"
-            last, done_at = completed.get((run_id, step), (attempt, one.began))
-            if one.began > done_at and not (zombies and attempt < last):
+            last, done_at = completed.get((run_id, step), (attempt, execution.began))
+            if execution.began > done_at and not (zombies and attempt < last):
                 yield f"run {run_id} executed attempt {attempt} of {step} after attempt {last} had completed it"
 
 
@@ -245,7 +245,7 @@ def _is_over(history: list[Recorded]) -> bool:
     return bool(history) and isinstance(history[-1].event, TERMINAL_EVENTS)
 
 
-def _foreign(history: list[Recorded]) -> Iterator[str]:
+def foreign(history: list[Recorded]) -> Iterator[str]:
     """Yield what was written by a worker that did not own the run: a zombie that got through the fence."""
     owner = None
     for one in history[1:]:

@@ -145,9 +145,9 @@ def left_behind(cluster: Cluster) -> list[str]:
         with psycopg.connect(cluster.url) as connection:
             sessions = {port for (port,) in connection.execute(_SQL.client_ports)}
             clients = {
-                client.laddr.port
+                client.laddr[1]
                 for client in psutil.net_connections("tcp")
-                if client.raddr and client.raddr.ip in cluster.addresses
+                if client.raddr and client.raddr[0] in cluster.addresses
             }
         if not sessions - clients:
             return []
