@@ -40,11 +40,13 @@ def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: 
         right, bad = {"Authorization": f"Bearer {key}"}, {"Authorization": f"Bearer {wrong}"}
         answers.append(client.get("/runs"))
         answers.append(client.get("/runs", headers=bad))
-        answers.append(client.post("/runs", content=f'{{"{wrong}": 1', headers=right))
+        answers.append(
+            client.post("/runs", content=f'{{"{wrong}": 1', headers={**right, "Content-Type": "application/json"})
+        )
         answers.append(client.post("/runs", json={"workflowName": "none"}, headers=right))
         answers.append(client.get("/runs", headers=right))
         answers.append(client.get("/health/queues", headers=right))
-        accepted = client.post("/workflows", content=b"{", headers=right)
+        accepted = client.post("/workflows", content=b"{", headers={**right, "Content-Type": "application/json"})
         answers.append(accepted)
         listed = call("keys", "list", "--data-dir", home)
         revoked = call("keys", "revoke", key.rsplit("_", 1)[0], "--json", "--data-dir", home)
@@ -94,11 +96,11 @@ def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack)
     begun = time.monotonic()
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
     sockets[1].sendall(b"GET /health/live HTT")
-    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     first = b""
     while not first.endswith(b'{"status":"live"}'):
         first += sockets[2].recv(65536)
-    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     for connection in sockets:
         connection.settimeout(60)
         answer = b""

@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from orchestrator.api import artifacts, caching, figures, health, history, projections, runs, updates, workflows
+from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
@@ -54,17 +55,17 @@ class Api(Described):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the router within the guard, within whatever middleware was added, within the entrance."""
-        limits = self.served.limits
+        limits, settings = self.served.limits, self.served.core.settings
         app: ASGIApp = Guard(
             self.router,
             deadline=limits.deadline,
             body_bytes=limits.body_bytes,
-            most_waiting=self.served.core.settings.max_requests,
+            most_waiting=settings.max_requests,
         )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
-        if origins := self.served.core.settings.cors_origins:
+        if origins := settings.cors_origins:
             app = CORSMiddleware(
                 app,
                 allow_origins=origins,
@@ -72,6 +73,8 @@ class Api(Described):
                 allow_headers=ASKED_BY_BROWSERS,
                 expose_headers=SHOWN_TO_BROWSERS,
             )
+        if not settings.auth:
+            app = SameSite(app, hosts=settings.allowed_hosts, origins=settings.cors_origins)
         return Entrance(app, self.served.core.metrics, self.served.core.tracing)
 
 

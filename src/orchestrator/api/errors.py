@@ -4,11 +4,13 @@
     ├── InvalidRequest           400  every fault of a request, each with its path
     ├── Unauthenticated          401
     ├── Forbidden                403
+    ├── OriginNotAllowed         403
     ├── ArtifactNotFound         404
     ├── BodyTooSlow              408
     ├── BodyTooLarge             413
     ├── UnsupportedMediaType     415
     ├── RangeNotSatisfiable      416
+    ├── HostNotAllowed           421
     ├── ComeLater                429
     │   ├── RateLimited
     │   └── TooManyAttempts
@@ -99,6 +101,18 @@ class Forbidden(ApiError):
     """Whoever makes the request may not."""
 
     code = "FORBIDDEN"
+
+
+class OriginNotAllowed(ApiError):
+    """A web page of another origin makes the request."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+
+class HostNotAllowed(ApiError):
+    """The request is for another host than this server."""
+
+    code = "HOST_NOT_ALLOWED"
 
 
 class ArtifactNotFound(ApiError):
@@ -193,6 +207,7 @@ STATUS: Mapping[type[Exception], int] = {
     RunNotRetryable: 400,
     Unauthenticated: 401,
     Forbidden: 403,
+    OriginNotAllowed: 403,
     ProjectionNotFound: 404,
     WorkflowNotFound: 404,
     RunNotFound: 404,
@@ -212,6 +227,7 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    HostNotAllowed: 421,
     ComeLater: 429,
     DeadlineExceeded: 503,
     Overloaded: 503,

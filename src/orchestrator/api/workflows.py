@@ -10,9 +10,8 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
-from orchestrator.api.body import media_type, read_body
+from orchestrator.api.body import media_type, read_body, wrong_media_type
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.errors import UnsupportedMediaType
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -27,7 +26,7 @@ from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
-_JSON = ("", "application/json")
+_JSON = ("application/json",)
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 _DEFINITION = {
     "requestBody": {
@@ -75,7 +74,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core, given = serving.core, media_type(request)
     if given not in _JSON and given not in _YAML:
-        raise UnsupportedMediaType(f"expected a body of application/json or application/yaml, not {given}")
+        raise wrong_media_type("application/json or application/yaml", given)
     body = await read_body(request)
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
     workflow = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)

@@ -1,6 +1,7 @@
 """HTTP on a socket. Apart from `server`, since the web framework takes its time to import."""
 
 import asyncio
+import ipaddress
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -25,6 +26,11 @@ class _Server(uvicorn.Server):
         yield
 
 
+def is_local(listening: socket.socket) -> bool:
+    """Return whether a socket listens on a loopback address."""
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
+
+
 @asynccontextmanager
 async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIterator[None]:
     """Serve the API, or only the figures of this process, on a socket.
@@ -33,7 +39,7 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
     """
     served = build_api(core) if api else None
     config = uvicorn.Config(
-        build_probe(core) if served is None else served,
+        build_probe(core, only_local=is_local(listening)) if served is None else served,
         log_config=None,
         access_log=core.settings.log_level == "debug",
         backlog=_BACKLOG,

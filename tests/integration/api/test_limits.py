@@ -49,7 +49,8 @@ def refused(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
 async def test_a_run_that_is_too_much(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     for what, more in TOO_MUCH:
         with subtests.test(what):
-            answer = await client.post(RUNS, content=json.dumps({"workflowName": "test.line", **more}))
+            body = json.dumps({"workflowName": "test.line", **more})
+            answer = await client.post(RUNS, content=body, headers={"Content-Type": "application/json"})
             assert refused(answer)["error"] == "VALIDATION_ERROR"
 
 
