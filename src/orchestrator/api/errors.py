@@ -79,11 +79,12 @@ class InvalidRequest(ApiError):
 
     code = "VALIDATION_ERROR"
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], **details: Any) -> None:
         listed = "; ".join(str(fault) for fault in faults)
         super().__init__(
             f"the request is not valid: {listed}",
             faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+            **details,
         )
 
 

@@ -42,7 +42,11 @@ async def list_events(
 ) -> Response:
     """Return the events of a run as recorded, oldest first. They come from the log itself and never lag."""
     core = serving.core
-    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after, limit + 1)
+    known = min(after, 1)  # the event `after` is read too: there may be none
+    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after - known, limit + 1 + known)
+    if known and not events:
+        raise InvalidRequest([Fault("after", f"the run has no event {after}")])
+    del events[:known]
     page = events[:limit]
     following = page[-1].version if len(events) > limit else None
     return Json({"events": [event_view(recorded) for recorded in page], "nextCursor": following})

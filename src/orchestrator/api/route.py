@@ -13,6 +13,7 @@ Endpoints are coroutines and return a `Response`.
 """
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -30,18 +31,24 @@ from orchestrator.api.errors import InvalidRequest, to_faults
 from orchestrator.domain.errors import Fault
 
 _MOST_FIELDS = 100
+# Pydantic would take ` 1`, `+1`, `1_0` and `1.0` too.
+_WHOLE = re.compile(r"-?[0-9]{1,100}")
 _NO_NUL = "holds a NUL character"
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
-    """A parameter of an endpoint: its name there and on the wire, and how its value is checked."""
+    """A parameter of an endpoint: its name there and on the wire, and how its value is checked.
+
+    `many` says that it may be given more than once, `whole` that it is a whole number.
+    """
 
     name: str
     alias: str
     adapter: TypeAdapter[Any]
     default: Any
     many: bool = False
+    whole: bool = False
 
 
 class Endpoint(APIRoute):
@@ -77,7 +84,8 @@ class Endpoint(APIRoute):
             self._depends.append((name, source.dependency))
             return
         alias = getattr(source, "alias", None) or name
-        bound = _Parameter(name, alias, TypeAdapter(annotation), default, get_origin(kind) is list)
+        many, whole = get_origin(kind) is list, int in (kind, *get_args(kind))
+        bound = _Parameter(name, alias, TypeAdapter(annotation), default, many, whole)
         if default is not inspect.Parameter.empty:
             self._defaults[name] = default
         elif isinstance(source, params.Query | params.Header):
@@ -174,6 +182,9 @@ def _check(parameter: _Parameter, value: str | list[str], arguments: dict[str, A
     """Put the checked value among the arguments, or what is wrong with it among the faults."""
     if any("\0" in text for text in (value if isinstance(value, list) else (value,))):
         faults.append(Fault(parameter.alias, _NO_NUL))
+        return
+    if parameter.whole and isinstance(value, str) and not _WHOLE.fullmatch(value):
+        faults.append(Fault(parameter.alias, "is not a whole number in plain digits"))
         return
     try:
         arguments[parameter.name] = parameter.adapter.validate_python(value)

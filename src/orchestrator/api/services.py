@@ -97,7 +97,7 @@ def serve(core: Services, limits: Limits) -> Served:
         core,
         limits,
         feed,
-        Freshness(shared, core.reader, core.listener, limits.patience),
+        Freshness(shared, core.reader, core.log, core.listener, limits.patience),
         shared,
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
