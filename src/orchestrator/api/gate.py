@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from orchestrator.access.shared_buckets import SharedBuckets
     from orchestrator.access.tokens import Tokens
 
+IDENTITY = "orchestrator.identity"
+"""Where the scope of a request that was admitted says who makes it."""
+
 _SCHEME = "bearer"
 _MOST_CHARACTERS = 16_384
 
@@ -67,17 +70,30 @@ class Gate:
             )
         if installation and identity.tenant != self._installation:
             raise Forbidden("this call is about the whole installation, and not for every tenant")
+        request.scope[IDENTITY] = identity
         return identity
+
+    async def count_as(self, request: Request, count: int) -> None:
+        """Count a request that was admitted as `count` requests: as many as what it asks for would have been.
+
+        Raises:
+            RateLimited: that is too early; it has been counted as one.
+        """
+        if self._rates and count > 1:
+            await self._count(request.scope[IDENTITY], count, taken=1)
 
     async def close(self) -> None:
         """Close the connections of what counts requests."""
         if self._shared_buckets is not None:
             await self._shared_buckets.close()
 
-    async def _count(self, identity: Identity) -> None:
-        seconds, whose = await self._rates.wait(self._buckets, identity)
+    async def _count(self, identity: Identity, count: int = 1, *, taken: int = 0) -> None:
+        seconds, whose = await self._rates.wait(self._buckets, identity, count, taken=taken)
         if seconds > 0:
-            raise RateLimited(f"this {whose} asks more often than is allowed", math.ceil(seconds), limited=whose)
+            message = f"this {whose} makes more requests than its rate limit allows"
+            if count > 1:
+                message += f"; this one counts as {count:,}"
+            raise RateLimited(message, math.ceil(seconds), limited=whose)
 
     async def _identify(self, request: Request) -> Identity:
         shown = _credentials(request)
