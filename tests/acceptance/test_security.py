@@ -8,7 +8,10 @@ from pathlib import Path
 
 import httpx
 import psycopg
+import pytest
 
+from orchestrator.client import Client
+from orchestrator.client.errors import NotAuthenticated
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from tests.acceptance.programs import FIXTURES, Program, call, wait_until
 from tests.acceptance.test_cli import refused
@@ -69,6 +72,23 @@ def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: 
     assert [text for text in written if key.rsplit("_", 1)[1] in text or wrong[13:] in text] == []
     assert not any(hashed[0] in program.err + listed.out for hashed in hashes)
     assert key.split("_")[1] in listed.out
+
+
+def test_whoever_follows_a_run_stops_when_the_key_is_revoked(home: Path, programs: ExitStack) -> None:
+    key, other = create(home, "watcher", "--role", "operator"), create(home, "other", "--role", "operator")
+    words = ("api", "--port", "0", "--data-dir", home, "--workflows", CHAIN)
+    program = programs.enter_context(Program(*words, env={"ORCHESTRATOR_AUTH": "keys"}))
+    url = ready(program)
+    with Client(url, key=key) as client, Client(url, key=other) as observer:
+        run_id = client.trigger("chain.v1", {"file": "none"})["runId"]
+        events = client.events(run_id)
+        assert next(events)["type"] == "RunTriggered"
+        assert observer.run(run_id)["status"] == "queued"
+        call("keys", "revoke", key.rsplit("_", 1)[0], "--data-dir", home)
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            next(events)
+        assert observer.run(run_id)["status"] == "queued"
+    program.stop()
 
 
 def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: ExitStack) -> None:

@@ -12,12 +12,20 @@ from starlette.requests import Request
 
 from orchestrator.access.attempts import Attempts, source_of
 from orchestrator.access.buckets import Buckets, MemoryBuckets
-from orchestrator.access.errors import CredentialsRefused, CredentialsUseless, ProviderAway
+from orchestrator.access.errors import AccessError, CredentialsRefused, CredentialsUseless, ProviderAway
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
 from orchestrator.access.rates import Rates
-from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
+from orchestrator.api.errors import (
+    ApiError,
+    Forbidden,
+    IdentityProviderAway,
+    RateLimited,
+    TooManyAttempts,
+    Unauthenticated,
+)
+from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.settings import Settings, SettingsError
@@ -73,6 +81,30 @@ class Gate:
         request.scope[IDENTITY] = identity
         return identity
 
+    async def readmit(self, request: Request, role: Role) -> None:
+        """Check whether a request that was admitted still would be: for answers that go on for long.
+
+        Nothing is counted. While the database is away nobody can tell, and it is not refused.
+
+        Raises:
+            Unauthenticated: what it shows has expired, was revoked, or is for another tenant now.
+            Forbidden: the role has become too low.
+            IdentityProviderAway: the keys to verify a token with are too old to be trusted.
+        """
+        if self._open is not None:
+            return
+        admitted: Identity = request.scope[IDENTITY]
+        try:
+            identity = await self._read(_credentials(request))
+        except AccessError as error:
+            raise _refusal(error) from None
+        except DATABASE_AWAY:
+            return
+        if identity.tenant != admitted.tenant:
+            raise Unauthenticated("the credentials are for another tenant now", "invalid_token")
+        if identity.role < role:
+            raise Forbidden(f"the role of these credentials is {identity.role.word} now", role=identity.role.word)
+
     async def count_as(self, request: Request, count: int) -> None:
         """Count a request that was admitted as `count` requests: as many as what it asks for would have been.
 
@@ -103,13 +135,10 @@ class Gate:
                 raise TooManyAttempts("too many wrong credentials came from this address; wait", math.ceil(pause))
         try:
             return await self._read(shown)
-        except CredentialsRefused as error:
-            self._attempts.failed(_source(request))
-            raise Unauthenticated(error.message, "invalid_token") from None
-        except CredentialsUseless as error:
-            raise Forbidden(error.message) from None
-        except ProviderAway as error:
-            raise IdentityProviderAway(error.message) from None
+        except AccessError as error:
+            if isinstance(error, CredentialsRefused):
+                self._attempts.failed(_source(request))
+            raise _refusal(error) from None
 
     async def _read(self, shown: str) -> Identity:
         if self._keyring is not None and shown.startswith(PREFIX):
@@ -117,6 +146,15 @@ class Gate:
         if self._tokens is not None and not shown.startswith(PREFIX):
             return await self._tokens.identify(shown)
         raise CredentialsRefused("the credentials are of a kind that is not taken here")
+
+
+def _refusal(error: AccessError) -> ApiError:
+    match error:
+        case CredentialsUseless():
+            return Forbidden(error.message)
+        case ProviderAway():
+            return IdentityProviderAway(error.message)
+    return Unauthenticated(error.message, "invalid_token")
 
 
 def _source(request: Request) -> str:

@@ -16,7 +16,7 @@ from orchestrator.api.gate import Gate
 from orchestrator.api.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.listener import Listener
+from orchestrator.eventstore.listener import KEYS, Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.shared_calls import SharedCalls
@@ -93,6 +93,8 @@ def serve(core: Services, limits: Limits) -> Served:
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)
     core.metrics.streams.set_function(lambda: feed.watched)
+    gate = Gate(core.settings, core.keys, shared, core.listener)
+    core.listener.on(KEYS, feed.keys_changed)  # after the gate, which is to forget the key first
     return Served(
         core,
         limits,
@@ -102,7 +104,7 @@ def serve(core: Services, limits: Limits) -> Served:
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
         BackgroundRebuilds(core.read_models),
-        Gate(core.settings, core.keys, shared, core.listener),
+        gate,
     )
 
 
