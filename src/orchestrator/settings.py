@@ -77,6 +77,7 @@ class Settings(BaseSettings):
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
         max_requests: Requests that wait for an answer at once; more are told to come again.
+        max_connections: Connections that a process holds at once; idle and slow ones give way to new ones.
         pool_size: Most database connections of a process.
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
@@ -135,6 +136,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
     max_requests: int = Field(default=1000, ge=1)
+    max_connections: int = Field(default=4096, ge=1, le=1_000_000)
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100)
     spill_bytes: int = Field(default=32_768, ge=0)

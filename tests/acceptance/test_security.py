@@ -3,10 +3,11 @@
 import json
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -15,6 +16,7 @@ from orchestrator.client.errors import NotAuthenticated
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from tests.acceptance.programs import FIXTURES, Program, call, wait_until
 from tests.acceptance.test_cli import refused
+from tests.acceptance.test_figures import address
 
 CHAIN = FIXTURES / "chain.yaml"
 
@@ -131,3 +133,34 @@ def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack)
         connection.close()
     assert time.monotonic() - begun > 5.0
     assert httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["api", "projector"])
+def test_whoever_sends_without_end_takes_neither_memory_nor_places(home: Path, programs: ExitStack, verb: str) -> None:
+    env = {"ORCHESTRATOR_MAX_CONNECTIONS": "100", "ORCHESTRATOR_LOG_LEVEL": "info"}
+    option = "--port" if verb == "api" else "--metrics-port"
+    program = programs.enter_context(Program(verb, option, "0", "--data-dir", home, env=env))
+    program.ready()
+    url = ready(program) if verb == "api" else address(program).removesuffix("/metrics")
+    port = int(url.rsplit(":", 1)[1])
+    assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+    before = psutil.Process(program.process.pid).memory_info().rss
+    for beginning in (b"GET /", b"GET /health/live HTTP/1.1\r\nX: ", b"GET /health/live HTTP/1.1\r\n"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(60)
+            with suppress(ConnectionError):
+                connection.sendall(beginning)
+                for _ in range(100):
+                    connection.sendall(b"x: y\r\n" * 200_000)
+                pytest.fail("the server took 120 MB of a head")
+    crowd = []
+    for number in range(300):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n"[: 20 + number % 40])
+        crowd.append(connection)
+    for _ in range(5):
+        assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+    assert psutil.Process(program.process.pid).memory_info().rss - before < 20 << 20
+    for connection in crowd:
+        connection.close()
+    assert program.stop() == 0

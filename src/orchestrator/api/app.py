@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from orchestrator.api import artifacts, caching, figures, health, history, projections, runs, updates, workflows
+from orchestrator.api.arrivals import Arrivals
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.entrance import Entrance
@@ -60,7 +61,7 @@ class Api(Described):
             self.router,
             deadline=limits.deadline,
             body_bytes=limits.body_bytes,
-            most_waiting=settings.max_requests,
+            arrivals=Arrivals(settings.max_requests),
         )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):

@@ -2,11 +2,13 @@
 
     ApiError
     ├── InvalidRequest           400  every fault of a request, each with its path
+    ├── MalformedRequest         400
     ├── Unauthenticated          401
     ├── Forbidden                403
     ├── OriginNotAllowed         403
     ├── ArtifactNotFound         404
     ├── BodyTooSlow              408
+    ├── HeadTooSlow              408
     ├── BodyTooLarge             413
     ├── UnsupportedMediaType     415
     ├── RangeNotSatisfiable      416
@@ -14,6 +16,7 @@
     ├── ComeLater                429
     │   ├── RateLimited
     │   └── TooManyAttempts
+    ├── HeadTooLarge             431
     ├── DeadlineExceeded         503
     ├── Overloaded               503
     ├── ProjectionLagging        503
@@ -88,6 +91,12 @@ class InvalidRequest(ApiError):
         )
 
 
+class MalformedRequest(ApiError):
+    """What arrived is not HTTP."""
+
+    code = "MALFORMED_REQUEST"
+
+
 class Unauthenticated(ApiError):
     """The request does not show who makes it. `problem` is the code of RFC 6750 for what was shown, if anything was."""
 
@@ -124,6 +133,12 @@ class ArtifactNotFound(ApiError):
 
 class BodyTooSlow(ApiError):
     """The body of the request did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+
+
+class HeadTooSlow(ApiError):
+    """The head of the request did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
@@ -166,6 +181,12 @@ class TooManyAttempts(ComeLater):
     code = "TOO_MANY_ATTEMPTS"
 
 
+class HeadTooLarge(ApiError):
+    """The request line and the headers are larger than is allowed."""
+
+    code = "HEAD_TOO_LARGE"
+
+
 class DeadlineExceeded(ApiError):
     """The answer was not ready in time."""
 
@@ -198,6 +219,7 @@ class IdentityProviderAway(ApiError):
 
 STATUS: Mapping[type[Exception], int] = {
     InvalidRequest: 400,
+    MalformedRequest: 400,
     InvalidWorkflow: 400,
     InvalidPayload: 400,
     InputNotCanonical: 400,
@@ -214,6 +236,7 @@ STATUS: Mapping[type[Exception], int] = {
     RunNotFound: 404,
     ArtifactNotFound: 404,
     BodyTooSlow: 408,
+    HeadTooSlow: 408,
     WorkflowVersionExists: 409,
     IdempotencyConflict: 409,
     VersionConflict: 409,
@@ -230,6 +253,7 @@ STATUS: Mapping[type[Exception], int] = {
     RangeNotSatisfiable: 416,
     HostNotAllowed: 421,
     ComeLater: 429,
+    HeadTooLarge: 431,
     DeadlineExceeded: 503,
     Overloaded: 503,
     ProjectionLagging: 503,

@@ -12,10 +12,11 @@ from starlette.requests import Request
 
 from orchestrator.access.attempts import Attempts, source_of
 from orchestrator.access.buckets import Buckets, MemoryBuckets
-from orchestrator.access.errors import AccessError, CredentialsRefused, CredentialsUseless, ProviderAway
+from orchestrator.access.errors import AccessError, CredentialsRefused, CredentialsUseless, ProviderAway, TooManyUnknown
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
+from orchestrator.access.lobby import Lobby
 from orchestrator.access.rates import Rates
 from orchestrator.api.errors import (
     ApiError,
@@ -47,8 +48,9 @@ class Gate:
     def __init__(self, settings: Settings, keys: KeyStore, shared: SharedCalls, listener: Listener) -> None:
         self._installation = settings.tenant
         self._open = Identity(settings.tenant, "api", Role.ADMIN, "anybody") if not settings.auth else None
-        self._keyring = Keyring(keys, shared, listener) if "keys" in settings.auth else None
-        self._tokens = _build_tokens(settings) if "oidc" in settings.auth else None
+        lobby = Lobby()
+        self._keyring = Keyring(keys, shared, listener, lobby=lobby) if "keys" in settings.auth else None
+        self._tokens = _build_tokens(settings, lobby) if "oidc" in settings.auth else None
         self._attempts = Attempts(settings.auth_failures)
         self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
         self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
@@ -95,7 +97,7 @@ class Gate:
             return
         admitted: Identity = request.scope[IDENTITY]
         try:
-            identity = await self._read(_credentials(request))
+            identity = await self._read(_credentials(request), request)
         except AccessError as error:
             raise _refusal(error) from None
         except DATABASE_AWAY:
@@ -134,17 +136,17 @@ class Gate:
             if pause > 0:
                 raise TooManyAttempts("too many wrong credentials came from this address; wait", math.ceil(pause))
         try:
-            return await self._read(shown)
+            return await self._read(shown, request)
         except AccessError as error:
             if isinstance(error, CredentialsRefused):
                 self._attempts.failed(_source(request))
             raise _refusal(error) from None
 
-    async def _read(self, shown: str) -> Identity:
+    async def _read(self, shown: str, request: Request) -> Identity:
         if self._keyring is not None and shown.startswith(PREFIX):
-            return await self._keyring.identify(shown)
+            return await self._keyring.identify(shown, _address(request))
         if self._tokens is not None and not shown.startswith(PREFIX):
-            return await self._tokens.identify(shown)
+            return await self._tokens.identify(shown, _address(request))
         raise CredentialsRefused("the credentials are of a kind that is not taken here")
 
 
@@ -154,12 +156,18 @@ def _refusal(error: AccessError) -> ApiError:
             return Forbidden(error.message)
         case ProviderAway():
             return IdentityProviderAway(error.message)
+        case TooManyUnknown():
+            return TooManyAttempts(error.message, 1)
     return Unauthenticated(error.message, "invalid_token")
 
 
-def _source(request: Request) -> str:
+def _address(request: Request) -> str:
     client = request.scope["client"]
-    return source_of(client[0] if client else None)
+    return client[0] if client else ""
+
+
+def _source(request: Request) -> str:
+    return source_of(_address(request))
 
 
 def _credentials(request: Request) -> str:
@@ -178,7 +186,7 @@ def _credentials(request: Request) -> str:
     return str(shown)
 
 
-def _build_tokens(settings: Settings) -> "Tokens":
+def _build_tokens(settings: Settings, lobby: Lobby) -> "Tokens":
     try:
         from orchestrator.access.key_set import KeySet  # noqa: PLC0415 - needs the extra `oidc`
         from orchestrator.access.tokens import TokenRules, Tokens  # noqa: PLC0415
@@ -194,7 +202,7 @@ def _build_tokens(settings: Settings) -> "Tokens":
         settings.oidc_roles_claim,
         settings.oidc_leeway_seconds,
     )
-    return Tokens(rules, KeySet(settings.oidc_jwks_url or ""))
+    return Tokens(rules, KeySet(settings.oidc_jwks_url or "", lobby=lobby))
 
 
 def _build_shared_buckets(settings: Settings) -> "SharedBuckets | None":

@@ -26,10 +26,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.access.identity import Identity
 from orchestrator.api.body import parse_json, read_body, require_json
 from orchestrator.api.errors import InvalidRequest, to_faults
+from orchestrator.api.gate import IDENTITY
 from orchestrator.domain.errors import Fault
 
+# Whoever watches the server is answered however busy it is.
+_ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
 _MOST_FIELDS = 100
 # Pydantic would take ` 1`, `+1`, `1_0` and `1.0` too.
 _WHOLE = re.compile(r"-?[0-9]{1,100}")
@@ -57,6 +61,7 @@ class Endpoint(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         self._serve = endpoint
+        self._is_for_probes = path.startswith(_ALWAYS)
         self._request: str | None = None
         self._depends: list[tuple[str, Callable[[Request], Awaitable[Any]]]] = []
         self._path: list[_Parameter] = []
@@ -127,7 +132,12 @@ class Endpoint(APIRoute):
             arguments[self._request] = request
         if self._body is not None:
             await self._read_body(self._body, request, arguments)
-        response = await self._serve(**arguments)
+        identity: Identity | None = scope.get(IDENTITY)
+        if identity is None or self._is_for_probes:
+            response = await self._serve(**arguments)
+        else:
+            with scope["app"].served.places.held(identity.tenant):
+                response = await self._serve(**arguments)
         await response(scope, receive, send)
 
     def _read_query(self, query: bytes, arguments: dict[str, Any], faults: list[Fault]) -> None:

@@ -13,6 +13,7 @@ from orchestrator.api.explain import CacheExplainer
 from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
 from orchestrator.api.gate import Gate
+from orchestrator.api.places import Places
 from orchestrator.api.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.eventstore.database import Database
@@ -81,6 +82,7 @@ class Served:
     exposition: Exposition
     rebuilds: BackgroundRebuilds
     gate: Gate
+    places: Places
 
     def close(self) -> None:
         """End what goes on by itself: streams, and rebuilds in the background."""
@@ -105,6 +107,7 @@ def serve(core: Services, limits: Limits) -> Served:
         Exposition(core.metrics, core.database),
         BackgroundRebuilds(core.read_models),
         gate,
+        Places(core.settings.max_requests, shared=bool(core.settings.auth)),
     )
 
 

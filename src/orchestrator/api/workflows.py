@@ -1,10 +1,11 @@
 """Workflows: register, list, look at."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -56,6 +57,24 @@ Version = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A definition as it was sent."""
+
+    body: bytes
+    is_yaml: bool
+
+
+async def _receive(request: Request) -> Definition:
+    given = media_type(request)
+    if given not in _JSON and given not in _YAML:
+        raise wrong_media_type("application/json or application/yaml", given)
+    return Definition(await read_body(request), given in _YAML)
+
+
+Given = Annotated[Definition, Depends(_receive)]
+
+
 @router.post(
     "",
     status_code=201,
@@ -70,14 +89,11 @@ Version = Annotated[
     },
     openapi_extra=_DEFINITION,
 )
-async def register_workflow(serving: Serving, caller: Operating, request: Request) -> Response:
+async def register_workflow(serving: Serving, caller: Operating, given: Given) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
-    core, given = serving.core, media_type(request)
-    if given not in _JSON and given not in _YAML:
-        raise wrong_media_type("application/json or application/yaml", given)
-    body = await read_body(request)
+    core = serving.core
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
-    workflow = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
+    workflow = await asyncio.to_thread(_read, given.body, given.is_yaml, core.settings.max_attempts_bound)
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
     return Json(
