@@ -14,6 +14,7 @@ from orchestrator.api.compression import Compression
 from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
+from orchestrator.api.pages import pages
 from orchestrator.api.services import Limits, Served, Services, serve
 
 # In the order of how often they are asked for: routes are tried one after the other.
@@ -87,8 +88,11 @@ def create_app(services: Services, limits: Limits | None = None) -> Api:
         version=version("orchestrator"),
         summary="Every step once, results reused, nothing lost, proof afterwards.",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.lets_in_all = not services.settings.auth
     # Not `include_router`, which matches every request twice; and before the pages of the documentation.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    app.router.routes += pages()
     return app

@@ -26,7 +26,7 @@
 Errors of the domain and of the store have their place in `STATUS` too; what is not there is a 500.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -64,6 +64,8 @@ from orchestrator.projections.errors import (
     RebuildStopped,
 )
 from orchestrator.workflows.places import place
+
+Hint = Callable[[Sequence[str | int]], str]
 
 
 class ApiError(Exception):
@@ -264,6 +266,8 @@ STATUS: Mapping[type[Exception], int] = {
 
 # By status: what the framework itself says no to has no code of its own.
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_MAX_LISTED = 1000
+_MAX_HINTS = 10
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
@@ -289,12 +293,24 @@ def unforeseen() -> Json:
     return _answer(500, "INTERNAL_ERROR", "something went wrong here, not with the request", {}, None)
 
 
-def to_faults(error: ValidationError, root: str = "") -> list[Fault]:
-    """Return the faults that a validation found; `root` is the name of what was validated."""
-    return [
-        Fault(place(found["loc"], root) if found["loc"] else root or "body", found["msg"].removeprefix("Value error, "))
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def to_faults(error: ValidationError, root: str = "", hint: Hint | None = None) -> list[Fault]:
+    """Return the faults that a validation found.
+
+    Args:
+        error: what it raised.
+        root: the name of what was validated.
+        hint: returns what to say of an unknown field at a place.
+    """
+    if error.error_count() > _MAX_LISTED:  # to list them would take longer than others should wait
+        return [Fault(root or "body", f"has {error.error_count():,} faults, more than are listed")]
+    faults, hints = [], 0
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        message = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden" and hint is not None:
+            hints += 1
+            message = f"is an unknown field{hint(found['loc']) if hints <= _MAX_HINTS else ''}"
+        faults.append(Fault(place(found["loc"], root) if found["loc"] else root or "body", message))
+    return faults
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str] | None:

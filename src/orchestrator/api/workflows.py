@@ -28,9 +28,11 @@ from orchestrator.workflows.validate import warnings
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
 _JSON = ("application/json",)
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+# Generators of clients know no YAML, but they know files: what is in them is YAML, of which JSON is a part.
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/octet-stream")
 _DEFINITION = {
     "requestBody": {
+        "description": "The definition: as JSON, or a file in YAML (also taken as `application/yaml`).",
         "required": True,
         "content": {
             "application/json": {
@@ -48,7 +50,7 @@ _DEFINITION = {
                     },
                 }
             },
-            "application/yaml": {"schema": {"type": "string"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -68,7 +70,7 @@ class Definition:
 async def _receive(request: Request) -> Definition:
     given = media_type(request)
     if given not in _JSON and given not in _YAML:
-        raise wrong_media_type("application/json or application/yaml", given)
+        raise wrong_media_type("application/json, application/yaml or application/octet-stream", given)
     return Definition(await read_body(request), given in _YAML)
 
 

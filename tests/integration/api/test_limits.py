@@ -156,3 +156,39 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
             refused(await client.get(f"{RUNS}/{uuid4()}", headers={name: value}))
     with subtests.test("Last-Event-ID"):
         refused(await client.get(f"{RUNS}/{uuid4()}/events/stream", headers={"Last-Event-ID": "-1"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place", "hint"),
+    [
+        (RUNS, {"workflowname": "x"}, "workflowname", "; did you mean 'workflowName'?"),
+        (RUNS, {"payload": {}}, "payload", "; did you mean 'triggerPayload'?"),
+        (RUNS, {"zzz": {}}, "zzz", "; there are workflowName, workflowVersion, triggerPayload, priority, labels"),
+        (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
+        (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),
+        (f"{RUNS}/{uuid4()}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),
+        (
+            f"{RUNS}/{uuid4()}/update",
+            {"changeRequest": {"types": "x"}},
+            "changeRequest.types",
+            "; did you mean 'type'?",
+        ),
+    ],
+)
+async def test_an_unknown_field_is_named_with_the_one_that_was_meant(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], place: str, hint: str
+) -> None:
+    faults = {
+        fault["path"]: fault["message"] for fault in refused(await client.post(path, json=body))["details"]["faults"]
+    }
+    assert faults[place] == f"is an unknown field{hint}"
+
+
+async def test_an_unknown_parameter_is_named_with_the_one_that_was_meant(client: httpx.AsyncClient) -> None:
+    (fault,) = refused(await client.get(f"{RUNS}?workflowname=x"))["details"]["faults"]
+    assert fault == {"path": "workflowname", "message": "is no parameter of this call; did you mean 'workflowName'?"}
+
+
+async def test_so_many_faults_are_counted_and_not_listed(client: httpx.AsyncClient) -> None:
+    (fault,) = refused(await client.post(RUNS, json={f"a{number}": 1 for number in range(20_000)}))["details"]["faults"]
+    assert fault == {"path": "body", "message": "has 20,001 faults, more than are listed"}
