@@ -22,7 +22,9 @@ from orchestrator.domain.output import Artifact
 router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
 
 _OUTSIDE = ("http://", "https://")
-_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+# Any type can come, but generators of clients only know what to do with the first.
+_BYTES = {"content": {"application/octet-stream": _BINARY, "*/*": _BINARY}}
 # Content under a hash never changes. It came from a skill, so a browser must not take it for a page of ours.
 _HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",

@@ -14,6 +14,7 @@ With authentication none of this is needed: a page cannot know a key, and browse
 import ipaddress
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,6 +26,8 @@ _ANY = "*"
 _OURS = frozenset({"same-origin", "none"})
 _SAFE = frozenset({"GET", "HEAD"})
 _SHOWN = 200
+_LONGEST = 300  # of a host name and a port
+_NONE: tuple[str, str | None, bool] = ("", None, False)
 
 
 class SameSite:
@@ -79,11 +82,8 @@ class SameSite:
 
     def _authority(self, hosts: list[str]) -> tuple[str, str | None] | None:
         """Return the name and the port in the only Host header, or None when this server has no such name."""
-        parsed = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
-        if parsed is None:
-            return None
-        name = parsed["name"].removesuffix(".")
-        return (name, parsed["port"]) if name in self._hosts or is_loopback(name) else None
+        name, port, is_local = _read(hosts[0]) if len(hosts) == 1 and len(hosts[0]) <= _LONGEST else _NONE
+        return (name, port) if is_local or name in self._hosts else None
 
     def _allows(self, origin: str, authority: tuple[str, str | None]) -> bool:
         if _ANY in self._origins or origin in self._origins:
@@ -95,6 +95,16 @@ class SameSite:
         name, port = authority
         default = _PORTS[scheme]  # also of a Host without a port: behind a proxy that ends TLS both have none
         return parsed["name"].removesuffix(".") == name and (parsed["port"] or default) == (port or default)
+
+
+@lru_cache(maxsize=256)
+def _read(host: str) -> tuple[str, str | None, bool]:
+    """Return the name and the port in a Host header, and whether that is loopback; no name when it is malformed."""
+    parsed = _HOST.fullmatch(host.lower())
+    if parsed is None:
+        return _NONE
+    name = parsed["name"].removesuffix(".")
+    return name, parsed["port"], is_loopback(name)
 
 
 def is_loopback(name: str) -> bool:

@@ -32,6 +32,8 @@ FOREIGN_HOSTS = [
     "[::ffff:10.0.0.1]",
     "localhost, evil.example",
     "loc alhost",
+    "localhost." + "x" * 300,
+    ".",
     "",
 ]
 OUR_HOSTS = [

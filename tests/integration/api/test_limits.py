@@ -13,6 +13,7 @@ from orchestrator.bootstrap.core import Core
 from tests.integration.api.world import LINE, RUNS, register
 
 LONG = "x" * 256
+NOBODY = f"{RUNS}/018f3c2e-0000-7000-8000-000000000001"
 CHANGE = {"type": "payload.patch", "payload": {}}
 TOO_MUCH: list[tuple[str, dict[str, Any]]] = [
     ("5,000 labels", {"labels": {f"key {number}": "value" for number in range(5000)}}),
@@ -166,9 +167,9 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
         (RUNS, {"zzz": {}}, "zzz", "; there are workflowName, workflowVersion, triggerPayload, priority, labels"),
         (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
         (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),
-        (f"{RUNS}/{uuid4()}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),
+        (f"{NOBODY}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),
         (
-            f"{RUNS}/{uuid4()}/update",
+            f"{NOBODY}/update",
             {"changeRequest": {"types": "x"}},
             "changeRequest.types",
             "; did you mean 'type'?",
