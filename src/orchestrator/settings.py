@@ -27,6 +27,7 @@ Paths = Annotated[tuple[Path, ...], NoDecode]
 # What a message must never show: these may hold a password.
 _SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _DEPENDS = "default_factory_not_called"
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
         workflows: Files or folders to load workflows from.
         host: Address the API listens on.
         port: Port the API listens on; 0 takes a free one.
+        allowed_hosts: Names in `Host`, besides those of loopback, that are answered without authentication.
         metrics_host: Address on which a worker or a projector shows its figures.
         metrics_port: Port for that; 0 takes a free one, None shows none.
         auth: How callers of the API show who they are: `keys`, `oidc` or both; empty lets in everybody, on
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
         max_requests: Requests that wait for an answer at once; more are told to come again.
+        max_connections: Connections that a process holds at once; idle and slow ones give way to new ones.
         pool_size: Most database connections of a process.
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
@@ -115,6 +118,7 @@ class Settings(BaseSettings):
     workflows: Paths = ()
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Words = ()
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     cors_origins: Words = ()
@@ -141,6 +145,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
     max_requests: int = Field(default=1000, ge=1, le=1_000_000)
+    max_connections: int = Field(default=4096, ge=1, le=1_000_000)
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100, le=86_400_000)
     network_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
@@ -155,6 +160,7 @@ class Settings(BaseSettings):
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
     @field_validator(
+        "allowed_hosts",
         "artifact_networks",
         "auth",
         "cors_origins",
@@ -206,6 +212,14 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError("expected origins like https://studio.example:8443, without a path, or *")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError("expected names like studio.example, without a scheme, a port or a path")
         return value
 
     @field_validator("database_url")

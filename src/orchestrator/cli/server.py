@@ -27,6 +27,8 @@ from orchestrator.workflows.validate import warnings
 
 logger = logging.getLogger(__name__)
 
+_UNREAD_MILLISECONDS = 60_000
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -126,6 +128,8 @@ def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool 
         )
     with closing(socket.socket(family, kind, protocol)) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # its connections inherit it: a peer that takes nothing is given up
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
         try:
             bound.bind(address)
         except OSError as error:

@@ -11,6 +11,8 @@ from orchestrator.client.exchange import Exchange, Request
 from orchestrator.client.messages import Message, Messages
 
 _LAST = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
+# The server gives the reason here, and again, as an error, to whoever connects anew.
+_ENDED = "StreamEnded"
 _NO_CONTENT = 204
 # Three of the server's signs of life (one every 15 s) missed.
 _SILENCE_SECONDS = 45.0
@@ -49,6 +51,8 @@ async def follow(
                 async for chunk in answer.chunks:
                     found = messages.feed(chunk)
                     for message in found:
+                        if message.event == _ENDED:
+                            raise NoAnswer("the server ended the stream: the credentials are no longer valid")
                         if message.data:
                             event = cast("RecordedEvent", json.loads(message.data))
                             after = event["version"]
