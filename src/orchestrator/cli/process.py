@@ -1,19 +1,50 @@
 """The process around a verb: its event loop, and the signals that end it."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own, uvloop's where there is one."""
+    """Run a coroutine on a loop of its own, uvloop's where there is one.
+
+    A task or callback that a skill left on the loop may raise SystemExit or KeyboardInterrupt. Both loops stop then;
+    this one goes on, and only `main` itself or a signal ends the program.
+    """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(main)
+        task = runner.get_loop().create_task(main)
+        try:
+            return runner.run(_joined(task))
+        except (SystemExit, KeyboardInterrupt) as error:
+            _refuse_end(error, task)
+        while True:
+            try:
+                return runner.get_loop().run_until_complete(task)
+            except (SystemExit, KeyboardInterrupt) as error:
+                _refuse_end(error, task)
+
+
+async def _joined(task: "asyncio.Task[T]") -> T:
+    return await task
+
+
+def _refuse_end(error: BaseException, task: "asyncio.Task[Any]") -> None:
+    """Raise an error that is to end the program; log one that only code of a skill raised.
+
+    While `Stop` handles SIGINT, no KeyboardInterrupt comes from the terminal.
+    """
+    by_signal = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if task.done() or by_signal:
+        raise error
+    logger.error("a task or callback of a skill tried to end the process; the process goes on", exc_info=error)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

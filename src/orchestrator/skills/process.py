@@ -35,7 +35,7 @@ def perform_in_process(
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         return asyncio.run(_perform(registry, call, sink))
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it travels as a value
+    except BaseException as error:  # noqa: BLE001 - it travels as a value
         return to_step_error(error)
 
 
