@@ -18,6 +18,7 @@ from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.skills.http import close_http
+from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
@@ -104,6 +105,7 @@ async def open_executor(
         finally:
             await children.close()
     finally:
+        close_nursery()
         await close_http()
 
 
