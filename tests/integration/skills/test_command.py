@@ -17,12 +17,7 @@ from orchestrator.domain.output import Output
 from orchestrator.skills import StepContext, kept
 from tests.integration.skills.programs import alive, failed, run
 
-
-@pytest.fixture(params=["kept", "grouped"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With keepers, as on Linux, and with process groups only, as elsewhere."""
-    monkeypatch.setattr(kept, "IS_AVAILABLE", request.param == "kept")
-    return str(request.param)
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.fixture

@@ -7,18 +7,13 @@ from typing import Any
 import pytest
 import uvloop
 
-from orchestrator.skills import kept
 from tests.integration.skills.programs import failed, run
+
+pytestmark = pytest.mark.usefixtures("way")
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 SIZES = (0, 100, 30_000, 3_000_000)
 TIMES = 25
-
-
-@pytest.fixture(params=["kept", "grouped"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(kept, "IS_AVAILABLE", request.param == "kept")
-    return str(request.param)
 
 
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
