@@ -99,6 +99,7 @@ async def open_executor(
             make_sink=partial(ArtifactStore, settings.artifact_url),
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
+            on_progress=on_progress,
         )
         try:
             yield children

@@ -22,7 +22,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -76,13 +76,14 @@ def end_descendants(spare: Collection[int] = (), patience_seconds: float = _PATI
     return True
 
 
-def tend(program: int, orders: int, wakeup: int) -> int:
+def tend(program: int, orders: int, wakeup: int, ask: Callable[[int, int], None] = os.killpg) -> int:
     """Wait until a child has ended by itself or as ordered, end all that is below this process, return its status.
 
     Args:
-        program: the pid of the child, which leads a process group.
+        program: the pid of the child.
         orders: a socket or pipe from the worker: ASK, KILL, or its end, which is KILL too.
         wakeup: becomes readable with each SIGCHLD.
+        ask: sends SIGTERM: to the process group that the child leads, or to the child alone.
     """
     waiting = select.poll()
     waiting.register(orders, select.POLLIN)
@@ -95,7 +96,7 @@ def tend(program: int, orders: int, wakeup: int) -> int:
                 continue
             if said == ASK:
                 with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(program, signal.SIGTERM)
+                    ask(program, signal.SIGTERM)
             else:
                 os.kill(program, signal.SIGKILL)
                 waiting.unregister(orders)
