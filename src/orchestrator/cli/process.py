@@ -3,8 +3,11 @@
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from orchestrator.settings import forget_secrets
 
 T = TypeVar("T")
 
@@ -53,6 +56,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def hide_secrets() -> None:
+    """Keep what this process knows from the programs of skills, and from others of the same user.
+
+    Call it once the settings were read.
+    """
+    from orchestrator.skills.keeper import hide_memory  # noqa: PLC0415 - verbs without skills do without it
+
+    forget_secrets()
+    if sys.platform == "linux":
+        hide_memory()
 
 
 class Stop:

@@ -34,6 +34,7 @@ _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _CAP_SYS_PTRACE = 19
+_CAP_PERFMON = 38
 _LENGTH = struct.Struct("!I")
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.001
@@ -239,7 +240,8 @@ def _nursery(worker: socket.socket) -> None:
     A message is one byte and four file descriptors: to talk to the keeper, and stdin, stdout and stderr of the program.
     """
     adopt_orphans()
-    _prctl(_PR_CAPBSET_DROP, _CAP_SYS_PTRACE)  # root's programs cannot look into other processes either
+    for capability in (_CAP_SYS_PTRACE, _CAP_PERFMON):  # root's programs cannot look into our memory either
+        _prctl(_PR_CAPBSET_DROP, capability)
     wakeup = on_child_signals()
     keepers: set[int] = set()
     waiting = select.poll()
