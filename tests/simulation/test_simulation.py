@@ -131,7 +131,7 @@ def test_a_worker_that_leaves_keeps_what_executes_beyond_its_lease() -> None:
         (owner,) = (host for host in scene.hosts if host.worker.driving)
         await leaving(scene, owner, grace_seconds=10)
 
-    scene = staged(act, {"a": {"seconds": 3}, "b": {"needs": ("a",), "seconds": 0}}, workers=2)
+    scene = staged(act, {"a": {"seconds": 2.9}, "b": {"needs": ("a",), "seconds": 0}}, workers=2)
     completed, taken = found(scene, StepCompleted)[0], found(scene, RunRecovered)
     assert len(found(scene, StepStarted)) == 2
     assert 0 <= taken[0].at - completed.at <= 10

@@ -2,6 +2,7 @@
 
 SkillError                     what a skill raises to say how an attempt failed
 └── SkillNotFound              nobody here knows the skill: the run is blocked, not failed
+WorkerUnfit                    the attempt was not made, for want of something in this worker: it is nobody's failure
 DomainError
 ├── SkillConflict              two different skills claim one id
 └── InvalidSkills              a source of skills cannot be loaded; every fault is listed
@@ -85,6 +86,10 @@ class SkillNotFound(SkillError):
             f"skill {skill_id!r} is not known here{hint}",
             details={"skillId": skill_id, "closeMatches": close},
         )
+
+
+class WorkerUnfit(Exception):
+    """This process lacks what every attempt needs; says nothing of the skill. Another worker, or later, may do."""
 
 
 class SkillConflict(DomainError):

@@ -160,8 +160,12 @@ def _descendants(spare: Collection[int]) -> list[int]:
 
 def _parents() -> dict[int, int]:
     """Return the parent of each process that can be seen."""
-    parents = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is slow to import, and for hundreds of names
+    parents: dict[int, int] = {}
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import, and for hundreds of names
+    except OSError:
+        return parents  # it is not mounted here: nobody can be found
+    for name in names:
         if name.isdecimal():
             with suppress(OSError):
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - the same

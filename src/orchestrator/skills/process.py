@@ -12,7 +12,8 @@ from typing import Any
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink, ReportProgress, StepContext
-from orchestrator.skills.errors import to_step_error
+from orchestrator.skills.errors import WorkerUnfit, to_step_error
+from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.http import close_http
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
@@ -24,11 +25,12 @@ def perform_in_process(
     call: SkillCall,
     make_sink: Callable[[], ArtifactSink],
     on_progress: ReportProgress | None = None,
-) -> Output | StepError:
+) -> Output | StepError | WorkerUnfit:
     """Perform one attempt in this process, which has nothing else to do meanwhile.
 
     SIGTERM cancels the attempt (and the program or thread it waits for), not the process. A thread that was told to
-    stop is waited for: whoever asked ends the process when that takes too long. Never raises.
+    stop is waited for: whoever asked ends the process when that takes too long. Never raises. WorkerUnfit is returned
+    when this process lacks something: it is better replaced.
 
     Args:
         sources: what the registry of this process is loaded from, once: see `SkillRegistry.load_modules`.
@@ -39,7 +41,9 @@ def perform_in_process(
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         return asyncio.run(_perform(registry, call, sink, on_progress))
-    except BaseException as error:  # noqa: BLE001 - it travels as a value
+    except Exception as error:  # noqa: BLE001 - it travels as a value
+        return Fitness().judge(error) or to_step_error(error)
+    except BaseException as error:  # noqa: BLE001 - the same
         return to_step_error(error)
 
 

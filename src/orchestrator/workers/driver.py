@@ -7,6 +7,7 @@ knows nothing that is not in the run's events, so after a crash another driver g
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,10 +36,12 @@ from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.domain.run import Run, maker_of
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SkillError, to_step_error
+from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SkillError, WorkerUnfit, to_step_error
 from orchestrator.telemetry.tracing import OFF, Tracing
 from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
 from orchestrator.workers.executor import StepExecutor
+
+logger = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 """Tells the time in milliseconds since 1970 UTC."""
@@ -91,6 +94,7 @@ class RunDriver:
     _outcomes: list[Command] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _handing_over: bool = False
+    _given_up: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._context = RunContext(self.run, self.tenant, self.around.source)
@@ -125,7 +129,8 @@ class RunDriver:
 
     def _is_over(self) -> bool:
         """Nothing is under way and nothing more begins here: the run waits for another worker."""
-        return not self.run.executing and (self._handing_over or self.run.status == "blocked")
+        executing = self.run.executing.keys() - self._given_up
+        return not executing and (self._handing_over or self.run.status == "blocked")
 
     def _room(self) -> int:
         return self.around.most_parallel - len(self.run.executing)
@@ -290,9 +295,20 @@ class RunDriver:
 
     async def _execute(self, call: SkillCall) -> None:
         """Perform a call and leave its outcome for the next pass round the loop."""
+        outcome = None
         with self.around.tracing.step(call) as traced:
-            outcome = await self._perform(traced)
+            try:
+                outcome = await self._perform(traced)
+            except WorkerUnfit as error:
+                logger.warning(
+                    "run %s is given back, step %s could not be executed: %s", self.run.id, call.step_id, error
+                )
         self._tasks.pop(call.step_id, None)
+        if outcome is None:
+            # No outcome is recorded: for whoever takes the run on, the attempt was lost with its worker.
+            self._given_up.add(call.step_id)
+            self.hand_over()
+            return
         self._outcomes.append(outcome)
         self._wake.set()
 
@@ -303,6 +319,8 @@ class RunDriver:
             digest = output_hash(output)
             elapsed = (perf_counter() - started) * 1000
             return CompleteStep(self.around.clock(), call.step_id, call.attempt, output, digest, elapsed)
+        except WorkerUnfit:
+            raise
         except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
             elapsed = (perf_counter() - started) * 1000
             jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, guards nothing

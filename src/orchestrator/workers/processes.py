@@ -12,6 +12,7 @@ from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError, to_skill_error
+from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.child import Child
@@ -45,6 +46,7 @@ class ProcessExecutor:
         # Threads of our own: asyncio's are few, and each call occupies one until its child answers.
         self._threads = DaemonThreads("child")
         self._here = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress)
+        self._fitness = Fitness()
         self._idle: list[Child] = []
         self._starting: set[asyncio.Future[Child]] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -53,15 +55,29 @@ class ProcessExecutor:
         """Return `id@version` of a skill, or None when it is not known here."""
         return skill_name(self._registry, skill_id)
 
+    def trouble(self) -> str | None:
+        """Return what this process lacks to perform any call, or None."""
+        return self._here.trouble() or self._fitness.trouble()
+
     async def execute(self, call: SkillCall) -> Output:
         """Perform a call in a child; when cancelled, see to it that the skill has ended.
 
         Raises:
             SkillError: what the skill raised; WORKER_LOST when its process died, SKILL_TIMEOUT when it neither
                 returned in time nor stopped when asked to.
+            WorkerUnfit: the child, or this process, lacks something; such a child is replaced.
         """
         if self._registry.get(call.skill_id).kind != "python":
             return await self._here.execute(call)
+        try:
+            return await self._execute(call)
+        except Exception as error:
+            unfit = self._fitness.judge(error)
+            if unfit is not None:
+                raise unfit from error
+            raise
+
+    async def _execute(self, call: SkillCall) -> Output:
         async with self._places:
             child = self._idle.pop() if self._idle else await self._started()
             try:
