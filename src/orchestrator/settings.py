@@ -18,6 +18,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from orchestrator.domain.bounds import MAX_TTL_SECONDS
+
 PREFIX = "ORCHESTRATOR_"
 
 # A list in the environment is `a,b` or `["a","b"]`; NoDecode keeps the library from insisting on the latter.
@@ -74,8 +76,10 @@ class Settings(BaseSettings):
         rate_limit_burst_seconds: For how many seconds' worth of requests may come at once.
         log_format: `json`, `console`, or `auto` (console on a terminal).
         log_level: The least severe level that is logged.
-        lease_seconds: A worker without a heartbeat for this long has lost its runs.
+        lease_seconds: How long a worker may miss heartbeats before others take over its runs; it stops executing
+            a little earlier.
         heartbeat_seconds: Time between heartbeats; at most half a lease.
+        stall_seconds: How long a skill may block the event loop before its worker is ended.
         max_runs: Runs that one worker drives at once.
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
@@ -84,6 +88,7 @@ class Settings(BaseSettings):
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
         statement_timeout_ms: Longest time for one statement.
+        network_timeout_ms: How long a database connection may stay silent before it is replaced.
         spill_bytes: A step's output above this size goes to the artifact store.
         max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
         cipher_key: Encrypts stored events when given: base64 of 16, 24 or 32 bytes (AES).
@@ -104,7 +109,7 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, repr=False)
     artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
     archive_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "archive"), repr=False)
-    retention_days: float | None = Field(default=None, ge=0)
+    retention_days: float | None = Field(default=None, ge=0, le=36_500)
     tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
     server: str | None = Field(default=None, repr=False)
     key: SecretStr | None = None
@@ -117,7 +122,7 @@ class Settings(BaseSettings):
     cors_origins: Words = ()
     otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/\s]+(/\S*)?$", repr=False)
     auth: Annotated[tuple[Literal["keys", "oidc"], ...], NoDecode] = ()
-    auth_failures: int = Field(default=10, ge=1)
+    auth_failures: int = Field(default=10, ge=1, le=1_000_000)
     trusted_proxies: Words = ("127.0.0.1", "::1")
     oidc_issuer: str | None = None
     oidc_audience: str | None = None
@@ -131,22 +136,24 @@ class Settings(BaseSettings):
     rate_limit_burst_seconds: float = Field(default=2.0, gt=0, le=3600)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    lease_seconds: float = Field(default=5.0, ge=0.1, le=3600)
+    lease_seconds: float = Field(default=15.0, ge=0.1, le=3600)
     heartbeat_seconds: float = Field(default=1.0, gt=0, le=1800)
-    max_runs: int = Field(default=500, ge=1)
+    stall_seconds: float = Field(default=60.0, ge=1, le=86_400)
+    max_runs: int = Field(default=500, ge=1, le=100_000)
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
-    max_requests: int = Field(default=1000, ge=1)
+    max_requests: int = Field(default=1000, ge=1, le=1_000_000)
     pool_size: int = Field(default=8, ge=1, le=1000)
-    statement_timeout_ms: int = Field(default=30_000, ge=100)
-    spill_bytes: int = Field(default=32_768, ge=0)
+    statement_timeout_ms: int = Field(default=30_000, ge=100, le=86_400_000)
+    network_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+    spill_bytes: int = Field(default=32_768, ge=0, le=1 << 30)
     max_attempts_bound: int = Field(default=5, ge=1, le=1000)
     cipher_key: SecretStr | None = None
     compress: bool = False
-    cache_memory_bytes: int = Field(default=64 << 20, ge=0)
-    cache_ttl_seconds: int = Field(default=86_400, ge=1)
-    redis_timeout_ms: int = Field(default=250, ge=1)
-    shutdown_grace_seconds: float = Field(default=10.0, ge=0)
+    cache_memory_bytes: int = Field(default=64 << 20, ge=0, le=1 << 40)
+    cache_ttl_seconds: int = Field(default=86_400, ge=1, le=MAX_TTL_SECONDS)
+    redis_timeout_ms: int = Field(default=250, ge=1, le=60_000)
+    shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
     @field_validator("skills", "workflows", "cors_origins", "auth", "trusted_proxies", "oidc_algorithms", mode="before")

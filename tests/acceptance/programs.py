@@ -157,11 +157,19 @@ class Site:
     def get(self, path: str) -> Any:
         return self._client.get(path).raise_for_status().json()
 
+    def post(self, path: str, document: Any) -> Any:
+        answer = self._client.post(path, json=document)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def trigger(self, workflow: str, payload: Mapping[str, Any]) -> str:
         answer = self._client.post("/runs", json={"workflowName": workflow, "triggerPayload": payload})
         assert answer.status_code == 202, answer.text
         run_id: str = answer.json()["runId"]
         return run_id
+
+    def cancel(self, run_id: str) -> None:
+        self._client.post(f"/runs/{run_id}/cancel", json={}).raise_for_status()
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         events: list[dict[str, Any]] = self.get(f"/runs/{run_id}/events?limit=1000")["events"]

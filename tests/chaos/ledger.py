@@ -28,9 +28,9 @@ from orchestrator.domain.events import (
 from orchestrator.domain.run import DONE
 from orchestrator.domain.selectors import resolve_input
 from orchestrator.domain.workflow import Workflow, workflow_from_json
-from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.listener import EVENTS, wake
 from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings
 from tests.chaos.skills import made
 
@@ -129,7 +129,7 @@ class Ledger:
 
     def follow(self) -> None:
         """Read on in the log, which must have no gaps; nothing new while the database is away."""
-        with suppress(*DATABASE_AWAY):
+        with suppress(DatabaseUnavailable):
             while batch := self.core.log.read_log(self.position, 5000):
                 for one in batch:
                     assert one.position == self.position + 1, f"position {one.position} follows {self.position}"
@@ -257,7 +257,7 @@ async def _patiently(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     while True:
         try:
             return await ask()
-        except DATABASE_AWAY:
+        except DatabaseUnavailable:
             assert time.monotonic() < deadline, "the database stays away"
             await asyncio.sleep(0.05)
 

@@ -1,32 +1,31 @@
 """A simulated process with the real worker, driver, cache and executor in it, on ports to the simulated server."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import orjson
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import StoredEvent
 
 from orchestrator.api.commands import RunCommands
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
-from orchestrator.domain.errors import VersionConflict
-from orchestrator.domain.events import Event
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.workflow import Workflow
-from orchestrator.eventstore.append import Inline
 from orchestrator.eventstore.listener import CHANNELS, EVENTS, FLIGHTS
+from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import RunStore
+from orchestrator.eventstore.writer import Writer
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
-from orchestrator.workers.claims import Claimed, Situation, WorkerIdentity
-from orchestrator.workers.driver import Surroundings
+from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
+from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.worker import Worker
-from tests.simulation.loop import Process, SimulatedLoop
+from tests.simulation.loop import OUTSIDE, Process, SimulatedLoop
 from tests.simulation.server import Server, Session
 from tests.simulation.stage import STAGE, Stage, registry
 
@@ -34,35 +33,30 @@ EPOCH_MS = 1_750_000_000_000
 RECONNECT_SECONDS = 0.1
 
 
-class RemoteLog:
-    """The log as a process reaches it: through a committer that finds out what became of an uncertain append."""
+class RemoteSession:
+    """The writer's connection to the server."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def append(
-        self,
-        stream_id: str,
-        expected_version: int,
-        events: Sequence[Event],
-        *,
-        tenant: str,
-        actor: str,
-        inline: Inline | None = None,
-    ) -> int:
-        server = self._server
-        append = partial(server.append, stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline)
-        while True:
-            try:
-                return await server.call(append)
-            except VersionConflict:
-                there = await server.ask(server.log.read, stream_id, expected_version)
-                return _found(there, events, actor)
-            except OperationalError:
-                await asyncio.sleep(0.025 + 0.1 * server.chance.random())
-                there = await server.ask(server.log.read, stream_id, expected_version)
-                if there:
-                    return _found(there, events, actor)
+    async def insert(self, stored: Sequence[StoredEvent], inline: str | None) -> int:
+        return int(
+            await self._server.call(self._server.append, stored, None if inline is None else orjson.loads(inline))
+        )
+
+    async def read(self, stream_id: UUID, after_version: int) -> list[tuple[StoredEvent, int]]:
+        return list(await self._server.call(self._server.log.stored, str(stream_id), after_version))
+
+    def close(self) -> None:
+        pass
+
+
+class RemoteLog(PostgresLog):
+    """The log as a process reaches it: written by the real writer, read from the server's memory."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(cast("Any", None), server.log.mapper, Writer(lambda: RemoteSession(server)))
+        self._server = server
 
     def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         return self._server.log.read(stream_id, after_version, limit)
@@ -74,14 +68,6 @@ class RemoteLog:
         return self._server.log.last_position()
 
 
-def _found(there: Sequence[Recorded], events: Sequence[Event], actor: str) -> int:
-    """The position of an append that is there after all; somebody else's in its place, or after it, is a conflict."""
-    same = [(one.event, one.actor) for one in there[: len(events)]] == [(event, actor) for event in events]
-    if not same or (there[0].version > 1 and len(there) > len(events)):
-        raise VersionConflict("somebody else appended first")
-    return there[0].position
-
-
 class RemoteListener:
     """The listening connection, reopened after a loss; then every callback is called, as by `Listener`."""
 
@@ -91,6 +77,10 @@ class RemoteListener:
         self._callbacks: dict[str, list[Callable[[str], None]]] = {channel: [] for channel in CHANNELS}
         self.session: Any = None
         self.connect()
+
+    @property
+    def connected(self) -> bool:
+        return self.session is not None
 
     def on(self, channel: str, callback: Callable[[str], None]) -> None:
         self._callbacks[channel].append(callback)
@@ -121,23 +111,37 @@ class RemoteQueue:
         self._runs = runs
         self._identity = identity
         self._name = identity.id
+        self.faults = 0
+        """How many calls from now on meet a fault of the program."""
 
-    async def beat(self, session: Any, skills: Sequence[str]) -> Situation:
+    def _meet_faults(self) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise ZeroDivisionError("a fault of the program")
+
+    async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
         server = self._server
-        found = await server.call(server.beat, self._name, self._identity.lease_seconds, session, skills)
-        return Situation(**found)
+        self._meet_faults()
+        found = await server.call(server.beat, self._name, self._identity.lease_seconds, skills)
+        return HeartbeatReply(**found)
 
     async def sweep(self) -> int:
+        self._meet_faults()
         return int(await self._server.call(self._server.sweep, self._name))
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
+        self._meet_faults()
         histories = await self._server.call(self._claim, room, skills)
-        folded = [self._runs.fold(run_id, history) for run_id, history in histories]
-        return Claimed(folded, maybe_more=len(folded) == room)
+        folded = [self._runs.fold(run_id, history) for run_id, history, _ in histories]
+        return Claimed(folded, len(folded) >= room, {run_id: losses for run_id, _, losses in histories})
 
-    def _claim(self, room: int, skills: Sequence[str]) -> list[tuple[str, list[Recorded]]]:
-        claimed = self._server.claim(self._name, room, skills)
-        return [(run_id, self._server.log.read(run_id)) for run_id in claimed]
+    def _claim(self, room: int, skills: Sequence[str]) -> list[tuple[str, list[Recorded], int]]:
+        server = self._server
+        claimed = server.claim(self._name, room, skills)
+        return [(run_id, server.log.read(run_id), server.queue[run_id].losses) for run_id in claimed]
+
+    def keep_lease(self) -> None:
+        raise AssertionError("see Host.block")
 
     async def owners(self, run_ids: Sequence[str]) -> dict[str, str | None]:
         found = await self._server.call(self._server.owners, self._name, run_ids)
@@ -295,7 +299,7 @@ class Host:
         earlier = EarlierRuns(server, runs)
         cache = RemoteCache(server, listener, earlier, self.name)
         known = registry(skills)
-        around = Surroundings(
+        around = WorkerServices(
             worker=self.name,
             runs=runs,
             executor=Performer(known),
@@ -303,10 +307,11 @@ class Host:
             source=earlier,
             clock=stage.clock,
         )
+        self.queue = RemoteQueue(server, runs, identity, skills)
         worker = self.commands.local_worker = Worker(
             identity,
             around,
-            RemoteQueue(server, runs, identity, skills),
+            self.queue,
             listener,
             self.loop,
             skills=known.ids,
@@ -319,15 +324,39 @@ class Host:
     def at_work(self) -> bool:
         return self.process.alive and not self.leaving
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has claimed for the first time: what goes wrong before ends the process."""
+        return self.worker._claimed.is_set()
+
+    def block(self, seconds: float) -> None:
+        """A skill blocks the event loop; the watchdog's thread keeps the lease meanwhile."""
+        self.loop.freeze(self.process)
+        self._keep_lease(self.loop.now + seconds)
+
+    def _keep_lease(self, until: float) -> None:
+        if self.loop.now >= until:
+            self.loop.thaw(self.process)
+            return
+        registered = self.server.workers.get(self.name)
+        if self.process.alive and registered is not None and not (self.server.away or self.server.read_only):
+            registered.heartbeat_at = self.loop.now
+            self.worker._heartbeat.written(self.loop.now)
+        pause = min(self.worker.identity.lease_seconds / 3, until - self.loop.now)
+        self.loop.call_later(pause, self._keep_lease, until, context=OUTSIDE)
+
     def kill(self) -> None:
         """Kill -9: the server sees the connections close."""
         self.loop.kill(self.process)
         if self.listener.session is not None:
             self.server.cut(self.listener.session)
 
-    async def leave(self, grace_seconds: float) -> None:
-        """SIGTERM."""
+    def leave(self, grace_seconds: float) -> Coroutine[Any, Any, None]:
+        """SIGTERM: it counts as leaving from now on, also while it is frozen."""
         self.leaving = True
+        return self._leave(grace_seconds)
+
+    async def _leave(self, grace_seconds: float) -> None:
         await self.worker.stop(grace_seconds)
         await self.task
         if self.worker.driving:

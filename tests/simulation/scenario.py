@@ -22,6 +22,7 @@ _GRAPHS = (
         "end": ("intro", "mix"),
     },
 )
+_BLOWS = ("kill",) * 4 + ("freeze",) * 3 + ("cut", "crash", "leave", "join", "read_only", "block", "fault")
 _NATURES = ("steady",) * 14 + ("flaky",) * 4 + ("slow", "hopeless", "exhausted", "unresolvable")
 
 
@@ -139,7 +140,7 @@ def _request(chance: random.Random, workflow: Workflow) -> Request:
 
 def _blow(chance: random.Random, workers: int) -> Blow:
     return Blow(
-        what=chance.choice(("kill",) * 4 + ("freeze",) * 3 + ("cut", "crash", "leave", "join")),
+        what=chance.choice(_BLOWS),
         at=1.5 * chance.random() ** 1.5,
         turn=int(chance.random() * 600) if chance.random() < 0.6 else None,
         whom=chance.randrange(workers),

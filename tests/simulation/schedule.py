@@ -138,8 +138,18 @@ class Play:
             case "leave" if host.at_work:
                 leaving = host.leave(blow.seconds)
                 self.loop.create_task(leaving, context=host.process.context.copy())
+            case "read_only" if not self.server.read_only:
+                self.server.read_only = True
+                self.loop.call_later(blow.seconds, self._turn_writable)
+            case "block" if not host.process.frozen:
+                host.block(blow.seconds)
+            case "fault" if host.has_begun:
+                host.queue.faults = 1 + int(3 * blow.seconds)
             case "join":
                 self.join((COMMON, RARE))
+
+    def _turn_writable(self) -> None:
+        self.server.read_only = False
 
     calm = False
 
@@ -149,6 +159,7 @@ class Play:
         self.server.weather = Weather()
         if self.server.away:
             self.server.restart()
+        self.server.read_only = False
         for host in self.hosts:
             self.loop.thaw(host.process)
         able = [host for host in self.hosts if host.at_work and set(host.worker._skills) == {COMMON, RARE}]

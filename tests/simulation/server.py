@@ -9,17 +9,23 @@ import hashlib
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from eventsourcing.persistence import OperationalError
+from eventsourcing.persistence import StoredEvent
 
-from orchestrator.domain.events import Event
+from orchestrator.domain.events import StepCacheHit, StepCompleted, StepFailed
 from orchestrator.eventstore.append import Inline
 from orchestrator.eventstore.listener import CANCEL, EVENTS, FLIGHTS, QUEUE
 from orchestrator.eventstore.memory import MemoryLog
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from tests.simulation.loop import OUTSIDE, PROCESS, Process, SimulatedLoop
 
 _CLAIMS_IN_MEMORY_SECONDS = 0.6  # commits that did not wait for the disk are lost in a crash of the server
+SUSPECT = 3  # losses
+SUSPECT_SECONDS = 10.0  # a minute in reality
+_GETS_ON = (StepCompleted, StepCacheHit, StepFailed)
+_WRITES = frozenset({"append", "beat", "sweep", "claim", "_claim", "release", "sign_off", "_answer"})
 _SPREAD = (0.0, 0.2, 0.5, 1.0)  # coarse, so that things happen at the same time
 
 
@@ -41,12 +47,14 @@ class Queued:
     number: int
     owner: str | None = None
     blocked_on: tuple[str, ...] | None = None
+    losses: int = 0
+    lost_version: int = 0
+    claimed_at: float = 0.0
 
 
 @dataclass
 class Registered:
     lease: float
-    session: Any
     heartbeat_at: float
 
 
@@ -79,7 +87,7 @@ class Server:
     flights: dict[tuple[str, str], Flight] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
     away: bool = False
-    up_since: float = -1e9
+    read_only: bool = False
     _recent_claims: list[tuple[float, str, str]] = field(default_factory=list)
     _number: int = 0
 
@@ -92,7 +100,7 @@ class Server:
         """Run a statement: it may not arrive, its answer may be lost, it may take effect after it was given up."""
         answer = self.loop.create_future()
         process = PROCESS.get(None)
-        self._later(self.weather.latency, self._arrive, process, lambda: function(*args), answer)
+        self._later(self.weather.latency, self._arrive, process, partial(function, *args), answer)
         return await answer
 
     async def ask(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -100,27 +108,29 @@ class Server:
         while True:
             try:
                 return await self.call(function, *args)
-            except OperationalError:
+            except DatabaseUnavailable:
                 await asyncio.sleep(0.05 + 0.2 * self.chance.random())
 
     def _later(self, most: float, function: Callable[..., None], *args: Any) -> None:
         self.loop.call_later(most * self.chance.choice(_SPREAD), function, *args, context=OUTSIDE)
 
-    def _arrive(self, process: Process | None, statement: Callable[[], Any], answer: "asyncio.Future[Any]") -> None:
+    def _arrive(self, process: Process | None, statement: "partial[Any]", answer: "asyncio.Future[Any]") -> None:
         given_up = answer.cancelled() or (process is not None and not process.alive)
         if given_up and self.chance.random() < 0.5:
             return
         fate = self.chance.random()
         weather = self.weather
         if self.away or fate < weather.refused:
-            self._answer(answer, OperationalError("the connection is refused"))
+            self._answer(answer, DatabaseUnavailable("the connection is refused"))
         elif fate < weather.refused + weather.limbo:
-            self._answer(answer, OperationalError("the connection is lost, the statement goes on"))
+            self._answer(answer, DatabaseUnavailable("the connection is lost, the statement goes on"))
             self._later(1.0, self._take_effect, statement)
+        elif self.read_only and statement.func.__name__ in _WRITES:
+            self._answer(answer, DatabaseUnavailable("this server is a standby", answered=True))
         else:
             result = self._take_effect(statement)
             lost = fate < weather.refused + weather.limbo + weather.lost
-            self._answer(answer, OperationalError("the answer is lost") if lost else result)
+            self._answer(answer, DatabaseUnavailable("the answer is lost") if lost else result)
 
     def _take_effect(self, statement: Callable[[], Any]) -> Any:
         if self.away:
@@ -135,17 +145,10 @@ class Server:
 
     # The log.
 
-    def append(
-        self, stream_id: str, expected_version: int, events: Sequence[Event], *, tenant: str, actor: str, inline: Any
-    ) -> int:
-        appending = self.log.append(stream_id, expected_version, events, tenant=tenant, actor=actor, inline=inline)
-        appending.send(None)
-        try:
-            appending.send(None)
-        except StopIteration as ended:
-            self.notify(EVENTS, str(self.log.last_position()))
-            return int(ended.value)
-        raise AssertionError("the log in memory waits more than once")
+    def append(self, stored: Sequence[StoredEvent], inline: Inline | None) -> int:
+        position = self.log.insert(stored, inline)
+        self.notify(EVENTS, str(self.log.last_position()))
+        return position
 
     def apply_inline(self, rows: Inline) -> None:
         for row in rows.get("queue_put", ()):
@@ -183,16 +186,10 @@ class Server:
 
     def is_dead(self, name: str) -> bool:
         worker = self.workers.get(name)
-        if worker is None:
-            return True
-        now = self.loop.now
-        if worker.heartbeat_at < now - worker.lease:
-            return True
-        gone = worker.session is not None and not worker.session.open
-        return gone and self.up_since < now - worker.lease
+        return worker is None or worker.heartbeat_at < self.loop.now - worker.lease
 
-    def beat(self, name: str, lease: float, session: Any, skills: Collection[str]) -> dict[str, Any]:
-        self.workers[name] = Registered(lease, session, self.loop.now)
+    def beat(self, name: str, lease: float, skills: Collection[str]) -> dict[str, Any]:
+        self.workers[name] = Registered(lease, self.loop.now)
         rows = list(self.queue.values())
         return {
             "others_at_work": any(row.owner not in (None, name) for row in rows),
@@ -202,19 +199,34 @@ class Server:
 
     def sweep(self, name: str) -> int:
         freed = 0
-        for row in self.queue.values():
+        for run_id, row in self.queue.items():
             if row.owner not in (None, name) and self.is_dead(str(row.owner)):
+                row.losses = 1 if self._got_on(run_id, row.lost_version) else row.losses + 1
+                row.lost_version = len(self.log.read(run_id))
                 row.owner = None
                 freed += 1
         return freed
 
+    def _got_on(self, run_id: str, version: int) -> bool:
+        return any(isinstance(one.event, _GETS_ON) for one in self.log.read(run_id, version))
+
     def claim(self, name: str, room: int, skills: Collection[str]) -> list[str]:
         free = [run_id for run_id, row in self.queue.items() if self._claimable(row, skills)]
-        for run_id in free[:room]:
+        chosen = [run_id for run_id in free if self.queue[run_id].losses < SUSPECT][:room]
+        suspects = [run_id for run_id in free if self.queue[run_id].losses >= SUSPECT]
+        if suspects and not any(
+            row.owner == name
+            and row.losses >= SUSPECT
+            and row.claimed_at > self.loop.now - SUSPECT_SECONDS
+            and not self._got_on(run_id, row.lost_version)
+            for run_id, row in self.queue.items()
+        ):
+            chosen.append(min(suspects, key=lambda run_id: self.queue[run_id].losses))
+        for run_id in chosen:
             row = self.queue[run_id]
-            row.owner, row.blocked_on = name, None
+            row.owner, row.blocked_on, row.claimed_at = name, None, self.loop.now
             self._recent_claims.append((self.loop.now, run_id, name))
-        return free[:room]
+        return chosen
 
     @staticmethod
     def _claimable(row: Queued, skills: Collection[str]) -> bool:
@@ -250,10 +262,14 @@ class Server:
             self.flights[place] = Flight(run_id, question.step, worker)
             return True
         flight.waited = True
-        if flight.run_id == run_id or flight.run_id not in self.queue or self.is_dead(flight.worker):
+        if flight.run_id == run_id or self._is_over(flight):
             flight.run_id, flight.step_id, flight.worker = run_id, question.step, worker
             return True
         return False
+
+    def _is_over(self, flight: Flight) -> bool:
+        row = self.queue.get(flight.run_id)
+        return row is None or row.owner != flight.worker or self.is_dead(flight.worker)
 
     # Notifications.
 
@@ -291,7 +307,6 @@ class Server:
 
     def restart(self) -> None:
         self.away = False
-        self.up_since = self.loop.now
 
 
 def _resolve(answer: "asyncio.Future[Any]", result: Any) -> None:

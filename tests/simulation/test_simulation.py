@@ -172,5 +172,54 @@ def test_a_blocked_run_goes_on_when_a_worker_that_knows_the_skill_appears() -> N
     assert len(found(scene, RunCompleted)) == 1
 
 
+def test_a_loop_that_is_blocked_beyond_its_lease_delays_only_its_own_worker() -> None:
+    """The watchdog keeps the lease: nobody takes the run over, and nothing is executed twice."""
+
+    async def act(scene: Play) -> None:
+        await asyncio.sleep(0.2)
+        (owner,) = (host for host in scene.hosts if host.worker.driving)
+        owner.block(5)
+
+    scene = staged(act, {"a": {"seconds": 0.5}, "b": {"needs": ("a",), "seconds": 0}}, workers=2)
+    assert found(scene, RunRecovered) == []
+    assert len(found(scene, StepStarted)) == 2
+
+
+def test_a_read_only_database_delays_what_executes_and_no_more_while_it_is_shorter_than_the_lease() -> None:
+    async def act(scene: Play) -> None:
+        await asyncio.sleep(0.1)
+        scene.server.read_only = True
+        await asyncio.sleep(0.4)
+        scene.server.read_only = False
+
+    scene = staged(act, {"a": {"seconds": 0.3}, "b": {"needs": ("a",), "seconds": 0}}, workers=2)
+    assert found(scene, RunRecovered) == []
+    assert [start.attempt for start in found(scene, StepStarted)] == [1, 1]
+
+
+def test_a_worker_that_cannot_write_heartbeats_stops_executing_before_its_lease_ends() -> None:
+    """And goes on when it can again."""
+
+    async def act(scene: Play) -> None:
+        await asyncio.sleep(0.2)
+        assert scene.stage.under_way
+        scene.server.read_only = True
+        await asyncio.sleep(0.95)  # the lease is a second
+        assert scene.stage.under_way == set()
+        scene.server.read_only = False
+
+    scene = staged(act, {"a": {"seconds": 5}})
+    assert [start.attempt for start in found(scene, StepStarted)] == [1, 2]
+
+
+def test_a_heartbeat_that_meets_a_fault_of_the_program_goes_on() -> None:
+    async def act(scene: Play) -> None:
+        await asyncio.sleep(0.2)
+        scene.hosts[0].queue.faults = 1
+
+    scene = staged(act, {"a": {"seconds": 4}}, workers=1)
+    assert found(scene, RunRecovered) == []
+
+
 async def leaving(scene: Play, host: Host, grace_seconds: float) -> None:
     await scene.loop.create_task(host.leave(grace_seconds), context=host.process.context.copy())

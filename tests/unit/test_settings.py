@@ -25,7 +25,7 @@ def test_without_an_environment_everything_has_a_default() -> None:
     assert settings.database_url is None
     assert settings.data_dir == Path(".orchestrator")
     assert settings.artifact_url == ".orchestrator/artifacts"
-    assert (settings.lease_seconds, settings.heartbeat_seconds) == (5.0, 1.0)
+    assert (settings.lease_seconds, settings.heartbeat_seconds) == (15.0, 1.0)
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
 
 

@@ -56,7 +56,7 @@ class Keyring:
         if identity is None:
             raise CredentialsRefused(_WRONG)
         known = self._known.get(identity)
-        if known is None or known.until < self._clock() or self._listener.session is None:
+        if known is None or known.until < self._clock() or not self._listener.connected:
             known = await self._look_up(identity)
         if not fits(shown, None if known is None else known.key) or known is None:
             raise CredentialsRefused(_WRONG)

@@ -19,13 +19,16 @@ import jwt
 from orchestrator.access.errors import CredentialsRefused, CredentialsUseless
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.key_set import KeySet
+from orchestrator.domain.bounds import LAST_TIME_MS
 
 _MOST_KEPT = 10_000
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _SUBJECT = re.compile(r"[\x20-\x7e]{1,255}")
 _REQUIRED = ["exp", "iss", "aud", "sub"]
 _FAMILIES = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("EdDSA",)}
+_TIMES = ("exp", "nbf", "iat")
 _WRONG = "the token is not valid"
+_NO_TIME = "the token's exp, nbf or iat is not a time in seconds from 1970 to 9999"
 _WHY: Mapping[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
@@ -104,6 +107,10 @@ class Tokens:
             )
         except jwt.PyJWTError as error:
             raise CredentialsRefused(_WHY.get(type(error), _WRONG)) from None
+        except (OverflowError, ValueError, TypeError):  # a time that is no number, or infinite
+            raise CredentialsRefused(_NO_TIME) from None
+        if not all(_is_time(claims[name]) for name in _TIMES if name in claims):
+            raise CredentialsRefused(_NO_TIME)
         return self._read(claims)
 
     def _read(self, claims: Mapping[str, Any]) -> Identity:
@@ -118,6 +125,11 @@ class Tokens:
             raise CredentialsUseless(f"the token names none of our roles in its claim {self._rules.roles_claim}")
         ends = round((int(claims["exp"]) + self._rules.leeway_seconds) * 1000)
         return Identity(tenant, f"{subject} (token)", role, f"token:{subject}", ends)
+
+
+def _is_time(claim: Any) -> bool:
+    """Say whether a claim is a NumericDate (RFC 7519, section 2), of years that can be written."""
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim <= LAST_TIME_MS / 1000
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -7,7 +7,8 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from orchestrator.api.errors import InvalidRequest, UnsupportedMediaType
-from orchestrator.domain.errors import Fault
+from orchestrator.domain.errors import Fault, InputNotCanonical
+from orchestrator.domain.fingerprint import check_integers
 from orchestrator.workflows.places import place
 
 MAX_DEPTH = 64
@@ -56,8 +57,8 @@ def parse_json(body: bytes) -> Any:
     """Return the document that a JSON text (UTF-8) holds.
 
     Raises:
-        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, or holds a NUL character or
-            a lone surrogate.
+        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, or holds an integer beyond
+            2**53 - 1, a NUL character or a lone surrogate.
     """
     try:
         document = orjson.loads(body)
@@ -68,6 +69,11 @@ def parse_json(body: bytes) -> Any:
         _refuse_deep(document)
     if b"\\u0000" in body:
         _refuse_nul(document)
+    try:
+        check_integers(body)
+    except InputNotCanonical as error:
+        path = str(error.details["path"]).removeprefix("$").removeprefix(".")
+        raise InvalidRequest([Fault(path or _BODY, f"{error.details['reason']}; send it as text")]) from error
     return document
 
 

@@ -1,12 +1,12 @@
 """Changes of finished runs: plan one, make it, try a failed run again. The same for HTTP and the terminal."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.api.commands import Accepted, Caller, RunCommands, now
+from orchestrator.api.commands import Accepted, Caller, RunCommands, now, request_hash
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import BaseRunNotCompleted, PlanChanged, RunNotRetryable
@@ -18,7 +18,6 @@ from orchestrator.domain.selectors import reads
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.projections.reader import FinishedRun, Reader
-from orchestrator.workflows.payload import check_payload
 from orchestrator.workflows.registry import WorkflowRegistry
 
 MOST_CHECKED = 1000
@@ -73,7 +72,9 @@ class RunChanges:
         Raises:
             RunNotFound, BaseRunNotCompleted, UnknownChangeType, UnknownStep, InvalidPayload: as `update`.
         """
-        return await self._database.call(self._planned, caller.tenant, run_id, change)
+        planned = await self._database.call(self._planned, caller.tenant, run_id, change)
+        await self._commands.check(planned.plan.workflow, planned.plan.payload)
+        return planned
 
     async def update(
         self,
@@ -101,13 +102,14 @@ class RunChanges:
             self._planned, caller.tenant, run_id, change, timed=False, guarded=expected_plan_hash is not None
         )
         plan = planned.plan
+        await self._commands.check(plan.workflow, plan.payload)
         if expected_plan_hash is not None and expected_plan_hash != planned.plan_hash:
             raise PlanChanged(
                 f"the plan for this change of run {run_id} is no longer the one expected; plan again",
                 expected=expected_plan_hash,
                 actual=planned.plan_hash,
             )
-        request = _request(idempotency_key, ["update", run_id, *_change_key(change), priority, labels or {}])
+        request = await request_hash(idempotency_key, ["update", run_id, *_change_key(change), priority, labels or {}])
         document = {"type": change.type, "payload": change.payload, "force": change.force}
         command = TriggerRun(
             now(),
@@ -135,7 +137,7 @@ class RunChanges:
             RunNotRetryable: it is neither failed nor cancelled.
         """
         plan = await self._database.call(self._planned_retry, caller.tenant, run_id)
-        request = _request(idempotency_key, ["retry", run_id])
+        request = await request_hash(idempotency_key, ["retry", run_id])
         command = TriggerRun(
             now(),
             "retry",
@@ -165,7 +167,6 @@ class RunChanges:
                 f"run {run_id} is {finished.status}; only a completed run can be changed", status=finished.status
             )
         plan = plan_change(finished.workflow, finished.base, change)
-        check_payload(plan.workflow, plan.payload)
         gone: set[str] = set()
         while found := self._gone(tenant, plan) - gone:
             gone |= found
@@ -211,10 +212,6 @@ class RunChanges:
             for maker, steps in read.items()
             for step, output in self._reader.outputs(tenant, maker, sorted(steps)).items()
         ]
-
-
-def _request(idempotency_key: str | None, request: Sequence[Any]) -> str | None:
-    return None if idempotency_key is None else fingerprint(list(request))
 
 
 def _change_key(change: ChangeRequest) -> tuple[Any, ...]:

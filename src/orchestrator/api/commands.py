@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from uuid_utils import uuid7
 
+from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.commands import CancelRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
 from orchestrator.domain.errors import (
@@ -34,6 +35,9 @@ MOST_AT_ONCE = 1000
 """How many runs can be asked for in one go."""
 
 _BATCHES = 4
+_CHECKS = 2
+"""How many payloads are checked in threads at once, so that others find a thread."""
+
 _BREATH = 50
 """After so many runs the others who wait for this process have their turn."""
 
@@ -109,6 +113,7 @@ class RunCommands:
         self._runs = runs
         self._workflows = workflows
         self._batches = asyncio.Semaphore(_BATCHES)
+        self._checks = asyncio.Semaphore(_CHECKS)
         self.local_worker: LocalWorker | None = None
 
     async def trigger(
@@ -134,13 +139,13 @@ class RunCommands:
         """
         payload = {} if payload is None else payload
         wanted = Wanted(workflow_name, version, payload, priority, labels or {})
-        command = wanted.command(None if idempotency_key is None else fingerprint(wanted.request), trace)
+        command = wanted.command(await request_hash(idempotency_key, wanted.request), trace)
         if version is None and (seen := self._workflows.newest_seen(caller.tenant, workflow_name)) is not None:
             with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
-                check_payload(seen, payload)
+                await self.check(seen, payload)
                 return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
         workflow = await self._workflows.find(caller.tenant, workflow_name, version)
-        check_payload(workflow, payload)
+        await self.check(workflow, payload)
         return await self.begin_run(caller, command, workflow, idempotency_key)
 
     async def trigger_many(
@@ -164,8 +169,8 @@ class RunCommands:
         named = dict.fromkeys((one.workflow, one.version) for one in wanted)
         workflows = {place: await self._workflows.find(caller.tenant, *place) for place in named}
         async with self._batches:  # so that what waits to be recorded is bounded
-            await _check_payloads(wanted, workflows)
-            request = None if idempotency_key is None else fingerprint([one.request for one in wanted])
+            await self._check_all(wanted, workflows)
+            request = await request_hash(idempotency_key, [one.request for one in wanted])
 
             async def begin_one(number: int) -> Accepted:
                 one = wanted[number]
@@ -186,6 +191,32 @@ class RunCommands:
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
             return accepted + [task.result() for task in tasks]
+
+    async def check(self, workflow: Workflow, payload: Mapping[str, Any]) -> None:
+        """Accept a payload for a workflow. A check that takes longer than a moment is done in a thread.
+
+        Raises:
+            InvalidPayload: it does not fit.
+        """
+        try:
+            check_payload(workflow, payload, Budget(QUICK_UNITS))
+        except BudgetExceeded:
+            async with self._checks:
+                await asyncio.to_thread(check_payload, workflow, payload)
+
+    async def _check_all(self, wanted: Sequence[Wanted], workflows: Mapping[tuple[str, str | None], Workflow]) -> None:
+        problems: list[tuple[str, str]] = []
+        for number, one in enumerate(wanted):
+            try:
+                await self.check(workflows[one.workflow, one.version], one.payload)
+            except InvalidPayload as error:
+                problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
+            if len(problems) > MAX_LISTED:
+                break
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+        if problems:
+            raise invalid_payload(problems)
 
     async def begin_run(
         self,
@@ -276,19 +307,14 @@ class RunCommands:
             return loaded
 
 
-async def _check_payloads(wanted: Sequence[Wanted], workflows: Mapping[tuple[str, str | None], Workflow]) -> None:
-    problems: list[tuple[str, str]] = []
-    for number, one in enumerate(wanted):
-        try:
-            check_payload(workflows[one.workflow, one.version], one.payload)
-        except InvalidPayload as error:
-            problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
-        if len(problems) > MAX_LISTED:
-            break
-        if number % _BREATH == 0:
-            await asyncio.sleep(0)
-    if problems:
-        raise invalid_payload(problems)
+async def request_hash(idempotency_key: str | None, request: Sequence[Any]) -> str | None:
+    """Return the fingerprint of what is asked under a key, or None without one; a large one is made in a thread."""
+    if idempotency_key is None:
+        return None
+    try:
+        return fingerprint(request, Budget(QUICK_UNITS))
+    except BudgetExceeded:
+        return await asyncio.to_thread(fingerprint, request)
 
 
 def keyed_run_id(tenant: str, idempotency_key: str) -> str:

@@ -49,7 +49,7 @@ from orchestrator.domain.errors import (
     WorkflowNotFound,
     WorkflowVersionExists,
 )
-from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.errors import (
     ProgramTooOld,
     ProjectionNotFound,
@@ -235,7 +235,7 @@ def answer_to(error: Exception) -> Json | None:
             return None
         code = InvalidRequest.code if isinstance(error, InputNotCanonical) else error.code
         return _answer(status, code, error.message, error.details, _headers(error, status))
-    if isinstance(error, DATABASE_AWAY) or type(error) is ConnectionError:
+    if isinstance(error, DatabaseUnavailable) or type(error) is ConnectionError:
         return _answer(503, "DATABASE_UNAVAILABLE", "the database does not answer; try again", {}, _RETRY)
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)

@@ -14,7 +14,7 @@ from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
-from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoint)
 
@@ -32,7 +32,7 @@ async def ready(serving: Serving) -> Response:
     try:
         async with asyncio.timeout(limits.readiness):
             position, last, oldest = await serving.shared.call(serving.core.reader.lag)
-    except (TimeoutError, *DATABASE_AWAY) as error:
+    except (TimeoutError, DatabaseUnavailable) as error:
         raise NotReady("the database does not answer", database=False) from error
     seconds = 0.0 if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
     found = {"position": position, "lastPosition": last, "lag": last - position, "lagSeconds": seconds}

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from orchestrator.api.commands import MOST_AT_ONCE
+from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 
 MAX_LABELS = 64
 MAX_LABEL = 255
@@ -36,7 +37,7 @@ class TriggerRun(_Body):
         description="What the steps see as `trigger`. Must fit the workflow's `payloadSchema`.",
     )
     priority: int = Field(
-        default=0, ge=-(2**31), le=2**31 - 1, description="Queued runs of a higher priority are begun first."
+        default=0, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Queued runs of a higher priority are begun first."
     )
     labels: dict[LabelKey, LabelValue] | None = Field(
         default=None,

@@ -9,8 +9,8 @@ from orchestrator.api.errors import InvalidRequest
 from orchestrator.domain.errors import Fault, RunNotFound
 from orchestrator.eventstore.recorded import Recorded
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
-_VERSION = re.compile(r"[1-9]\d{0,17}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_VERSION = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 
 
 def parse_moment(text: str) -> int | datetime:

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 
 from orchestrator.api.errors import DeadlineExceeded
-from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.database import Database
 from orchestrator.projections.reader import Reader
 from orchestrator.projections.views import View
 
@@ -57,8 +57,8 @@ class RunLoader:
         try:
             async with asyncio.timeout(self._patience):
                 found = await self._database.call(self._reader.runs_named, tenant, list(wanted))
-        except TimeoutError as error:
-            late = error if isinstance(error, DATABASE_AWAY) else DeadlineExceeded("the database does not answer")
+        except TimeoutError:
+            late = DeadlineExceeded("the database does not answer")
             for answers in wanted.values():
                 _fail(answers, late)
             return

@@ -78,7 +78,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
         raise UnsupportedMediaType(f"expected a body of application/json or application/yaml, not {given}")
     body = await read_body(request)
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
-    workflow = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
+    workflow, doubts = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
     return Json(
@@ -87,7 +87,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
             "version": workflow.version,
             "digest": workflow.digest,
             "stepCount": len(workflow.steps),
-            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in warnings(workflow)],
+            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in doubts],
         },
         201 if new else 200,
         {
@@ -97,8 +97,8 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
     )
 
 
-def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> Workflow:
-    """Return the workflow that a body defines.
+def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow, list[Fault]]:
+    """Return the workflow that a body defines, and what is doubtful about it.
 
     Raises:
         InvalidWorkflow: every fault of it, each with its place.
@@ -114,7 +114,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> Workflow:
         raise InvalidWorkflow([*repeated, *error.faults]) from error
     if repeated:
         raise InvalidWorkflow(repeated)
-    return workflow
+    return workflow, warnings(workflow)
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())

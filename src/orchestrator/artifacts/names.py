@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.artifacts.errors import ArtifactRejected
+from orchestrator.domain.bounds import MAX_BYTES
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
 
@@ -70,6 +71,17 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     except InputNotCanonical as error:
         raise ArtifactRejected(f"metadata: {error.message}", field="metadata") from error
     return plain
+
+
+def checked_size(size_bytes: int) -> int:
+    """Return the number of bytes that an artifact is said to have; -1 when nobody knows.
+
+    Raises:
+        ArtifactRejected: it is no integer, or out of bounds.
+    """
+    if type(size_bytes) is not int or not -1 <= size_bytes <= MAX_BYTES:
+        raise ArtifactRejected("the size is not an integer from -1 (unknown) to 2**53 - 1", field="sizeBytes")
+    return size_bytes
 
 
 def checked_outside_uri(uri: str) -> str:

@@ -16,6 +16,7 @@ from orchestrator.artifacts.names import (
     checked_hash,
     checked_metadata,
     checked_outside_uri,
+    checked_size,
     checked_type,
     tenant_folder,
 )
@@ -102,12 +103,13 @@ class ArtifactStore:
         """Take note of something that lives at an http or https uri; its bytes are not fetched.
 
         Raises:
-            ArtifactRejected: the uri is of another kind, or the hash, type, filename or metadata is at fault.
+            ArtifactRejected: the uri is of another kind, or the hash, size, type, filename or metadata is at fault.
         """
         described = _described(type, filename, metadata)
         outside, known_hash = checked_outside_uri(uri), checked_hash(content_hash)
+        known_size = checked_size(size_bytes)
         identity = artifact_id(tenant, known_hash or outside, type)
-        return Artifact(identity, described[0], outside, known_hash, size_bytes, described[1], described[2])
+        return Artifact(identity, described[0], outside, known_hash, known_size, described[1], described[2])
 
     def open(self, artifact: Artifact, tenant: str | None = None) -> BinaryIO:
         """Open the bytes of an artifact for reading; of one tenant's only, when one is named.

@@ -15,12 +15,11 @@ from orchestrator.api.commands import RunCommands
 from orchestrator.api.explain import CacheExplainer
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
-from orchestrator.bootstrap.filling import open_source
+from orchestrator.bootstrap.filling import build_writer, open_source
 from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
-from orchestrator.eventstore.committer import Committer
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.eventstore.listener import Listener
@@ -104,7 +103,10 @@ def open_core(settings: Settings) -> Iterator[Core]:
     """Build the core on an open database and take it down at the end."""
     with open_tracing(settings) as tracing, open_database(settings) as opened:
         database = Database(
-            opened.conninfo, pool_size=settings.pool_size, statement_timeout_ms=settings.statement_timeout_ms
+            opened.conninfo,
+            pool_size=settings.pool_size,
+            statement_timeout_ms=settings.statement_timeout_ms,
+            network_timeout_ms=settings.network_timeout_ms,
         )
         key = settings.cipher_key
         secret = key.get_secret_value() if key else None
@@ -112,11 +114,16 @@ def open_core(settings: Settings) -> Iterator[Core]:
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
-        committer = Committer(recorder, metrics.committed, on_loop=True)
-        listener = Listener(opened.conninfo, opened.revive)
+        writer = build_writer(database, metrics.committed)
+        listener = Listener(
+            opened.conninfo,
+            opened.revive,
+            network_timeout_ms=settings.network_timeout_ms,
+            on_restart=metrics.duty_restarted,
+        )
         listener.start()
         try:
-            log = PostgresLog(recorder, mapper, committer)
+            log = PostgresLog(recorder, mapper, writer)
             workflows = WorkflowRegistry(log, database)
             runs = RunStore(log, workflows.get, Tombstones(database).find)
             reader = Reader(database, runs, workflows.get)
@@ -155,7 +162,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
                 keys=KeyStore(database),
             )
         finally:
-            committer.close()
+            writer.close()
             listener.stop()
             database.close()
 

@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.eventstore.committer import Committer
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.log_session import LogSession
 from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.writer import OnCommit, Writer
 from orchestrator.projections.filling import Source
 from orchestrator.workflows.registry import WorkflowRegistry
+
+
+def build_writer(database: Database, on_commit: OnCommit | None = None) -> Writer:
+    """Return what appends to the log; it connects when the first append comes."""
+    return Writer(lambda: LogSession(database.loop_session()), on_commit)
 
 
 @contextmanager
@@ -17,11 +23,9 @@ def open_source(conninfo: str, *, compress: bool, cipher_key: str | None) -> Ite
     """Open the log of a database that is up to date, to read from it."""
     database = Database(conninfo, pool_size=2)
     recorder = LogRecorder(database)
-    committer = Committer(recorder)
     mapper = build_mapper(compress=compress, cipher_key=cipher_key)
     try:
-        log = PostgresLog(recorder, mapper, committer)
+        log = PostgresLog(recorder, mapper, build_writer(database))
         yield Source(database, log, WorkflowRegistry(log, database).get)
     finally:
-        committer.close()
         database.close()

@@ -23,6 +23,7 @@ def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
         core.listener,
         batch_size=core.settings.projector_batch,
         tell=on_news,
+        on_restart=core.metrics.duty_restarted,
     )
 
 
@@ -33,9 +34,9 @@ def open_projector(core: Core) -> Iterator[Projector]:
     That is the keeper of the chain, and the renewer of read models made by an older program.
     """
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
-    keeper = ChainKeeper(build_chain(core), core.listener)
+    keeper = ChainKeeper(build_chain(core), core.listener, core.metrics.duty_restarted)
     core.log.tail = LogTail()
-    renewer = Renewer(core.read_models)
+    renewer = Renewer(core.read_models, core.metrics.duty_restarted)
     projector.start()
     keeper.start()
     renewer.start()

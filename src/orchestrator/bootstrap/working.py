@@ -1,8 +1,8 @@
 """What a worker is made of: skills, an executor, the tiers of the step cache."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,10 @@ from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
-from orchestrator.workers.driver import Surroundings
+from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
 from orchestrator.workers.processes import ProcessExecutor
+from orchestrator.workers.watchdog import Watchdog
 from orchestrator.workers.worker import Worker, new_identity
 
 if TYPE_CHECKING:
@@ -110,6 +111,23 @@ async def open_executor(
         await close_http()
 
 
+@contextmanager
+def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
+    """Watch the event loop of this process, and end the process if it is blocked for too long."""
+    settings = core.settings
+    watchdog = Watchdog(
+        None if worker is None else worker.keep_lease,
+        pause_seconds=settings.heartbeat_seconds,
+        stall_seconds=settings.stall_seconds,
+        on_restart=core.metrics.duty_restarted,
+    )
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.stop()
+
+
 @asynccontextmanager
 async def open_worker(
     core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
@@ -121,7 +139,7 @@ async def open_worker(
         open_cache(core, identity.id) as cache,
         open_executor(settings, skills, core.store, on_progress) as executor,
     ):
-        around = Surroundings(
+        around = WorkerServices(
             worker=identity.id,
             runs=core.runs,
             executor=executor,
@@ -139,6 +157,7 @@ async def open_worker(
             skills=skills.ids,
             most_runs=settings.max_runs,
             heartbeat_seconds=settings.heartbeat_seconds,
+            on_restart=core.metrics.duty_restarted,
         )
         working = asyncio.create_task(worker.work())
         body = asyncio.current_task()

@@ -11,9 +11,10 @@ from psycopg.rows import tuple_row
 from orchestrator.cache.answers import Answer, Granted, Hit, Question, Taken
 from orchestrator.domain.output import output_from_json
 from orchestrator.eventstore.arrays import text_array
-from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 _SQL = load_sql(__file__)
 
@@ -48,7 +49,7 @@ class ColdTier:
         """Do what `consult` does, until the database answers. On one loop: it waits for the answer itself if it can."""
         if not self._session.is_busy:
             asked = self._asked(tenant, run_id, serving, questions, spoiled)
-            with suppress(*DATABASE_AWAY):
+            with suppress(DatabaseUnavailable):
                 found = await self._session.run(_CONSULT, [_sent(value) for value in asked])
                 return _answers(questions, _rows(found))
         return await self._database.ask(self.consult, tenant, run_id, serving, questions, spoiled)

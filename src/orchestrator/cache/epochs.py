@@ -37,7 +37,7 @@ class Epochs:
     async def of(self, tenant: str) -> int:
         """Return the tenant's epoch."""
         epoch = self._known.get(tenant)
-        if epoch is None or self._listener.session is None:  # nobody would tell us of an invalidation
+        if epoch is None or not self._listener.connected:  # nobody would tell us of an invalidation
             changes = self._changes
             epoch = await self._database.ask(self._cold.epoch, tenant)
             if changes == self._changes:

@@ -19,6 +19,7 @@ from orchestrator.cache.answers import Entry, Question, TierName
 from orchestrator.cache.breaker import Breaker
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.encoding import decode, encode
+from orchestrator.domain.bounds import MAX_TTL_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,9 @@ class HotTier:
         pipeline = self._client.pipeline(transaction=False)
         for question, entry in entries:
             name = _name(tenant, epoch, question.key)
-            pipeline.set(name, _written(name, entry), ex=question.ttl_seconds or self._ttl_seconds)
+            pipeline.set(
+                name, _written(name, entry), ex=min(question.ttl_seconds or self._ttl_seconds, MAX_TTL_SECONDS)
+            )
         await self._asked(pipeline.execute())
 
     async def close(self) -> None:

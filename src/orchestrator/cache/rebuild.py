@@ -58,7 +58,7 @@ class StepCacheRebuild:
 
     def verify(self, on_events: OnEvents | None = None) -> list[CacheFault]:
         """Return where the step cache differs from what the log says."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(bounded=False) as connection:
             return self._compared(connection, on_events)
 
     def rebuild(self, on_events: OnEvents | None = None) -> list[CacheFault]:
@@ -66,7 +66,7 @@ class StepCacheRebuild:
 
         Quick tiers forget what they hold of the tenants it concerns.
         """
-        with self._database.transaction() as connection:
+        with self._database.transaction(bounded=False) as connection:
             faults = self._compared(connection, on_events)
             if faults:
                 for statement in (_SQL.remove, _SQL.replace, _SQL.next_epoch):
@@ -74,7 +74,6 @@ class StepCacheRebuild:
             return faults
 
     def _compared(self, connection: Connection, on_events: OnEvents | None) -> list[CacheFault]:
-        connection.execute(_SQL.no_deadline)
         connection.execute(_SQL.begin)
         runs: dict[str, Run] = {}
         position = self._fold(connection, runs, 0, on_events)

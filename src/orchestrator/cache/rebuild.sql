@@ -1,6 +1,3 @@
--- name: no_deadline
-SET LOCAL statement_timeout = 0
-
 -- name: begin
 CREATE TEMPORARY TABLE step_cache_rebuilt (LIKE step_cache INCLUDING INDEXES) ON COMMIT DROP
 

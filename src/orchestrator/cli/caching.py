@@ -94,7 +94,7 @@ def prune(
     older_than: Annotated[
         str | None, typer.Option(metavar="AGE", help="Withdraw what is older: 90s, 45m, 12h, 30d.")
     ] = None,
-    max_entries: Annotated[int | None, typer.Option(min=0, metavar="N", help="Leave the newest N.")] = None,
+    max_entries: Annotated[int | None, typer.Option(min=0, max=10**12, metavar="N", help="Leave the newest N.")] = None,
     max_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Leave the newest, up to this size: 500kB, 10GB, 2GiB.")
     ] = None,

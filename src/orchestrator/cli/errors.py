@@ -24,10 +24,9 @@ from orchestrator.domain.errors import (
     WorkflowVersionExists,
 )
 from orchestrator.eventstore.codec import UnreadableEvent
-from orchestrator.eventstore.connect import DatabaseUnavailable
-from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.embedded import EmbeddedPostgresError
 from orchestrator.eventstore.migrate import MigrationError
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
 FAILED = 1
@@ -69,8 +68,6 @@ def _words(error: BaseException) -> str:
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return f"{place}{error.strerror or said}"
-        case _ if isinstance(error, DATABASE_AWAY):
-            return f"The database went away: {' '.join(said.split())}. Try again once it is back."
         case _:
             name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
             return f"unexpected {name}: {said}\nThis is a fault of the program. The same with --debug shows where."

@@ -13,10 +13,11 @@ from uuid import UUID
 from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.options import Target
+from orchestrator.domain.bounds import MAX_AGE_SECONDS, MAX_BYTES
 from orchestrator.settings import Settings, load_settings
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,9})?) ?(?P<unit>[A-Za-z]+)")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {
     "b": 1,
@@ -183,21 +184,26 @@ def read_limits(older_than: str | None, max_entries: int | None, max_size: str |
     return CacheLimits(
         None if older_than is None else read_age(older_than),
         max_entries,
-        None if max_size is None else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB")),
+        None
+        if max_size is None
+        else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB", (MAX_BYTES, "9007TB"))),
     )
 
 
 def read_age(given: str) -> float:
-    """Return an age in seconds; raises Complaint when it cannot be read."""
-    return _amount(given, _SECONDS, "age", "90s, 45m, 12h or 30d")
+    """Return an age in seconds, up to 36,500 days; raises Complaint when it cannot be read or is longer."""
+    return _amount(given, _SECONDS, "age", "90s, 45m, 12h or 30d", (MAX_AGE_SECONDS, "36500d"))
 
 
-def _amount(given: str, units: Mapping[str, int], what: str, forms: str) -> float:
-    """Return a number with a unit in the smallest unit."""
+def _amount(given: str, units: Mapping[str, int], what: str, forms: str, most: tuple[int, str]) -> float:
+    """Return a number with a unit in the smallest unit; `most` is the largest there is, and how it is written."""
     found = _AMOUNT.fullmatch(given.strip())
     if found is None or found["unit"].lower() not in units:
         raise Complaint(f"{given!r} is no {what}", f"It is written like {forms}.")
-    return float(found["number"]) * units[found["unit"].lower()]
+    amount = float(found["number"]) * units[found["unit"].lower()]
+    if amount > most[0]:
+        raise Complaint(f"{given!r} is too large for the {what}", f"It may be at most {most[1]}.")
+    return amount
 
 
 def read_time(given: str) -> int:

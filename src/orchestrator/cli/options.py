@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
+
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -55,7 +57,9 @@ WorkflowFiles = Annotated[
     ),
 ]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (ORCHESTRATOR_HOST; 127.0.0.1).")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one (ORCHESTRATOR_PORT; 8000).")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one (ORCHESTRATOR_PORT; 8000).")
+]
 Payload = Annotated[
     str | None,
     typer.Option(
@@ -71,7 +75,9 @@ Each = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run. Repeat it for more.")
 ]
-Priority = Annotated[int, typer.Option(help="Runs of a higher priority begin first.")]
+Priority = Annotated[
+    int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs of a higher priority begin first.")
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import load_skills, open_worker
+from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
 from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
@@ -46,7 +46,7 @@ def serve(parts: Parts, **given: Any) -> None:
 
 
 async def _serve(settings: Settings, parts: Parts) -> None:
-    stop = Stop()
+    stop = Stop(settings.shutdown_grace_seconds)
     # Whatever can be wrong with what the user gave is found before anything is started.
     definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
     skills = load_skills(settings) if parts.worker else None
@@ -66,6 +66,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             stack.enter_context(open_projector(core))
         if skills is not None:
             worker = await stack.enter_async_context(open_worker(core, skills))
+            stack.enter_context(open_watchdog(core, worker))
             await worker.has_claimed()
             ready = f"worker {worker.identity.id}"
         if listening is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import load_skills, open_worker
+from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
 from orchestrator.cli.client import Client
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
@@ -71,11 +71,12 @@ class Place:
 @asynccontextmanager
 async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator[Place]:
     """Open the database, a projector and a worker with these skills in this process."""
-    stop = Stop()
+    stop = Stop(settings.shutdown_grace_seconds)
     with open_core(settings) as core, open_projector(core):
         place = Place(LocalClient(core), stop)
-        async with open_worker(core, skills, place.report):
-            yield place
+        async with open_worker(core, skills, place.report) as worker:
+            with open_watchdog(core, worker):
+                yield place
 
 
 def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegistry]:

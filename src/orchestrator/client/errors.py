@@ -254,13 +254,17 @@ def _phrase(status: int) -> str:
         return f"the server answered {status}"
 
 
+_MAX_SECONDS = 86_400.0
+
+
 def _seconds(retry_after: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for: a number, or a time (RFC 9110)."""
+    """Return the seconds, up to a day, that a Retry-After header asks for: a number, or a time (RFC 9110)."""
     if retry_after is None:
         return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:12]), _MAX_SECONDS)
     try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+        return min(_MAX_SECONDS, max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()))
     except (TypeError, ValueError):
         return None

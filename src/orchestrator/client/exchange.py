@@ -1,6 +1,7 @@
 """Requests and answers: retries, the key, errors, and reading what was written."""
 
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from orchestrator.client.wire import Wire
 
 BASE = "/api/v1"
 _POSITION = "X-Log-Position"
+_DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Exchange:
                 if response.status_code >= 400:
                     body = b"".join([chunk async for chunk in chunks])
                     raise error_of(response.status_code, response.headers, body)
-                if (position := response.headers.get(_POSITION, "")).isdigit():
+                if _DIGITS.fullmatch(position := response.headers.get(_POSITION, "")):
                     self.saw(int(position))
                 yield OpenAnswer(response.status_code, response.headers, chunks)
         finally:

@@ -6,6 +6,7 @@ events first, then `evolve`.
 
 from typing import assert_never
 
+from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 from orchestrator.domain.commands import (
     BlockRun,
     CancelRun,
@@ -21,6 +22,7 @@ from orchestrator.domain.commands import (
 )
 from orchestrator.domain.errors import (
     CommandRefused,
+    InvalidPayload,
     RunFinished,
     RunNotCancellable,
     StaleAttempt,
@@ -50,7 +52,11 @@ def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
 
     Raises:
         UnknownStep: `forced` or `impacted` names a step the workflow does not have.
+        InvalidPayload: the priority is out of bounds.
     """
+    if not MIN_PRIORITY <= command.priority <= MAX_PRIORITY:
+        message = f"must be from {MIN_PRIORITY:,} to {MAX_PRIORITY:,}"
+        raise InvalidPayload(f"priority: {message}", faults=[{"path": "priority", "message": message}])
     for step_id in (*command.forced, *(command.impacted or ())):
         if step_id not in workflow.steps:
             raise UnknownStep(f"workflow {workflow.name} has no step {step_id!r}", step=step_id)

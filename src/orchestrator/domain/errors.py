@@ -19,6 +19,7 @@
     ├── IdempotencyConflict        the same idempotency key was used with another request
     ├── VersionConflict            somebody else appended first: reload and decide again
     └── InputNotCanonical          a value that has no canonical JSON form
+        └── ValueTooLarge          a value that expands to more than can be hashed
 
 HTTP status codes live in `api/errors.py` only.
 """
@@ -165,3 +166,9 @@ class InputNotCanonical(DomainError):
     """A value has no canonical JSON form (RFC 8785), so it cannot be hashed."""
 
     code = "SKILL_INPUT_NOT_CANONICAL"
+
+
+class ValueTooLarge(InputNotCanonical):
+    """A value expands to more than can be hashed and stored."""
+
+    code = "SKILL_INPUT_TOO_LARGE"

@@ -6,7 +6,8 @@ The language is that of jmespath.org, made strict and deterministic:
   get the wrong number of arguments, a slice of step 0, a literal that is no canonical JSON, nesting without
   end, `&expression` where no function takes one;
 - equal documents give equal results: `keys`, `values`, `*` and `to_string` go by the sorted keys of an
-  object, not by the order in which somebody happened to write them.
+  object, not by the order in which somebody happened to write them;
+- an evaluation ends: it has a budget, and everything that takes time or memory is paid from it.
 """
 
 import json
@@ -16,8 +17,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any, cast
 
-from jmespath import ast, functions, parser, visitor
+from jmespath import ast, exceptions, functions, parser, visitor
 
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
 
@@ -27,8 +29,14 @@ Node = Mapping[str, Any]
 MAX_DEPTH = 100
 """How deep the parts of an expression may nest."""
 
+MAX_CHARACTERS = 65_536
+"""How long an expression may be."""
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
-_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`((?:\\.|[^`\\])*)`""", re.DOTALL)
+# A quote that nothing closes goes on to the end: were it no match, the search would begin anew at every one after it.
+_QUOTED = re.compile(
+    r"""'(?:\\.|[^'\\])*(?:'|\\?\Z)|"(?:\\.|[^"\\])*(?:"|\\?\Z)|`((?:\\.|[^`\\])*)(?:`|\\?\Z)""", re.DOTALL
+)
 
 
 class SelectorError(ValueError):
@@ -42,6 +50,8 @@ def parse(expression: str) -> Node:
     Raises:
         SelectorError: the expression does not parse, or could only ever fail; the message says where or why.
     """
+    if len(expression) > MAX_CHARACTERS:
+        raise SelectorError(f"the expression has {len(expression):,} characters, more than {MAX_CHARACTERS:,}")
     if _PLAIN.fullmatch(expression):  # nearly all there are; the general parser is ten times slower
         fields = [ast.field(name) for name in expression.split(".")]
         return fields[0] if len(fields) == 1 else ast.subexpression(fields)
@@ -54,24 +64,31 @@ def parse(expression: str) -> Node:
     except RecursionError:
         raise SelectorError("the expression is nested too deeply") from None
     except (ValueError, TypeError) as error:  # jmespath's own errors are ValueErrors
-        raise SelectorError(str(error)) from error
+        # After its first line the message repeats the expression.
+        message = str(error).partition("\n")[0].removesuffix(":").removesuffix(", for expression")
+        raise SelectorError(message[:200]) from error
     return node
 
 
-def evaluate(node: Node, context: Any) -> Any:
+def evaluate(node: Node, context: Any, budget: Budget | None = None) -> Any:
     """Return what a parsed expression picks from a context of plain JSON.
 
     Raises:
         SelectorError: the expression met a value of a type it cannot take.
+        BudgetExceeded: it takes more work than the budget has, `MAX_UNITS` units when None.
     """
     try:
-        return _INTERPRETER.visit(cast("Any", node), context)
+        return _Interpreter(budget or Budget()).visit(cast("Any", node), context)
     except RecursionError:
         raise SelectorError("the document is nested too deeply") from None
     except InputNotCanonical as error:
         raise SelectorError(error.message) from error
+    except exceptions.JMESPathTypeError as error:  # its own message writes the value out, whatever its size
+        expected = ", ".join(error.expected_types)
+        message = f"{error.function_name}() takes a value of type {expected}, not {error.actual_type}"
+        raise SelectorError(message) from None
     except (ValueError, TypeError, ArithmeticError) as error:  # jmespath compares and adds as Python does
-        raise SelectorError(str(error)) from error
+        raise SelectorError(str(error)[:200]) from error
 
 
 @lru_cache(maxsize=16384)
@@ -90,8 +107,22 @@ def follow(path: Iterable[str], value: Any) -> Any:
     return value
 
 
+_SORTING = 20
+"""A sort compares each item with about so many others."""
+
+
 class _Functions(functions.Functions):
-    """The functions of JMESPath; those that would show the order of keys go by sorted keys."""
+    """The functions of JMESPath. Those that would show the order of keys go by sorted keys; all pay for their work."""
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget()
+
+    def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
+        """Call a function; its arguments, and so its result unless it multiplies them, are paid for."""
+        arguments = list(resolved_args)
+        for argument in arguments:
+            self._budget.spend_shallow(argument)
+        return super().call_function(function_name, arguments)
 
     @functions.signature({"types": ["object"]})
     def _func_keys(self, value: dict[str, Any]) -> list[str]:
@@ -103,19 +134,89 @@ class _Functions(functions.Functions):
 
     @functions.signature({"types": []})
     def _func_to_string(self, value: Any) -> str:
-        return value if isinstance(value, str) else canonical(value).decode()
+        return value if isinstance(value, str) else canonical(value, self._budget).decode()
+
+    @functions.signature({"types": ["array", "string"]}, {"types": []})
+    def _func_contains(self, subject: Any, search: Any) -> bool:
+        if isinstance(subject, list) and isinstance(search, str | list | dict):
+            self._budget.spend_deep(subject)
+        return search in subject
+
+    @functions.signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, separator: str, array: list[str]) -> str:
+        self._budget.spend(len(array) * len(separator) // 32)
+        return separator.join(array)
+
+    @functions.signature({"types": ["array-string", "array-number"]})
+    def _func_sort(self, array: list[Any]) -> list[Any]:
+        for _ in range(_SORTING):
+            self._budget.spend_shallow(array)
+        return sorted(array)
+
+
+class _Expression:
+    """An `&expression`. jmespath knows it by the name of its class."""
+
+    def __init__(self, expression: Any, interpreter: "_Interpreter") -> None:
+        self.expression = expression
+        self._interpreter = interpreter
+
+    def visit(self, node: Any, value: Any) -> Any:
+        """Evaluate it on an item; text may be what many items are compared by."""
+        result = self._interpreter.visit(node, value)
+        if isinstance(result, str):
+            self._interpreter.budget.spend(_SORTING * (len(result) // 32))
+        return result
 
 
 class _Interpreter(visitor.TreeInterpreter):
+    """Evaluates one expression on one document."""
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(visitor.Options(custom_functions=_Functions(budget)))
+        self.budget = budget
+
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one part."""
+        self.budget.spend(1)
+        return super().visit(node, *args, **kwargs)
+
+    def visit_expref(self, node: Any, _value: Any) -> Any:
+        return _Expression(node["children"][0], self)
+
     def visit_value_projection(self, node: Any, value: Any) -> list[Any] | None:
         projected = self.visit(node["children"][0], value)
         if not isinstance(projected, dict):
             return None
+        self.budget.spend_shallow(projected)
         picked = (self.visit(node["children"][1], projected[key]) for key in sorted(projected))
         return [item for item in picked if item is not None]
 
+    def visit_flatten(self, node: Any, value: Any) -> list[Any] | None:
+        base = self.visit(node["children"][0], value)
+        if not isinstance(base, list):
+            return None
+        self.budget.spend(sum(len(item) if isinstance(item, list) else 1 for item in base))
+        return [each for item in base for each in (item if isinstance(item, list) else (item,))]
 
-_INTERPRETER = _Interpreter(visitor.Options(custom_functions=_Functions()))
+    def visit_slice(self, node: Any, value: Any) -> list[Any] | None:
+        if not isinstance(value, list):
+            return None
+        self.budget.spend(len(value))
+        return value[slice(*node["children"])]
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        left, right = (self.visit(child, value) for child in node["children"])
+        compare = self.COMPARATOR_FUNC[node["value"]]
+        if type(left) is type(right):
+            self.budget.spend_deep(left)  # a comparison ends at the first difference, but it may be the last item
+        if node["value"] in ("eq", "ne"):
+            return compare(left, right)
+        return compare(left, right) if _is_ordered(left) and _is_ordered(right) else None
+
+
+def _is_ordered(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _check_literals(expression: str) -> None:
@@ -126,9 +227,13 @@ def _check_literals(expression: str) -> None:
         try:
             canonical(json.loads(text.replace("\\`", "`")))
         except (ValueError, RecursionError):
-            raise SelectorError(f"`{text}` is not JSON; write text as `\"...\"` or '...'") from None
+            raise SelectorError(f"`{_cut(text)}` is not JSON; write text as `\"...\"` or '...'") from None
         except InputNotCanonical as error:
-            raise SelectorError(f"literal `{text}`: {error.message}") from None
+            raise SelectorError(f"literal `{_cut(text)}`: {error.message}") from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _check(node: Node, depth: int) -> None:

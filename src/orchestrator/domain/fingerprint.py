@@ -2,37 +2,62 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 import rfc8785
 
-from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.domain.budget import MAX_UNITS, Budget, BudgetExceeded
+from orchestrator.domain.errors import InputNotCanonical, ValueTooLarge
 
-_MAX_SAFE_INTEGER = 2**53 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader takes exactly (RFC 8259, section 6)."""
 
 MAX_NESTING = 200
 """How deep a value may be nested: JSON writers give up at about 250, and a stored value has some levels around it."""
 
 
-def canonical(value: Any) -> bytes:
+def canonical(value: Any, budget: Budget | None = None) -> bytes:
     """Return the RFC 8785 canonical JSON of a value, in UTF-8.
+
+    Args:
+        value: plain JSON.
+        budget: what the value may expand to; `MAX_UNITS` units when None.
 
     Raises:
         InputNotCanonical: NaN, Infinity, a key that is not a string, an integer beyond 2**53 - 1, bytes, a
-            set, a lone surrogate, a value that holds itself: the message names the path. Never a guess, never
-            a weaker form.
+            set, a lone surrogate: the message names the path. Never a guess, never a weaker form.
+        ValueTooLarge: the value expands to more than `MAX_UNITS` units, or holds itself.
+        BudgetExceeded: the value expands to more than the budget given.
     """
     try:
-        return _plainly(value) if _is_plain(value) else rfc8785.dumps(value)
+        plain = check_size(value) if budget is None else _is_plain(value, budget)
+        return _plainly(value) if plain else rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
         path, why = _first_fault(value) or ("$", str(error))
         raise InputNotCanonical(f"{path} has no canonical JSON form: {why}", path=path, reason=why) from error
 
 
-# For values without floats and with ASCII keys the standard library's encoder, in C, writes the very same bytes:
-# the rules of RFC 8785 that it does not know are those for numbers and for the order of other keys.
+def check_size(value: Any) -> bool:
+    """Accept a value that expands to no more than `MAX_UNITS` units; says whether it is of the plainest kind.
+
+    Raises:
+        ValueTooLarge: it expands to more.
+    """
+    try:
+        return _is_plain(value, Budget())
+    except RecursionError:  # it is plain to nobody; `canonical` says where
+        return False
+    except BudgetExceeded:
+        reason = f"it expands to more than {MAX_UNITS:,} values, or to as much text"
+        raise ValueTooLarge(f"the value is too large: {reason}", path="$", reason=reason) from None
+
+
+# The standard library's encoder, in C, writes the very same bytes for most values. It does not know two rules of
+# RFC 8785: how numbers are written that Python writes with an exponent or with ".0", and the order of keys that are
+# not ASCII.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
@@ -40,28 +65,111 @@ def _plainly(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
-def _is_plain(value: Any) -> bool:
+class _NotPlain(Exception):
+    """Only the library can write the value."""
+
+
+def _is_plain(value: Any, budget: Budget) -> bool:
+    """Say whether the quick encoder writes a value as RFC 8785 has it, and take what the value costs.
+
+    Raises:
+        BudgetExceeded: the value costs more than there is.
+    """
+    try:
+        left = _walk(value, budget.left - 1)
+    except _NotPlain:
+        budget.spend_deep(value)
+        return False
+    except BudgetExceeded:
+        budget.left = -1
+        raise
+    budget.spend(budget.left - left)
+    return True
+
+
+# One function for all kinds, and a shift for a division: every input and every result of a step goes through here.
+def _walk(value: Any, left: int) -> int:
+    """Return how many units are left after a value."""
     kind = type(value)
     if kind is dict:
+        left -= len(value)
+        if left < 0:
+            raise BudgetExceeded
         for key, item in value.items():
-            if type(key) is not str or not key.isascii() or not _is_plain(item):
-                return False
-        return True
+            if type(key) is not str or not key.isascii():
+                raise _NotPlain
+            if type(item) is str:
+                left -= len(key) + len(item) >> 5
+            else:
+                left = _walk(item, left - (len(key) >> 5))
+        return left
     if kind is list or kind is tuple:
-        return all(map(_is_plain, value))
-    if kind is int:
-        return bool(-_MAX_SAFE_INTEGER <= value <= _MAX_SAFE_INTEGER)
-    return kind is str or kind is bool or value is None
+        left -= len(value)
+        if left < 0:
+            raise BudgetExceeded
+        for item in value:
+            left = left - (len(item) >> 5) if type(item) is str else _walk(item, left)
+        return left
+    if kind is str:
+        return left - (len(value) >> 5)
+    if value is None or kind is bool or (kind is int and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER):
+        return left
+    if kind is float and value % 1 and 1e-4 <= abs(value) < 1e16:  # Python and ECMAScript write these alike
+        return left
+    raise _NotPlain
 
 
-def check_storable(value: Any) -> bytes:
+_LONG_NUMBER = re.compile(rb"\d{16}")
+
+
+def canonical_value(form: bytes) -> Any:
+    """Return the value that a canonical form stands for: 1 for `1.0`, 0 for `-0.0`, keys in canonical order.
+
+    Equal forms give equal values, so whoever is handed this one cannot tell which of them was hashed.
+    """
+    if _LONG_NUMBER.search(form) is None:
+        return json.loads(form)
+    return json.loads(form, parse_int=_integer)
+
+
+def _integer(text: str) -> int | float:
+    """Return an integer, or the float that RFC 8785 writes like one because it is beyond 2**53 - 1."""
+    number = int(text)
+    return number if abs(number) <= MAX_SAFE_INTEGER else float(text)
+
+
+def check_integers(text: bytes) -> None:
+    """Accept a JSON text, known to be one, whose integers every reader takes exactly.
+
+    Quick parsers turn those beyond 64 bits into floats without a word, so two different payloads would be one.
+
+    Raises:
+        InputNotCanonical: an integer is beyond 2**53 - 1; the message names the path.
+    """
+    if _LONG_NUMBER.search(text) is None:
+        return
+    try:
+        found = _first_fault(json.loads(text, parse_int=_whole))
+    except RecursionError:
+        found = "$", "it is nested too deeply"
+    if found is not None:
+        path, why = found
+        raise InputNotCanonical(f"{path} has no canonical JSON form: {why}", path=path, reason=why)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) < 1000 else 10**1000  # Python reads 4,300 digits; nobody needs to see all
+
+
+def check_storable(value: Any, budget: Budget | None = None) -> bytes:
     """Accept a value that can be kept in the log and shown by the read models; returns its canonical form.
 
     Raises:
         InputNotCanonical: it has no canonical form, is nested more than 200 levels deep, or a text in it holds
             NUL, which Postgres cannot store.
+        BudgetExceeded: it expands to more than the budget given.
     """
-    form = canonical(value)
+    form = canonical(value, budget)
     # only a form with so many brackets is worth a walk through the value
     if form.count(b"[") + form.count(b"{") > MAX_NESTING and is_nested_deeper(value, MAX_NESTING):
         reason = f"it is nested more than {MAX_NESTING} levels deep"
@@ -79,9 +187,9 @@ def is_nested_deeper(value: Any, levels: int) -> bool:
     return levels == 0 or any(is_nested_deeper(item, levels - 1) for item in inside)
 
 
-def fingerprint(value: Any) -> str:
-    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex."""
-    return sha256(canonical(value)).hexdigest()
+def fingerprint(value: Any, budget: Budget | None = None) -> str:
+    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex; raises as `canonical` does."""
+    return sha256(canonical(value, budget)).hexdigest()
 
 
 def cache_key(workflow_name: str, step_id: str, input_hash: str) -> str:
@@ -108,7 +216,7 @@ def _fault(value: Any, path: str) -> tuple[str, str] | None:
                 return path, "the text holds a lone surrogate"
             return None
         case int():
-            if abs(value) <= _MAX_SAFE_INTEGER:
+            if abs(value) <= MAX_SAFE_INTEGER:
                 return None
             # thousands of digits help nobody, and Python refuses to print them
             return path, f"{value if value.bit_length() < 128 else 'an integer'} is beyond 2**53 - 1"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from orchestrator.domain.budget import Budget, BudgetExceeded
 from orchestrator.domain.expressions import Node, SelectorError, evaluate, follow, parse, plain_path
 
 __all__ = ["Input", "Path", "SelectorError", "is_touched", "reads", "resolve_input", "select"]
@@ -21,41 +22,56 @@ Path = tuple[str, ...]
 Input = Mapping[str, str] | str | None
 """A step's input: a selector for each field, one selector that yields an object, or nothing."""
 
+MAX_FIELDS = 16
+"""How many fields a path that `reads` returns names at most; it stands for everything below."""
 
-def select(expression: str, context: Mapping[str, Any]) -> Any:
+
+def select(expression: str, context: Mapping[str, Any], budget: Budget | None = None) -> Any:
     """Return what an expression picks from the context; a path that leads nowhere picks None.
 
     What is picked is shared with the context, not copied.
 
     Raises:
         SelectorError: the expression does not parse, or met a value of a type it cannot take.
+        BudgetExceeded: it takes more work than the budget has, `MAX_UNITS` units when None.
     """
     if (path := plain_path(expression)) is not None:
         return follow(path, context)
     node = parse(expression)
     try:
-        return evaluate(node, context)
+        return evaluate(node, context, budget)
     except SelectorError as error:
-        raise SelectorError(f"{expression!r}: {error}") from error
+        raise SelectorError(f"{_shorten(expression)}: {error}") from error
 
 
-def resolve_input(selectors: Input, context: Mapping[str, Any]) -> Any:
+def resolve_input(selectors: Input, context: Mapping[str, Any], budget: Budget | None = None) -> Any:
     """Return a step's input: a dict field by field, what one selector yields, or `{}`.
+
+    All fields share the budget.
 
     Raises:
         SelectorError: a selector failed; the message starts with the field.
+        BudgetExceeded: they take more work than the budget has, `MAX_UNITS` units when None; it names the field.
     """
     if selectors is None:
         return {}
     if isinstance(selectors, str):
-        return select(selectors, context)
+        return select(selectors, context, budget)
+    budget = budget or Budget()
     resolved = {}
     for name, expression in selectors.items():
         try:
-            resolved[name] = select(expression, context)
+            resolved[name] = select(expression, context, budget)
         except SelectorError as error:
             raise SelectorError(f"input.{name}: {error}") from error
+        except BudgetExceeded:
+            raise BudgetExceeded(f"input.{name}") from None
     return resolved
+
+
+def _shorten(expression: str) -> str:
+    text = repr(expression)
+    return text if len(text) <= 200 else f"{text[:197]}..."
 
 
 def reads(selectors: Input) -> frozenset[Path]:
@@ -97,7 +113,7 @@ def _trace(node: Node, at: _Origins, read: set[Path]) -> _Origins:
     children = node["children"]
     match node["type"]:
         case "field":
-            return frozenset((*path, node["value"]) for path in at)
+            return frozenset((*path, node["value"]) if len(path) < MAX_FIELDS else path for path in at)
         case "current" | "identity":
             return at
         case "literal":

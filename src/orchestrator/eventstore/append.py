@@ -1,9 +1,9 @@
 """What goes into one commit: appends, each of one stream, and whoever waits for them."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,21 +17,28 @@ Inline = Mapping[str, Sequence[Any]]
 OnWritten = Callable[[int], None]
 """Called with the position of an append's first event once it is on disk."""
 
-Outcome = int | Exception
+logger = logging.getLogger(__name__)
 
-_MOST_EVENTS = 4000
+_MAX_EVENTS = 4000
 
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """One stream's share of a batch and whoever waits for it. `in_doubt`: it may have been written already."""
+    """One stream's share of a batch and whoever waits for it.
+
+    Attributes:
+        in_doubt: it was sent and its answer was lost, so it may be in the log.
+        failures: how often it failed for its own part: sent alone, while the database wrote otherwise.
+        commits_seen: how many commits there had been when it last failed.
+    """
 
     stored: Sequence[StoredEvent]
     inline: Inline | None
-    loop: asyncio.AbstractEventLoop
     waiter: "asyncio.Future[int]"
     on_written: OnWritten | None = None
     in_doubt: bool = False
+    failures: int = 0
+    commits_seen: int = 0
 
     @property
     def stream_id(self) -> UUID:
@@ -39,51 +46,37 @@ class Append:
         stream_id = self.stored[0].originator_id
         return stream_id if isinstance(stream_id, UUID) else UUID(stream_id)
 
+    @property
+    def first_version(self) -> int:
+        """The version of its first event, 1-based."""
+        return self.stored[0].originator_version
+
+    def resolve(self, position: int) -> None:
+        """Tell whoever waits that it is in the log, its first event at this position."""
+        if not self.waiter.done():
+            self.waiter.set_result(position)
+        if self.on_written is not None:
+            try:
+                self.on_written(position)
+            except Exception:
+                logger.exception("an observer of appends failed")
+
+    def reject(self, error: Exception) -> None:
+        """Tell whoever waits why it is not in the log, or why nobody knows."""
+        if not self.waiter.done():
+            self.waiter.set_exception(error)
+
 
 def gather(waiting: deque[Append]) -> list[Append]:
     """Take from what waits as much as goes into one commit, without those that nobody waits for any more."""
     batch: list[Append] = []
     events = 0
-    while waiting and events < _MOST_EVENTS:
+    while waiting and events < _MAX_EVENTS:
         append = waiting.popleft()
-        if not append.waiter.cancelled():
+        if not append.waiter.done():
             batch.append(append)
             events += len(append.stored)
     return batch
-
-
-def positions(batch: Sequence[Append], first: int) -> list[Outcome]:
-    """Return the position of the first event of each append of a batch that was written from `first` on."""
-    found: list[Outcome] = []
-    for append in batch:
-        found.append(first)
-        first += len(append.stored)
-    return found
-
-
-def tell(batch: Sequence[Append], outcomes: Sequence[Outcome]) -> None:
-    """Tell whoever waits, each on their own loop; every loop is woken once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[int], Outcome]]] = {}
-    for append, outcome in zip(batch, outcomes, strict=True):
-        by_loop.setdefault(append.loop, []).append((append.waiter, outcome))
-    for loop, answers in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, answers)
-
-
-def tell_here(batch: Sequence[Append], outcomes: Sequence[Outcome]) -> None:
-    """Tell whoever waits on the loop that this is called on."""
-    _resolve([(append.waiter, outcome) for append, outcome in zip(batch, outcomes, strict=True)])
-
-
-def _resolve(answers: Sequence[tuple["asyncio.Future[int]", Outcome]]) -> None:
-    for waiter, outcome in answers:
-        if waiter.done():
-            continue
-        if isinstance(outcome, Exception):
-            waiter.set_exception(outcome)
-        else:
-            waiter.set_result(outcome)
 
 
 def merged(parts: Iterable[Inline | None]) -> str | None:

@@ -22,6 +22,16 @@ def bigint(value: int) -> bytes:
     return _NUMBER.pack(value)
 
 
+def integer(value: int) -> bytes:
+    """Return an `integer`; raises struct.error for a number that needs more than 32 bits."""
+    return struct.pack(">i", value)
+
+
+def double(value: float) -> bytes:
+    """Return a `double precision`."""
+    return struct.pack(">d", value)
+
+
 def to_bigint(value: bytes | None) -> int:
     """Return the number that a `bigint` of an answer is."""
     number: int = _NUMBER.unpack(value or b"")[0]

@@ -1,38 +1,111 @@
-"""A single connection to Postgres, or one clear error that says where and why, never the password."""
+"""A single connection to Postgres that never waits for ever, or one clear error that never shows the password."""
 
-from typing import Any
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq.abc import PGconn
+from psycopg.rows import Row, TupleRow
 
-CONNECT_SECONDS = 10
-"""How long to wait for an answer when the connection string does not say (`connect_timeout`)."""
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
+
+T = TypeVar("T")
+
+NETWORK_TIMEOUT_MS = 10_000
+"""How long a network may swallow what was sent before the connection is given up, unless the settings say."""
 
 
-class DatabaseUnavailable(Exception):
-    """The database cannot be reached, or does not let us in."""
+class BoundedConnection(psycopg.Connection[Row]):
+    """A connection whose every wait for the server is bounded.
+
+    Attributes:
+        answer_seconds: the longest wait for the server's next word; None waits for as long as TCP keeps the connection.
+    """
+
+    answer_seconds: float | None = None
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """Wait as psycopg does, and no longer than `answer_seconds`.
+
+        Raises:
+            DatabaseUnavailable: there was no answer in time; the connection is closed.
+        """
+        limit = self.answer_seconds if timeout is None else timeout
+        return super().wait(gen if limit is None else _bounded(gen, limit, self.pgconn), interval)
 
 
-def connect(conninfo: str, *, autocommit: bool = False) -> psycopg.Connection:
+def _bounded(gen: PQGen[T], seconds: float, pgconn: PGconn) -> PQGen[T]:
+    """Pass on what a generator of psycopg waits for, until the time is up."""
+    deadline = monotonic() + seconds
+    try:
+        state = next(gen)
+        while True:
+            ready = yield state
+            if not ready and monotonic() >= deadline:
+                pgconn.finish()
+                raise DatabaseUnavailable(f"no answer from the database within {seconds:g} s")
+            state = gen.send(ready)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+def connect(
+    conninfo: str,
+    *,
+    autocommit: bool = False,
+    network_timeout_ms: int = NETWORK_TIMEOUT_MS,
+    answer_seconds: float | None = None,
+) -> BoundedConnection[TupleRow]:
     """Open a connection.
 
     Args:
         conninfo: A connection string, `key=value` pairs or a URL.
         autocommit: Whether statements commit by themselves.
+        network_timeout_ms: How long a dead network may go unnoticed; see `parameters`.
+        answer_seconds: The longest wait for an answer; None for as long as the network is there.
 
     Raises:
         DatabaseUnavailable: It cannot be opened; names the place and the cause without the password.
     """
-    parts = _parts(conninfo)
+    given = _parts(conninfo)
     try:
-        timeout = int(parts.get("connect_timeout") or CONNECT_SECONDS)
-        return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=timeout)
+        connection = BoundedConnection.connect(
+            conninfo, autocommit=autocommit, **parameters(conninfo, network_timeout_ms)
+        )
     except (psycopg.Error, ValueError) as error:
         cause = " ".join(str(error).split()).removeprefix("connection failed: ")
-        secret = str(parts.get("password") or "")
+        secret = str(given.get("password") or "")
         if secret:
             cause = cause.replace(secret, "***")
         raise DatabaseUnavailable(f"The database at {place(conninfo)} is not available: {cause}") from None
+    connection.answer_seconds = answer_seconds
+    return connection
+
+
+def parameters(conninfo: str, network_timeout_ms: int = NETWORK_TIMEOUT_MS) -> dict[str, Any]:
+    """Return what to add to a connection string so that a dead network is noticed (libpq's parameters).
+
+    What the string says itself is kept. Of several hosts the first that takes writes is used.
+
+    Raises:
+        DatabaseUnavailable: It is not a connection string.
+    """
+    given = _parts(conninfo)
+    seconds = network_timeout_ms / 1000
+    wanted: dict[str, Any] = {
+        "connect_timeout": max(1, round(seconds / 2)),  # for each host
+        "keepalives_idle": max(1, round(seconds / 2)),
+        "keepalives_interval": max(1, round(seconds / 6)),
+        "keepalives_count": 3,
+        "tcp_user_timeout": network_timeout_ms,
+    }
+    if "," in str(given.get("host") or given.get("hostaddr") or ""):
+        wanted["target_session_attrs"] = "read-write"
+    return {name: value for name, value in wanted.items() if name not in given}
 
 
 def place(conninfo: str) -> str:
@@ -48,7 +121,7 @@ def place(conninfo: str) -> str:
     return f"{hosts}{port}/{parts.get('dbname') or parts.get('user') or ''}"
 
 
-def _parts(conninfo: str) -> dict[str, Any]:
+def _parts(conninfo: str) -> Mapping[str, Any]:
     try:
         parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:

@@ -1,57 +1,81 @@
-"""Connections to Postgres: a pool, and sessions for what runs all the time. Every statement has a deadline."""
+"""Connections to Postgres: a pool, and sessions for what runs all the time. Every wait has a deadline."""
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import psycopg
-from eventsourcing.persistence import InterfaceError, OperationalError
-from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from eventsourcing.postgres import PostgresDatastore
 from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
 
+from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, parameters
 from orchestrator.eventstore.loop_session import LoopSession
+from orchestrator.eventstore.pauses import RETRIES, Pauses, RareWarning
 from orchestrator.eventstore.session import Session
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable, is_unavailable, unavailable
 
-Connection = psycopg.Connection[DictRow]
+Connection = BoundedConnection[DictRow]
 P = ParamSpec("P")
 T = TypeVar("T")
-
-DATABASE_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
-"""What a call raises when the database cannot be reached, is shutting down or took too long."""
 
 logger = logging.getLogger(__name__)
 
 _SQL = load_sql(__file__)
-_FIRST_PAUSE_SECONDS = 0.05
-_LONGEST_PAUSE_SECONDS = 1.0
 _WAIT_SECONDS = 5.0
 _RECONNECT_SECONDS = 0.5
-_CONNECT_SECONDS = 5
+_CHECK_SECONDS = 1.0
+
+
+class _Pool(ConnectionPool[BoundedConnection[DictRow]]):
+    """The library's pool; a connection is found broken after a second, however long statements may take on it."""
+
+    @staticmethod
+    def check_connection(conn: Any) -> None:
+        """Raise an error if a connection does not answer."""
+        limit, conn.answer_seconds = conn.answer_seconds, _CHECK_SECONDS
+        try:
+            conn.execute("")
+        finally:
+            conn.answer_seconds = limit
 
 
 class Database:
     """The process's way to Postgres.
 
-    Statements are synchronous. Asyncio code goes through `call`, which runs a function in one of
-    `pool_size` threads; that and the committer are the only places where the two worlds meet. For the few statements
-    that a run waits for all the time there is `loop_session`, without threads.
+    Statements are synchronous. Asyncio code goes through `call`, which runs a function in one of `pool_size` threads.
+    What runs see all the time, the append and the step cache, has a `loop_session` of its own, without threads.
+
+    Args:
+        conninfo: a connection string, `key=value` pairs or a URL.
+        pool_size: how many threads, and connections, there are.
+        statement_timeout_ms: how long the server works on a statement at most.
+        network_timeout_ms: how long a dead network may go unnoticed.
     """
 
-    def __init__(self, conninfo: str, *, pool_size: int = 8, statement_timeout_ms: int = 30_000) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        pool_size: int = 8,
+        statement_timeout_ms: int = 30_000,
+        network_timeout_ms: int = NETWORK_TIMEOUT_MS,
+    ) -> None:
         self.conninfo = conninfo
-        self._configure = _configure(statement_timeout_ms)
+        self._parameters = parameters(conninfo, network_timeout_ms)
+        self._network_seconds = network_timeout_ms / 1000
+        self._configure = _configure(statement_timeout_ms, (statement_timeout_ms + network_timeout_ms) / 1000)
         self.datastore = PostgresDatastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
         # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
-        self.datastore.pool = self._pool = ConnectionPool(
+        self._pool = _Pool(
             conninfo,
-            connection_class=psycopg.Connection[DictRow],
-            kwargs={"row_factory": dict_row},
+            connection_class=BoundedConnection[DictRow],
+            kwargs={"row_factory": dict_row, **self._parameters},
             min_size=1,
             max_size=1 + pool_size,
             open=False,
@@ -60,35 +84,84 @@ class Database:
             reconnect_timeout=_RECONNECT_SECONDS,
             reconnect_failed=lambda pool: pool.check(),
         )
+        self.datastore.pool = cast("Any", self._pool)
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
         self._sessions: list[Session | LoopSession] = []
+        self._warn = RareWarning(logger, "database unavailable, retrying")
 
     def session(self) -> Session:
         """Return a connection of its own, for statements that run all the time; it is closed with this."""
-        session = Session(lambda: _connect(self.conninfo, self._configure))
+        session = Session(self.connect)
         self._sessions.append(session)
         return session
 
-    def loop_session(self) -> LoopSession:
-        """Return a connection of its own for one event loop; it is closed with this."""
-        session = LoopSession(lambda: _connect(self.conninfo, self._configure))
+    def loop_session(self, answer_seconds: float | None = None) -> LoopSession:
+        """Return a connection of its own for one event loop; it is closed with this.
+
+        Args:
+            answer_seconds: how long an answer may take; as long as a dead network may go unnoticed unless given.
+        """
+        session = LoopSession(self.connect, answer_seconds or self._network_seconds)
         self._sessions.append(session)
         return session
+
+    def connect(self) -> BoundedConnection[DictRow]:
+        """Open a connection outside the pool, in autocommit mode; whoever asked for it closes it.
+
+        Raises:
+            DatabaseUnavailable: it cannot be opened.
+        """
+        try:
+            connection = BoundedConnection[DictRow].connect(self.conninfo, row_factory=dict_row, **self._parameters)
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+        try:
+            self._configure(connection)
+        except BaseException as error:
+            connection.close()
+            if is_unavailable(error):
+                raise unavailable(error) from error
+            raise
+        return connection
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Lend a connection in autocommit mode with `dict` rows."""
-        with self.datastore.get_connection() as connection:
-            yield connection
+        """Lend a connection in autocommit mode with `dict` rows.
+
+        Raises:
+            DatabaseUnavailable: there is none, or a statement inside met what means that (see `is_unavailable`).
+        """
+        lent: Connection | None = None
+        try:
+            if self._pool.closed:
+                self._pool.open()
+            with self._pool.connection() as lent:
+                yield lent
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            if lent is not None:
+                lent.close()
+            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                self._pool.drain()  # the others lead to the same server
+            raise unavailable(error) from error
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """Lend a connection inside a transaction."""
+    def transaction(self, *, bounded: bool = True) -> Iterator[Connection]:
+        """Lend a connection inside a transaction; unless `bounded`, its statements may take as long as they need."""
         with self.connection() as connection, connection.transaction():
-            yield connection
+            if bounded:
+                yield connection
+                return
+            connection.execute(_SQL.no_deadline)
+            limit, connection.answer_seconds = connection.answer_seconds, None
+            try:
+                yield connection
+            finally:
+                connection.answer_seconds = limit
 
     def mend(self) -> None:
-        """Replace the connections that a restart of the server has broken; call it after a failure."""
+        """Replace the connections that an outage has broken; call it after a failure."""
         self._pool.check()
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -98,15 +171,14 @@ class Database:
 
     async def ask(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Like `call`, for a function that is safe to repeat: until the database answers, with growing pauses."""
-        pause = _FIRST_PAUSE_SECONDS
+        pauses = Pauses(RETRIES)
         while True:
             try:
                 return await self.call(function, *args, **kwargs)
-            except DATABASE_AWAY as error:
-                logger.warning("asking again, the database is away: %s", error)
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads out retries
+            except DatabaseUnavailable as error:
+                self._warn(error)
+                await asyncio.sleep(pauses.next())
                 await self.call(self.mend)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Give back every connection and end the threads."""
@@ -116,21 +188,12 @@ class Database:
         self.datastore.close()
 
 
-def _connect(conninfo: str, configure: Callable[[Connection], None]) -> Connection:
-    connection = psycopg.connect(conninfo, row_factory=dict_row, connect_timeout=_CONNECT_SECONDS)
-    try:
-        configure(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _configure(timeout_ms: int) -> Callable[[Connection], None]:
-    """Return what makes a new connection ours: autocommit, and a deadline for every statement."""
+def _configure(timeout_ms: int, answer_seconds: float) -> Callable[[Connection], None]:
+    """Return what makes a new connection ours: autocommit, and a deadline for every statement on both sides."""
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True
+        connection.answer_seconds = answer_seconds
         connection.execute(_SQL.configure, {"timeout_ms": str(timeout_ms)})
 
     return configure

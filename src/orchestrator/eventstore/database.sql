@@ -2,3 +2,6 @@
 SELECT set_config('statement_timeout', %(timeout_ms)s, false),
        set_config('idle_in_transaction_session_timeout', %(timeout_ms)s, false),
        set_config('search_path', 'orchestrator', false)
+
+-- name: no_deadline
+SET LOCAL statement_timeout = 0

@@ -6,12 +6,19 @@ import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from time import monotonic
 
 import psycopg
+from psycopg import pq
 from psycopg.pq.abc import PGconn
+from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
+from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, parameters
+from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
+from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +60,36 @@ class Listener:
 
     Callbacks run on that thread and must return at once. `on_lost` is called each time the connection is lost
     or cannot be made. Each time it was made every callback is called, since notifications may have been missed:
-    with the last position for `EVENTS`, else with an empty payload. `session` identifies the connection: as long as
-    it is open, the process is alive.
+    with the last position for `EVENTS`, else with an empty payload.
+
+    Args:
+        conninfo: a connection string.
+        on_lost: called when the connection is lost.
+        network_timeout_ms: how long a connection may be dead before that is noticed.
+        on_restart: told when the thread failed and was started again.
     """
 
-    def __init__(self, conninfo: str, on_lost: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        on_lost: Callable[[], object] | None = None,
+        *,
+        network_timeout_ms: int = NETWORK_TIMEOUT_MS,
+        on_restart: OnRestart = ignore,
+    ) -> None:
         self._conninfo = conninfo
+        self._parameters = parameters(conninfo, network_timeout_ms)
+        self._silence_seconds = network_timeout_ms / 1000
         self._on_lost = on_lost
         self._callbacks: dict[str, list[Callback]] = {channel: [] for channel in CHANNELS}
-        self._stopping = threading.Event()
         self._connected = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.session: tuple[int, str] | None = None
+        self._warn = RareWarning(logger, "listening connection lost, reconnecting")
+        self._duty = DutyThread("listener", self._serve, on_restart)
+
+    @property
+    def connected(self) -> bool:
+        """Whether notifications come in: what is not told here has not happened yet."""
+        return self._connected.is_set()
 
     def on(self, channel: str, callback: Callback) -> None:
         """Call `callback(payload)` for each notification of a channel."""
@@ -72,35 +97,37 @@ class Listener:
 
     def start(self) -> None:
         """Begin to listen; returns when the connection stands or 5 seconds have passed."""
-        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
-        self._thread.start()
+        self._duty.start()
         self._connected.wait(5.0)
 
     def stop(self) -> None:
         """End the thread and its connection."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._duty.stop()
 
     def _serve(self) -> None:
-        while not self._stopping.is_set():
+        stopping = self._duty.stopping
+        while not stopping.is_set():
             try:
-                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+                with BoundedConnection.connect(self._conninfo, autocommit=True, **self._parameters) as connection:
+                    connection.answer_seconds = self._silence_seconds
                     self._listen(connection)
-            except psycopg.Error as error:
-                logger.info("the listening connection was lost: %s", error)
-                self.session = None
-                if self._on_lost is not None:
-                    self._on_lost()
-                self._stopping.wait(_RECONNECT_SECONDS)
+            except (psycopg.Error, DatabaseUnavailable) as error:
+                self._warn(error)
+                self._lost()
+                stopping.wait(_RECONNECT_SECONDS)
+            finally:
+                self._connected.clear()
 
-    def _listen(self, connection: "psycopg.Connection[tuple[object, ...]]") -> None:
+    def _lost(self) -> None:
+        self._connected.clear()
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def _listen(self, connection: BoundedConnection[TupleRow]) -> None:
         for channel in self._callbacks:
             connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
-        position = ""
-        if (row := connection.execute(_SQL.session).fetchone()) is not None:
-            self.session = (int(str(row[0])), str(row[1]))
-            position = str(row[2])
+        row = connection.execute(_SQL.last_position).fetchone()
+        position = str(row[0]) if row is not None else ""
         self._connected.set()
         for channel in self._callbacks:
             self._call(channel, [position if channel == EVENTS else ""])
@@ -110,17 +137,29 @@ class Listener:
     def _notifications(self, pgconn: PGconn) -> Iterator[tuple[str, list[str]]]:
         """Yield what comes in, by channel, until told to stop.
 
-        On the connection itself: psycopg's generator of notifications takes several times as long for each.
+        On the connection itself: psycopg's generator of notifications takes several times as long for each. When
+        nothing has come in for a while the server is asked for a sign of life.
 
         Raises:
             psycopg.OperationalError: the connection was lost.
+            DatabaseUnavailable: the server gives no sign of life.
         """
         readable = select.poll()
         readable.register(pgconn.socket, select.POLLIN)
-        while not self._stopping.is_set():
+        heard_at, asked = monotonic(), False
+        while not self._duty.stopping.is_set():
             if not readable.poll(_CHECK_MILLISECONDS):
+                silence = monotonic() - heard_at
+                if asked and silence > 2 * self._silence_seconds:
+                    raise DatabaseUnavailable(f"no sign of life from the database for {silence:.0f} s")
+                if not asked and silence > self._silence_seconds:
+                    asked = True
+                    _ask_for_sign_of_life(pgconn)
                 continue
             pgconn.consume_input()
+            heard_at = monotonic()
+            if asked:
+                asked = not _was_sign_of_life(pgconn)
             waiting: dict[str, list[str]] = {}
             while (notification := pgconn.notifies()) is not None:
                 waiting.setdefault(notification.relname.decode(), []).append(notification.extra.decode())
@@ -129,4 +168,25 @@ class Listener:
     def _call(self, channel: str, payloads: Sequence[str]) -> None:
         for callback in self._callbacks[channel]:
             for payload in payloads:
-                callback(payload)
+                try:
+                    callback(payload)
+                except Exception:
+                    logger.exception("a listener of %s failed", channel)
+
+
+def _ask_for_sign_of_life(pgconn: PGconn) -> None:
+    """Send a bare Sync, which the server answers without a transaction."""
+    pgconn.enter_pipeline_mode()
+    pgconn.pipeline_sync()
+    pgconn.flush()
+
+
+def _was_sign_of_life(pgconn: PGconn) -> bool:
+    """Return whether the answer to the Sync is here, and go back to listening only."""
+    if pgconn.is_busy():
+        return False
+    result = pgconn.get_result()
+    if result is None or result.status != pq.ExecStatus.PIPELINE_SYNC:
+        return False
+    pgconn.exit_pipeline_mode()
+    return True

@@ -8,11 +8,11 @@ from eventsourcing.persistence import StoredEvent
 
 from orchestrator.domain.events import Event
 from orchestrator.eventstore.append import Inline, merged
-from orchestrator.eventstore.committer import Committer
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.tail import LogTail
+from orchestrator.eventstore.writer import Writer
 
 StoredRow = tuple[str, int, str, bytes]
 """An event as it is stored: stream id, version, name, state."""
@@ -51,12 +51,12 @@ class EventLog(Protocol):
 
 
 class PostgresLog:
-    """The log in Postgres, written through one committer."""
+    """The log in Postgres, written by one writer."""
 
-    def __init__(self, recorder: LogRecorder, mapper: EventMapper, committer: Committer) -> None:
+    def __init__(self, recorder: LogRecorder, mapper: EventMapper, writer: Writer) -> None:
         self.recorder = recorder
         self.mapper = mapper
-        self.committer = committer
+        self.writer = writer
         self.tail: LogTail | None = None
         """What was appended here lately; kept while something in this process reads it."""
 
@@ -78,8 +78,8 @@ class PostgresLog:
         ]
         tail = self.tail
         if tail is None:
-            return await self.committer.append(stored, inline)
-        return await self.committer.append(
+            return await self.writer.append(stored, inline)
+        return await self.writer.append(
             stored, inline, lambda position: tail.add(position, stored, events, tenant, actor)
         )
 

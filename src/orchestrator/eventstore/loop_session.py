@@ -11,19 +11,28 @@ from typing import Any
 import psycopg
 from psycopg import pq
 from psycopg.pq.abc import PGconn, PGresult
+from psycopg.rows import DictRow
 
+from orchestrator.eventstore.connect import BoundedConnection
 from orchestrator.eventstore.session import Open, Statement, answered
+from orchestrator.eventstore.unavailable import DatabaseUnavailable, is_unavailable, unavailable
 
 
 class LoopSession:
-    """One connection of one loop, opened when it is first needed and anew after it was lost."""
+    """One connection of one loop, opened when it is first needed and anew after it was lost.
 
-    def __init__(self, open_connection: Open) -> None:
+    Args:
+        open_connection: opens one; it is called in a thread.
+        answer_seconds: how long an answer may take before the connection is given up.
+    """
+
+    def __init__(self, open_connection: Open, answer_seconds: float) -> None:
         self._open = open_connection
+        self._answer_seconds = answer_seconds
         self._turn = asyncio.Lock()
-        self._connection: psycopg.Connection[dict[str, object]] | None = None
+        self._connection: BoundedConnection[DictRow] | None = None
         self._prepared: dict[bytes, list[int]] = {}
-        self._opening: asyncio.Future[psycopg.Connection[dict[str, object]]] | None = None
+        self._opening: asyncio.Future[BoundedConnection[DictRow]] | None = None
         self._owing = False
         self._ready: asyncio.Future[None] | None = None
 
@@ -38,11 +47,13 @@ class LoopSession:
         Cancelling does not take it back.
 
         Raises:
-            psycopg.OperationalError: the connection failed or the server gave up; it may have been done all the same.
+            DatabaseUnavailable: the connection failed, the server gave up or did not answer in time; it may have
+                been done all the same.
             psycopg.Error: the server refused; nothing was done.
         """
         async with self._turn:
             pgconn = (self._connection or await self._connect()).pgconn
+            timer = asyncio.get_running_loop().call_later(self._answer_seconds, self._give_up)
             try:
                 if self._owing:  # to somebody who did not wait for it
                     await self._answers(pgconn)
@@ -50,18 +61,27 @@ class LoopSession:
                 sent: Any = values  # whose annotation leaves out that None stands for NULL
                 pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
                 return answered((await self._answers(pgconn))[-1])
-            except psycopg.OperationalError:
+            except (psycopg.Error, DatabaseUnavailable) as error:
+                if not is_unavailable(error):
+                    raise
                 self.close()  # a server that goes says so before libpq notices that it has gone
-                raise
+                raise unavailable(error) from error
             finally:
+                timer.cancel()
                 if pgconn.status != pq.ConnStatus.OK:
                     self.close()
 
     def close(self) -> None:
         """Close the connection; another `run` opens one again. On the loop's thread, or once the loop has stopped.
 
-        Whoever waits for an answer gets an OperationalError.
+        Whoever waits for an answer gets DatabaseUnavailable.
         """
+        self._close("the connection was closed")
+
+    def _give_up(self) -> None:
+        self._close(f"no answer from the database within {self._answer_seconds:g} s")
+
+    def _close(self, reason: str) -> None:
         connection, self._connection = self._connection, None
         self._prepared.clear()
         self._owing = False
@@ -72,10 +92,10 @@ class LoopSession:
             opening.add_done_callback(_close)
         if connection is not None:
             if self._ready is not None:
-                self._stop_listening(connection.pgconn.socket)
+                self._stop_listening(connection.pgconn.socket, reason)
             connection.close()
 
-    async def _connect(self) -> "psycopg.Connection[dict[str, object]]":
+    async def _connect(self) -> BoundedConnection[DictRow]:
         """Open the connection in a thread, for that takes a while. Who is cancelled meanwhile leaves it to the next."""
         if self._opening is None:
             self._opening = asyncio.get_running_loop().run_in_executor(None, self._open)
@@ -86,7 +106,7 @@ class LoopSession:
             self._opening = None
             raise
         if self._opening is not opening:
-            raise psycopg.OperationalError("the connection was closed")
+            raise DatabaseUnavailable("the connection was closed")
         self._opening, self._connection = None, connection
         return connection
 
@@ -135,7 +155,7 @@ class LoopSession:
                 loop.remove_reader(descriptor)
                 loop.remove_writer(descriptor)
 
-    def _stop_listening(self, descriptor: int) -> None:
+    def _stop_listening(self, descriptor: int, reason: str) -> None:
         """Before the descriptor is closed: its number may soon be another's."""
         ready, self._ready = self._ready, None
         if ready is None or (loop := ready.get_loop()).is_closed():
@@ -143,10 +163,10 @@ class LoopSession:
         loop.remove_reader(descriptor)
         loop.remove_writer(descriptor)
         if not ready.done():
-            ready.set_exception(psycopg.OperationalError("the connection was closed"))
+            ready.set_exception(DatabaseUnavailable(reason))
 
 
-def _close(opening: "asyncio.Future[psycopg.Connection[dict[str, object]]]") -> None:
+def _close(opening: "asyncio.Future[BoundedConnection[DictRow]]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import Event
@@ -42,15 +42,36 @@ class MemoryLog:
             for version, event in enumerate(events, expected_version + 1)
         ]
         await asyncio.sleep(0)
-        places = self._streams.setdefault(stream_id, [])
-        if len(places) != expected_version:
-            raise VersionConflict(f"stream {stream_id} is at version {len(places)}, not {expected_version}")
+        try:
+            return self.insert(stored, inline)
+        except IntegrityError as error:
+            raise VersionConflict(str(error)) from error
+
+    def insert(self, stored: Sequence[StoredEvent], inline: Inline | None) -> int:
+        """Append events of any number of streams, all or none, and return the position of the first. Synchronous.
+
+        Raises:
+            eventsourcing.persistence.IntegrityError: a version does not follow on its stream's last one.
+        """
+        lengths: dict[str, int] = {}
+        for event in stored:
+            stream_id = str(event.originator_id)
+            length = lengths.get(stream_id, len(self._streams.get(stream_id, ())))
+            if event.originator_version != length + 1:
+                raise IntegrityError(f"stream {stream_id} is at version {length}, not {event.originator_version - 1}")
+            lengths[stream_id] = length + 1
         first = len(self._log) + 1
-        self._log.extend(stored)
-        places.extend(range(first, len(self._log) + 1))
+        for event in stored:
+            self._log.append(event)
+            self._streams.setdefault(str(event.originator_id), []).append(len(self._log))
         if inline and self._apply_inline is not None:
             self._apply_inline(inline)
         return first
+
+    def stored(self, stream_id: str, after_version: int = 0) -> list[tuple[StoredEvent, int]]:
+        """Return the events of a stream after a version as they are stored, each with its position."""
+        positions = self._streams.get(stream_id, [])[after_version:]
+        return [(self._log[position - 1], position) for position in positions]
 
     def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
         """Return a stream's events; see `EventLog.read`."""

@@ -14,10 +14,9 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
-from orchestrator.eventstore.arrays import bigint_array, bytea_array, text_array, to_bigint, uuid_array
+from orchestrator.eventstore.arrays import to_bigint
 from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.loop_session import LoopSession
-from orchestrator.eventstore.session import Statement
+from orchestrator.eventstore.log_session import APPEND, append_values
 from orchestrator.eventstore.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -27,8 +26,6 @@ EventRow = tuple[UUID, int, str, bytes, int]
 
 RunRow = tuple[str, int, str, bytes, int]
 """The same, with the stream as text."""
-
-_APPEND = Statement("append", _SQL.append, ("uuid[]", "int8[]", "text[]", "bytea[]", "jsonb"))
 
 _OTHER_STREAMS = ("WorkflowRegistered", "StepCacheInvalidated")
 _STREAMED_ROWS = 2000
@@ -51,32 +48,16 @@ class LogRecorder(PostgresApplicationRecorder):
 
         Raises:
             eventsourcing.persistence.IntegrityError: a version is taken; nothing was written.
-            psycopg.OperationalError: the connection failed; whether it was written is unknown.
+            DatabaseUnavailable: the connection failed; whether it was written is unknown.
         """
         if not stored_events:
             return []
         try:
-            answer = self._session.run(_APPEND, _values(stored_events, kwargs.get("inline")))
+            answer = self._session.run(APPEND, append_values(stored_events, kwargs.get("inline")))
         except psycopg.IntegrityError as error:
             raise IntegrityError(str(error)) from error
         first = to_bigint(answer.get_value(0, 0))
         return range(first, first + len(stored_events))
-
-    def open_session(self) -> LoopSession:
-        """Return a session for `insert`, for one loop."""
-        return self._database.loop_session()
-
-    async def insert(self, session: LoopSession, stored_events: Sequence[StoredEvent], inline: str | None) -> int:
-        """Append events as `insert_events` does, and return the position of the first.
-
-        Raises:
-            As `insert_events`.
-        """
-        try:
-            answer = await session.run(_APPEND, _values(stored_events, inline))
-        except psycopg.IntegrityError as error:
-            raise IntegrityError(str(error)) from error
-        return to_bigint(answer.get_value(0, 0))
 
     def read_stream(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[Notification]:
         """Return a stream's events after a version, in order, all of them or up to `limit`."""
@@ -115,14 +96,10 @@ class LogRecorder(PostgresApplicationRecorder):
         statement = _SQL.read_begun
         if topics is not None:
             asked["topics"], statement = list(topics), _SQL.read_begun_topics
-        with self._database.transaction() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            cursor.execute(_SQL.no_deadline)
+        lent = self._database.transaction(bounded=False)
+        with lent as connection, connection.cursor(row_factory=tuple_row) as cursor:
             rows: Iterator[Any] = cursor.stream(statement, asked, binary=True, size=_STREAMED_ROWS)
             yield from rows
-
-    def mend(self) -> None:
-        """Get rid of broken connections after a failure."""
-        self._database.mend()
 
     def last_position(self) -> int:
         """Return the position of the newest event, 0 for an empty log."""
@@ -134,16 +111,6 @@ class LogRecorder(PostgresApplicationRecorder):
         with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             rows: list[Any] = cursor.execute(statement, parameters, prepare=True, binary=True).fetchall()
         return rows
-
-
-def _values(stored_events: Sequence[StoredEvent], inline: str | None) -> tuple[bytes | None, ...]:
-    return (
-        uuid_array([event.originator_id for event in stored_events]),
-        bigint_array([event.originator_version for event in stored_events]),
-        text_array([event.topic for event in stored_events]),
-        bytea_array([event.state for event in stored_events]),
-        None if inline is None else inline.encode(),
-    )
 
 
 def _notifications(rows: Sequence[EventRow]) -> list[Notification]:

@@ -1,6 +1,3 @@
--- name: append
-SELECT orchestrator.append_events($1, $2, $3, $4, $5)
-
 -- name: read_stream
 SELECT originator_id, originator_version, topic, state, notification_id
 FROM orchestrator.events
@@ -75,9 +72,6 @@ CROSS JOIN LATERAL (
 WHERE NOT begun.ends_soon AND e.notification_id <= %(goal)s
   AND (e.topic = ANY(%(topics)s::text[]) OR e.originator_version = begun.version)
 ORDER BY run_id
-
--- name: no_deadline
-SET LOCAL statement_timeout = 0
 
 -- name: last_position
 SELECT coalesce(max(notification_id), 0) AS position FROM orchestrator.events

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-from psycopg import adapters, pq
+from psycopg import adapters, generators, pq
 from psycopg.errors import error_from_result
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
+from psycopg.rows import DictRow
 
-Open = Callable[[], "psycopg.Connection[dict[str, object]]"]
-"""Opens a connection in autocommit mode."""
+from orchestrator.eventstore.connect import BoundedConnection
+from orchestrator.eventstore.unavailable import DatabaseUnavailable, is_unavailable, unavailable
+
+Open = Callable[[], BoundedConnection[DictRow]]
+"""Opens a connection in autocommit mode; raises DatabaseUnavailable."""
 
 _TEXTUAL = ("json", "jsonb")
 _ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
@@ -55,55 +58,55 @@ class Session:
     def __init__(self, open_connection: Open) -> None:
         self._open = open_connection
         self._lock = threading.Lock()
-        self._connection: psycopg.Connection[dict[str, object]] | None = None
+        self._connection: BoundedConnection[DictRow] | None = None
         self._prepared: dict[bytes, list[int]] = {}
 
     def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
         """Run a statement in a transaction of its own and return the answer, its values in binary form.
 
         Raises:
-            psycopg.OperationalError: the connection failed or the server gave up; it may have been done all the same.
+            DatabaseUnavailable: the connection failed or the server gave up; it may have been done all the same.
             psycopg.Error: the server refused; nothing was done.
         """
-        with self._connected() as pgconn:
-            return self._run(pgconn, statement, values)
+        with self._connected() as connection:
+            return self._run(connection, statement, values)
 
     @contextmanager
     def transaction(self) -> Iterator[Execute]:
         """Yield what runs statements in one transaction, like `run`; it is committed at the end, undone by an error."""
-        with self._connected() as pgconn:
-            answered(pgconn.exec_(b"BEGIN"))
-            try:
-                yield lambda statement, values: self._run(pgconn, statement, values)
-            except BaseException:
-                pgconn.exec_(b"ROLLBACK")  # if that fails, the connection is gone and so is what was done
-                raise
-            answered(pgconn.exec_(b"COMMIT"))
+        with self._connected() as connection, connection.transaction():
+            yield lambda statement, values: self._run(connection, statement, values)
 
     @contextmanager
-    def _connected(self) -> Iterator[PGconn]:
+    def _connected(self) -> Iterator[BoundedConnection[DictRow]]:
         """Lend the connection to one thread at a time, and let go of it when it is broken or may be."""
         with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-            pgconn = self._connection.pgconn
+            connection = self._connection
             try:
-                yield pgconn
-            except psycopg.OperationalError:
+                if connection is None:
+                    connection = self._connection = self._open()
+                yield connection
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
                 self._drop()  # a server that goes says so before libpq notices that it has gone
-                raise
+                raise unavailable(error) from error
             finally:
-                if pgconn.status != pq.ConnStatus.OK:
+                if connection is not None and connection.pgconn.status != pq.ConnStatus.OK:
                     self._drop()
 
-    def _run(self, pgconn: PGconn, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
-        name = statement.name.encode()
+    def _run(
+        self, connection: BoundedConnection[DictRow], statement: Statement, values: Sequence[bytes | None]
+    ) -> PGresult:
+        name, pgconn = statement.name.encode(), connection.pgconn
         formats = self._prepared.get(name)
         if formats is None:
-            answered(pgconn.prepare(name, statement.text.encode(), statement.oids))
+            pgconn.send_prepare(name, statement.text.encode(), statement.oids)
+            answered(connection.wait(generators.execute(pgconn))[-1])
             formats = self._prepared[name] = statement.formats
         sent: Any = values  # whose annotation leaves out that None stands for NULL
-        return answered(pgconn.exec_prepared(name, sent, formats, pq.Format.BINARY))
+        pgconn.send_query_prepared(name, sent, formats, pq.Format.BINARY)
+        return answered(connection.wait(generators.execute(pgconn))[-1])
 
     def close(self) -> None:
         """Close the connection; another `run` opens one again."""
@@ -118,9 +121,17 @@ class Session:
 
 
 def answered(result: PGresult) -> PGresult:
-    """Return a result that is an answer; raise what it is otherwise."""
+    """Return a result that is an answer; raise what it is otherwise.
+
+    Raises:
+        DatabaseUnavailable: it means that the database is unavailable.
+        psycopg.Error: the server refused.
+    """
     if result.status in _ANSWERED:
         return result
     if result.error_field(pq.DiagnosticField.SQLSTATE) is None:  # it is libpq's own: the connection is gone
-        raise psycopg.OperationalError(result.error_message.decode(errors="replace").strip())
-    raise error_from_result(result)
+        raise DatabaseUnavailable(result.error_message.decode(errors="replace").strip())
+    error = error_from_result(result)
+    if is_unavailable(error):
+        raise unavailable(error) from error
+    raise error

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 
 from psycopg.rows import DictRow
 
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.database import Connection, Database
+from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
 from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.recorder import EventRow, LogRecorder
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.eventstore.tombstones import Tombstones
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.stages import REPORT_EVENTS, OnStage, silent
 
 _SQL = load_sql(__file__)
@@ -289,31 +291,31 @@ class _Walk:
 class ChainKeeper:
     """A thread that keeps the chain close behind the log."""
 
-    def __init__(self, chain: Chain, listener: Listener) -> None:
+    def __init__(self, chain: Chain, listener: Listener, on_restart: OnRestart = ignore) -> None:
         self._chain = chain
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="chain", daemon=True)
+        self._duty = DutyThread("chain", self._serve, on_restart)
+        self._stopping = self._duty.stopping
         listener.on(EVENTS, lambda _: self._wake.set())
 
     def start(self) -> None:
         """Begin to follow the log."""
         self._wake.set()
-        self._thread.start()
+        self._duty.start()
 
     def stop(self) -> None:
         """End after the segment under way."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        self._duty.stop()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._wake.wait()
             self._wake.clear()
-            with suppress(*DATABASE_AWAY):
+            with suppress(DatabaseUnavailable):
                 while not self._stopping.is_set() and self._chain.extend() == SEGMENT_EVENTS:
                     pass
             self._stopping.wait(_PAUSE_SECONDS)  # many small appends become one extension
-        with suppress(*DATABASE_AWAY):
+        with suppress(DatabaseUnavailable):
             self._chain.extend()

@@ -25,11 +25,12 @@ from psycopg.sql import SQL, Identifier
 
 from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.evolve import begin, evolve
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorder import RunRow
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.contract import ProjectedRun, ReadModel, Row
 from orchestrator.projections.errors import RebuildStopped
 from orchestrator.projections.history import begin_run, fold_event
@@ -80,14 +81,13 @@ class Filler:
         """
         try:
             return self._fill(self._rows)
-        except DATABASE_AWAY:
+        except DatabaseUnavailable:
             raise
         except Exception:  # noqa: BLE001 - whatever a model cannot do with an event: which one is found out now
             return self._fill(self._checked_rows)
 
     def _fill(self, rows_of: Callable[[Connection, Part], Iterator[Row]]) -> bool:
-        with self._source.database.transaction() as connection:
-            connection.execute(_SQL.no_deadline)
+        with self._source.database.transaction(bounded=False) as connection:
             found = connection.execute(_SQL.claim, {"name": self._model.name}).fetchone()
             if found is None:
                 return False
@@ -171,7 +171,7 @@ class Filler:
                 rows = list(self._model.rows(projected))
                 with connection.transaction(force_rollback=True):
                     self._copy(connection, rows)
-            except DATABASE_AWAY:
+            except DatabaseUnavailable:
                 raise
             except Exception as error:
                 if stored.id not in skips:

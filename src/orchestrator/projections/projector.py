@@ -16,13 +16,16 @@ import orjson
 
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.arrays import bigint, bigint_array, text_array, to_bigint
-from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.database import Database
+from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
 from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.session import Execute, Statement
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.artifacts import Artifacts
 from orchestrator.projections.contract import ProjectedRun, ReadModel
 from orchestrator.projections.history import Batch, Histories
@@ -79,6 +82,7 @@ class Projector:
         models: tuple[ReadModel, ...] | None = None,
         batch_size: int = 2000,
         tell: Tell | None = None,
+        on_restart: OnRestart = ignore,
     ) -> None:
         self._database = database
         self._models = models or read_models()
@@ -91,20 +95,21 @@ class Projector:
         self._tell = tell
         self._position = 0
         self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="projector", daemon=True)
+        self._warn = RareWarning(logger, "projecting waits, database unavailable")
+        self._duty = DutyThread("projector", self._serve, on_restart)
+        self._stopping = self._duty.stopping
         listener.on(EVENTS, lambda _: self._wake.set())
 
     def start(self) -> None:
         """Begin to project."""
         self._wake.set()
-        self._thread.start()
+        self._duty.start()
 
     def stop(self) -> None:
         """End after a last batch: of what was in the log when this was called, or the first of it."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join()
+        self._duty.stop()
         self._session.close()
 
     def _serve(self) -> None:
@@ -116,12 +121,12 @@ class Projector:
                 while not self._stopping.is_set() and (projected := self.project_batch()):
                     if projected < self._limit:
                         self._gather()
-            except DATABASE_AWAY as error:
-                logger.warning("projecting pauses, the database is away: %s", error)
+            except DatabaseUnavailable as error:
+                self._warn(error)
                 self._histories.forget()
                 self._stopping.wait(_RETRY_SECONDS)
                 self._wake.set()
-        with suppress(*DATABASE_AWAY):
+        with suppress(DatabaseUnavailable):
             self.project_batch()
 
     def _gather(self) -> None:
@@ -164,8 +169,16 @@ class Projector:
         self._position = batch.position
         # Told at the pace of one read model: of those that catch up, and of other projectors, it is no news.
         if self._tell is not None and self._models[0] in group:
-            self._tell(batch.events, {projected.run.id: projected.run for projected in touched})
+            self._tell_of(batch, touched, self._tell)
         return batch.position - position
+
+    @staticmethod
+    def _tell_of(batch: Batch, touched: Sequence[ProjectedRun], tell: Tell) -> None:
+        """Tell of what was projected. The read models do not depend on whether that succeeds."""
+        try:
+            tell(batch.events, {projected.run.id: projected.run for projected in touched})
+        except Exception:
+            logger.exception("events could not be told to the log and the metrics", extra={"position": batch.position})
 
     def _introduce(self) -> None:
         if not self._introduced:
@@ -183,7 +196,7 @@ class Projector:
         try:
             batch = self._histories.read(position, limit)
             return batch, self._histories.fold(batch)
-        except DATABASE_AWAY:
+        except DatabaseUnavailable:
             raise
         except Exception as error:
             raise PoisonedEvent(group, position + 1, limit, error) from error
@@ -194,7 +207,7 @@ class Projector:
             rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
             if rows:
                 execute(model.upsert, (orjson.dumps(rows),))
-        except DATABASE_AWAY:
+        except DatabaseUnavailable:
             raise
         except Exception as error:
             raise PoisonedEvent([model], first, batch.position - first + 1, error) from error

@@ -23,8 +23,9 @@ from psycopg import RawCursor
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection
+from orchestrator.eventstore.database import Connection
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.contract import ReadModel
 from orchestrator.projections.differences import RebuildReport, RowDifference, difference
 from orchestrator.projections.errors import ProgramTooOld, RebuildInterrupted, RebuildRunning, RebuildStopped
@@ -206,7 +207,7 @@ class Rebuilder:
             try:
                 with self._transaction() as connection:
                     position = self._project(connection, position, min(self._chunk, live - position))
-            except DATABASE_AWAY:
+            except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a model cannot do with an event
                 position = self._narrow(position, error)
@@ -263,10 +264,8 @@ class Rebuilder:
                         {"name": self._model.name, "version": self._model.version, "position": reached},
                     )
                     connection.execute(_SQL.forget, {"name": self._model.name})
-            except DATABASE_AWAY as error:
+            except LockNotAvailable:
                 # Whoever waits for a table makes all who come later wait too: rather come again.
-                if not isinstance(error.__cause__, LockNotAvailable):
-                    raise
                 logger.info("%s is being read for long; its new table waits", self._model.name)
                 self._histories.forget()
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
@@ -318,8 +317,8 @@ class Rebuilder:
     @contextmanager
     def _transaction(self, *statements: str) -> Iterator[Connection]:
         """Lend a connection on which the names of read models mean the new tables, without a deadline."""
-        with self._database.transaction() as connection:
-            for statement in (*statements, _SQL.no_deadline):
+        with self._database.transaction(bounded=False) as connection:
+            for statement in statements:
                 connection.execute(statement)
             connection.execute(_SQL.use_schema, {"schema": schema_of(self._model.name)})
             yield connection

@@ -69,9 +69,6 @@ ANALYZE {schema}.{table}
 -- name: use_schema
 SELECT set_config('search_path', %(schema)s || ', orchestrator', true)
 
--- name: no_deadline
-SET LOCAL statement_timeout = 0
-
 -- name: no_patience
 SET LOCAL lock_timeout = '1s'
 

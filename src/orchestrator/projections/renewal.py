@@ -1,9 +1,9 @@
 """The renewer: rebuilds the read models of which this program makes a newer version, while the old ones serve."""
 
 import logging
-import threading
 
-from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.errors import RebuildInterrupted, RebuildRunning, RebuildStopped
 from orchestrator.projections.supervision import ReadModelSupervisor
 
@@ -16,19 +16,18 @@ _TRY_AGAIN_SECONDS = 60.0
 class Renewer:
     """A thread that ends when no read model is older than this program."""
 
-    def __init__(self, supervisor: ReadModelSupervisor) -> None:
+    def __init__(self, supervisor: ReadModelSupervisor, on_restart: OnRestart = ignore) -> None:
         self._supervisor = supervisor
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name="renewer", daemon=True)
+        self._duty = DutyThread("renewer", self._serve, on_restart)
+        self._stopping = self._duty.stopping
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._duty.start()
 
     def stop(self) -> None:
         """Interrupt what is under way; the next one goes on from there."""
-        self._stopping.set()
-        self._thread.join()
+        self._duty.stop()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -52,9 +51,6 @@ class Renewer:
             except RebuildStopped as stopped:
                 logger.error("%s", stopped)  # noqa: TRY400 - it says itself where and why
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
-            except DATABASE_AWAY as error:
-                logger.warning("renewing pauses, the database is away: %s", error)
+            except DatabaseUnavailable as error:
+                logger.warning("renewing waits, database unavailable: %s", error)
                 self._stopping.wait(_LOOK_AGAIN_SECONDS)
-            except Exception:
-                logger.exception("a read model could not be renewed")
-                self._stopping.wait(_TRY_AGAIN_SECONDS)

@@ -12,10 +12,11 @@ import orjson
 
 from orchestrator.domain.events import TERMINAL_EVENTS
 from orchestrator.eventstore.codec import NAMES
-from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.contract import ProjectedRun, Row
 from orchestrator.projections.differences import RowDifference
 from orchestrator.projections.errors import RebuildStopped
@@ -46,8 +47,7 @@ class RunQueueRebuild:
         expected: dict[str, Row] = {}
         position = self._log.last_position()
         terminal = [NAMES[kind] for kind in TERMINAL_EVENTS]
-        with self._database.transaction() as connection:
-            connection.execute(_SQL.no_deadline)
+        with self._database.transaction(bounded=False) as connection:
             found = connection.execute(_SQL.open_runs, {"until": position, "terminal": terminal}).fetchall()
             self._refresh(expected, (row["run_id"] for row in found), skips)
             on_events(position)
@@ -86,7 +86,7 @@ class RunQueueRebuild:
                 runs[run_id] = begin_run(recorded, self._find_workflow)
             elif run_id in runs:
                 fold_event(runs[run_id], recorded)
-        except DATABASE_AWAY:
+        except DatabaseUnavailable:
             raise
         except Exception as error:
             if stored.id not in skips:

@@ -1,6 +1,3 @@
--- name: no_deadline
-SET LOCAL statement_timeout = 0
-
 -- name: open_runs
 SELECT e.originator_id::text AS run_id
 FROM events AS e

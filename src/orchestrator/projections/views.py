@@ -1,21 +1,27 @@
 """How rows of the read models are shown: camelCase JSON, times in RFC 3339 UTC (see docs/http-api)."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
+from orchestrator.domain.bounds import FIRST_TIME_MS, LAST_TIME_MS
 from orchestrator.projections.contract import Row
 
 STATUSES = ("pending", "running", "completed", "skipped", "failed", "cancelled")
 View = dict[str, Any]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(at: int | None) -> str | None:
-    """Return milliseconds since 1970 UTC as RFC 3339 with milliseconds."""
+    """Return milliseconds since 1970 UTC as RFC 3339 with milliseconds.
+
+    What lies before year 1 or after year 9999, as in logs of before there were bounds, is shown as the nearest time.
+    """
     if at is None:
         return None
-    moment = datetime.fromtimestamp(at / 1000, UTC)
+    moment = _EPOCH + timedelta(milliseconds=min(max(at, FIRST_TIME_MS), LAST_TIME_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

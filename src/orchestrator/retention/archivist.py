@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier
 
 from orchestrator.domain.events import RunCancelled, RunCompleted, RunFailed, RunTriggered, StepCompleted
 from orchestrator.domain.evolve import begin
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import EventRow
@@ -206,12 +206,10 @@ class Archivist:
                     connection.execute(statement, {"run_ids": batch.ids})
                 self._hand_on(connection, batch, makers)
                 connection.execute(_SQL.forget_rebuilds)
-        except DATABASE_AWAY as error:
-            if isinstance(error.__cause__, LockNotAvailable) or isinstance(error, LockNotAvailable):
-                raise RetentionHeld(
-                    "a read model is being rebuilt, or a projector does not let go of it; run this again afterwards"
-                ) from error
-            raise
+        except LockNotAvailable as error:
+            raise RetentionHeld(
+                "a read model is being rebuilt, or a projector does not let go of it; run this again afterwards"
+            ) from error
 
     def _tombstone(self, one: _Leaving, archive: str) -> dict[str, Any]:
         first, last = one.history[0], one.history[-1]

@@ -25,8 +25,7 @@ class Makers:
     def __init__(self, database: Database, log: PostgresLog) -> None:
         self._database = database
         self._log = log
-        with database.transaction() as connection:
-            connection.execute(_SQL.no_deadline)
+        with database.transaction(bounded=False) as connection:
             row = connection.execute(_SQL.position).fetchone()
             self._position = int(row["position"]) if row else 0
             self._several = {(row["tenant"], row["id"]) for row in connection.execute(_SQL.several)}

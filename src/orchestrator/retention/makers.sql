@@ -9,9 +9,6 @@ HAVING count(*) > 1
 -- name: position
 SELECT coalesce(min(position), 0) AS position FROM projections
 
--- name: no_deadline
-SET LOCAL statement_timeout = 0
-
 -- name: completed
 SELECT originator_id, originator_version, topic, state, notification_id
 FROM events

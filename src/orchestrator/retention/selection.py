@@ -39,14 +39,14 @@ class Selector:
 
     def count(self, before: int) -> Selection:
         """Say what `mark` would do, and do nothing."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(bounded=False) as connection:
             selection, _ = self._choose(connection, before)
         return selection
 
     def mark(self, before: int) -> Selection:
         """Mark the runs that ended before a time (milliseconds since 1970 UTC) and may leave."""
         while True:
-            with self._database.transaction() as connection:
+            with self._database.transaction(bounded=False) as connection:
                 selection, settled = self._choose(connection, before)
                 connection.execute(_SQL.mark, {"before": before})
                 tenants = [row["tenant"] for row in connection.execute(_SQL.withdraw)]
@@ -64,7 +64,6 @@ class Selector:
     @staticmethod
     def _choose(connection: Connection, before: int) -> tuple[Selection, int]:
         """Choose, and return up to which position of the log the choice has seen."""
-        connection.execute(_SQL.no_deadline)
         row = connection.execute(_SQL.settled).fetchone()
         settled = int(row["position"]) if row else 0
         connection.execute(_SQL.choose, {"before": before, "settled": settled})

@@ -1,6 +1,3 @@
--- name: no_deadline
-SET LOCAL statement_timeout = 0
-
 -- name: settled
 -- What every read model and the chain have seen; the newest event stays, for positions go on from it.
 SELECT least(

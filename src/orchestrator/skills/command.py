@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.domain.fingerprint import check_integers
 from orchestrator.skills.child import Ending, run_child
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.errors import (
@@ -95,7 +96,9 @@ class CommandSkill:
         if not result.strip():
             return {}
         try:
-            return plain(orjson.loads(result))
+            data = orjson.loads(result)
+            check_integers(result)
+            return plain(data)
         except orjson.JSONDecodeError as error:
             raise self._invalid(f"stdout is not JSON: {error}") from error
         except InputNotCanonical as error:

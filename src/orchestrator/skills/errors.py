@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from orchestrator.domain.bounds import MAX_PAUSE_MS
 from orchestrator.domain.errors import DomainError, Fault
 from orchestrator.domain.fingerprint import MAX_NESTING, is_nested_deeper
 from orchestrator.domain.output import StepError
@@ -36,7 +37,6 @@ _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_FRAMES = 8
 _TRACEBACK_CHARACTERS = 4_000
 _DETAILS_BYTES = 16_384
-_LONGEST_PAUSE_MS = 30 * 24 * 3600 * 1000
 _ENDS = (SystemExit, KeyboardInterrupt)
 
 
@@ -155,7 +155,7 @@ def _read(exception: BaseException) -> StepError:
                 readable(str(exception.message)),
                 json_details(exception.details),
                 bool(exception.retryable),
-                _pause(exception.retry_after_ms),
+                _pause_ms(exception.retry_after_ms),
             )
         case DomainError():
             return StepError(
@@ -174,11 +174,11 @@ def _read(exception: BaseException) -> StepError:
             )
 
 
-def _pause(asked: object) -> int | None:
-    """Return a pause in milliseconds that can be kept; what is no number is no wish."""
-    if isinstance(asked, bool) or not isinstance(asked, int | float):
+def _pause_ms(asked: object) -> int | None:
+    """Return a pause that a skill asks for, as far as it may be; what is no number asks for none."""
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked != asked:  # noqa: PLR0124 - NaN
         return None
-    return round(min(max(0, asked), _LONGEST_PAUSE_MS))
+    return round(min(max(0, asked), MAX_PAUSE_MS))
 
 
 def readable(text: str, limit: int = _MESSAGE_CHARACTERS) -> str:

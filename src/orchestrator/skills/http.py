@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.domain.fingerprint import check_integers
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.errors import (
     SKILL_EXECUTION_FAILED,
@@ -164,8 +165,10 @@ class HttpSkill:
         if status == 204:
             return _Answer(data={})
         try:
-            answer: _Answer = _ANSWER.load(orjson.loads(body))
-        except ShapeMismatch as error:
+            document = orjson.loads(body)
+            check_integers(body)
+            answer: _Answer = _ANSWER.load(document)
+        except (ShapeMismatch, InputNotCanonical) as error:
             raise invalid_output(self.id, error) from error
         except orjson.JSONDecodeError as error:
             raise SkillError(

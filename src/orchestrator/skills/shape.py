@@ -12,7 +12,7 @@ import orjson
 from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
 
-from orchestrator.domain.fingerprint import check_storable
+from orchestrator.domain.fingerprint import check_size, check_storable
 
 _OPTIONS = orjson.OPT_STRICT_INTEGER
 _OBJECTS = (dict, dict[str, Any], Mapping, Mapping[str, Any])
@@ -131,8 +131,9 @@ def plain(value: Any) -> Any:
     """Return a value as plain JSON, copied.
 
     Raises:
-        InputNotCanonical: it is not JSON; the message names the path.
+        InputNotCanonical: it is not JSON, or expands to more than can be stored; the message names the path.
     """
+    check_size(value)
     try:
         copied = orjson.loads(orjson.dumps(value, option=_OPTIONS))
     except (TypeError, ValueError, RecursionError):

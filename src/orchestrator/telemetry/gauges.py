@@ -10,9 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.eventstore.database import DATABASE_AWAY, Database
+from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.telemetry.metrics import Metrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -36,7 +37,7 @@ class Exposition:
         try:
             async with asyncio.timeout(self._deadline):
                 found = await self._shared.call(self._read)
-        except (TimeoutError, *DATABASE_AWAY):
+        except (TimeoutError, DatabaseUnavailable):
             found = None
         registry = CollectorRegistry()
         registry.register(_Gauges(found))

@@ -123,6 +123,12 @@ class Metrics:
             buckets=_HTTP_SECONDS,
             registry=registry,
         )
+        self._restarts = Counter(
+            "orchestrator_duty_restarts",
+            "Background duties of this process that failed and were started again.",
+            ["duty"],
+            registry=registry,
+        )
         self.streams = Gauge("orchestrator_http_streams", "Event streams that are open.", registry=registry)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -137,6 +143,10 @@ class Metrics:
         """Count a transaction of the log."""
         self._commit_events.observe(events)
         self._commit_seconds.observe(seconds)
+
+    def duty_restarted(self, duty: str) -> None:
+        """Count a background duty that failed and was started again."""
+        self._restarts.labels(duty).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request: `route` is the template of its path, `seconds` those up to the start of the answer."""

@@ -5,29 +5,35 @@ version refuses the second. So claims need not be on disk to be right, and are c
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
 from orchestrator.domain.errors import DomainError
+from orchestrator.eventstore.arrays import double, integer, text_array, to_bigint
 from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.runs import LoadedRun, RunStore
+from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
 from orchestrator.workers.pulse import has_ended
 
 logger = logging.getLogger(__name__)
 
 _SQL = load_sql(__file__)
+_BEAT = Statement("beat", _SQL.beat, ("text", "text", "int4", "text", "float8", "text[]"))
+_BEAT_SHARE = 0.3
+"""How much of a lease a heartbeat may wait for its answer before the connection is replaced."""
+_TRUE = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """A worker process: `id` is unique for ever, `lease_seconds` how long its silence is put up with.
+    """A worker process: `id` is unique for ever, `lease_seconds` how long it may miss heartbeats.
 
-    `pulse` is how others on its machine can see whether it lives, see there.
+    `pulse` is how others on its machine can see whether it lives; see the module of that name.
     """
 
     id: str
@@ -38,7 +44,7 @@ class WorkerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class HeartbeatReply:
     """What a heartbeat learns: whether others own runs, how many are this worker's, whether some wait for it."""
 
     others_at_work: bool
@@ -48,10 +54,14 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Runs that this worker may drive now, as far as they could be read; `maybe_more` when the room was used up."""
+    """Runs that this worker may drive now, as far as they could be read; `maybe_more` when the room was used up.
+
+    `losses` says of some how many workers each lost without getting on.
+    """
 
     runs: list[LoadedRun]
     maybe_more: bool
+    losses: Mapping[str, int] = field(default_factory=dict)
 
 
 class Claims:
@@ -63,23 +73,30 @@ class Claims:
         self._runs = runs
         self._worker = worker
         self._unreadable: set[str] = set()
+        # Of its own, and given up early: no other statement may keep a heartbeat from being tried again in time.
+        self._heart = database.loop_session(worker.lease_seconds * _BEAT_SHARE)
 
-    async def beat(self, session: tuple[int, str] | None, skills: Sequence[str]) -> Situation:
+    async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
         """Say that this worker, which has these skills, is alive; returns how things stand."""
-        rows = await self._run(
-            _SQL.beat,
-            {
-                "id": self._worker.id,
-                "host": self._worker.host,
-                "pid": self._worker.pid,
-                "lease": self._worker.lease_seconds,
-                "pulse": self._worker.pulse,
-                "session_pid": session[0] if session else None,
-                "session_start": session[1] if session else None,
-                "skills": list(skills),
-            },
+        worker = self._worker
+        found = await self._heart.run(
+            _BEAT,
+            (
+                worker.id.encode(),
+                worker.host.encode(),
+                integer(worker.pid),
+                None if worker.pulse is None else worker.pulse.encode(),
+                double(worker.lease_seconds),
+                text_array(skills),
+            ),
         )
-        return Situation(**rows[0])
+        others, owned, waiting = (found.get_value(0, column) for column in range(3))
+        return HeartbeatReply(others == _TRUE, to_bigint(owned), waiting == _TRUE)
+
+    def keep_lease(self) -> None:
+        """Say that this worker is alive, from a thread: its event loop is blocked."""
+        with self._database.connection() as connection:
+            connection.execute(_SQL.keep_lease, {"id": self._worker.id})
 
     async def sweep(self) -> int:
         """Free the runs of workers that are dead and return how many there were.
@@ -117,7 +134,8 @@ class Claims:
         rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills)})
         streams = groupby(rows, key=lambda row: str(row["originator_id"]))
         folded = [self._fold(run_id, stream) for run_id, stream in streams]
-        return Claimed([loaded for loaded in folded if loaded is not None], maybe_more=len(folded) == room)
+        losses = {str(row["originator_id"]): row["losses"] for row in rows if row["losses"]}
+        return Claimed([loaded for loaded in folded if loaded is not None], len(folded) >= room, losses)
 
     def _fold(self, run_id: str, stream: Iterable[dict[str, Any]]) -> LoadedRun | None:
         try:

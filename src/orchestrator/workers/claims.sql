@@ -1,15 +1,15 @@
 -- name: beat
-INSERT INTO workers (id, host, pid, pulse, lease, session_pid, session_start)
-VALUES (
-    %(id)s, %(host)s, %(pid)s, %(pulse)s, make_interval(secs => %(lease)s),
-    %(session_pid)s, %(session_start)s::timestamptz)
-ON CONFLICT (id) DO UPDATE SET
-    heartbeat_at = now(), session_pid = excluded.session_pid, session_start = excluded.session_start
+INSERT INTO workers (id, host, pid, pulse, lease)
+VALUES ($1, $2, $3, $4, make_interval(secs => $5))
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = now()
 RETURNING
-    (SELECT EXISTS (SELECT FROM run_queue WHERE owner <> %(id)s)) AS others_at_work,
-    (SELECT count(*) FROM run_queue WHERE owner = %(id)s) AS owned,
+    (SELECT EXISTS (SELECT FROM run_queue WHERE owner <> $1)) AS others_at_work,
+    (SELECT count(*) FROM run_queue WHERE owner = $1) AS owned,
     (SELECT EXISTS (
-        SELECT FROM run_queue WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[]))) AS waiting
+        SELECT FROM run_queue WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ $6))) AS waiting
+
+-- name: keep_lease
+UPDATE workers SET heartbeat_at = now() WHERE id = %(id)s
 
 -- name: neighbours
 SELECT id, pulse FROM workers WHERE id <> %(id)s AND pulse IS NOT NULL
@@ -21,10 +21,19 @@ WITH ended AS (
     SELECT id FROM workers AS worker WHERE id <> %(id)s AND is_dead(worker)
     UNION
     SELECT id FROM ended
-), freed AS (
-    UPDATE run_queue AS q SET owner = NULL
+), lost AS (
+    SELECT q.run_id, q.owner, got_on(q.run_id, q.lost_version) AS got_on,
+        (SELECT max(e.originator_version) FROM events AS e WHERE e.originator_id = q.run_id) AS version
+    FROM run_queue AS q
     WHERE q.owner IN (SELECT id FROM dead)
        OR (q.owner <> %(id)s AND NOT EXISTS (SELECT FROM workers WHERE workers.id = q.owner))
+), freed AS (
+    UPDATE run_queue AS q SET
+        owner = NULL,
+        losses = CASE WHEN lost.got_on THEN 1 ELSE q.losses + 1 END,
+        lost_version = coalesce(lost.version, 0)
+    FROM lost
+    WHERE q.run_id = lost.run_id AND q.owner = lost.owner  -- another worker may have swept it by now
     RETURNING q.run_id
 ), forgotten AS (
     DELETE FROM workers AS worker USING dead
@@ -33,17 +42,31 @@ WITH ended AS (
 SELECT count(*) AS freed FROM freed
 
 -- name: claim
+-- A run that lost several workers without getting on may be what takes them down. A worker takes one such at a time, and
+-- the next once that got on or a minute has passed, so that it does not take the same others down with it each time.
 WITH picked AS (
     SELECT run_id FROM run_queue
-    WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
+    WHERE owner IS NULL AND losses < 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
     ORDER BY priority DESC, number
     LIMIT %(room)s
     FOR UPDATE SKIP LOCKED
+), suspect AS (
+    SELECT run_id FROM run_queue
+    WHERE owner IS NULL AND losses >= 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
+      AND NOT EXISTS (
+        SELECT FROM run_queue AS own
+        WHERE own.owner = %(id)s AND own.losses >= 3 AND own.claimed_at > now() - interval '1 minute'
+          AND NOT got_on(own.run_id, own.lost_version))
+    ORDER BY losses, priority DESC, number
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
 ), claimed AS (
-    UPDATE run_queue AS q SET owner = %(id)s, blocked_on = NULL FROM picked WHERE q.run_id = picked.run_id
-    RETURNING q.run_id
+    UPDATE run_queue AS q SET owner = %(id)s, blocked_on = NULL, claimed_at = now()
+    FROM (SELECT run_id FROM picked UNION ALL SELECT run_id FROM suspect) AS chosen
+    WHERE q.run_id = chosen.run_id
+    RETURNING q.run_id, q.losses
 )
-SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id
+SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, claimed.losses
 FROM claimed
 JOIN events AS e ON e.originator_id = claimed.run_id
 -- the commit of a claim need not wait for the disk

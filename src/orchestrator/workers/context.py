@@ -1,15 +1,22 @@
 """What a step's selectors see, and the input they make of it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 from orchestrator.artifacts.errors import ArtifactGone
-from orchestrator.domain.errors import InputNotCanonical
-from orchestrator.domain.fingerprint import cache_key, fingerprint
+from orchestrator.domain.budget import MAX_UNITS, QUICK_UNITS, Budget, BudgetExceeded
+from orchestrator.domain.errors import InputNotCanonical, ValueTooLarge
+from orchestrator.domain.fingerprint import cache_key, canonical, canonical_value
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.domain.run import Run
-from orchestrator.domain.selectors import SelectorError, resolve_input
+from orchestrator.domain.selectors import Input, Path, SelectorError, resolve_input
+from orchestrator.domain.workflow import Workflow
+
+_QUICK_CHARACTERS = 4096
+"""Selectors of up to so many characters are parsed on the loop."""
 
 
 class OutputSource(Protocol):
@@ -24,7 +31,10 @@ class OutputSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:
-    """A step's input with its SHA-256 and the key its result has in the cache."""
+    """A step's input with its SHA-256 and the key its result has in the cache.
+
+    `value` is what the hash stands for: the value that the canonical JSON of the input is read back to.
+    """
 
     value: Any
     input_hash: str
@@ -51,17 +61,30 @@ class RunContext:
 
     async def resolve(self, step_id: str) -> ResolvedInput | StepError:
         """Return the input of a step whose dependencies are done, or why there is none."""
-        step = self._run.workflow.steps[step_id]
+        workflow = self._run.workflow
+        selectors = workflow.steps[step_id].input
+        is_short = _characters(selectors) <= _QUICK_CHARACTERS
         try:
-            for path in self._run.workflow.reads_of(step_id):
+            for path in await _reads(workflow, step_id, is_short):
                 await self._provide(path, step_id)
-            value = resolve_input(step.input, self._document)
-            input_hash = fingerprint(value)
+            value, input_hash = await self._settle(selectors, is_short)
         except (SelectorError, ArtifactGone) as error:
             return StepError("SKILL_INPUT_INVALID", f"step {step_id}: {error}", retryable=False)
         except InputNotCanonical as error:
             return StepError(error.code, f"step {step_id}: {error}", error.details, retryable=False)
-        return ResolvedInput(value, input_hash, cache_key(self._run.workflow.name, step_id, input_hash))
+        except BudgetExceeded as error:
+            message = f"selecting {str(error) or 'the input'} takes more than {MAX_UNITS:,} units of work; select less"
+            return StepError(ValueTooLarge.code, f"step {step_id}: {message}", retryable=False)
+        return ResolvedInput(value, input_hash, cache_key(workflow.name, step_id, input_hash))
+
+    async def _settle(self, selectors: Input, is_short: bool) -> tuple[Any, str]:
+        """Resolve and hash an input: on the loop if that is quick, else in a thread."""
+        if is_short:
+            try:
+                return _settled(selectors, self._document, Budget(QUICK_UNITS), Budget(QUICK_UNITS))
+            except BudgetExceeded:
+                pass
+        return await asyncio.to_thread(_settled, selectors, self._document)
 
     async def _provide(self, path: tuple[str, ...], reader: str) -> None:
         """Make sure that what a step's selector reads is in the document.
@@ -101,3 +124,21 @@ class RunContext:
     async def _view(self, output: Output) -> dict[str, Any]:
         data = output.data if output.data_ref is None else await self._source.data(self._tenant, output)
         return {"data": data, "artifacts": [artifact_to_json(artifact) for artifact in output.artifacts]}
+
+
+async def _reads(workflow: Workflow, step_id: str, is_short: bool) -> frozenset[Path]:
+    return workflow.reads_of(step_id) if is_short else await asyncio.to_thread(workflow.reads_of, step_id)
+
+
+def _settled(
+    selectors: Input, document: Mapping[str, Any], selecting: Budget | None = None, hashing: Budget | None = None
+) -> tuple[Any, str]:
+    """Return an input as its canonical JSON is read back, and the SHA-256 of that."""
+    form = canonical(resolve_input(selectors, document, selecting), hashing)
+    return canonical_value(form), sha256(form).hexdigest()
+
+
+def _characters(selectors: Input) -> int:
+    if selectors is None:
+        return 0
+    return len(selectors) if isinstance(selectors, str) else sum(map(len, selectors.values()))

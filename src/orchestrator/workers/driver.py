@@ -7,41 +7,39 @@ knows nothing that is not in the run's events, so after a crash another driver g
 """
 
 import asyncio
-import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
-from time import perf_counter
 from typing import Protocol
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question
 from orchestrator.domain.commands import (
     BlockRun,
     Command,
-    CompleteStep,
     FailStep,
     ReuseResult,
     StartStep,
     TakeRun,
 )
-from orchestrator.domain.decide import decide
-from orchestrator.domain.errors import InputNotCanonical, StaleAttempt
+from orchestrator.domain.decide import decide, next_attempt
+from orchestrator.domain.errors import StaleAttempt
 from orchestrator.domain.events import RunEvent, StepCompleted
 from orchestrator.domain.evolve import evolve
-from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.next_steps import BeginStep, next_due, next_steps
-from orchestrator.domain.output import Output, StepError, artifact_to_json
+from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run, maker_of
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SkillError, WorkerUnfit, to_step_error
+from orchestrator.skills.errors import WORKER_LOST
 from orchestrator.telemetry.tracing import OFF, Tracing
+from orchestrator.workers.attempts import Attempts
 from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
 from orchestrator.workers.executor import StepExecutor
 
-logger = logging.getLogger(__name__)
+MAX_LOSSES = 5
+"""A run that lost this many workers before it recorded anything fails with WORKER_LOST."""
+
+_LOOK_AGAIN_SECONDS = 30.0
 
 Clock = Callable[[], int]
 """Tells the time in milliseconds since 1970 UTC."""
@@ -66,8 +64,11 @@ class StepCache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every driver of a worker works with."""
+class WorkerServices:
+    """What every driver of a worker works with.
+
+    `abandon_seconds` is how long a skill that was cancelled may take to end before it is left behind.
+    """
 
     worker: str
     runs: RunStore
@@ -77,27 +78,32 @@ class Surroundings:
     clock: Clock
     most_parallel: int = 512
     tracing: Tracing = OFF
+    abandon_seconds: float = 15.0
 
 
 @dataclass(slots=True)
 class RunDriver:
-    """Drives one run for its worker; `drive` returns when the run is finished, blocked, handed over or lost."""
+    """Drives one run for its worker; `drive` returns when the run is finished, blocked, handed over or lost.
+
+    `losses` is how many workers the run has lost without getting on.
+    """
 
     run: Run
     tenant: str
-    around: Surroundings
+    around: WorkerServices
+    losses: int = 0
     _context: RunContext = field(init=False)
+    _attempts: Attempts = field(init=False)
     _unsaved: list[RunEvent] = field(default_factory=list)
-    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _busy: dict[str, asyncio.Task[None] | None] = field(default_factory=dict)
     _missing: dict[str, str] = field(default_factory=dict)
-    _outcomes: list[Command] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _handing_over: bool = False
-    _given_up: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._context = RunContext(self.run, self.tenant, self.around.source)
+        around = self.around
+        self._attempts = Attempts(around.executor, around.clock, around.tracing, self._wake.set, around.abandon_seconds)
 
     async def drive(self) -> None:
         """See the run through.
@@ -111,16 +117,27 @@ class RunDriver:
 
     async def _drive(self) -> None:
         try:
+            dangerous = self.losses >= MAX_LOSSES and not self.run.executing
             self._apply(TakeRun(self.around.clock(), self.around.worker))
+            if dangerous:
+                self._give_up_run()
             while True:
                 calls = await self._begin_steps()
                 await self._commit()
                 if self.run.is_finished or self._is_over():
                     return
-                self._launch(calls)
+                self._attempts.launch(calls)
                 await self._await_outcomes()
         finally:
             await self._stop_tasks()
+
+    def _give_up_run(self) -> None:
+        """Fail the run before anything of it is touched: what it did before its next event took the workers down."""
+        step = next(iter((*self.run.ready, *self.run.due)), None)
+        if step is not None:
+            said = f"{self.losses} workers were lost while they prepared a step of this run"
+            error = StepError(WORKER_LOST, said, retryable=False)
+            self._apply(FailStep(self.around.clock(), step, next_attempt(step, self.run), error, 0.0))
 
     def hand_over(self) -> None:
         """Begin nothing more; `drive` returns once what is executing has come back."""
@@ -129,7 +146,7 @@ class RunDriver:
 
     def _is_over(self) -> bool:
         """Nothing is under way and nothing more begins here: the run waits for another worker."""
-        executing = self.run.executing.keys() - self._given_up
+        executing = self.run.executing.keys() - self._attempts.lost
         return not executing and (self._handing_over or self.run.status == "blocked")
 
     def _room(self) -> int:
@@ -158,7 +175,7 @@ class RunDriver:
 
     def _is_stuck(self) -> bool:
         """Nothing is under way and nothing will be, but for steps whose skill is not known here."""
-        if self.run.executing or self._busy.keys() != self._missing.keys():
+        if self.run.failed_step is not None or self.run.executing or self._busy.keys() != self._missing.keys():
             return False
         return next_due(self.run, self._room(), self._busy) is None
 
@@ -289,79 +306,31 @@ class RunDriver:
         if made:
             self.around.cache.keep(self.tenant, epoch, made)
 
-    def _launch(self, calls: Sequence[SkillCall]) -> None:
-        for call in calls:
-            self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
-
-    async def _execute(self, call: SkillCall) -> None:
-        """Perform a call and leave its outcome for the next pass round the loop."""
-        outcome = None
-        with self.around.tracing.step(call) as traced:
-            try:
-                outcome = await self._perform(traced)
-            except WorkerUnfit as error:
-                logger.warning(
-                    "run %s is given back, step %s could not be executed: %s", self.run.id, call.step_id, error
-                )
-        self._tasks.pop(call.step_id, None)
-        if outcome is None:
-            # No outcome is recorded: for whoever takes the run on, the attempt was lost with its worker.
-            self._given_up.add(call.step_id)
-            self.hand_over()
-            return
-        self._outcomes.append(outcome)
-        self._wake.set()
-
-    async def _perform(self, call: SkillCall) -> Command:
-        started = perf_counter()
-        try:
-            output = await self.around.executor.execute(call)
-            digest = output_hash(output)
-            elapsed = (perf_counter() - started) * 1000
-            return CompleteStep(self.around.clock(), call.step_id, call.attempt, output, digest, elapsed)
-        except WorkerUnfit:
-            raise
-        except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
-            elapsed = (perf_counter() - started) * 1000
-            jitter = random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, guards nothing
-            found = to_step_error(error)
-            self.around.tracing.fail(found)
-            return FailStep(self.around.clock(), call.step_id, call.attempt, found, elapsed, jitter)
-
     async def _await_outcomes(self) -> None:
         """Sleep until something came back or a retry is due, and decide what came back."""
         loop = asyncio.get_running_loop()
         due_at = next_due(self.run, self._room(), self._busy)
         timer = None
         if due_at is not None and not self._handing_over:
-            timer = loop.call_later(max(0, due_at - self.around.clock()) / 1000, self._wake.set)
+            # The clock may be set meanwhile, so no timer runs for long without another look at it.
+            seconds = min(max(0, due_at - self.around.clock()) / 1000, _LOOK_AGAIN_SECONDS)
+            timer = loop.call_later(seconds, self._wake.set)
         await self._wake.wait()
         if timer is not None:
             timer.cancel()
         await asyncio.sleep(0)  # steps that end in the same turn of the loop share the append
         self._wake.clear()
-        outcomes, self._outcomes = self._outcomes, []
-        for outcome in outcomes:
+        for outcome in self._attempts.take():
             with suppress(StaleAttempt):
                 self._apply(outcome)
+        if self._attempts.lost:
+            self.hand_over()
 
     async def _stop_tasks(self) -> None:
-        tasks = [task for task in (*self._tasks.values(), *self._busy.values()) if task is not None]
-        for task in tasks:
+        """End what is under way."""
+        waiting = [task for task in self._busy.values() if task is not None]
+        for task in waiting:
             task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def output_hash(output: Output) -> str:
-    """Return the SHA-256 of what an output says: its data and its artifacts.
-
-    Raises:
-        SkillError: SKILL_OUTPUT_INVALID, when it cannot be kept in the log; the message names the path.
-    """
-    reference = output.data_ref.content_hash if output.data_ref is not None else None
-    said = {"data": output.data, "dataRef": reference, "artifacts": [artifact_to_json(a) for a in output.artifacts]}
-    try:
-        return sha256(check_storable(said)).hexdigest()
-    except InputNotCanonical as error:
-        raise SkillError(SKILL_OUTPUT_INVALID, str(error), details=error.details) from error
+        await self._attempts.end(self.run.id)
+        if waiting:
+            await asyncio.gather(*waiting, return_exceptions=True)

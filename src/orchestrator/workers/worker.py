@@ -6,28 +6,30 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Protocol
 
 from uuid_utils import uuid7
 
 from orchestrator.domain.errors import VersionConflict
-from orchestrator.eventstore.database import DATABASE_AWAY
+from orchestrator.eventstore.duty import OnRestart, ignore, keep_going
 from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, wake
+from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.runs import LoadedRun
-from orchestrator.workers.claims import Claimed, Situation, WorkerIdentity
-from orchestrator.workers.driver import RunDriver, Surroundings
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
+from orchestrator.workers.driver import RunDriver, WorkerServices
+from orchestrator.workers.heartbeat import Heartbeat
 from orchestrator.workers.pulse import own_pulse
 
 logger = logging.getLogger(__name__)
 
-_BUSY_SWEEP_SECONDS = 0.5
 _RETRY_SECONDS = 0.2
-# Idle, a worker beats less often: twice the pause, as long as that is well within its lease.
-_IDLE_FACTOR = 2
-_IDLE_SHARE = 0.4
 _PAUSE_AFTER_FAULT_SECONDS = 5.0
 _CLAIMED_AT_ONCE = 25
 """How many runs are read from the log before the first of them goes on: what a crash left behind may be hundreds."""
+_END_SECONDS = 6.0
+"""How long what was cancelled may take to end before it is left behind, once a driver has given up its steps."""
 
 
 def new_identity(lease_seconds: float) -> WorkerIdentity:
@@ -39,7 +41,7 @@ def new_identity(lease_seconds: float) -> WorkerIdentity:
 class Queue(Protocol):
     """The queue of runs and the register of workers, as one worker needs them; see `Claims`."""
 
-    async def beat(self, session: tuple[int, str] | None, skills: Sequence[str]) -> Situation:
+    async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
         """Say that this worker is alive, and learn how things stand."""
 
     async def sweep(self) -> int:
@@ -47,6 +49,9 @@ class Queue(Protocol):
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
         """Claim runs."""
+
+    def keep_lease(self) -> None:
+        """Say that this worker is alive, from a thread."""
 
     async def owners(self, run_ids: Sequence[str]) -> Mapping[str, str | None]:
         """Say who owns these runs, and all that this worker owns; runs that are over are left out."""
@@ -62,8 +67,8 @@ class Wakeups(Protocol):
     """Notifications, as a worker needs them; see `Listener`."""
 
     @property
-    def session(self) -> tuple[int, str] | None:
-        """What proves that this process is alive."""
+    def connected(self) -> bool:
+        """Whether notifications come in."""
 
     def on(self, channel: str, callback: Callable[[str], None]) -> None:
         """Call back for each notification of a channel."""
@@ -75,7 +80,7 @@ class Worker:
     def __init__(
         self,
         identity: WorkerIdentity,
-        around: Surroundings,
+        around: WorkerServices,
         queue: Queue,
         wakeups: Wakeups,
         loop: asyncio.AbstractEventLoop,
@@ -83,6 +88,7 @@ class Worker:
         skills: Collection[str],
         most_runs: int = 500,
         heartbeat_seconds: float = 2.0,
+        on_restart: OnRestart = ignore,
     ) -> None:
         self.identity = identity
         self._around = around
@@ -90,7 +96,17 @@ class Worker:
         self._wakeups = wakeups
         self._skills: Sequence[str] = sorted(skills)
         self._most_runs = most_runs
-        self._heartbeat_seconds = heartbeat_seconds
+        self._on_restart = on_restart
+        self._heartbeat = Heartbeat(
+            self,
+            lease_seconds=identity.lease_seconds,
+            pause_seconds=heartbeat_seconds,
+            is_busy=lambda: bool(self._drivers),
+            on_reply=self._take_stock,
+            on_lapse=self._lapse,
+            on_restart=on_restart,
+        )
+        self._warn = RareWarning(logger, "runs cannot be claimed or released, database unavailable")
         self._drivers: dict[str, tuple[RunDriver, asyncio.Task[None]]] = {}
         self._expected: set[str] = set()
         self._arriving: list[LoadedRun] = []
@@ -100,7 +116,6 @@ class Worker:
         self._claiming = asyncio.Lock()
         self._claimed = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._heart: asyncio.Task[None] | None = None
         # From the start: a run may be expected before `work` begins, and no news of it may be missed.
         wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
         wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
@@ -141,12 +156,12 @@ class Worker:
             self._adopt(loaded)
             return
         self._arriving.append(loaded)
-        self._arrive(at_once=self._wakeups.session is None)
+        self._arrive(at_once=not self._wakeups.connected)
 
     def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
         """On the listener's thread: all news from before this position have come in."""
         if payload:
-            self._heard = int(payload)
+            self._heard = max(self._heard, int(payload))
         if self._arriving:
             wake(loop, self._arrive)
 
@@ -173,20 +188,27 @@ class Worker:
         await self._claimed.wait()
 
     async def work(self) -> None:
-        """Claim and drive runs until `stop` is called, then return when all is handed over."""
-        await self._beat()
-        self._heart = asyncio.create_task(self._stay_alive())
-        self._queue_changed.set()
+        """Claim and drive runs until `stop` is called, then return when all is handed over.
+
+        Raises:
+            Exception: what the first heartbeat or claim met, unless the database is unavailable. Later faults are
+                logged, and claiming goes on.
+        """
+        await self._heartbeat.begin()
         try:
-            while not self._stopping.is_set():
-                await self._queue_changed.wait()
-                self._queue_changed.clear()
-                if not self._stopping.is_set():
-                    await self._claim()
-                self._claimed.set()
+            await self._claim()
+            self._claimed.set()
+            await keep_going("claims", self._claim_all, self._on_restart)
         finally:
             if not self._stopping.is_set():
-                self._heart.cancel()
+                await self._heartbeat.end()
+
+    async def _claim_all(self) -> None:
+        while not self._stopping.is_set():
+            await self._queue_changed.wait()
+            self._queue_changed.clear()
+            if not self._stopping.is_set():
+                await self._claim()
 
     async def stop(self, grace_seconds: float) -> None:
         """Begin nothing more, wait up to `grace_seconds` for what is executing, and give every run back.
@@ -203,14 +225,12 @@ class Worker:
             await asyncio.wait(tasks, timeout=grace_seconds)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if self._heart is not None:
-            self._heart.cancel()
-            await asyncio.gather(self._heart, return_exceptions=True)
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
+        await self._heartbeat.end()
         async with self._claiming:  # what a claim under way brings is given back as well
             try:
                 await self._queue.sign_off()
-            except DATABASE_AWAY as error:
+            except DatabaseUnavailable as error:
                 logger.warning("could not sign off, the lease will run out instead: %s", error)
 
     async def _claim(self) -> None:
@@ -224,11 +244,11 @@ class Worker:
                 while (room := min(self._room, _CLAIMED_AT_ONCE)) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
                     for loaded in claimed.runs:
-                        self._adopt(loaded)
+                        self._adopt(loaded, claimed.losses.get(loaded.run.id, 0))
                     if not claimed.maybe_more:
                         return
-            except DATABASE_AWAY as error:
-                logger.warning("cannot claim runs, the database is away: %s", error)
+            except DatabaseUnavailable as error:
+                self._warn(error)
                 self._in_doubt = True  # they may have been claimed all the same
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._queue_changed.set()
@@ -254,12 +274,12 @@ class Worker:
             logger.info("%d runs are given back: they were claimed, but the answer was lost", len(stray))
             await self._queue.release(stray)
 
-    def _adopt(self, loaded: LoadedRun) -> None:
+    def _adopt(self, loaded: LoadedRun, losses: int = 0) -> None:
         """Drive a claimed run, unless it is being driven or over already."""
         run = loaded.run
         if run.id in self._drivers or run.is_finished or self._stopping.is_set():
             return
-        driver = RunDriver(run, loaded.tenant, self._around)
+        driver = RunDriver(run, loaded.tenant, self._around, losses)
         task = asyncio.create_task(self._drive(driver))
         task.add_done_callback(lambda _: self._forget(driver))  # for one that is cancelled before it begins
         self._drivers[run.id] = driver, task
@@ -295,8 +315,8 @@ class Worker:
         """Give a run back that was not seen through; if that fails, a heartbeat will find it."""
         try:
             await self._queue.release([run_id])
-        except DATABASE_AWAY as error:
-            logger.warning("run %s could not be given back: %s", run_id, error)
+        except DatabaseUnavailable as error:
+            self._warn(error)
 
     def _cancelled(self, run_id: str) -> None:
         """A run was cancelled, or (no id) such news may have been missed."""
@@ -306,29 +326,32 @@ class Worker:
         elif run_id in self._drivers:
             self._drivers[run_id][1].cancel()
 
-    async def _stay_alive(self) -> None:
-        """Beat and sweep; more often while other workers own runs that could become orphans, less often when idle."""
-        lease = self.identity.lease_seconds
-        while True:
-            others_at_work = await self._beat()
-            pause = self._heartbeat_seconds
-            if others_at_work:
-                pause = min(pause, _BUSY_SWEEP_SECONDS)
-            elif not self._drivers:
-                pause = max(pause, min(pause * _IDLE_FACTOR, lease * _IDLE_SHARE))
-            await asyncio.sleep(pause)
+    async def beat(self) -> HeartbeatReply:
+        """Say that this worker lives, and with which skills."""
+        return await self._queue.beat(self._skills)
 
-    async def _beat(self) -> bool:
-        """Say that this worker lives, free the runs of those that do not, and look for work that no news told of."""
-        try:
-            situation = await self._queue.beat(self._wakeups.session, self._skills)
-            freed = await self._queue.sweep() if situation.others_at_work else 0
-        except DATABASE_AWAY as error:
-            logger.warning("no heartbeat, the database is away: %s", error)
-            return True
-        self._arrive(at_once=self._wakeups.session is None)
-        if situation.owned != len(self._drivers):
+    async def sweep(self) -> int:
+        """Free the runs of dead workers."""
+        return await self._queue.sweep()
+
+    def keep_lease(self) -> None:
+        """Write a heartbeat from a thread, while the event loop is blocked."""
+        began = monotonic()  # what loops count in
+        self._queue.keep_lease()
+        self._heartbeat.written(began)
+
+    def _take_stock(self, reply: HeartbeatReply, freed: bool) -> None:
+        """After a heartbeat: look for work that no news told of."""
+        self._arrive(at_once=not self._wakeups.connected)
+        if reply.owned != len(self._drivers):
             self._in_doubt = True
-        if freed or situation.waiting or self._in_doubt:
+        if freed or reply.waiting or self._in_doubt:
             self._queue_changed.set()
-        return situation.others_at_work
+
+    def _lapse(self) -> None:
+        """The lease is about to end, and then others may execute what is executing here: stop."""
+        self._in_doubt = True
+        if self._drivers:
+            logger.error("no heartbeat written, execution stops before the lease ends", extra={"runs": self.driving})
+        for _, task in self._drivers.values():
+            task.cancel()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from orchestrator.domain.budget import MAX_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.errors import InputNotCanonical, InvalidPayload
 from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.workflow import Workflow
@@ -12,18 +13,25 @@ MAX_LISTED = 20
 _ROOT = "triggerPayload"
 
 
-def check_payload(workflow: Workflow, payload: Any) -> None:
+def check_payload(workflow: Workflow, payload: Any, budget: Budget | None = None) -> None:
     """Accept a payload that is an object, has a canonical JSON form and matches the workflow's `payloadSchema`.
 
     As Draft 2020-12 has it, `format` describes and does not refuse.
 
+    Args:
+        workflow: the definition.
+        payload: plain JSON.
+        budget: what the check may cost; `MAX_UNITS` units for the form and as many for the schema when None.
+
     Raises:
-        InvalidPayload: it does not; `details["faults"]` lists up to `MAX_LISTED` problems with path and message.
+        InvalidPayload: it does not, or the check takes too much work; `details["faults"]` lists up to `MAX_LISTED`
+            problems with path and message.
+        BudgetExceeded: it costs more than the budget given.
     """
     if not isinstance(payload, dict):
         raise invalid_payload([(_ROOT, f"must be an object, not {type(payload).__name__}")])
     try:
-        check_storable(payload)
+        check_storable(payload, budget)
     except InputNotCanonical as error:
         path = _ROOT + str(error.details["path"]).removeprefix("$")
         raise invalid_payload([(path, f"has no canonical JSON form: {error.details['reason']}")]) from error
@@ -31,8 +39,15 @@ def check_payload(workflow: Workflow, payload: Any) -> None:
         return
     from orchestrator.workflows.payload_schema import misfits  # noqa: PLC0415 - not every start waits for a validator
 
-    schema = workflow.payload_schema
-    if problems := misfits(workflow.digest, schema, payload, root=_ROOT, most=MAX_LISTED + 1):
+    schema, allowed = workflow.payload_schema, budget or Budget()
+    try:
+        problems = misfits(workflow.digest, schema, payload, root=_ROOT, most=MAX_LISTED + 1, budget=allowed)
+    except BudgetExceeded:
+        if budget is not None:
+            raise
+        message = f"the check takes more than {MAX_UNITS:,} units of work; send less, or simplify payloadSchema"
+        raise invalid_payload([(_ROOT, message)]) from None
+    if problems:
         raise invalid_payload(problems)
 
 

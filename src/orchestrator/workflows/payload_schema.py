@@ -2,19 +2,26 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
+from functools import cache, lru_cache
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from referencing import Registry
+from jsonschema import Draft202012Validator, FormatChecker
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
-from orchestrator.domain.errors import Fault
+from orchestrator.domain.budget import Budget, BudgetExceeded
+from orchestrator.domain.errors import Fault, InputNotCanonical
+from orchestrator.workflows.patterns import PatternRefused, pattern
 from orchestrator.workflows.places import place, shorten
+from orchestrator.workflows.schema_validator import first_errors, make_meta_validator, make_validator, resolver_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+MAX_FAULTS = 100
+"""How many faults of one schema are listed."""
+
+MAX_SCHEMA_UNITS = 3_000_000
+"""What checking a schema may cost when its workflow is registered."""
 
 _Parts = tuple[str | int, ...]
 _ONE = frozenset(
@@ -26,12 +33,9 @@ _NAMED = frozenset({"properties", "patternProperties", "$defs", "definitions", "
 _REFERENCES = ("$ref", "$dynamicRef")
 
 
-def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """Return the validator of a payload schema; a reference to anything outside it cannot be resolved."""
-    return Draft202012Validator(schema, registry=Registry())
-
-
-def misfits(digest: str, schema: Mapping[str, Any], payload: Any, *, root: str, most: int) -> list[tuple[str, str]]:
+def misfits(
+    digest: str, schema: Mapping[str, Any], payload: Any, *, root: str, most: int, budget: Budget
+) -> list[tuple[str, str]]:
     """Return up to `most` problems of a payload, each with its place, which starts at `root`, and a message.
 
     Args:
@@ -40,13 +44,24 @@ def misfits(digest: str, schema: Mapping[str, Any], payload: Any, *, root: str, 
         payload: plain JSON.
         root: what the payload is called.
         most: how many problems are wanted.
+        budget: what the check may cost.
+
+    Raises:
+        BudgetExceeded: it costs more.
     """
     compiled = _compiled(_Schema(digest, schema))
     try:
-        errors = list(islice(compiled.iter_errors(payload), most))
+        errors = first_errors(compiled, payload, most, budget)
     except (RecursionError, Unresolvable) as error:
         return [("payloadSchema", f"cannot be applied to this payload: {type(error).__name__}")]
+    except PatternRefused as error:  # registered before there were limits
+        return [("payloadSchema", f"has a pattern that is not supported: {error}; register a version without it")]
     return [(place(error.absolute_path, root), shorten_message(error.message)) for error in errors]
+
+
+def prepare(digest: str, schema: Mapping[str, Any]) -> None:
+    """Compile the schema of a workflow, so that its first payload does not wait for that."""
+    _compiled(_Schema(digest, schema))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +73,8 @@ class _Schema:
 
 
 @lru_cache(maxsize=256)
-def _compiled(schema: _Schema) -> Draft202012Validator:
-    return validator(schema.schema)
+def _compiled(schema: _Schema) -> Any:
+    return make_validator(schema.schema)
 
 
 def schema_faults(schema: dict[str, Any]) -> list[Fault]:
@@ -67,15 +82,30 @@ def schema_faults(schema: dict[str, Any]) -> list[Fault]:
     dialect = schema.get("$schema", DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         return [Fault("payloadSchema.$schema", f"must be {DIALECT}, not {shorten(dialect)}")]
-    meta = Draft202012Validator(Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    try:
+        return _faults(schema)
+    except InputNotCanonical:  # NaN, say, among values that must differ: `plain_faults` names the place
+        return []
+    except BudgetExceeded:
+        return [Fault("payloadSchema", f"takes more than {MAX_SCHEMA_UNITS:,} units of work to check; make it smaller")]
+
+
+@cache
+def _meta_validator() -> Any:
+    # Patterns are ours: `re` knows another language than the engine that matches them.
+    return make_meta_validator(FormatChecker(set(Draft202012Validator.FORMAT_CHECKER.checkers) - {"regex"}))
+
+
+def _faults(schema: dict[str, Any]) -> list[Fault]:
+    budget = Budget(MAX_SCHEMA_UNITS)
     faults = [
         Fault(place(error.absolute_path, "payloadSchema"), f"is no JSON Schema: {shorten_message(error.message)}")
-        for error in meta.iter_errors(schema)
+        for error in first_errors(_meta_validator(), schema, MAX_FAULTS, budget)
     ]
-    faults += _reference_faults(schema)
+    faults += _part_faults(schema, None if faults else resolver_of(schema))
     if not faults:
         try:
-            validator(schema).is_valid({})
+            first_errors(make_validator(schema), {}, 1, budget)
         except RecursionError:
             faults.append(Fault("payloadSchema", "refers to itself without end"))
     return faults
@@ -86,30 +116,51 @@ def shorten_message(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:200]} ... {message[-90:]}"
 
 
-def _reference_faults(schema: dict[str, Any]) -> list[Fault]:
+def _part_faults(schema: dict[str, Any], root: Any) -> list[Fault]:
+    """Return the references that cannot be followed, and the patterns that cannot be matched.
+
+    Without a resolver, `root`, references inside the schema are left alone: it is none, so they lead anywhere.
+    """
     faults = []
-    root = Registry[Any]().resolver_with_root(DRAFT202012.create_resource(schema))
     for parts, part, resolver in _subschemas(schema, (), root):
+        for where, text in _patterns(part):
+            try:
+                pattern(text)
+            except PatternRefused as error:
+                message = f"pattern {shorten(text)} is not supported: {error}"
+                faults.append(Fault(place((*parts, *where), "payloadSchema"), message))
         for keyword in _REFERENCES:
             target = part.get(keyword)
             if not isinstance(target, str):
                 continue
-            where = place((*parts, keyword), "payloadSchema")
+            where_from = place((*parts, keyword), "payloadSchema")
             if not target.startswith("#"):
-                faults.append(Fault(where, f"only references inside the schema are followed (#...), not {target!r}"))
+                message = f"only references inside the schema are followed (#...), not {shorten(target)}"
+                faults.append(Fault(where_from, message))
                 continue
             try:
-                resolver.lookup(target)
+                if resolver is not None:
+                    resolver.lookup(target)
             except Unresolvable:
-                faults.append(Fault(where, f"{target!r} leads nowhere"))
+                faults.append(Fault(where_from, f"{shorten(target)} leads nowhere"))
     return faults
+
+
+def _patterns(part: dict[str, Any]) -> Iterator[tuple[_Parts, str]]:
+    """Yield the patterns of a schema, without those of schemas in it, each with its place."""
+    text, named = part.get("pattern"), part.get("patternProperties")
+    if isinstance(text, str):
+        yield ("pattern",), text
+    if isinstance(named, dict):
+        for name in named:
+            yield ("patternProperties", name), name
 
 
 def _subschemas(schema: Any, parts: _Parts, resolver: Any) -> Iterator[tuple[_Parts, dict[str, Any], Any]]:
     """Yield each schema in a schema with its place and what resolves its references; data is left alone."""
     if not isinstance(schema, dict):
         return
-    if parts and isinstance(schema.get("$id"), str):
+    if resolver is not None and parts and isinstance(schema.get("$id"), str):
         resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
     yield parts, schema, resolver
     for keyword, value in schema.items():

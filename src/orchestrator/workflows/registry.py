@@ -1,5 +1,6 @@
 """The registry: every version of every workflow, as `WorkflowRegistered` events and a catalogue of them."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -51,10 +52,11 @@ class WorkflowRegistry:
         stream = workflow_stream(tenant, workflow.name)
         while True:
             history = await self._database.call(self._log.read, stream)
+            digest = await asyncio.to_thread(lambda: workflow.digest)
             for recorded in history:
                 event = recorded.event
                 if isinstance(event, WorkflowRegistered) and event.version == workflow.version:
-                    if event.digest == workflow.digest:
+                    if event.digest == digest:
                         return False
                     raise WorkflowVersionExists(
                         f"workflow {workflow.name} {workflow.version} is registered with other content; "
@@ -62,18 +64,7 @@ class WorkflowRegistry:
                         workflowName=workflow.name,
                         version=workflow.version,
                     )
-            registered = WorkflowRegistered(
-                round(time.time() * 1000), workflow.name, workflow.version, workflow.digest, workflow_to_json(workflow)
-            )
-            row = {
-                "tenant": tenant,
-                "name": workflow.name,
-                "version": workflow.version,
-                "number": len(history) + 1,
-                "digest": workflow.digest,
-                "definition": orjson.dumps(registered.definition).decode(),
-                "registered_at": registered.at,
-            }
+            registered, row = await asyncio.to_thread(_event, workflow, tenant, len(history) + 1)
             try:
                 await self._log.append(
                     stream, len(history), [registered], tenant=tenant, actor=actor, inline={"workflow_put": [row]}
@@ -91,7 +82,16 @@ class WorkflowRegistry:
         if version is None:
             version = await self._shared.call(self._newest_version, tenant, name)
         kept = self._kept.get((tenant, name, version))
-        return kept if kept is not None else await self._database.call(self.get, tenant, name, version)
+        return kept if kept is not None else await self._database.call(self._find, tenant, name, version)
+
+    def _find(self, tenant: str, name: str, version: str) -> Workflow:
+        """Like `get`; the schema is compiled too, so that the first payload does not wait on a loop for that."""
+        workflow = self.get(tenant, name, version)
+        if workflow.payload_schema is not None:
+            from orchestrator.workflows.payload_schema import prepare  # noqa: PLC0415 - workers check no payloads
+
+            prepare(workflow.digest, workflow.payload_schema)
+        return workflow
 
     def newest_seen(self, tenant: str, name: str) -> Workflow | None:
         """Return the version that was the newest when this process last looked, if it is still in memory.
@@ -113,7 +113,7 @@ class WorkflowRegistry:
         entry = self.entry(tenant, name, version)
         key = (tenant, name, entry.version)
         if key not in self._kept:
-            self._kept[key] = workflow_from_json(entry.definition)
+            self._kept[key] = _prepared(workflow_from_json(entry.definition))
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return self._kept[key]
@@ -154,3 +154,26 @@ class WorkflowRegistry:
             self._newest.clear()
         self._newest[tenant, name] = str(row["version"])
         return self._newest[tenant, name]
+
+
+def _event(workflow: Workflow, tenant: str, number: int) -> tuple[WorkflowRegistered, dict[str, Any]]:
+    """Return the event that registers a version, and its row in the catalogue."""
+    registered = WorkflowRegistered(
+        round(time.time() * 1000), workflow.name, workflow.version, workflow.digest, workflow_to_json(workflow)
+    )
+    row = {
+        "tenant": tenant,
+        "name": workflow.name,
+        "version": workflow.version,
+        "number": number,
+        "digest": workflow.digest,
+        "definition": orjson.dumps(registered.definition).decode(),
+        "registered_at": registered.at,
+    }
+    return registered, row
+
+
+def _prepared(workflow: Workflow) -> Workflow:
+    """Return a workflow that knows what takes long to find out, so that no event loop has to."""
+    _ = workflow.digest, workflow.graph, workflow.waiting, workflow.roots, workflow.ranks
+    return workflow

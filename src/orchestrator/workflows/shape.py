@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from orchestrator.domain.bounds import MAX_PARALLEL_STEPS, MAX_PAUSE_MS, MAX_TIMEOUT_MS, MAX_TTL_SECONDS
 from orchestrator.domain.errors import Fault
 from orchestrator.workflows.places import place, shorten
 
@@ -15,6 +16,7 @@ MAX_STEPS = 10_000
 
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,255}$")]
 Words = Annotated[str, Field(min_length=1, max_length=255)]
+Pause = Annotated[int, Field(ge=0, le=MAX_PAUSE_MS)]
 
 
 class _Shape(BaseModel):
@@ -26,15 +28,15 @@ class CachePolicyShape(_Shape):
 
     enabled: bool = True
     scope: Literal["global", "run_only"] = "global"
-    ttl_seconds: Annotated[int, Field(gt=0)] | None = None
+    ttl_seconds: Annotated[int, Field(gt=0, le=MAX_TTL_SECONDS)] | None = None
 
 
 class RetryPolicyShape(_Shape):
     """`retryPolicy` of a step; times are milliseconds."""
 
     max_attempts: int = Field(default=1, ge=1)
-    backoff_ms: int = Field(default=1000, ge=0)
-    max_backoff_ms: int = Field(default=60_000, ge=0)
+    backoff_ms: Pause = 1000
+    max_backoff_ms: Pause = 60_000
     multiplier: float = Field(default=2.0, ge=1, le=1000)
     jitter: float = Field(default=0.1, ge=0, le=1)
     non_retryable: list[Words] | None = None
@@ -49,7 +51,7 @@ class StepShape(_Shape):
     input: Any = None
     cache_policy: CachePolicyShape | None = None
     retry_policy: RetryPolicyShape | None = None
-    timeout_ms: Annotated[int, Field(gt=0)] | None = None
+    timeout_ms: Annotated[int, Field(gt=0, le=MAX_TIMEOUT_MS)] | None = None
 
 
 class ChangeTypeShape(_Shape):
@@ -68,7 +70,7 @@ class WorkflowShape(_Shape):
     payload_schema: dict[str, Any] | None = None
     steps: list[StepShape] = Field(min_length=1, max_length=MAX_STEPS)
     change_types: dict[Words, ChangeTypeShape] | None = None
-    max_parallel_steps: Annotated[int, Field(ge=1)] | None = None
+    max_parallel_steps: Annotated[int, Field(ge=1, le=MAX_PARALLEL_STEPS)] | None = None
 
 
 def shape_faults(document: dict[str, Any]) -> list[Fault]:

@@ -103,6 +103,7 @@ class _Check:
             self._first.setdefault(step.id, step.index)
             # a step depending on itself is told apart from cycles; two steps of one id count as one here
             self._edges.setdefault(step.id, []).extend(name for _, name in step.depends_on if name != step.id)
+        self._direct = {step: frozenset(needed) for step, needed in self._edges.items()}
         self._ancestry = Ancestry(self._edges)
         self._closest = _Closest(self._first)
 
@@ -163,8 +164,7 @@ class _Check:
             try:
                 paths = sorted(reads(expression))
             except SelectorError as error:
-                message = str(error).splitlines()[0].removesuffix(":").removesuffix(", for expression")
-                yield Fault(place(parts), f"{shorten(expression)} does not parse: {message}")
+                yield Fault(place(parts), f"{shorten(expression)} does not parse: {error}")
                 continue
             for path in paths:
                 if wrong := self._unserved(path, step):
@@ -205,7 +205,7 @@ class _Check:
         return None
 
     def _is_before(self, name: str, step: _Step) -> bool:
-        return name in self._edges[step.id] or self._ancestry.is_ancestor(name, step.id)
+        return name in self._direct[step.id] or self._ancestry.is_ancestor(name, step.id)
 
     def _change(self, name: str, change: Any) -> Iterator[Fault]:
         where = ("changeTypes", name)
@@ -217,14 +217,17 @@ class _Check:
         if not isinstance(seeds, list) or not seeds:
             yield Fault(place((*where, "seeds")), f'must be a list of step ids or "*" for all, not {shorten(seeds)}')
             return
+        seen: dict[str, int] = {}
         for index, seed in enumerate(seeds):
             path = place((*where, "seeds", index))
             if not isinstance(seed, str):
                 yield Fault(path, f"must be the id of a step, not {shorten(seed)}")
-            elif seed in seeds[:index]:
-                yield Fault(path, f"{seed!r} is listed before, as seeds[{seeds.index(seed)}]")
+            elif seed in seen:
+                yield Fault(path, f"{seed!r} is listed before, as seeds[{seen[seed]}]")
             elif seed not in self._first:
                 yield Fault(path, f"there is no step {seed!r}{self._closest(seed)}")
+            if isinstance(seed, str):
+                seen.setdefault(seed, index)
 
 
 class _Closest:

@@ -159,7 +159,7 @@ async def test_without_a_connection_that_tells_of_changes_the_database_is_asked_
     store: Counting, keyring: Keyring, listener: Listener
 ) -> None:
     _, shown = create(store)
-    listener.session = None
+    listener.stop()
     await keyring.identify(shown)
     await keyring.identify(shown)
     assert store.found == 2

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,12 @@ async def test_the_keys_are_asked_for_once_by_all(served: Provider, tokens: Toke
         ({"exp": 1_000_000_000}, "has expired"),
         ({"exp": None}, "lacks one of the claims"),
         ({"exp": "never"}, "is not valid"),
+        *(({"exp": time}, "is not a time in seconds") for time in (1e308, 1e12)),
+        *(({"exp": time}, "the token") for time in (10**400, math.inf, math.nan, True, "32e9")),
+        ({"nbf": -math.inf}, "the token"),
+        ({"nbf": -1e300}, "is not a time in seconds"),
+        ({"iat": math.nan}, "the token"),
+        ({"iat": -1}, "is not a time in seconds"),
         ({"nbf": 32_000_000_000}, "is not valid yet"),
         ({"iat": 32_000_000_000}, "is not valid yet"),
         ({"sub": None}, "lacks one of the claims"),

@@ -58,10 +58,10 @@ async def test_a_worker_beside_it_runs_them_all(core: Core, client: httpx.AsyncC
 
 async def test_as_many_as_are_allowed_share_a_few_commits(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    before = core.log.committer.batches
+    before = core.log.writer.batches
     runs = ids(await client.post(BATCH, json={"runs": [line(f"{number}") for number in range(MOST_AT_ONCE)]}))
     assert len(set(runs)) == MOST_AT_ONCE
-    assert core.log.committer.batches - before <= MOST_AT_ONCE / 10
+    assert core.log.writer.batches - before <= MOST_AT_ONCE / 10
 
 
 async def test_when_one_is_wrong_none_is_made(core: Core, client: httpx.AsyncClient) -> None:

@@ -87,6 +87,31 @@ async def test_every_body_has_the_same_limits(client: httpx.AsyncClient, subtest
             refused(await client.post(path, content=whole, headers={"Content-Type": "text/plain"}), 415)
 
 
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("number", ["20000000000000000001", "-9007199254740992", "9" * 400, "1" + "0" * 5000])
+async def test_an_integer_that_would_change_on_the_way_is_refused(client: httpx.AsyncClient, number: str) -> None:
+    run = f"{RUNS}/{uuid4()}"
+    bodies = {
+        RUNS: ('{"workflowName": "test.line", "triggerPayload": {"a": [%s]}}', "triggerPayload.a[0]"),
+        f"{RUNS}:batch": (
+            '{"runs": [{"workflowName": "test.line", "triggerPayload": {"a": %s}}]}',
+            "runs[0].triggerPayload.a",
+        ),
+        f"{run}/update": (
+            '{"changeRequest": {"type": "payload.patch", "payload": {"a": %s}}}',
+            "changeRequest.payload.a",
+        ),
+    }
+    for path, (body, place) in bodies.items():
+        answer = refused(await client.post(path, content=body % number, headers={"Content-Type": "application/json"}))
+        paths = [fault["path"] for fault in answer["details"]["faults"]]
+        if len(number) < 300:
+            assert paths == [place]
+            assert "is beyond 2**53 - 1; send it as text" in answer["message"]
+        else:  # no float is as large, so it is no JSON to any parser
+            assert paths == ["body"]
+
+
 BAD_IDS = [
     "x",
     "0",

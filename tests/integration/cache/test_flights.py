@@ -167,11 +167,14 @@ class Askers:
 
     def queued(self) -> str:
         run_id = str(uuid7())
-        self._run(SQL.queue_run, {"run_id": run_id})
+        self._run(SQL.queue_run, {"run_id": run_id, "worker": self.worker})
         return run_id
 
     def end(self, run_id: str) -> None:
         self._run(SQL.end_run, {"run_id": run_id})
+
+    def give_back(self, run_id: str) -> None:
+        self._run(SQL.give_back, {"run_id": run_id})
 
     def lose_worker(self) -> None:
         self._run(SQL.lose_worker, {"id": self.worker})
@@ -212,6 +215,14 @@ def test_leave_ends_with_the_run_that_has_it(askers: Askers) -> None:
     one, other = askers.queued(), askers.queued()
     assert askers.ask(one, "a") == [LEAVE]
     askers.end(one)
+    assert askers.ask(other, "a") == [LEAVE]
+
+
+def test_leave_ends_when_the_run_that_has_it_is_given_back(askers: Askers) -> None:
+    """Else two runs of which only one may be claimed could wait for each other."""
+    one, other = askers.queued(), askers.queued()
+    assert askers.ask(one, "a") == [LEAVE]
+    askers.give_back(one)
     assert askers.ask(other, "a") == [LEAVE]
 
 

@@ -5,7 +5,10 @@ INSERT INTO workers (id, host, pid, lease) VALUES (%(id)s, 'host', 1, '1 hour')
 UPDATE workers SET heartbeat_at = now() - interval '2 hours' WHERE id = %(id)s
 
 -- name: queue_run
-INSERT INTO run_queue (run_id, tenant) VALUES (%(run_id)s::uuid, 't')
+INSERT INTO run_queue (run_id, tenant, owner) VALUES (%(run_id)s::uuid, 't', %(worker)s)
+
+-- name: give_back
+UPDATE run_queue SET owner = NULL WHERE run_id = %(run_id)s::uuid
 
 -- name: end_run
 DELETE FROM run_queue WHERE run_id = %(run_id)s::uuid

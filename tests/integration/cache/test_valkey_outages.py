@@ -24,7 +24,7 @@ from orchestrator.domain.output import Output
 from orchestrator.domain.run import Run
 from orchestrator.skills import SkillRegistry, StepContext, skill
 from orchestrator.workers.claims import Claims
-from orchestrator.workers.driver import Surroundings
+from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.worker import Worker, new_identity
 from orchestrator.workflows import define, step
 from tests.integration.cache.studio import Studio, outputs
@@ -86,7 +86,7 @@ async def worker_with(studio: Studio, tier: TimedTier, skills: SkillRegistry) ->
         stack.enter_context(open_projector(core))
         executor = await stack.enter_async_context(open_executor(core.settings, skills, core.store))
         source = Outputs(core.database, core.reader, core.store)
-        around = Surroundings(identity.id, core.runs, executor, cache, source, now)
+        around = WorkerServices(identity.id, core.runs, executor, cache, source, now)
         claims = Claims(core.database, core.log.mapper, core.runs, identity)
         worker = Worker(identity, around, claims, core.listener, asyncio.get_running_loop(), skills=skills.ids)
         working = asyncio.create_task(worker.work())

@@ -1,6 +1,6 @@
 """Logs on a test's database, and events to put into them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -8,13 +8,15 @@ from eventsourcing.persistence import StoredEvent
 from uuid_utils import uuid7
 
 from orchestrator.domain.events import RunCancelled, RunStarted
-from orchestrator.eventstore.committer import Committer, OnCommit
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import EventLog, PostgresLog
+from orchestrator.eventstore.log_session import LogSession
+from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.writer import OnCommit, Writer
 
 SQL = load_sql(__file__)
 
@@ -32,18 +34,18 @@ def open_database(url: str, **options: int) -> Iterator[Database]:
 def open_log(
     url: str,
     *,
-    recorder: type[LogRecorder] = LogRecorder,
+    session: Callable[[LoopSession], LogSession] = LogSession,
     mapper: EventMapper | None = None,
-    on_loop: bool = False,
     on_commit: OnCommit | None = None,
+    **options: int,
 ) -> Iterator[PostgresLog]:
-    """A log with a committer of its own; closed at the end, whatever state the test left it in."""
-    with open_database(url) as database:
-        committer = Committer(recorder(database), on_commit, on_loop=on_loop)
+    """A log with a writer of its own; closed at the end, whatever state the test left it in."""
+    with open_database(url, **options) as database:
+        writer = Writer(lambda: session(database.loop_session()), on_commit)
         try:
-            yield PostgresLog(committer._recorder, mapper or EventMapper(), committer)
+            yield PostgresLog(LogRecorder(database), mapper or EventMapper(), writer)
         finally:
-            committer.close()
+            writer.close()
 
 
 def new_stream() -> str:

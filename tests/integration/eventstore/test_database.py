@@ -9,10 +9,11 @@ from importlib.resources import files
 import psycopg
 import pytest
 
-from orchestrator.eventstore.database import DATABASE_AWAY, Connection, Database
+from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from tests.integration.eventstore.logs import append, new_stream, open_database, open_log, workers_of
 
 SQL = load_sql(__file__)
@@ -96,7 +97,7 @@ async def test_after_an_outage_appends_and_questions_go_on_at_once(own_postgres:
             asyncio.create_task(append(log, stream, 1, "during")),
             asyncio.create_task(database.ask(log.last_position)),
         ]
-        with pytest.raises(DATABASE_AWAY):
+        with pytest.raises(DatabaseUnavailable):
             await database.call(log.last_position)
         await asyncio.sleep(3.6)  # a pool that doubles its pauses tries after 3 seconds, then after 7
         await asyncio.to_thread(own_postgres.revive)

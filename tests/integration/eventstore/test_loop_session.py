@@ -14,6 +14,7 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.session import Statement
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from tests.integration.eventstore.logs import open_database
 from tests.servers import Databases
 
@@ -77,7 +78,7 @@ class LateLooker(LoopSession):
 
 async def test_an_answer_that_came_in_while_there_was_more_to_send(database: Database) -> None:
     """The socket will not be readable again."""
-    session = LateLooker(database.loop_session()._open)
+    session = LateLooker(database.connect, 30)
     large = "x" * 30_000_000
     async with asyncio.timeout(30):
         assert await ask(session, LENGTH, text_array([large])) == len(large)
@@ -110,13 +111,13 @@ async def test_a_connection_that_was_ended_is_replaced(session: LoopSession, dat
         backend = await ask(session, WHO)
         with database.connection() as connection:
             connection.execute(SQL.terminate, {"pid": backend})
-        with pytest.raises(psycopg.OperationalError):
+        with pytest.raises(DatabaseUnavailable):
             await ask(session, DOUBLE, bigint(1))
         assert await ask(session, WHO) != backend
 
 
 async def test_a_server_that_goes_in_the_midst_of_an_answer(session: LoopSession) -> None:
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(DatabaseUnavailable):
         await ask(session, END, bigint(1))
     assert await ask(session, DOUBLE, bigint(1)) == 2
 
@@ -127,18 +128,18 @@ async def test_closing_tells_whoever_waits_and_frees_the_socket(session: LoopSes
     while session._ready is None:
         await asyncio.sleep(0)
     session.close()
-    with pytest.raises(psycopg.OperationalError, match="closed"):
+    with pytest.raises(DatabaseUnavailable, match="closed"):
         await task
     assert await waiting == 4, "that one had not been sent"
 
 
 async def test_a_server_that_cannot_be_reached() -> None:
     def refuse() -> Any:
-        raise psycopg.OperationalError("connection refused")
+        raise DatabaseUnavailable("connection refused")
 
-    session = LoopSession(refuse)
+    session = LoopSession(refuse, 30)
     for _ in range(2):
-        with pytest.raises(psycopg.OperationalError, match="refused"):
+        with pytest.raises(DatabaseUnavailable, match="refused"):
             await ask(session, DOUBLE, bigint(1))
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.eventstore.connect import DatabaseUnavailable
 from orchestrator.eventstore.migrate import DatabaseTooNew, MigrationChanged, MigrationError, migrate
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 SQL = load_sql(__file__)
 OURS = files("orchestrator.eventstore") / "migrations"

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 
 from orchestrator.eventstore.arrays import bigint, to_bigint
+from orchestrator.eventstore.connect import BoundedConnection
 from orchestrator.eventstore.session import Session, Statement
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 SQL = load_sql(__file__)
 
@@ -23,7 +25,7 @@ MAKE, PUT, COUNT, BACKEND, PREPARED = (
 
 @contextmanager
 def open_session(conninfo: str) -> Iterator[Session]:
-    session = Session(lambda: psycopg.connect(conninfo, autocommit=True, row_factory=dict_row))
+    session = Session(lambda: BoundedConnection[DictRow].connect(conninfo, autocommit=True, row_factory=dict_row))
     try:
         yield session
     finally:
@@ -84,7 +86,7 @@ def test_an_error_undoes_a_transaction(session: Session) -> None:
 def test_a_connection_that_was_cut_is_said_and_replaced(session: Session, empty_database_url: str) -> None:
     backend = number(session, BACKEND)
     cut(empty_database_url, backend)
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(DatabaseUnavailable):
         session.run(PUT, [bigint(1)])
     assert number(session, COUNT) == 0
     assert number(session, BACKEND) != backend
@@ -97,7 +99,7 @@ def test_a_connection_that_is_cut_in_a_transaction_undoes_it(session: Session, e
             cut(empty_database_url, to_bigint(execute(BACKEND, []).get_value(0, 0)))
             execute(PUT, [bigint(2)])
 
-    with pytest.raises(psycopg.OperationalError):
+    with pytest.raises(DatabaseUnavailable):
         put_and_cut()
     assert number(session, COUNT) == 0
 
@@ -106,7 +108,7 @@ def test_a_server_that_is_not_there_is_said_each_time(tmp_path_factory: pytest.T
     nowhere = tmp_path_factory.mktemp("s")
     with open_session(f"host={nowhere} dbname=postgres") as session:
         for _ in range(2):
-            with pytest.raises(psycopg.OperationalError):
+            with pytest.raises(DatabaseUnavailable):
                 session.run(COUNT, [])
 
 

@@ -5,40 +5,41 @@ import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent
+from eventsourcing.persistence import StoredEvent
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.eventstore.log_session import LogSession
+from orchestrator.eventstore.loop_session import LoopSession
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from tests.integration.eventstore.logs import SQL, append, new_stream, open_log, started, stored, workers_of
 from tests.servers import Databases
 
 
-class UnluckyRecorder(LogRecorder):
-    """Loses the connection as told: `fate` holds, for each call to come, when it is lost and with which error."""
+class UnluckySession(LogSession):
+    """Loses the connection as told: `fate` holds, for each call to come, when it is lost."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.fate: list[tuple[str, Exception]] = []
+    def __init__(self, session: LoopSession) -> None:
+        super().__init__(session)
+        self.fate: list[str] = []
         self.meanwhile: list[list[StoredEvent]] = []
         self.calls = 0
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+    async def insert(self, stored: Sequence[StoredEvent], inline: str | None) -> int:
         self.calls += 1
-        when, error = self.fate.pop(0) if self.fate else ("never", None)
+        when = self.fate.pop(0) if self.fate else "never"
         if when == "before":
             for events in self.meanwhile:
-                super().insert_events(events)
-            raise error or AssertionError
-        positions = super().insert_events(stored_events, **kwargs)
+                await super().insert(events, None)
+            raise DatabaseUnavailable("gone")
+        position = await super().insert(stored, inline)
         if when == "after":
-            raise error or AssertionError
-        return positions
+            raise DatabaseUnavailable("gone")
+        return position
 
 
 @pytest.fixture(scope="module")
@@ -50,46 +51,73 @@ def database_url(databases: Databases, template_database: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def log(database_url: str) -> Iterator[PostgresLog]:
-    with open_log(database_url, recorder=UnluckyRecorder) as opened:
+def sessions() -> list[UnluckySession]:
+    return []
+
+
+@pytest.fixture
+def log(database_url: str, sessions: list[UnluckySession]) -> Iterator[PostgresLog]:
+    def open_session(session: LoopSession) -> UnluckySession:
+        sessions.append(UnluckySession(session))
+        return sessions[-1]
+
+    with open_log(database_url, session=open_session) as opened:
         yield opened
 
 
 @pytest.fixture
-def start(log: PostgresLog) -> int:
+async def unlucky(log: PostgresLog, sessions: list[UnluckySession]) -> UnluckySession:
+    """The session that the log is written through."""
+    await append(log, new_stream(), 0, "first")
+    sessions[0].calls = 0
+    return sessions[0]
+
+
+@pytest.fixture
+def start(unlucky: UnluckySession, log: PostgresLog) -> int:
     """The last position before the test."""
     return log.last_position()
 
 
-def recorder_of(log: PostgresLog) -> UnluckyRecorder:
-    assert isinstance(log.recorder, UnluckyRecorder)
-    return log.recorder
-
-
-ERRORS = [OperationalError("gone"), InterfaceError("gone"), psycopg.OperationalError("gone")]
-
-
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
-async def test_an_answer_lost_after_the_commit_is_found_out(log: PostgresLog, start: int, error: Exception) -> None:
-    recorder_of(log).fate = [("after", error)]
+async def test_an_answer_lost_after_the_commit_is_found_out(
+    log: PostgresLog, unlucky: UnluckySession, start: int
+) -> None:
+    unlucky.fate = ["after"]
     stream = new_stream()
     assert await append(log, stream, 0, "a", "b") == start + 1
     assert workers_of(log.read(stream)) == ["a", "b"]
-    assert (log.last_position(), recorder_of(log).calls) == (start + 2, 1)
+    assert (log.last_position(), unlucky.calls) == (start + 2, 1)
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__module__ + type(error).__name__)
-async def test_what_was_lost_before_the_commit_is_written_again(log: PostgresLog, start: int, error: Exception) -> None:
-    recorder_of(log).fate = [("before", error)] * 3
+async def test_what_was_lost_before_the_commit_is_written_again(
+    log: PostgresLog, unlucky: UnluckySession, start: int
+) -> None:
+    unlucky.fate = ["before"] * 3
     stream = new_stream()
     assert await append(log, stream, 0, "a", "b") == start + 1
     assert workers_of(log.read(stream)) == ["a", "b"]
-    assert recorder_of(log).calls == 4
+    assert unlucky.calls == 4
 
 
-async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: PostgresLog, start: int) -> None:
+async def test_an_append_that_nobody_waits_for_any_more_is_not_written_again(
+    log: PostgresLog, unlucky: UnluckySession
+) -> None:
+    unlucky.fate = ["before"]
+    stream = new_stream()
+    task = asyncio.create_task(append(log, stream, 0, "a"))
+    while unlucky.fate:
+        await asyncio.sleep(0)
+    task.cancel()
+    await append(log, new_stream(), 0, "b")
+    assert task.cancelled()
+    assert log.read(stream) == []
+
+
+async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(
+    log: PostgresLog, unlucky: UnluckySession, start: int
+) -> None:
     await append(log, new_stream(), 0, "before")
-    recorder_of(log).fate = [("after", ERRORS[0])] * 50
+    unlucky.fate = ["after"] * 50
     streams = [new_stream() for _ in range(30)]
     positions = await asyncio.gather(*(append(log, stream, 0, f"{place}") for place, stream in enumerate(streams)))
     for place, (stream, position) in enumerate(zip(streams, positions, strict=True)):
@@ -99,9 +127,9 @@ async def test_a_batch_whose_answer_was_lost_is_found_out_stream_by_stream(log: 
 
 
 async def test_inline_rows_of_an_append_whose_answer_was_lost_are_written_once(
-    log: PostgresLog, database_url: str
+    log: PostgresLog, unlucky: UnluckySession, database_url: str
 ) -> None:
-    recorder_of(log).fate = [("after", ERRORS[0]), ("before", ERRORS[0])]
+    unlucky.fate = ["after", "before"]
     streams = [new_stream() for _ in range(2)]
     for stream in streams:
         row = {"run_id": stream, "tenant": "t", "priority": 0}
@@ -110,45 +138,45 @@ async def test_inline_rows_of_an_append_whose_answer_was_lost_are_written_once(
         assert connection.execute(SQL.queue, (streams,)).fetchall() == sorted((stream,) for stream in streams)
 
 
-async def test_somebody_else_was_first_meanwhile(log: PostgresLog, start: int) -> None:
+async def test_somebody_else_was_first_meanwhile(log: PostgresLog, unlucky: UnluckySession, start: int) -> None:
     stream = new_stream()
-    recorder_of(log).fate = [("before", ERRORS[0])]
-    recorder_of(log).meanwhile = [[stored(stream, note="the winner")]]
+    unlucky.fate = ["before"]
+    unlucky.meanwhile = [[stored(stream, note="the winner")]]
     with pytest.raises(VersionConflict, match=stream):
         await append(log, stream, 0, "loser")
     assert workers_of(log.read(stream)) == []
     assert log.last_position() == start + 1
 
 
-async def test_somebody_went_on_after_it_was_written(log: PostgresLog, start: int) -> None:
+async def test_somebody_went_on_after_it_was_written(log: PostgresLog, unlucky: UnluckySession, start: int) -> None:
     """What follows does not make a conflict of an append that began its stream."""
     stream = new_stream()
-    recorder = recorder_of(log)
     mine = log.mapper.store(UUID(stream), 1, started("mine"), "t", "a")
-    recorder.fate = [("before", ERRORS[0])]
-    recorder.meanwhile = [[mine], [stored(stream, 2, "the next")]]
+    unlucky.fate = ["before"]
+    unlucky.meanwhile = [[mine], [stored(stream, 2, "the next")]]
     assert await append(log, stream, 0, "mine") == start + 1
     assert len(log.read(stream)) == 2
 
 
-async def test_somebody_went_on_before_it_was_known_that_it_was_written(log: PostgresLog, start: int) -> None:
+async def test_somebody_went_on_before_it_was_known_that_it_was_written(
+    log: PostgresLog, unlucky: UnluckySession, start: int
+) -> None:
     """A run was taken over: its first owner must not begin now what the next one may have completed."""
     stream = new_stream()
     await append(log, stream, 0, "begun")
-    recorder = recorder_of(log)
     mine = log.mapper.store(UUID(stream), 2, started("mine"), "t", "a")
-    recorder.fate = [("before", ERRORS[0])]
-    recorder.meanwhile = [[mine], [stored(stream, 3, "the next owner")]]
-    with pytest.raises(VersionConflict, match="others have gone on"):
+    unlucky.fate = ["before"]
+    unlucky.meanwhile = [[mine], [stored(stream, 3, "the next owner")]]
+    with pytest.raises(VersionConflict, match="others have appended"):
         await append(log, stream, 1, "mine")
     assert len(log.read(stream)) == 3
     assert log.last_position() == start + 3
 
 
-async def test_of_a_lost_batch_only_the_stream_in_conflict_is_told(log: PostgresLog) -> None:
+async def test_of_a_lost_batch_only_the_stream_in_conflict_is_told(log: PostgresLog, unlucky: UnluckySession) -> None:
     streams = [new_stream() for _ in range(3)]
-    recorder_of(log).fate = [("before", ERRORS[0])]
-    recorder_of(log).meanwhile = [[stored(streams[1], note="the winner")]]
+    unlucky.fate = ["before"]
+    unlucky.meanwhile = [[stored(streams[1], note="the winner")]]
     outcomes = await asyncio.gather(*(append(log, stream, 0, "x") for stream in streams), return_exceptions=True)
     kinds = [type(outcome) for outcome in outcomes]
     # the first append may have gone out alone, before the other two were queued
@@ -178,11 +206,10 @@ def killer(url: str) -> Iterator[list[int]]:
         thread.join()
 
 
-@pytest.mark.parametrize("on_loop", [False, True], ids=["by the thread", "by the loop"])
-async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str, on_loop: bool) -> None:
+async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(database_url: str) -> None:
     with open_log(database_url) as log:
         before = log.last_position()
-    with open_log(database_url, on_loop=on_loop) as log, killer(database_url) as killed:
+    with open_log(database_url) as log, killer(database_url) as killed:
 
         async def write(stream: str) -> None:
             """Eight appends in a row, each decided on the one before."""
@@ -211,12 +238,9 @@ async def test_while_backends_are_killed_every_append_ends_up_in_the_log_once(da
             assert connection.execute(SQL.queue, (streams,)).fetchall() == sorted((stream,) for stream in streams)
 
 
-@pytest.mark.parametrize("on_loop", [False, True], ids=["by the thread", "by the loop"])
-async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(
-    database_url: str, on_loop: bool
-) -> None:
+async def test_while_backends_are_killed_two_writers_of_a_stream_never_both_win(database_url: str) -> None:
     with (
-        open_log(database_url, on_loop=on_loop) as one,
+        open_log(database_url) as one,
         open_log(database_url) as other,
         killer(database_url) as killed,
     ):

@@ -15,9 +15,9 @@ from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import build_projector, open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
-from orchestrator.eventstore.database import DATABASE_AWAY
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.projector import Projector
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
 
@@ -237,7 +237,7 @@ async def test_what_a_crash_of_postgres_takes_is_projected_once_more(
         own_postgres.restart()
         site.core.database.mend()
         assert site.core.reader.position() < reached == site.core.log.last_position()
-        with pytest.raises(DATABASE_AWAY):
+        with pytest.raises(DatabaseUnavailable):
             ours.project_batch()  # finds that its connection is gone
         ours.project_batch()
         check_views(site.core, run_ids)

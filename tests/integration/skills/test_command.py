@@ -118,6 +118,10 @@ class TestSuccess:
 
 
 class TestFailure:
+    @pytest.mark.parametrize("text", ["20000000000000000001", '{"n": [-9007199254740992]}', "[1e999]"])
+    async def test_a_number_that_would_change_on_the_way_is_refused(self, text: str) -> None:
+        assert (await failed(("printf", "%s", text))).code == "SKILL_OUTPUT_INVALID"
+
     async def test_exit_code_and_the_end_of_stderr_are_told(self) -> None:
         source = "import sys; sys.stderr.write('x' * 100_000 + 'the end'); sys.exit(3)"
         error = await failed(source)

@@ -82,6 +82,12 @@ def test_much_on_every_end_at_once(on_loop: Run) -> None:
     assert [len(output.data) >= 5_000_000 for output in outputs] == [True] * 3
 
 
-def test_fifty_megabytes_in_and_out(on_loop: Run) -> None:
-    value = "x" * 50_000_000
-    assert on_loop(run(("cat",), value=value, max_stdout_bytes=60_000_000)).data == value
+def test_fifty_megabytes_in(on_loop: Run) -> None:
+    size = 50_000_000
+    assert on_loop(run(("wc", "-c"), value="x" * size)).data == size + len('""')
+
+
+def test_fifty_megabytes_out(on_loop: Run) -> None:
+    """They arrive; that they are too large for a result is said only then."""
+    error = on_loop(failed("print('\"' + 'x' * 50_000_000 + '\"')", max_stdout_bytes=60_000_000))
+    assert (error.code, "too large" in error.message) == ("SKILL_OUTPUT_INVALID", True)

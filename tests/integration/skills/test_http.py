@@ -185,7 +185,8 @@ class TestAnswer:
             (b'{"data": NaN}', "not JSON"),
             (b'{"result": 1}', r"\$\.data: Field required"),
             (b"[]", "object"),
-            (b'{"data": 9007199254740993}', r"\$ has no canonical"),
+            (b'{"data": 9007199254740993}', r"\$\.data has no canonical"),
+            (b'{"data": [{"n": 20000000000000000001}]}', r"\$\.data\[0\]\.n has no canonical"),
             (b'{"data": 1, "artifacts": [{"uri": "https://a/b"}]}', r"\$\.artifacts\[0\]\.type"),
         ],
     )

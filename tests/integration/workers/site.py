@@ -118,7 +118,7 @@ class Site:
         return await self.finished(await self.trigger(name, **payload))
 
     async def folded(self, run_id: str) -> Run:
-        return (await self.core.database.call(self.core.runs.load, run_id)).run
+        return (await self.core.database.ask(self.core.runs.load, run_id)).run
 
     async def finished(self, run_id: str) -> Run:
         return await self.reached(run_id, "completed", "failed", "cancelled")

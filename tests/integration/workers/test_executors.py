@@ -35,6 +35,20 @@ def make(given, ctx):
     ctx.artifact(b"made", "text/plain", "made.txt")
     return {"length": len(given["text"]), "attempt": ctx.attempt, "text": given["text"]}
 
+@skill("x.sees")
+def sees(given):
+    return {"seen": repr(given).replace("'", "").replace(" ", "")}
+
+@skill("x.sees_on_the_loop")
+async def sees_on_the_loop(given):
+    return sees(given)
+
+@skill("x.fails_to_see")
+def fails_to_see(given, ctx):
+    if ctx.attempt == 1:
+        raise SkillError("NOT_NOW", "come back")
+    return sees(given)
+
 @skill("x.fail")
 async def fail(given, ctx):
     raise SkillError("NOT_NOW", "come back", retryable=ctx.attempt < 2, details={"attempt": ctx.attempt})
@@ -68,7 +82,14 @@ def dies_once(given, ctx):
         os._exit(9)
     return {"attempt": ctx.attempt}
 """
-COMMAND = "skills: [{skillId: x.command, kind: command, command: ['{folder}/waits.sh']}]"
+COMMAND = """
+skills:
+- {skillId: x.command, kind: command, command: ['{folder}/waits.sh']}
+- {skillId: x.sees_as_a_program, kind: command, command: ['{folder}/sees.sh']}
+"""
+SEES = """#!/bin/sh
+printf '{"seen": "%s"}' "$(tr -d '" ')"
+"""
 WAITS = r"""#!/bin/sh
 cd "$(sed 's/.*"folder":"\([^"]*\)".*/\1/')" || exit 2
 trap 'touch stopped; exit 1' TERM
@@ -87,8 +108,9 @@ def executor(request: pytest.FixtureRequest) -> str:
 def site(database_url: str, tmp_path: Path, executor: str) -> Iterator[Site]:
     (tmp_path / "skills.py").write_text(SKILLS)
     (tmp_path / "skills.yaml").write_text(COMMAND)
-    (tmp_path / "waits.sh").write_text(WAITS)
-    (tmp_path / "waits.sh").chmod(0o755)
+    for name, program in (("waits.sh", WAITS), ("sees.sh", SEES)):
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
     skills = (str(tmp_path / "skills.py"), str(tmp_path / "skills.yaml"))
     with open_site(database_url, tmp_path, executor=executor, skills=skills, shutdown_grace_seconds=6.0) as opened:
         yield opened
@@ -122,6 +144,22 @@ async def test_a_result_and_its_artifacts_come_back(site: Site, tmp_path: Path) 
     data = output.data if output.data_ref is None else site.core.store.load_data(output)
     assert data == {"length": len(text), "attempt": 1, "text": text}
     assert [artifact.filename for artifact in output.artifacts] == ["made.txt"]
+
+
+ALIKE = ({"z": 1, "a": [0, 100]}, {"a": [-0.0, 1e2], "z": 1.0}, {"a": [0.0, 100.0], "z": 1})
+
+
+@pytest.mark.parametrize("skill", ["x.sees", "x.sees_on_the_loop", "x.fails_to_see", "x.sees_as_a_program"])
+async def test_inputs_of_one_key_look_the_same_to_every_skill(site: Site, tmp_path: Path, skill: str) -> None:
+    """`1` and `1.0` share one result in the cache, so no skill may tell them apart, whichever comes first."""
+    again = RetryPolicy(max_attempts=2, backoff_ms=1)
+    async with at_work(site):
+        runs = [await site.finished(await one_step(site, skill, tmp_path, again, value=value)) for value in ALIKE]
+    states = [run.step("a") for run in runs]
+    assert len({state.input_hash for state in states}) == 1
+    assert {state.output.data["seen"] for state in states if state.output} == {
+        f"{{folder:{tmp_path},value:{{a:[0,100],z:1}}}}"
+    }
 
 
 async def test_what_a_skill_raises_decides_about_the_retry(site: Site, tmp_path: Path) -> None:

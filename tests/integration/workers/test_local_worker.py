@@ -9,6 +9,7 @@ from threading import Event
 
 import pytest
 
+from orchestrator.api.commands import RunCommands
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import IdempotencyConflict
 from orchestrator.domain.workflow import CachePolicy
@@ -94,20 +95,22 @@ async def test_without_a_worker_here_it_is_left_to_the_others(site: Site, journa
     assert site.queue() == {run_id: None}
 
 
-async def test_news_that_come_before_the_worker_had_its_first_turn_are_not_missed(site: Site, journal: Journal) -> None:
+async def test_news_that_come_before_the_worker_had_its_first_turn_are_not_missed(
+    site: Site, journal: Journal, database_url: str, tmp_path: Path
+) -> None:
     """A run that may use the cache waits for them: it would wait for ever."""
     await site.register(workflow("cached", step("a", cache=CachePolicy())))
     heard = Event()
 
-    def ask() -> None:
-        asyncio.run(site.core.commands.trigger(CALLER, "cached", payload={}))
+    def ask(commands: RunCommands) -> None:
+        asyncio.run(commands.trigger(CALLER, "cached", payload={}))
         assert heard.wait(10)
 
     async with open_worker(site.core, journal.registry()) as worker:
         site.core.listener.on(EVENTS, lambda _: heard.set())
-        site.core.commands.local_worker = slow = Slow(worker)
-        with ThreadPoolExecutor(1) as elsewhere:
-            elsewhere.submit(ask).result()  # the loop stands still meanwhile
+        with open_site(database_url, tmp_path) as other, ThreadPoolExecutor(1) as elsewhere:
+            other.core.commands.local_worker = slow = Slow(worker)
+            elsewhere.submit(ask, other.core.commands).result()  # the loop stands still meanwhile
         (loaded,) = slow.received
         worker.receive(loaded)
         assert (await site.finished(loaded.run.id)).status == "completed"

@@ -4,6 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
@@ -239,6 +240,11 @@ class TestOutside:
     def test_hash_must_be_one(self, store: ArtifactStore) -> None:
         with pytest.raises(ArtifactRejected, match="contentHash"):
             store.register_uri("acme", "https://cdn.test/a", type="x", content_hash="md5")
+
+    @pytest.mark.parametrize("size", [-2, 2**53, 10**400, 1.5, True, "7", None])
+    def test_uri_with_a_size_that_is_none_is_refused(self, store: ArtifactStore, size: Any) -> None:
+        with pytest.raises(ArtifactRejected, match="size is not an integer from -1"):
+            store.register_uri("acme", "https://cdn.test/a", type="x", size_bytes=size)
 
     def test_bytes_of_others_cannot_be_read(self, local: ArtifactStore, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text("secret")

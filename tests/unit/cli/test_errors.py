@@ -1,4 +1,3 @@
-import psycopg
 import pytest
 
 from orchestrator.api.errors import InvalidRequest
@@ -6,6 +5,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.errors import complain
 from orchestrator.domain.errors import Fault, InvalidWorkflow, RunNotFound, WorkflowNotFound
 from orchestrator.eventstore.embedded import EmbeddedPostgresError
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
 
@@ -32,7 +32,7 @@ def test_an_error_is_one_clear_line(error: Exception, told: str, capsys: pytest.
     [
         (WorkflowNotFound("no workflow x is registered"), "workflows register"),
         (RunNotFound("there is no run x"), "runs list"),
-        (psycopg.OperationalError("server closed\nthe connection"), "Try again"),
+        (DatabaseUnavailable("server closed the connection"), "Check ORCHESTRATOR_DATABASE_URL"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
-from orchestrator.cli.inputs import read_labels, read_limits, read_payload, read_run_id, require_place
+from orchestrator.cli.inputs import read_age, read_labels, read_limits, read_payload, read_run_id, require_place
 from orchestrator.cli.options import listed
 
 
@@ -85,3 +85,20 @@ def test_what_is_withdrawn_is_named() -> None:
     for keys, step in (([], None), ([], "s"), (["a"], "s")):
         with pytest.raises(Complaint, match="or --workflow NAME"):
             require_place(keys, None, step)
+
+
+def test_an_age_has_an_end() -> None:
+    assert read_age("36500d") == 36_500 * 86_400
+    for given in ("36501d", "9999999999d", "999999999999999w"):
+        with pytest.raises(Complaint, match="too large for the age") as caught:
+            read_age(given)
+        assert "at most 36500d" in str(caught.value)
+    for given in ("-1d", "1e9d", "infd", "nand", "\N{ARABIC-INDIC DIGIT THREE}d", "1" * 400 + "s"):
+        with pytest.raises(Complaint, match="is no age"):
+            read_age(given)
+
+
+def test_a_size_has_an_end() -> None:
+    assert read_limits(None, None, "9007TB").most_bytes == 9007 * 10**12
+    with pytest.raises(Complaint, match="too large for the size"):
+        read_limits(None, None, "9008TB")

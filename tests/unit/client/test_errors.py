@@ -59,4 +59,7 @@ def test_what_a_server_asks_us_to_wait() -> None:
     assert later.retry_after is not None
     assert 25 < later.retry_after <= 30
     assert error_of(503, {"Retry-After": "soon"}, b"").retry_after is None
+    assert error_of(503, {"Retry-After": "\u00b2"}, b"").retry_after is None
+    for far in ("9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"):
+        assert error_of(503, {"Retry-After": far}, b"").retry_after == 86_400
     assert error_of(503, {}, b"").retry_after is None

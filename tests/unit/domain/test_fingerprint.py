@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import InputNotCanonical
-from orchestrator.domain.fingerprint import cache_key, canonical, fingerprint
+from orchestrator.domain.fingerprint import cache_key, canonical, canonical_value, check_integers, fingerprint
 
 # RFC 8785, Appendix B: IEEE 754 bits -> JSON
 NUMBERS = {
@@ -240,3 +240,49 @@ PLAIN = st.recursive(
 @given(PLAIN | st.dictionaries(st.text(st.characters(max_codepoint=127)), PLAIN))
 def test_the_quick_way_for_plain_values_writes_what_the_library_writes(value: Any) -> None:
     assert canonical(value) == rfc8785.dumps(value)
+
+
+@given(json_values)
+def test_the_value_of_a_canonical_form_is_the_same_for_equal_forms_and_has_that_form(value: Any) -> None:
+    form = canonical(value)
+    assert canonical(canonical_value(form)) == form
+
+
+@pytest.mark.parametrize(
+    ("values", "settled"),
+    [
+        ((1, 1.0, 1e0), "1"),
+        ((0, 0.0, -0.0), "0"),
+        ((2**53 - 1, float(2**53 - 1)), "9007199254740991"),
+        ((1e20,), "1e+20"),
+        ((float(2**53),), "9007199254740992.0"),
+        (({"b": 1.0, "a": (2,)}, {"a": [2.0], "b": 1}), "{'a': [2], 'b': 1}"),
+    ],
+)
+def test_values_of_one_form_cannot_be_told_apart(values: tuple[Any, ...], settled: str) -> None:
+    assert {repr(canonical_value(canonical(value))) for value in values} == {settled}
+
+
+@given(json_values)
+def test_a_text_of_a_canonical_value_has_sound_integers(value: Any) -> None:
+    check_integers(json.dumps(canonical_value(canonical(value))).encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (b"20000000000000000001", "$"),
+        (b'{"a": [1, -20000000000000000001]}', "$.a[1]"),
+        (b'{"a": {"b": 9007199254740992}}', "$.a.b"),
+        (b"[" + b"9" * 100_000 + b"]", "$[0]"),
+    ],
+)
+def test_an_integer_that_not_every_reader_takes_is_found_in_its_text(text: bytes, path: str) -> None:
+    with pytest.raises(InputNotCanonical, match="is beyond") as caught:
+        check_integers(text)
+    assert caught.value.details["path"] == path
+
+
+@pytest.mark.parametrize("text", [b'"20000000000000000001"', b"2e19", b"20000000000000000001.5", b"[9007199254740991]"])
+def test_floats_and_text_of_many_digits_are_no_integers(text: bytes) -> None:
+    check_integers(text)

@@ -1,6 +1,7 @@
 """Errors: whatever was raised becomes something the log can keep."""
 
 import asyncio
+import math
 import pickle
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -108,7 +109,7 @@ def test_a_group_of_one_in_a_group_of_one_and_so_on() -> None:
     assert to_step_error(nested(50_000)).code == "QUOTA"
 
 
-@pytest.mark.parametrize(("asked", "kept"), [("soon", None), (float("nan"), 0), (float("inf"), 2_592_000_000)])
+@pytest.mark.parametrize(("asked", "kept"), [("soon", None), (float("nan"), None), (float("inf"), 2_592_000_000)])
 def test_fields_of_the_wrong_type_do_no_harm(asked: Any, kept: int | None) -> None:
     error = SkillError(404, None, retryable="yes", details={}, retry_after_ms=asked)  # type: ignore[arg-type]
     assert to_step_error(error) == StepError("404", "None", {}, True, kept)
@@ -152,3 +153,23 @@ def test_errors_travel_between_processes() -> None:
         copied = pickle.loads(pickle.dumps(original))
         assert type(copied) is type(original)
         assert to_step_error(copied) == to_step_error(original)
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        (50, 50),
+        (1.5, 2),
+        (-1, 0),
+        (-math.inf, 0),
+        (math.inf, 30 * 86_400_000),
+        (10**400, 30 * 86_400_000),
+        (9e14, 30 * 86_400_000),
+        (math.nan, None),
+        (True, None),
+        ("5", None),
+        ([5], None),
+    ],
+)
+def test_a_pause_that_a_skill_asks_for_has_bounds(asked: Any, kept: int | None) -> None:
+    assert to_step_error(SkillError("BUSY", "later", retry_after_ms=asked)).retry_after_ms == kept

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from referencing.exceptions import Unresolvable
 
+from orchestrator.domain.budget import Budget
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows import check_payload, load_document
 from orchestrator.workflows.payload import MAX_LISTED
-from orchestrator.workflows.payload_schema import validator
+from orchestrator.workflows.schema_validator import first_errors, make_validator
 from tests.unit.workflows.documents import document, faults_of
 
 BRIEF = {
@@ -124,7 +125,7 @@ class TestSchemas:
             ({"type": "objekt"}, "payloadSchema.type", "is no JSON Schema: 'objekt' is not valid under any"),
             ({"properties": {"a": 3}}, "payloadSchema.properties.a", "3 is not of type 'object', 'boolean'"),
             ({"minLength": -1}, "payloadSchema.minLength", "-1 is less than the minimum of 0"),
-            ({"pattern": "("}, "payloadSchema.pattern", "'(' is not a 'regex'"),
+            ({"pattern": "("}, "payloadSchema.pattern", "pattern '(' is not supported: missing )"),
             ({"$ref": "#/$defs/x"}, "payloadSchema.$ref", "'#/$defs/x' leads nowhere"),
             ({"allOf": [{"$ref": "#gone"}]}, "payloadSchema.allOf[0].$ref", "'#gone' leads nowhere"),
             ({"$ref": "https://127.0.0.1/x"}, "payloadSchema.$ref", "only references inside the schema are followed"),
@@ -149,9 +150,14 @@ class TestSchemas:
             server.setblocking(False)
             port = server.getsockname()[1]
             with pytest.raises(Unresolvable):
-                validator({"$ref": f"http://127.0.0.1:{port}/schema"}).is_valid({})
+                first_errors(make_validator({"$ref": f"http://127.0.0.1:{port}/schema"}), {}, 1, Budget())
             with pytest.raises(BlockingIOError):  # nobody knocked
                 server.accept()
+
+    @pytest.mark.parametrize("value", [float("nan"), 2**60, "\ud800", 10**400])
+    def test_values_that_are_no_json_are_named_where_values_must_differ(self, value: Any) -> None:
+        found = faults_of(document(payloadSchema={"type": [value, value], "required": [value]}))
+        assert "payloadSchema.required[0]" in found
 
     def test_every_fault_is_listed(self) -> None:
         found = faults_of(document(payloadSchema={"type": 1, "required": "a", "$ref": "x"}))

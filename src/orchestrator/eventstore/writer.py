@@ -1,0 +1,282 @@
+"""The writer: group commit on the event loop. Whatever waits to be appended goes into one transaction.
+
+    append -> waiting -> [settle what is in doubt -> gather -> commit -> tell] ... until nothing waits
+
+One task writes, and nothing else does. If a stream of a batch conflicts, the batch is written stream by stream, and
+only the author of that one is told. If the answer to a batch is lost, nobody knows whether it was committed: its
+appends are in doubt, and the same task looks them up, with growing pauses until the database answers. What is in the
+log with the same bytes is not written again. If others have appended after it meanwhile, its author is told of a
+conflict all the same: a worker must not begin what another one has completed by now. Only the author of a new stream
+is told of success, for they wanted no more than that.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from time import perf_counter
+from typing import Protocol
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, StoredEvent
+
+from orchestrator.domain.errors import VersionConflict
+from orchestrator.eventstore.append import Append, Inline, OnWritten, gather, merged
+from orchestrator.eventstore.pauses import RETRIES, Backoff, Pauses, RareWarning
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+OnCommit = Callable[[int, float], None]
+"""Called after each batch with its number of events and the seconds it took."""
+
+_ALONE_AFTER = 3
+"""After so many failures in a row, what is in doubt is written one by one: one of them may be what fails."""
+
+_MAX_FAILURES = 20
+"""An append that fails so often by itself, though others are written, is given up."""
+
+_CLOSED = "the log is closed"
+
+
+class AppendSession(Protocol):
+    """A connection to the log for one event loop; see `LogSession`."""
+
+    async def insert(self, stored: Sequence[StoredEvent], inline: str | None) -> int:
+        """Append events in one transaction and return the position of the first.
+
+        Raises:
+            IntegrityError: a version is taken, or one is missing before it; nothing was written.
+            DatabaseUnavailable: the answer was lost; whether it was written is unknown.
+        """
+
+    async def read(self, stream_id: UUID, after_version: int) -> Sequence[tuple[StoredEvent, int]]:
+        """Return the events of a stream after a version, each with its position; raises DatabaseUnavailable."""
+
+    def close(self) -> None:
+        """Close the connection; whoever waits for an answer gets DatabaseUnavailable."""
+
+
+class Writer:
+    """Appends for the whole process, on one event loop: that of the first append. Others submit theirs to it."""
+
+    def __init__(
+        self,
+        open_session: Callable[[], AppendSession],
+        on_commit: OnCommit | None = None,
+        backoff: Backoff = RETRIES,
+    ) -> None:
+        self._open_session = open_session
+        self._context = copy_context()  # not that of the first append: the task goes on for others
+        self._on_commit = on_commit
+        self._session: AppendSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[Append] = deque()
+        self._in_doubt: list[Append] = []
+        self._sent: Sequence[Append] = ()
+        self._closed = False
+        self._pauses = Pauses(backoff)
+        self._warn = RareWarning(logger, "database unavailable, appends wait")
+        self.batches = 0
+        self.appended = 0
+
+    async def append(
+        self, stored: Sequence[StoredEvent], inline: Inline | None = None, on_written: OnWritten | None = None
+    ) -> int:
+        """Append events of one stream and return the position of the first, once it is on disk.
+
+        Cancelling withdraws the append if it has not been sent.
+
+        Raises:
+            VersionConflict: somebody else appended first and nothing was written, or they appended after it while it
+                was in doubt.
+            DatabaseUnavailable: the writer is closed, or it failed again and again; it may have been written.
+        """
+        if self._closed:
+            raise DatabaseUnavailable(_CLOSED)
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None and self._loop.is_running():
+                submitted = asyncio.run_coroutine_threadsafe(self.append(stored, inline, on_written), self._loop)
+                return await asyncio.wrap_future(submitted)
+            self._belong_to(loop)
+        append = Append(stored, inline, loop.create_future(), on_written)
+        self._waiting.append(append)
+        if self._task is None:
+            self._start(loop)
+        return await append.waiter
+
+    def close(self) -> None:
+        """Close the connection; what still waits is told that the log is closed."""
+        self._closed = True
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Write on this loop from now on: the one before has ended, and with it whoever waited on it."""
+        if self._session is not None:
+            self._session.close()
+        self._session, self._task = None, None
+        self._waiting.clear()
+        self._in_doubt.clear()
+        self._loop = loop
+
+    async def _serve(self) -> None:
+        """Write until nothing waits. The only loop there is: every failure comes back to its top."""
+        pauses = self._pauses
+        while self._in_doubt or self._waiting:
+            try:
+                failed = await self._settle(alone=pauses.failures >= _ALONE_AFTER)
+                await self._commit(gather(self._waiting))
+                if failed is not None:
+                    raise failed
+            except DatabaseUnavailable as error:
+                self._doubt(self._sent)
+                if self._closed:
+                    self._reject_all(DatabaseUnavailable(_CLOSED))
+                    return
+                self._warn(error)
+                await asyncio.sleep(pauses.next())
+            else:
+                pauses.reset()
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._task = loop.create_task(self._serve(), name="log writer", context=self._context)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Go on if there is more, or tell those who wait: the loop is closing, or the task met a fault of ours."""
+        if task is not self._task:
+            return
+        self._task = None
+        if task.cancelled():
+            self._doubt(self._sent)
+            self._reject_all(DatabaseUnavailable(_CLOSED))
+        elif (error := task.exception()) is not None:
+            logger.error("log writer failed, restarting", exc_info=error)
+            self._doubt(self._sent)
+            for append in self._in_doubt:
+                append.reject(DatabaseUnavailable(f"the log writer failed: {error!r}"))
+        if self._in_doubt or self._waiting:
+            self._start(task.get_loop())
+
+    def _reject_all(self, error: Exception) -> None:
+        waiting = [*self._in_doubt, *self._waiting]
+        self._in_doubt.clear()
+        self._waiting.clear()
+        for append in waiting:
+            append.reject(error)
+
+    def _doubt(self, sent: Sequence[Append]) -> None:
+        """Note that the answer to what was sent is lost."""
+        self._sent = ()
+        known = set(map(id, self._in_doubt))
+        for append in sent:
+            append.in_doubt = True
+            if id(append) not in known:
+                self._in_doubt.append(append)
+
+    async def _settle(self, *, alone: bool) -> DatabaseUnavailable | None:
+        """Find out what became of the appends in doubt, and write those that are not in the log.
+
+        Returns:
+            Why some could not be written by themselves, though the database answered; they stay in doubt.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer; all that are undecided stay in doubt.
+        """
+        for append in list(self._in_doubt):
+            if append.waiter.done() or await self._find(append):
+                self._in_doubt.remove(append)
+        if not alone:
+            missing, self._in_doubt = self._in_doubt, []
+            await self._commit(missing)
+            return None
+        failed = None
+        for append in list(self._in_doubt):
+            try:
+                await self._commit([append])
+                self._in_doubt.remove(append)
+            except DatabaseUnavailable as error:
+                failed = error
+                # While nothing can be written, as on a read-only server, it is not this append that is at fault.
+                if self.batches > append.commits_seen or not error.answered:
+                    append.failures += 1
+                append.commits_seen = self.batches
+                if append.failures >= _MAX_FAILURES:
+                    append.reject(error)
+        return failed
+
+    async def _commit(self, batch: Sequence[Append]) -> None:
+        """Append a batch in one transaction and tell everyone; one by one if the database refuses it.
+
+        Raises:
+            DatabaseUnavailable: the answer to what is in `_sent` was lost.
+        """
+        if not batch:
+            return
+        self._sent = batch
+        began = perf_counter()
+        events = [event for append in batch for event in append.stored]
+        try:
+            position = await self._connected().insert(events, merged(append.inline for append in batch))
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whoever waits for the append is told
+            self._sent = ()
+            if len(batch) > 1:
+                await self._commit_each(batch)
+            elif not isinstance(error, IntegrityError):
+                batch[0].reject(error)
+            elif not (batch[0].in_doubt and await self._find(batch[0])):
+                batch[0].reject(VersionConflict(f"stream {batch[0].stream_id} was changed meanwhile"))
+            return
+        self._sent = ()
+        for append in batch:
+            append.resolve(position)
+            position += len(append.stored)
+        self.batches += 1
+        self.appended += len(events)
+        if self._on_commit is not None:
+            self._on_commit(len(events), perf_counter() - began)
+
+    async def _commit_each(self, batch: Sequence[Append]) -> None:
+        """Append a batch stream by stream; what is left of it when the database goes away waits again."""
+        left = deque(batch)
+        try:
+            while left:
+                append = left.popleft()
+                if not append.waiter.done():
+                    await self._commit([append])
+        finally:
+            self._waiting.extendleft(reversed(left))
+
+    async def _find(self, append: Append) -> bool:
+        """Return whether it is decided what became of an append; whoever waits for it is told then.
+
+        Raises:
+            DatabaseUnavailable: the append stays in doubt.
+        """
+        self._sent = (append,)
+        there = await self._connected().read(append.stream_id, append.first_version - 1)
+        self._sent = ()
+        if not there:
+            return False
+        wanted = [(event.topic, event.state) for event in append.stored]
+        if [(event.topic, event.state) for event, _ in there[: len(wanted)]] != wanted:
+            append.reject(VersionConflict(f"stream {append.stream_id} is past version {append.first_version - 1}"))
+        elif append.first_version > 1 and len(there) > len(wanted):
+            append.reject(VersionConflict(f"others have appended to stream {append.stream_id} meanwhile"))
+        else:
+            append.resolve(there[0][1])
+        return True
+
+    def _connected(self) -> AppendSession:
+        if self._session is None:
+            if self._closed:
+                raise DatabaseUnavailable(_CLOSED)
+            self._session = self._open_session()
+        return self._session

@@ -1,0 +1,222 @@
+"""The validator of JSON Schema 2020-12, with a budget: `jsonschema`, and what of it does not end in time replaced.
+
+Everything that it does goes through a keyword or through `evolve`, so these pay. Replaced are the keywords that match
+patterns, since Python's engine can take exponential time, and those that compare all items with each other.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import attrs
+from jsonschema import Draft202012Validator, ValidationError, validators
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+
+from orchestrator.domain.budget import Budget
+from orchestrator.domain.fingerprint import canonical
+from orchestrator.workflows.patterns import pattern
+from orchestrator.workflows.unevaluated import evaluated_items, evaluated_properties
+
+Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+
+_PART = 3
+"""What it costs to go on to a part of a schema: as much time as a few keywords."""
+
+MAX_LEVELS = 240
+"""How deep keywords may lead to each other. Python's own limit must not be met within the extensions used here."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """A validation under way."""
+
+    budget: Budget
+    level: int = 0
+
+
+_work: ContextVar[_Work] = ContextVar("work")
+
+
+def first_errors(validator: Any, instance: Any, most: int, budget: Budget) -> list[ValidationError]:
+    """Return up to `most` errors of an instance.
+
+    Raises:
+        BudgetExceeded: the budget does not last.
+        RecursionError, Unresolvable: the schema cannot be applied to it.
+    """
+    token = _work.set(_Work(budget))
+    try:
+        errors = []
+        for error in validator.iter_errors(instance):
+            errors.append(error)
+            if len(errors) == most:
+                break
+        return errors
+    finally:
+        _work.reset(token)
+
+
+def make_validator(schema: Mapping[str, Any]) -> Any:
+    """Return the validator of a schema that is complete in itself: nothing is ever fetched."""
+    return BudgetedValidator(schema, registry=Registry(), _resolver=resolver_of(schema))
+
+
+def resolver_of(schema: Mapping[str, Any]) -> Any:
+    """Return what follows the references of a schema."""
+    resource = DRAFT202012.create_resource(schema)
+    uri = resource.id() or ""
+    # Crawled here, or every reference to an anchor would look through all of the schema.
+    registry: Registry[Any] = Registry().with_resource(uri, resource).crawl()
+    return registry.resolver(uri)
+
+
+def make_meta_validator(format_checker: Any) -> Any:
+    """Return the validator of schemas."""
+    return BudgetedValidator(Draft202012Validator.META_SCHEMA, format_checker=format_checker)
+
+
+def _paying(keyword: Keyword) -> Keyword:
+    """Return a keyword that pays for itself, and for the values that its messages write out."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        work = _work.get()
+        work.budget.spend(1 + (len(value) + 7 >> 3 if isinstance(value, list | dict) else 0))
+        if work.level >= MAX_LEVELS:
+            raise RecursionError
+        work.level += 1
+        try:
+            for error in keyword(validator, value, instance, schema) or ():
+                if not isinstance(error.validator, str):  # what comes from further in has paid there
+                    work.budget.spend_text(error.message)
+                yield error
+        finally:
+            work.level -= 1
+
+    return check
+
+
+def _pattern(_validator: Any, text: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not pattern(text).matches(instance, _work.get().budget):
+        yield ValidationError(f"{instance!r} does not match {text!r}")
+
+
+def _pattern_properties(validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, dict):
+        for text, inner in value.items():
+            for name, item in instance.items():
+                if pattern(text).matches(name, _work.get().budget):
+                    yield from validator.descend(item, inner, path=name, schema_path=text)
+
+
+def _additional_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    _work.get().budget.spend(len(instance))
+    texts, named = schema.get("patternProperties", {}), schema.get("properties", {})
+    extras = [
+        name
+        for name in instance
+        if name not in named and not any(pattern(text).matches(name, _work.get().budget) for text in texts)
+    ]
+    if value is False and extras:
+        listed = ", ".join(map(repr, sorted(extras)))
+        if texts:
+            patterns = ", ".join(map(repr, sorted(texts)))
+            verb = "does" if len(extras) == 1 else "do"
+            yield ValidationError(f"{listed} {verb} not match any of the regexes: {patterns}")
+        else:
+            verb = "was" if len(extras) == 1 else "were"
+            yield ValidationError(f"Additional properties are not allowed ({listed} {verb} unexpected)")
+    elif isinstance(value, dict):
+        for name in extras:
+            yield from validator.descend(instance[name], value, path=name)
+
+
+def _unique_items(_validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if value and isinstance(instance, list):
+        _work.get().budget.spend_deep(instance)
+        if len({canonical(item) for item in instance}) < len(instance):
+            yield ValidationError(f"{instance!r} has non-unique elements")
+
+
+def _one_of_values(keyword: Keyword) -> Keyword:
+    """`enum` and `const`: comparing costs as much as what is compared with."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
+        if isinstance(instance, list | dict):
+            _work.get().budget.spend_deep(value)
+        return keyword(validator, value, instance, schema)
+
+    return check
+
+
+def _each(keyword: Keyword) -> Keyword:
+    """Keywords that go through all items or properties of an instance."""
+
+    def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
+        if isinstance(instance, list | dict):
+            _work.get().budget.spend(len(instance))
+        return keyword(validator, value, instance, schema)
+
+    return check
+
+
+def _unevaluated_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    # The keyword itself is no answer to what else has evaluated a property.
+    others = {name: part for name, part in schema.items() if name != "unevaluatedProperties"}
+    known = evaluated_properties(validator, instance, others, _work.get().budget)
+    wrong = [
+        name
+        for name, item in instance.items()
+        if name not in known and next(validator.descend(item, value), None) is not None
+    ]
+    if wrong:
+        listed, verb = ", ".join(map(repr, sorted(wrong))), "was" if len(wrong) == 1 else "were"
+        yield ValidationError(f"Unevaluated properties are not allowed ({listed} {verb} unexpected)")
+
+
+def _unevaluated_items(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    if not isinstance(instance, list):
+        return
+    others = {name: part for name, part in schema.items() if name != "unevaluatedItems"}
+    known = evaluated_items(validator, instance, others, _work.get().budget)
+    wrong = [
+        item
+        for index, item in enumerate(instance)
+        if index not in known and next(validator.descend(item, value), None) is not None
+    ]
+    if wrong:
+        listed, verb = ", ".join(map(repr, wrong)), "was" if len(wrong) == 1 else "were"
+        yield ValidationError(f"Unevaluated items are not allowed ({listed} {verb} unexpected)")
+
+
+def _evolve(self: Any, **changes: Any) -> Any:
+    """Return the validator of a part of the schema; never one of another class, whatever its `$schema` says."""
+    _work.get().budget.spend(_PART)
+    for name, alias in _FIELDS:
+        if alias not in changes:
+            changes[alias] = getattr(self, name)
+    return BudgetedValidator(**changes)
+
+
+_GIVEN: Mapping[str, Keyword] = Draft202012Validator.VALIDATORS
+_REPLACED: Mapping[str, Keyword] = {
+    **{name: _each(_GIVEN[name]) for name in ("items", "contains", "propertyNames", "prefixItems")},
+    **{name: _one_of_values(_GIVEN[name]) for name in ("enum", "const")},
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+    "uniqueItems": _unique_items,
+    "unevaluatedProperties": _unevaluated_properties,
+    "unevaluatedItems": _unevaluated_items,
+}
+
+BudgetedValidator: Any = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator, {name: _paying(keyword) for name, keyword in {**_GIVEN, **_REPLACED}.items()}
+)
+BudgetedValidator.evolve = _evolve
+_FIELDS = tuple((field.name, field.alias) for field in attrs.fields(BudgetedValidator) if field.init)

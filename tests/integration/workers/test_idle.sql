@@ -1,0 +1,2 @@
+-- name: heartbeat
+SELECT heartbeat_at FROM orchestrator.workers
