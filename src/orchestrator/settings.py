@@ -2,9 +2,12 @@
 
 import base64
 import binascii
+import ctypes
 import json
+import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +29,8 @@ Paths = Annotated[tuple[Path, ...], NoDecode]
 
 # What a message must never show: these may hold a password.
 _SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
+# What a process that runs skills removes from its environment once it has read it.
+_FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "redis_url")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
@@ -318,6 +323,35 @@ def load_settings(**overrides: Any) -> Settings:
         problems = [_problem(details, given) for details in found]
     # Outside of `except`: the library's message, which shows every value, is not kept as the cause.
     raise SettingsError("\n".join(problems))
+
+
+def forget_secrets() -> None:
+    """Remove the settings that may hold a secret from the environment of this process.
+
+    Python skills, and what they start, do not inherit them then. On Linux they are also overwritten in the memory that
+    /proc/PID/environ shows, which is the environment as it was when the process began.
+    """
+    names = [f"{PREFIX}{name.upper()}" for name in _FORGOTTEN]
+    given = [name for name in names if os.environ.pop(name, None) is not None]
+    if given and sys.platform == "linux":
+        _overwrite([os.fsencode(name) for name in given])
+
+
+def _overwrite(names: Sequence[bytes]) -> None:
+    """Fill the values of variables in the initial environment with zeros."""
+    try:
+        # Behind the program's name, which is in brackets; the 50th and 51st field of proc_pid_stat(5).
+        told = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(told[47]), int(told[48])
+    block = b"\0" + ctypes.string_at(start, end - start) if 0 < start < end else b""
+    for name in names:
+        place = block.find(b"\0" + name + b"=")
+        if place >= 0:
+            value = place + len(name) + 1  # in the process: without the byte put before, behind the `=`
+            length = block.find(b"\0", value + 1) - value - 1
+            ctypes.memset(start + value, 0, max(0, length))
 
 
 def _expanded(path: Path) -> Path:

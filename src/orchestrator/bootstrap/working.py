@@ -18,6 +18,7 @@ from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings, SettingsError
 from orchestrator.skills.connections import close_connections
+from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
@@ -99,12 +100,14 @@ async def open_executor(
             make_sink=partial(ArtifactStore, settings.artifact_url),
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
+            on_progress=on_progress,
         )
         try:
             yield children
         finally:
             await children.close()
     finally:
+        close_nursery()
         await close_connections()
 
 

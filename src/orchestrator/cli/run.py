@@ -28,9 +28,10 @@ def run(
     --payload @examples/campaign/brief.json --skills examples/campaign/skills
     """
     from orchestrator.cli.inputs import read_labels, read_payload, read_settings
-    from orchestrator.cli.process import run_async
+    from orchestrator.cli.process import hide_secrets, run_async
     from orchestrator.cli.single import Order, run_once
 
     order = Order(file, read_payload(payload), read_labels(label), priority)
     settings = read_settings(data_dir=data_dir, skills=listed(skills))
+    hide_secrets()
     raise typer.Exit(run_async(run_once(settings, order, as_json=as_json)))

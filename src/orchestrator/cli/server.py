@@ -18,7 +18,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.process import Stop, run_async
+from orchestrator.cli.process import Stop, hide_secrets, run_async
 from orchestrator.cli.terminal import print_line
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
@@ -43,6 +43,7 @@ def serve(parts: Parts, **given: Any) -> None:
     """Serve until SIGINT or SIGTERM; `given` are settings that win over the environment."""
     settings = read_settings(**given)
     configure_logging(settings)
+    hide_secrets()
     run_async(_serve(settings, parts))
 
 

@@ -20,7 +20,9 @@ from orchestrator.skills.errors import (
     SKILL_INPUT_INVALID,
     SKILL_OUTPUT_INVALID,
     SkillError,
+    WorkerUnfit,
 )
+from orchestrator.skills.fitness import SHORTAGES
 from orchestrator.skills.shape import plain
 from orchestrator.skills.skill import SkillKind, invalid_output
 
@@ -113,6 +115,9 @@ class CommandSkill:
                 max_stdout_bytes=self.max_stdout_bytes,
             )
         except OSError as error:
+            if error.errno in SHORTAGES:
+                message = f"program {self.command[0]!r} of {self.id} cannot be started now: {error.strerror}"
+                raise WorkerUnfit(message) from error
             raise SkillError(
                 SKILL_EXECUTION_FAILED,
                 f"program {self.command[0]!r} of {self.id} cannot be started: {error.strerror or error}",

@@ -142,8 +142,11 @@ def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # 
 
 
 def skill_of(value: object) -> FunctionSkill | None:
-    """Return the skill that `@skill` made of a function, or None."""
-    found = getattr(value, _MARK, None) if inspect.isroutine(value) else None
+    """Return the skill that `@skill` made of a function, or None.
+
+    Only the type is asked what the value is: a proxy (of a request, a setting) may run code when it is looked at.
+    """
+    found = getattr(value, _MARK, None) if hasattr(type(value), "__get__") else None
     return found if isinstance(found, FunctionSkill) else None
 
 

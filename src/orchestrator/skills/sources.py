@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from orchestrator.domain.errors import Fault
-from orchestrator.skills.errors import InvalidSkills
+from orchestrator.skills.errors import InvalidSkills, describe
 from orchestrator.skills.skill import FunctionSkill, skill_of
 
 ENTRY_POINT_GROUP = "orchestrator.skills"
@@ -21,14 +21,15 @@ def load_module(source: str) -> ModuleType:
     A path gives the same module however often and by whatever spelling it is loaded.
 
     Raises:
-        InvalidSkills: there is no such module, or importing it fails; the cause is chained.
+        InvalidSkills: there is no such module, or importing it fails in any way, `sys.exit` included; the cause is
+            chained.
     """
     try:
         return _load_path(Path(source)) if _is_path(source) else _import(source)
     except InvalidSkills:
         raise
-    except Exception as error:
-        raise InvalidSkills(f"skills {source!r}", [Fault(source, f"{type(error).__name__}: {error}")]) from error
+    except BaseException as error:
+        raise InvalidSkills(f"skills {source!r}", [_fault(source, error)]) from error
 
 
 def load_installed() -> list[FunctionSkill]:
@@ -42,8 +43,8 @@ def load_installed() -> list[FunctionSkill]:
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP)):
         try:
             loaded = entry.load()
-        except Exception as error:  # noqa: BLE001 - any import can fail in any way; all are listed
-            faults.append(Fault(entry.name, f"{type(error).__name__}: {error}"))
+        except BaseException as error:  # noqa: BLE001 - any import can fail in any way; all are listed
+            faults.append(_fault(entry.name, error))
             continue
         single = skill_of(loaded)
         if single is not None:
@@ -69,6 +70,11 @@ def _import(name: str) -> ModuleType:
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     return importlib.import_module(name)
+
+
+def _fault(source: str, error: BaseException) -> Fault:
+    exits = isinstance(error, SystemExit)
+    return Fault(source, f"importing it called sys.exit: {describe(error)}" if exits else describe(error))
 
 
 def _is_path(source: str) -> bool:

@@ -140,7 +140,7 @@ class Worker:
 
         None when there is no room: the run waits in the queue like any other.
         """
-        if self._room <= 0 or self._stopping.is_set():
+        if self._room <= 0 or self._stopping.is_set() or self._around.executor.trouble():
             return None
         self._expected.add(run_id)
         return self.identity.id
@@ -239,6 +239,8 @@ class Worker:
             try:
                 if self._in_doubt:
                     await self._settle()
+                if self._around.executor.trouble():
+                    return  # the next heartbeat looks again, as long as runs are waiting
                 while (room := min(self._room, _CLAIMED_AT_ONCE)) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
                     for loaded in claimed.runs:
