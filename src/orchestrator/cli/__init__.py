@@ -9,6 +9,7 @@
     replaying.py   replay, diff                              past.py         what they do
     auditing.py    audit verify, head, export, ...           evidence.py    what they do
     demo.py        demo                                      showcase.py    what it does
+    verb.py        a verb, and groups of verbs               answers.py     stdout, kept for answers
     client.py      what verbs ask for                        local.py       who answers here
                                                              remote.py      who answers elsewhere
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
@@ -33,7 +34,7 @@ def main() -> None:
     words = sys.argv[1:]
     debug = _DEBUG in words
     try:
-        app([word for word in words if word != _DEBUG])
+        app([word for word in words if word != _DEBUG], prog_name="orchestrator")
     except Exception as error:
         if debug:
             raise

@@ -8,10 +8,11 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.answers import answers
 from orchestrator.cli.client import Document
 from orchestrator.cli.past import CheckedHistories
 from orchestrator.cli.reports import event_words, print_run
-from orchestrator.cli.terminal import duration, open_console, print_json, print_line, print_table, styled
+from orchestrator.cli.terminal import ask_line, duration, open_console, print_json, print_line, print_table, styled
 from orchestrator.cli.tree import step_tree
 
 _LONGEST = 80
@@ -50,14 +51,14 @@ def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> N
     if as_json:
         print_json({"runId": run_id, "frames": list(frames)})
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and answers().isatty()):
         for frame in frames:
             print_line(_told(frame))
         return
     place = 0
     while 0 <= place < len(frames):
         print_line(_told(frames[place]))
-        answer = input(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").strip().lower()
+        answer = ask_line(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").lower()
         if answer == "q":
             return
         place = max(0, place - 1) if answer == "b" else place + 1

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.answers import answers
+
 _WIDE = 200  # columns where nobody looks, so that nothing is cut
 
 _STYLES = {
@@ -28,21 +30,29 @@ _STYLES = {
 
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr."""
-    stream = sys.stderr if stderr else sys.stdout
+    stream = sys.stderr if stderr else answers()
     return Console(file=stream, highlight=False, width=None if stream.isatty() else _WIDE)
 
 
 def print_json(value: Any) -> None:
     """Print a document as JSON, indented for a person, on one line for a program."""
-    option = orjson.OPT_INDENT_2 if sys.stdout.isatty() else 0
-    sys.stdout.write(orjson.dumps(value, option=option).decode() + "\n")
-    sys.stdout.flush()
+    option = orjson.OPT_INDENT_2 if answers().isatty() else 0
+    print_line(orjson.dumps(value, option=option).decode())
 
 
 def print_line(line: str) -> None:
     """Print a line on stdout at once, whoever reads it."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    stream = answers()
+    stream.write(line + "\n")
+    stream.flush()
+
+
+def ask_line(question: str) -> str:
+    """Ask a question on the terminal and return the answer without the spaces around it."""
+    stream = answers()
+    stream.write(question)
+    stream.flush()
+    return input().strip()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:
