@@ -23,7 +23,7 @@ def claim_stdout() -> None:
     """
     stdout = sys.__stdout__
     if sys.stdout is None:  # it is closed: nobody wants the answer
-        _claimed.append(Path(os.devnull).open("w", encoding="utf-8"))
+        _claimed.append(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
     if _claimed or stdout is None or sys.stdout is not stdout or stdout.fileno() != _STDOUT:
         return
     stdout.flush()

@@ -104,6 +104,9 @@ def print_comparison(found: Document, *, as_json: bool) -> None:
         rows += [(step["stepId"], *_shown(each)) for each in step["differences"]]
     print_line("")
     print_table(("of", "field", "before", "after"), rows, empty="no differences")
+    if found["reused"]:
+        print_line("")
+        print_line(f"reused, so the same: {', '.join(found['reused'])}")
 
 
 def _shown(difference: Document) -> tuple[str, str, str]:
