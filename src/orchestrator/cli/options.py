@@ -50,7 +50,7 @@ WorkflowFiles = Annotated[
     typer.Option(
         "--workflows",
         metavar="PATH",
-        help="Register this workflow file, or every .yaml file of this folder. Repeat it for more "
+        help="Register this workflow file, or every .yaml, .yml and .json workflow of this folder. Repeat it for more "
         "(ORCHESTRATOR_WORKFLOWS).",
     ),
 ]

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from orchestrator.domain.errors import Fault
 from orchestrator.skills.errors import InvalidSkills
-from orchestrator.skills.skill import FunctionSkill, skill_of
+from orchestrator.skills.skill import FunctionSkill, skill_of, skills_of
 
 ENTRY_POINT_GROUP = "orchestrator.skills"
 
@@ -18,13 +18,17 @@ ENTRY_POINT_GROUP = "orchestrator.skills"
 def load_module(source: str) -> ModuleType:
     """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
 
-    A path gives the same module however often and by whatever spelling it is loaded.
+    A path gives the same module however often and by whatever spelling it is loaded. What lies beside a file or a
+    package can be imported by it, and modules by name are also looked for in the current folder; installed ones win.
 
     Raises:
         InvalidSkills: there is no such module, or importing it fails; the cause is chained.
     """
     try:
-        return _load_path(Path(source)) if _is_path(source) else importlib.import_module(source)
+        if _is_path(source):
+            return _load_path(Path(source))
+        _look_in(Path.cwd())
+        return importlib.import_module(source)
     except InvalidSkills:
         raise
     except Exception as error:
@@ -57,12 +61,6 @@ def load_installed() -> list[FunctionSkill]:
     return found
 
 
-def skills_of(module: ModuleType) -> list[FunctionSkill]:
-    """Return the skills that a module shows: those it defines and those it imports, in that order, each once."""
-    found = (skill_of(value) for value in vars(module).values())
-    return list(dict.fromkeys(skill for skill in found if skill is not None))
-
-
 def _is_path(source: str) -> bool:
     return "/" in source or source.endswith(".py") or Path(source).is_dir()
 
@@ -83,6 +81,7 @@ def _load_path(path: Path) -> ModuleType:
     )
     if spec is None or spec.loader is None:
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
+    _look_in(file.parent.parent if is_package else file.parent)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses, pickle and relative imports look it up by name
     try:
@@ -91,3 +90,9 @@ def _load_path(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _look_in(folder: Path) -> None:
+    """Let imports find what is in a folder, after everything installed: a neighbour cannot take the place of that."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
