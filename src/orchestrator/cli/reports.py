@@ -103,7 +103,7 @@ def print_run(run: Document, *, as_json: bool) -> None:
         "missing skills": ", ".join(run["missingSkills"] or ()),
     }
     if run["error"]:
-        facts["error"] = f"{run['error']['code']}: {run['error']['message']}"
+        facts["error"] = error_words(run["error"])
         facts["failed step"] = run["error"]["failedStepId"] or ""
     _print_facts(facts)
 
@@ -157,9 +157,12 @@ def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> Non
 def _step_row(step: Document) -> Sequence[Text | str]:
     note = ""
     if step["error"] and step["status"] != "completed":
-        note = f"{step['error']['code']}: {step['error']['message']}"
+        note = error_words(step["error"])
     elif step["hitReason"]:
         note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
+    elif step["attempts"]:
+        past = step["attempts"][-1]
+        note = f"attempt {past['number']} failed: {error_words(past['error'])}"
     attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
     return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
 
@@ -212,8 +215,13 @@ def event_words(data: Document) -> str:
     """Return what matters of an event on one line."""
     words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
     if data.get("error"):
-        words.append(f"{data['error']['code']}: {data['error']['message'].splitlines()[0]}")
+        words.append(" ".join(error_words(data["error"]).split()))
     return " ".join(words)
+
+
+def error_words(error: Mapping[str, Any]) -> str:
+    """Return why something failed: the code of the error and its message."""
+    return f"{error['code']}: {error['message']}"
 
 
 def _word(name: str, value: Any) -> str:
