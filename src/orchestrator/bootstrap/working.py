@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.commands import now
 from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.bootstrap.configured import package_of
 from orchestrator.bootstrap.core import Artifacts, Core, Outputs
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
@@ -16,7 +17,7 @@ from orchestrator.cache.flights import Flights
 from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
-from orchestrator.settings import Settings, SettingsError
+from orchestrator.settings import Settings
 from orchestrator.skills.http import close_http
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
@@ -65,12 +66,8 @@ def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCou
     Raises:
         SettingsError: the package for it is not installed.
     """
-    try:
+    with package_of("REDIS_URL", "redis"):
         from orchestrator.cache.hot_tier import HotTier  # noqa: PLC0415 - needs the extra `redis`
-    except ImportError as error:
-        raise SettingsError(
-            "ORCHESTRATOR_REDIS_URL is set but redis is not installed: pip install 'orchestrator[redis]'"
-        ) from error
     return HotTier(url, ttl_seconds=ttl_seconds, timeout_seconds=timeout_ms / 1000, counts=counts)
 
 
