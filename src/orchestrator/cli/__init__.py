@@ -15,7 +15,7 @@
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
     meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
-    tree.py        steps as a tree
+    tree.py        steps as a tree                           blocks.py      rows where a table does not fit
     inputs.py, options.py, downloads.py, actor.py            process.py     event loop and signals
     complaint.py   what users can put right                  errors.py      from an error to one clear line
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.answers import answers
+from orchestrator.cli.blocks import natural_width
 from orchestrator.cli.client import Document
 from orchestrator.cli.past import CheckedHistories
-from orchestrator.cli.reports import event_words, print_run
+from orchestrator.cli.reports import error_words, event_words, print_run
 from orchestrator.cli.terminal import ask_line, duration, open_console, print_json, print_line, print_table, styled
 from orchestrator.cli.tree import step_tree
 
@@ -27,23 +27,22 @@ def print_moment(moment: Document, *, as_json: bool) -> None:
     print_line(f"version  {moment['run']['version']}")
     print_line("")
     steps = {step["stepId"]: step for step in moment["steps"]}
-    open_console().print(
-        step_tree({name: step["dependsOn"] for name, step in steps.items()}, lambda name: _row(steps[name]))
-    )
+    tree = step_tree({name: step["dependsOn"] for name, step in steps.items()}, lambda name: _row(steps[name]))
+    console = open_console()
+    console.print(tree, width=max(console.width, natural_width(console, tree)), crop=False)
 
 
-def _row(step: Document) -> Table:
-    row = Table.grid(padding=(0, 1))
+def _row(step: Document) -> Text:
     told = [duration(step["durationMs"])]
     if step["hitReason"]:
         told.append(f"{step['hitReason']}, made by run {step['reusedFromRunId']}")
     if step["attempt"] > 1:
         told.append(f"attempt {step['attempt']}")
     if step["error"] and step["status"] != "completed":
-        told.append(f"{step['error']['code']}: {step['error']['message'].splitlines()[0]}")
+        told.append(" ".join(error_words(step["error"]).split()))
     told += [each["filename"] or each["type"] for each in step["artifacts"]]
-    row.add_row(Text(step["stepId"]), styled(step["status"]), Text(" ".join(word for word in told if word), "dim"))
-    return row
+    words = (" ".join(word for word in told if word), "dim")
+    return Text.assemble(step["stepId"], " ", styled(step["status"]), " ", words)
 
 
 def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> None:

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.blocks import print_facts
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.inputs import names_server, read_settings
 from orchestrator.cli.logging import configure_logging
@@ -105,15 +105,7 @@ def print_run(run: Document, *, as_json: bool) -> None:
     if run["error"]:
         facts["error"] = error_words(run["error"])
         facts["failed step"] = run["error"]["failedStepId"] or ""
-    _print_facts(facts)
-
-
-def _print_facts(facts: Mapping[str, str | Text]) -> None:
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if value:
-            table.add_row(Text(name, style="dim"), value)
-    open_console().print(table)
+    print_facts(open_console(), facts)
 
 
 def _counted(counts: Mapping[str, int]) -> list[str]:
@@ -258,7 +250,8 @@ def print_workflow(workflow: Document, *, as_json: bool) -> None:
         print_json(workflow)
         return
     changes = workflow.get("changeTypes") or {}
-    _print_facts(
+    print_facts(
+        open_console(),
         {
             "workflow": workflow["workflowName"],
             "version": workflow["version"],
@@ -267,7 +260,7 @@ def print_workflow(workflow: Document, *, as_json: bool) -> None:
             "registered": workflow["registeredAt"] or "",
             "digest": workflow["digest"],
             "change types": ", ".join(changes),
-        }
+        },
     )
     rows = [
         (

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.answers import answers
+from orchestrator.cli.blocks import natural_width, print_blocks
 
 _WIDE = 200  # columns where nobody looks, so that nothing is cut
 
@@ -56,18 +57,22 @@ def ask_line(question: str) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:
-    """Print rows under headings; without rows say `empty`."""
+    """Print rows under headings; without rows say `empty`. Where a row does not fit on a line it becomes a block."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
+    listed = list(rows)
+    for row in listed:
         table.add_row(*row)
     console = open_console()
-    if table.row_count:
-        console.print(table)
-    else:
+    width = natural_width(console, table)
+    if not listed:
         console.print(empty)
+    elif width <= console.width or not console.is_terminal:
+        console.print(table, width=max(width, 1))
+    else:
+        print_blocks(console, [column.removeprefix(">") for column in columns], listed)
 
 
 def styled(status: str) -> Text:
