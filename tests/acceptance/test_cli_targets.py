@@ -228,3 +228,31 @@ def test_a_server_that_cannot_be_asked(server: str) -> None:
     assert "--server" in said or "ORCHESTRATOR_SERVER" in said
     assert "hush" not in said
     assert "sesame" not in said
+
+
+@pytest.mark.parametrize("target", ["server", "data directory"])
+def test_a_name_that_stands_for_nothing_is_no_empty_answer(target: str, world: World, tmp_path: Path) -> None:
+    run_id = finished(lambda *words: world.ask(target, *words), tmp_path / "made")
+    here = world.data if target == "data directory" else None
+    mistakes: list[tuple[tuple[str, ...], str]] = [
+        (("artifacts", run_id, "--step", "thrid"), "There is no step 'thrid'. Did you mean 'third'?"),
+        (("artifacts", run_id, "--step", "zzz"), f"no step 'zzz'. `orchestrator steps {run_id}` lists them."),
+        (("runs", "list", "--workflow", "chian.v1"), "There is no workflow 'chian.v1'. Did you mean 'chain.v1'?"),
+    ]
+    if here is not None:
+        mistakes += [
+            (("cache", "list", "--workflow", "chian.v1"), "Did you mean 'chain.v1'?"),
+            (("cache", "list", "--step", "thrid"), "Did you mean 'third'?"),
+            (("cache", "invalidate", "--workflow", "chain.v1", "--step", "frist"), "Did you mean 'first'?"),
+        ]
+    for words, told in mistakes:
+        done = world.ask(target, *words)
+        assert done.code == 1, done.out
+        assert done.out == ""
+        assert told in done.err
+    empty = world.ask(target, "artifacts", run_id, "--step", "first")
+    assert empty.code == 0
+    waiting = world.ask(target, "trigger", "waiting.v1").out.strip()
+    none_yet = world.ask(target, "artifacts", waiting, "--step", "wait")
+    assert (none_yet.code, none_yet.out) == (0, "no artifacts\n")
+    assert world.ask(target, "cancel", waiting).code == 0

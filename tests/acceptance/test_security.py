@@ -1,7 +1,9 @@
 """Keys and slow clients at the real program, and secrets nowhere in what it writes."""
 
 import json
+import re
 import socket
+import subprocess
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +12,7 @@ import httpx
 import psycopg
 
 from orchestrator.eventstore.embedded import EmbeddedPostgres
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.acceptance.programs import FIXTURES, ROOT, Program, call, wait_until
 from tests.acceptance.test_cli import refused
 
 CHAIN = FIXTURES / "chain.yaml"
@@ -109,3 +111,35 @@ def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack)
         connection.close()
     assert time.monotonic() - begun > 5.0
     assert httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=30).status_code == 200
+
+
+def test_the_key_is_alone_on_stdout(home: Path) -> None:
+    made = call("keys", "create", "bot", "--data-dir", home)
+    assert re.fullmatch(r"ork_[a-z0-9]{8}_[0-9a-f]{64}\n", made.out)
+    assert "It is not shown again" in made.err
+    assert made.out.strip() not in made.err
+    in_json = call("keys", "create", "other", "--data-dir", home, "--json")
+    assert in_json.document["key"].startswith(in_json.document["prefix"].removesuffix("..."))
+    assert in_json.err == ""
+
+
+def test_a_name_stands_for_one_valid_key_of_a_tenant(home: Path) -> None:
+    first = call("keys", "create", "bot", "--data-dir", home, "--json").document
+    assert f"`orchestrator keys revoke {first['id']}`" in refused(call("keys", "create", "bot", "--data-dir", home))
+    assert call("keys", "create", "bot", "--tenant", "other", "--data-dir", home).code == 0
+    assert call("keys", "revoke", first["id"], "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--expires", "0.001s", "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--data-dir", home).code == 0, (
+        "neither a revoked nor an expired key has a name"
+    )
+    assert len(call("keys", "list", "--data-dir", home, "--json").document["keys"]) == 4
+
+
+def test_what_holds_secrets_is_not_committed() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", ".env", ".env.example"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if ignored.returncode == 128:  # an unpacked archive, without its repository
+        assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    else:
+        assert ignored.stdout.split() == [".env"]

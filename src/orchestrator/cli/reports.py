@@ -9,6 +9,7 @@ from rich.text import Text
 
 from orchestrator.cli.blocks import print_facts
 from orchestrator.cli.client import Client, Document
+from orchestrator.cli.complaint import unknown
 from orchestrator.cli.inputs import names_server, read_settings
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.options import Target
@@ -80,6 +81,20 @@ async def watched_run(client: Client, run_id: str) -> Document:
     """Show a run until it ends, and return it."""
     await watch(client, await load_progress(client, run_id))
     return await client.run(run_id)
+
+
+async def found_runs(client: Client, *, workflow: str | None, **filters: Any) -> Document:
+    """Return a page of runs.
+
+    Raises:
+        Complaint: there are none, since the workflow does not exist.
+    """
+    page = await client.runs(workflow=workflow, **filters)
+    if workflow is not None and not page["runs"]:
+        names = [each["workflowName"] for each in await client.workflows()]
+        if workflow not in names:
+            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+    return page
 
 
 def print_run(run: Document, *, as_json: bool) -> None:

@@ -170,12 +170,12 @@ def list_runs(
     Example: orchestrator runs list --status failed --workflow campaign.build.v1
     """
     from orchestrator.cli.inputs import read_labels
-    from orchestrator.cli.reports import ask, print_runs
+    from orchestrator.cli.reports import ask, found_runs, print_runs
 
     wanted = next(iter(read_labels([label]).items())) if label else None
     page = ask(
         Target(data_dir, server, key),
-        lambda client: client.runs(status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
+        lambda client: found_runs(client, status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
     )
     print_runs(page, as_json=as_json)
 
