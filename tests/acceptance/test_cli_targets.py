@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.folders import open_folder
+from orchestrator import Client
 from orchestrator.cli.app import app
 from orchestrator.cli.errors import complain
 from tests.acceptance.programs import FIXTURES, Program
@@ -256,3 +257,13 @@ def test_a_name_that_stands_for_nothing_is_no_empty_answer(target: str, world: W
     none_yet = world.ask(target, "artifacts", waiting, "--step", "wait")
     assert (none_yet.code, none_yet.out) == (0, "no artifacts\n")
     assert world.ask(target, "cancel", waiting).code == 0
+
+
+def test_a_server_with_a_worker_warns_of_skills_that_it_does_not_know(world: World) -> None:
+    steps = [{"stepId": "a", "skillId": "chain.lnik"}, {"stepId": "b", "skillId": "chain.link"}]
+    with Client(world.address) as client:
+        made = client.register({"workflowName": "odd.v1", "version": "1", "steps": steps})
+        assert made["new"] is True
+        assert made["warnings"] == [
+            {"path": "steps[0].skillId", "message": "no skill 'chain.lnik' is known here; did you mean 'chain.link'?"}
+        ]

@@ -27,17 +27,18 @@ def test_the_skills_of_the_example_are_a_module_too() -> None:
 def test_a_file_with_a_neighbour_runs_in_threads_and_in_processes(home: Path) -> None:
     (home / "words.py").write_text("GREETING = 'Hello'\n")
     (home / "hello.py").write_text(
-        "from orchestrator import skill\nfrom words import GREETING\n\n\n"
-        "def make(name):\n    @skill(name)\n    def greet(): return {'text': GREETING}\n\n\nmake('text.greet')\n"
+        "import multiprocessing\n\nfrom orchestrator import skill\nfrom words import GREETING\n\n\n"
+        "def make(name):\n    @skill(name)\n    def greet():\n        child = multiprocessing.parent_process()\n"
+        "        return {'text': GREETING, 'child': child is not None}\n\n\nmake('text.greet')\n"
     )
     workflow = {"workflowName": "hello", "version": "1", "steps": [{"stepId": "a", "skillId": "text.greet"}]}
     (home / "hello.json").write_text(json.dumps(workflow))
     for executor in ("thread", "process"):
         words = ("run", "hello.json", "--skills", "hello.py", "--json", "--data-dir", home / executor)
-        done = call(*words, cwd=home, env={"ORCHESTRATOR_EXECUTOR": executor})
+        done = call(*words, "--executor", executor, cwd=home)
         assert done.code == 0, done.err
         steps = call("steps", done.document["id"], "--json", "--data-dir", home / executor).document["steps"]
-        assert steps[0]["data"] == {"text": "Hello"}
+        assert steps[0]["data"] == {"text": "Hello", "child": executor == "process"}
 
 
 def test_a_bare_decorator_is_one_clear_line(home: Path) -> None:

@@ -79,6 +79,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
     body = await read_body(request)
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
     workflow = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
+    doubts = warnings(workflow, core.commands.known_skills)
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
     return Json(
@@ -87,7 +88,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
             "version": workflow.version,
             "digest": workflow.digest,
             "stepCount": len(workflow.steps),
-            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in warnings(workflow)],
+            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in doubts],
         },
         201 if new else 200,
         {

@@ -138,11 +138,11 @@ async def open_worker(
         body = asyncio.current_task()
         # A worker that fails takes its process with it, rather than leaving one that only looks alive.
         working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
-        core.commands.local_worker = worker
+        core.commands.local_worker, core.commands.known_skills = worker, frozenset(skills.ids)
         try:
             yield worker
         finally:
-            core.commands.local_worker = None
+            core.commands.local_worker = core.commands.known_skills = None
             await worker.stop(settings.shutdown_grace_seconds)
             with suppress(asyncio.CancelledError):
                 await working

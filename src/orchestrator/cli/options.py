@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -43,6 +43,13 @@ Skills = Annotated[
         metavar="MODULE",
         help="Where skills come from: package.module, a .py file, a package's folder, or a .yaml of "
         "declarations. Repeat it for more (ORCHESTRATOR_SKILLS).",
+    ),
+]
+Executor = Annotated[
+    Literal["thread", "process"] | None,
+    typer.Option(
+        help="Where skills that are plain functions run. A process can be ended when a skill does not stop "
+        "(ORCHESTRATOR_EXECUTOR; thread).",
     ),
 ]
 WorkflowFiles = Annotated[
