@@ -103,6 +103,14 @@ def check(service: str, environment: dict[str, str]) -> subprocess.CompletedProc
     return subprocess.run(here(words), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+def metrics(port: str) -> str:
+    """Return what a service answers to GET /metrics; nothing as long as it does not listen."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.TransportError:
+        return ""
+
+
 @pytest.mark.parametrize("service", OURS)
 def test_a_service_starts_and_passes_its_health_check(service: str, environment: dict[str, str]) -> None:
     surroundings = environment_of(service, environment)
@@ -116,7 +124,9 @@ def test_a_service_starts_and_passes_its_health_check(service: str, environment:
             assert time.monotonic() < deadline, found.stderr
             time.sleep(0.2)
         port = surroundings["ORCHESTRATOR_PORT" if service == "api" else "ORCHESTRATOR_METRICS_PORT"]
-        assert "orchestrator_" in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        while "orchestrator_" not in metrics(port):
+            assert time.monotonic() < deadline, f"{service} does not answer GET /metrics"
+            time.sleep(0.1)
     assert process.returncode in {0, 128 + signal.SIGTERM}
     if service != "projector":  # what it wrote stays true for a while
         assert check(service, surroundings).returncode == 1
