@@ -18,6 +18,7 @@ from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings
+from orchestrator.skills.call import SkillCall
 from orchestrator.skills.http import close_http
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
@@ -25,6 +26,7 @@ from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import Surroundings
 from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
 from orchestrator.workers.processes import ProcessExecutor
+from orchestrator.workers.progress import ProgressWriter
 from orchestrator.workers.worker import Worker, new_identity
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ async def open_executor(
             make_sink=partial(ArtifactStore, settings.artifact_url),
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
+            on_progress=on_progress,
         )
         try:
             yield children
@@ -102,6 +105,22 @@ async def open_executor(
             await children.close()
     finally:
         await close_http()
+
+
+@asynccontextmanager
+async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIterator[ReportStep]:
+    """Yield what takes note of the progress of attempts: for the database, and for whoever else wants to know."""
+    writer = ProgressWriter(core.database, asyncio.get_running_loop())
+
+    def report(call: SkillCall, fraction: float, message: str) -> None:
+        writer.report(call, fraction, message)
+        if on_progress is not None:
+            on_progress(call, fraction, message)
+
+    try:
+        yield report
+    finally:
+        await writer.close()
 
 
 @asynccontextmanager
@@ -113,7 +132,8 @@ async def open_worker(
     identity = new_identity(settings.lease_seconds)
     async with (
         open_cache(core, identity.id) as cache,
-        open_executor(settings, skills, core.store, on_progress) as executor,
+        open_progress(core, on_progress) as report,
+        open_executor(settings, skills, core.store, report) as executor,
     ):
         around = Surroundings(
             worker=identity.id,

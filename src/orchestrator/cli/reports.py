@@ -97,8 +97,14 @@ async def found_runs(client: Client, *, workflow: str | None, **filters: Any) ->
     return page
 
 
-def print_run(run: Document, *, as_json: bool) -> None:
-    """Print where a run is."""
+async def run_and_progress(client: Client, run_id: str) -> tuple[Document, list[Document]]:
+    """Return a run, and those of its steps that execute."""
+    run = await client.run(run_id)
+    return run, await client.steps(run_id, "running") if run["stepsSummary"]["running"] else []
+
+
+def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: bool) -> None:
+    """Print where a run is, and what the skills of its executing steps say."""
     if as_json:
         print_json(run)
         return
@@ -115,6 +121,7 @@ def print_run(run: Document, *, as_json: bool) -> None:
         "took": duration(between(run["startedAt"], run["completedAt"])),
         "labels": _labels(run["labels"]),
         "priority": str(run["priority"] or ""),
+        "executing": "\n".join(f"{step['stepId']} {progress_words(step)}" for step in executing),
         "missing skills": ", ".join(run["missingSkills"] or ()),
     }
     if run["error"]:
@@ -167,11 +174,18 @@ def _step_row(step: Document) -> Sequence[Text | str]:
         note = error_words(step["error"])
     elif step["hitReason"]:
         note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
+    elif step["status"] == "running" and (step["progress"] or step["progressMessage"]):
+        note = progress_words(step)
     elif step["attempts"]:
         past = step["attempts"][-1]
         note = f"attempt {past['number']} failed: {error_words(past['error'])}"
     attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
     return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
+
+
+def progress_words(step: Document) -> str:
+    """Return what a skill says of an attempt that is under way."""
+    return f"{step['progress']:.0%} {step['progressMessage'] or ''}".rstrip()
 
 
 def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.context import ArtifactSink, StepContext
+from orchestrator.skills.context import ArtifactSink, ReportProgress, StepContext
 from orchestrator.skills.errors import to_step_error
 from orchestrator.skills.http import close_http
 from orchestrator.skills.perform import perform
@@ -20,7 +20,10 @@ from orchestrator.skills.threads import DaemonThreads
 
 
 def perform_in_process(
-    sources: tuple[str, ...], call: SkillCall, make_sink: Callable[[], ArtifactSink]
+    sources: tuple[str, ...],
+    call: SkillCall,
+    make_sink: Callable[[], ArtifactSink],
+    on_progress: ReportProgress | None = None,
 ) -> Output | StepError:
     """Perform one attempt in this process, which has nothing else to do meanwhile.
 
@@ -31,22 +34,25 @@ def perform_in_process(
         sources: what the registry of this process is loaded from, once: see `SkillRegistry.load_modules`.
         call: what to perform.
         make_sink: builds the artifact store, once; picklable, such as `partial(ArtifactStore, url)`.
+        on_progress: told what the skill says of itself, from any thread of this process.
     """
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
-        return asyncio.run(_perform(registry, call, sink))
+        return asyncio.run(_perform(registry, call, sink, on_progress))
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it travels as a value
         return to_step_error(error)
 
 
-async def _perform(registry: SkillRegistry, call: SkillCall, sink: ArtifactSink) -> Output:
+async def _perform(
+    registry: SkillRegistry, call: SkillCall, sink: ArtifactSink, on_progress: ReportProgress | None
+) -> Output:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     listens = task is not None and threading.current_thread() is threading.main_thread()
     if task is not None and listens:
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     threads = _Threads()
     try:
-        ctx = StepContext.for_call(call, sink)
+        ctx = StepContext.for_call(call, sink, on_progress)
         return await perform(registry.get(call.skill_id), call, ctx, threads)
     finally:
         wait(threads.calls)

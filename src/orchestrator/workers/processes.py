@@ -9,8 +9,10 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -20,9 +22,11 @@ from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.registry import SkillRegistry
-from orchestrator.workers.executor import OutputKeeper, skill_name, spilled
+from orchestrator.workers.executor import OutputKeeper, ReportStep, skill_name, spilled
 
 _SPAWN = multiprocessing.get_context("spawn")
+_REPORT_SECONDS = 0.2
+_REPORT_CHARACTERS = 1000
 
 
 class ProcessExecutor:
@@ -37,12 +41,14 @@ class ProcessExecutor:
         make_sink: Callable[[], ArtifactSink],
         size: int = 4,
         grace_seconds: float = 5.0,
+        on_progress: ReportStep | None = None,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
         self._sources = sources
         self._make_sink = make_sink
         self._grace_seconds = grace_seconds
+        self._on_progress = on_progress
         self._places = asyncio.Semaphore(size)
         self._idle: list[_Child] = []
         self._ending: set[asyncio.Task[None]] = set()
@@ -90,7 +96,7 @@ class ProcessExecutor:
         limit = None if call.timeout_ms is None else call.timeout_ms / 1000 + self._grace_seconds
         try:
             async with asyncio.timeout(limit):
-                return await child.perform(self._sources, call, self._make_sink)
+                return await child.perform(self._sources, call, self._make_sink, self._on_progress)
         except TimeoutError:
             raise SkillError(SKILL_TIMEOUT, f"{call.skill_id} did not stop after {call.timeout_ms} ms") from None
         except (EOFError, OSError) as error:
@@ -101,8 +107,39 @@ class ProcessExecutor:
         child.ask_to_stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._grace_seconds if child.is_busy else 0):
-                await child.answered()
+                await child.ended()
         await asyncio.to_thread(child.kill)
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """What a skill says of itself, on its way from the child."""
+
+    fraction: float
+    message: str
+
+
+class _Reporter:
+    """The child's end: sends progress, a few words a second at most, and none after the call."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._next = 0.0
+        self._closed = False
+
+    def report(self, fraction: float, message: str) -> None:
+        """Send how far the call is, unless that was done just now."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._closed and now >= self._next:
+                self._next = now + _REPORT_SECONDS
+                self._pipe.send(_Progress(fraction, message[:_REPORT_CHARACTERS]))
+
+    def close(self) -> None:
+        """Send no more: the result comes next."""
+        with self._lock:
+            self._closed = True
 
 
 class _Child:
@@ -116,18 +153,35 @@ class _Child:
         self.is_busy = False
 
     async def perform(
-        self, sources: tuple[str, ...], call: SkillCall, make_sink: Callable[[], ArtifactSink]
+        self,
+        sources: tuple[str, ...],
+        call: SkillCall,
+        make_sink: Callable[[], ArtifactSink],
+        on_progress: ReportStep | None,
     ) -> Output | StepError:
-        """Send a call and await its result."""
+        """Send a call and await its result; tell what the skill says of itself meanwhile."""
         self.is_busy = True
         # In threads: a large input waits until the child has started, a large result until all of it is here.
         await asyncio.to_thread(self._pipe.send, (sources, call, make_sink))
-        await self.answered()
-        result: Output | StepError = await asyncio.to_thread(self._pipe.recv)
+        while isinstance(answer := await self._answer(), _Progress):
+            if on_progress is not None:
+                on_progress(call, answer.fraction, answer.message)
         self.is_busy = False
-        return result
+        return answer
 
-    async def answered(self) -> None:
+    async def ended(self) -> None:
+        """Return when the call has a result, which nobody wants any more, or the child is gone."""
+        with suppress(EOFError, OSError):
+            while isinstance(await self._answer(), _Progress):
+                pass
+
+    async def _answer(self) -> "Output | StepError | _Progress":
+        """Return what the child says next."""
+        await self._readable()
+        answer: Output | StepError | _Progress = await asyncio.to_thread(self._pipe.recv)
+        return answer
+
+    async def _readable(self) -> None:
         """Return when there is something to read: an answer, or the end."""
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
@@ -160,7 +214,10 @@ def _serve(pipe: Connection) -> None:
             sources, call, make_sink = pipe.recv()
         except EOFError:
             return
-        pipe.send(perform_in_process(sources, call, make_sink))
+        reporter = _Reporter(pipe)
+        result = perform_in_process(sources, call, make_sink, reporter.report)
+        reporter.close()
+        pipe.send(result)
 
 
 def _end_with_parent() -> None:
