@@ -1,7 +1,9 @@
 """Keys and slow clients at the real program, and secrets nowhere in what it writes."""
 
 import json
+import re
 import socket
+import subprocess
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from orchestrator.client import Client
 from orchestrator.client.errors import NotAuthenticated
 from orchestrator.eventstore.embedded import EmbeddedPostgres
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.acceptance.programs import FIXTURES, ROOT, Program, call, wait_until
 from tests.acceptance.test_cli import refused
 from tests.acceptance.test_figures import address
 
@@ -164,3 +166,35 @@ def test_whoever_sends_without_end_takes_neither_memory_nor_places(home: Path, p
     for connection in crowd:
         connection.close()
     assert program.stop() == 0
+
+
+def test_the_key_is_alone_on_stdout(home: Path) -> None:
+    made = call("keys", "create", "bot", "--data-dir", home)
+    assert re.fullmatch(r"ork_[a-z0-9]{8}_[0-9a-f]{64}\n", made.out)
+    assert "It is not shown again" in made.err
+    assert made.out.strip() not in made.err
+    in_json = call("keys", "create", "other", "--data-dir", home, "--json")
+    assert in_json.document["key"].startswith(in_json.document["prefix"].removesuffix("..."))
+    assert in_json.err == ""
+
+
+def test_a_name_stands_for_one_valid_key_of_a_tenant(home: Path) -> None:
+    first = call("keys", "create", "bot", "--data-dir", home, "--json").document
+    assert f"`orchestrator keys revoke {first['id']}`" in refused(call("keys", "create", "bot", "--data-dir", home))
+    assert call("keys", "create", "bot", "--tenant", "other", "--data-dir", home).code == 0
+    assert call("keys", "revoke", first["id"], "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--expires", "0.001s", "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--data-dir", home).code == 0, (
+        "neither a revoked nor an expired key has a name"
+    )
+    assert len(call("keys", "list", "--data-dir", home, "--json").document["keys"]) == 4
+
+
+def test_what_holds_secrets_is_not_committed() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", ".env", ".env.example"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if ignored.returncode == 128:  # an unpacked archive, without its repository
+        assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    else:
+        assert ignored.stdout.split() == [".env"]

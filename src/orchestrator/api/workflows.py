@@ -1,6 +1,7 @@
 """Workflows: register, list, look at."""
 
 import asyncio
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -94,7 +95,10 @@ async def register_workflow(serving: Serving, caller: Operating, given: Given) -
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core = serving.core
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
-    workflow, doubts = await asyncio.to_thread(_read, given.body, given.is_yaml, core.settings.max_attempts_bound)
+    known = core.commands.known_skills
+    workflow, doubts = await asyncio.to_thread(
+        _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
+    )
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
     return Json(
@@ -113,7 +117,7 @@ async def register_workflow(serving: Serving, caller: Operating, given: Given) -
     )
 
 
-def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow, list[Fault]]:
+def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] | None) -> tuple[Workflow, list[Fault]]:
     """Return the workflow that a body defines, and what is doubtful about it.
 
     Raises:
@@ -124,7 +128,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
     workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
-    return workflow, warnings(workflow)
+    return workflow, warnings(workflow, known)
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
 from orchestrator.cli.actor import actor_name
@@ -62,6 +63,8 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
             watched = stack.enter_context(where)
         core = stack.enter_context(open_core(settings))
+        needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
+        await core.database.call(check_grants, core.database, *needed)
         await _register(core, definitions, skills)
         ready = "projector"
         if parts.projector:
