@@ -4,7 +4,7 @@ import asyncio
 
 from orchestrator.api.errors import InvalidRequest, ProjectionLagging
 from orchestrator.domain.errors import Fault
-from orchestrator.eventstore.listener import PROJECTED, Listener, wake
+from orchestrator.eventstore.listener import PROJECTED, Listener, position_in, wake
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
@@ -71,7 +71,7 @@ class Freshness:
 
     def _heard(self, payload: str) -> None:
         if payload:
-            self._advance(int(payload))
+            self._advance(position_in(payload))
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._shared.call(self._reader.position))
             self._asking.add_done_callback(self._answered)

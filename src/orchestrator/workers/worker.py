@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.duty import OnRestart, ignore, keep_going
-from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, wake
+from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, position_in, wake
 from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.runs import LoadedRun
 from orchestrator.eventstore.unavailable import DatabaseUnavailable
@@ -160,8 +160,7 @@ class Worker:
 
     def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
         """On the listener's thread: all news from before this position have come in."""
-        if payload:
-            self._heard = max(self._heard, int(payload))
+        self._heard = max(self._heard, position_in(payload))
         if self._arriving:
             wake(loop, self._arrive)
 
