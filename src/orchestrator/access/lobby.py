@@ -16,9 +16,9 @@ class Lobby:
     The same credentials count once, however many requests show them: they are looked up once.
     """
 
-    def __init__(self, most: int = MAX_WAITING, most_of_source: int = MAX_WAITING_OF_SOURCE) -> None:
-        self._most = most
-        self._most_of_source = most_of_source
+    def __init__(self, max_waiting: int = MAX_WAITING, max_of_source: int = MAX_WAITING_OF_SOURCE) -> None:
+        self._max_waiting = max_waiting
+        self._max_of_source = max_of_source
         self._waiting = 0
         self._sources: dict[str, dict[str, int]] = {}
 
@@ -31,7 +31,7 @@ class Lobby:
         """
         source = source_of(source)
         seats = self._sources.get(source, {})
-        if shown not in seats and (self._waiting >= self._most or len(seats) >= self._most_of_source):
+        if shown not in seats and (self._waiting >= self._max_waiting or len(seats) >= self._max_of_source):
             raise TooManyUnknown("too many credentials that are not known yet are being checked; try again")
         self._sources[source] = seats
         if shown not in seats:

@@ -23,12 +23,12 @@ class Arrivals:
 
     Args:
         most: how many may arrive at once.
-        most_bytes: how many bytes of them may be held.
+        max_bytes: how many bytes of them may be held.
     """
 
-    def __init__(self, most: int, most_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, most: int, max_bytes: int = MAX_BYTES) -> None:
         self._most = most
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._count = 0
         self._bytes = 0
         self._by_tenant: dict[str, dict[Arrival, None]] = {}
@@ -44,7 +44,7 @@ class Arrivals:
         """Note that more of a body is there."""
         arrival.arrived += size
         self._bytes += size
-        if self._bytes > self._most_bytes:
+        if self._bytes > self._max_bytes:
             self._make_room()
 
     def end(self, arrival: Arrival) -> None:

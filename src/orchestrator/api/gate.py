@@ -86,7 +86,7 @@ class Gate:
     async def readmit(self, request: Request, role: Role) -> None:
         """Check whether a request that was admitted still would be: for answers that go on for long.
 
-        Nothing is counted. While the database is away nobody can tell, and it is not refused.
+        Nothing is counted. While the database is unavailable nobody can tell, and it is not refused.
 
         Raises:
             Unauthenticated: what it shows has expired, was revoked, or is for another tenant now.

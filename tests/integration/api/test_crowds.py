@@ -111,7 +111,7 @@ async def test_unfinished_bodies_hold_only_so_much_memory() -> None:
         def give_way(self) -> None:
             self.gone = True
 
-    arrivals = Arrivals(100, most_bytes=100)
+    arrivals = Arrivals(100, max_bytes=100)
     lonely, first, second = Slow("a"), Slow("b"), Slow("b")
     for one in (lonely, first, second):
         arrivals.begin(one)

@@ -9,7 +9,7 @@ from orchestrator.access.lobby import Lobby
 
 
 def test_a_source_has_so_many_seats_and_others_have_theirs() -> None:
-    lobby = Lobby(most=5, most_of_source=2)
+    lobby = Lobby(max_waiting=5, max_of_source=2)
     with ExitStack() as seats:
         for shown in ("a", "b"):
             seats.enter_context(lobby.seat("10.0.0.1", shown))
@@ -26,13 +26,13 @@ def test_a_source_has_so_many_seats_and_others_have_theirs() -> None:
 
 
 def test_a_network_of_one_host_is_one_source() -> None:
-    lobby = Lobby(most_of_source=1)
+    lobby = Lobby(max_of_source=1)
     with lobby.seat("2001:db8::1", "a"), pytest.raises(TooManyUnknown), lobby.seat("2001:db8::2", "b"):
         pass
 
 
 def test_a_seat_is_free_again_whatever_happens() -> None:
-    lobby = Lobby(most=1)
+    lobby = Lobby(max_waiting=1)
     with pytest.raises(LookupError), lobby.seat("x", "a"):
         raise LookupError
     with lobby.seat("y", "b"):
