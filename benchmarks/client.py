@@ -24,13 +24,13 @@ class Connection:
 
     async def get(self, path: str) -> Any:
         """GET a path and return the JSON."""
-        return await self._ask(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return await self._ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
 
     async def post(self, path: str, document: Any) -> Any:
         """POST JSON to a path and return the JSON."""
         body = orjson.dumps(document)
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         return await self._ask(head.encode() + body)
 

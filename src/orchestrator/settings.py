@@ -2,9 +2,12 @@
 
 import base64
 import binascii
+import ctypes
 import json
+import os
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,7 +29,10 @@ Paths = Annotated[tuple[Path, ...], NoDecode]
 
 # What a message must never show: these may hold a password.
 _SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
+# What a process that runs skills removes from its environment once it has read it.
+_FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "redis_url")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _DEPENDS = "default_factory_not_called"
@@ -55,6 +61,7 @@ class Settings(BaseSettings):
         workflows: Files or folders to load workflows from.
         host: Address the API listens on.
         port: Port the API listens on; 0 takes a free one.
+        allowed_hosts: Names in `Host`, besides those of loopback, that are answered without authentication.
         metrics_host: Address on which a worker or a projector shows its figures.
         metrics_port: Port for that; 0 takes a free one, None shows none.
         auth: How callers of the API show who they are: `keys`, `oidc` or both; empty lets in everybody, on
@@ -81,6 +88,7 @@ class Settings(BaseSettings):
         threads: Threads of a worker for skills that are plain functions.
         executor: Where those run: `thread` or `process`.
         max_requests: Requests that wait for an answer at once; more are told to come again.
+        max_connections: Connections that a process holds at once; idle and slow ones give way to new ones.
         pool_size: Most database connections of a process.
         cors_origins: Origins whose pages a browser lets use the API; none when empty.
         otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
@@ -115,6 +123,7 @@ class Settings(BaseSettings):
     workflows: Paths = ()
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Words = ()
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     cors_origins: Words = ()
@@ -141,6 +150,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
     max_requests: int = Field(default=1000, ge=1, le=1_000_000)
+    max_connections: int = Field(default=4096, ge=1, le=1_000_000)
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100, le=86_400_000)
     network_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
@@ -155,6 +165,7 @@ class Settings(BaseSettings):
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
 
     @field_validator(
+        "allowed_hosts",
         "artifact_networks",
         "auth",
         "cors_origins",
@@ -206,6 +217,14 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise ValueError("expected origins like https://studio.example:8443, without a path, or *")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError("expected names like studio.example, without a scheme, a port or a path")
         return value
 
     @field_validator("database_url")
@@ -304,6 +323,35 @@ def load_settings(**overrides: Any) -> Settings:
         problems = [_problem(details, given) for details in found]
     # Outside of `except`: the library's message, which shows every value, is not kept as the cause.
     raise SettingsError("\n".join(problems))
+
+
+def forget_secrets() -> None:
+    """Remove the settings that may hold a secret from the environment of this process.
+
+    Python skills, and what they start, do not inherit them then. On Linux they are also overwritten in the memory that
+    /proc/PID/environ shows, which is the environment as it was when the process began.
+    """
+    names = [f"{PREFIX}{name.upper()}" for name in _FORGOTTEN]
+    given = [name for name in names if os.environ.pop(name, None) is not None]
+    if given and sys.platform == "linux":
+        _overwrite([os.fsencode(name) for name in given])
+
+
+def _overwrite(names: Sequence[bytes]) -> None:
+    """Fill the values of variables in the initial environment with zeros."""
+    try:
+        # Behind the program's name, which is in brackets; the 50th and 51st field of proc_pid_stat(5).
+        told = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return
+    start, end = int(told[47]), int(told[48])
+    block = b"\0" + ctypes.string_at(start, end - start) if 0 < start < end else b""
+    for name in names:
+        place = block.find(b"\0" + name + b"=")
+        if place >= 0:
+            value = place + len(name) + 1  # in the process: without the byte put before, behind the `=`
+            length = block.find(b"\0", value + 1) - value - 1
+            ctypes.memset(start + value, 0, max(0, length))
 
 
 def _expanded(path: Path) -> Path:

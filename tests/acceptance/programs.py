@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,15 +67,24 @@ def call(*words: str | Path, env: Mapping[str, str] | None = None, given: str = 
 class Program:
     """A program that serves; used as a context manager it is gone at the end."""
 
-    def __init__(self, *words: str | Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *words: str | Path, env: Mapping[str, str] | None = None, prepare: Callable[[], None] | None = None
+    ) -> None:
         self._words = words
+        self._prepare = prepare
         self._env = environment(env)
         self._out = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 - closed by our own exit
         self._err = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(command(self._words), stdout=self._out, stderr=self._err, env=self._env)
+        self._process = subprocess.Popen(
+            command(self._words),
+            stdout=self._out,
+            stderr=self._err,
+            env=self._env,
+            preexec_fn=self._prepare,  # noqa: PLW1509 - takes no lock
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

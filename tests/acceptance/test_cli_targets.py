@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.folders import open_folder
+from orchestrator import Client
 from orchestrator.cli.app import app
 from orchestrator.cli.errors import complain
 from tests.acceptance.programs import FIXTURES, Program
@@ -228,3 +229,41 @@ def test_a_server_that_cannot_be_asked(server: str) -> None:
     assert "--server" in said or "ORCHESTRATOR_SERVER" in said
     assert "hush" not in said
     assert "sesame" not in said
+
+
+@pytest.mark.parametrize("target", ["server", "data directory"])
+def test_a_name_that_stands_for_nothing_is_no_empty_answer(target: str, world: World, tmp_path: Path) -> None:
+    run_id = finished(lambda *words: world.ask(target, *words), tmp_path / "made")
+    here = world.data if target == "data directory" else None
+    mistakes: list[tuple[tuple[str, ...], str]] = [
+        (("artifacts", run_id, "--step", "thrid"), "There is no step 'thrid'. Did you mean 'third'?"),
+        (("artifacts", run_id, "--step", "zzz"), f"no step 'zzz'. `orchestrator steps {run_id}` lists them."),
+        (("runs", "list", "--workflow", "chian.v1"), "There is no workflow 'chian.v1'. Did you mean 'chain.v1'?"),
+    ]
+    if here is not None:
+        mistakes += [
+            (("cache", "list", "--workflow", "chian.v1"), "Did you mean 'chain.v1'?"),
+            (("cache", "list", "--step", "thrid"), "Did you mean 'third'?"),
+            (("cache", "invalidate", "--workflow", "chain.v1", "--step", "frist"), "Did you mean 'first'?"),
+        ]
+    for words, told in mistakes:
+        done = world.ask(target, *words)
+        assert done.code == 1, done.out
+        assert done.out == ""
+        assert told in done.err
+    empty = world.ask(target, "artifacts", run_id, "--step", "first")
+    assert empty.code == 0
+    waiting = world.ask(target, "trigger", "waiting.v1").out.strip()
+    none_yet = world.ask(target, "artifacts", waiting, "--step", "wait")
+    assert (none_yet.code, none_yet.out) == (0, "no artifacts\n")
+    assert world.ask(target, "cancel", waiting).code == 0
+
+
+def test_a_server_with_a_worker_warns_of_skills_that_it_does_not_know(world: World) -> None:
+    steps = [{"stepId": "a", "skillId": "chain.lnik"}, {"stepId": "b", "skillId": "chain.link"}]
+    with Client(world.address) as client:
+        made = client.register({"workflowName": "odd.v1", "version": "1", "steps": steps})
+        assert made["new"] is True
+        assert made["warnings"] == [
+            {"path": "steps[0].skillId", "message": "no skill 'chain.lnik' is known here; did you mean 'chain.link'?"}
+        ]

@@ -86,7 +86,10 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_events": "history",
         "stream_events": "events",
         "list_artifacts": "artifacts",
-        "get_content": "content",
+        "get_artifact_content": "content",
+        "get_liveness": "live",
+        "get_readiness": "ready",
+        "get_queues": "queues",
         "analyse_cache": "cache_analysis",
         "register_workflow": "register",
         "list_workflows": "workflows",
@@ -94,7 +97,7 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_projections": "projections",
         "rebuild_projection": "rebuild",
     }
-    assert {names.get(name, name) for name in offered} - set(CALLS) <= {"metrics"}, "those are for Prometheus"
+    assert {names.get(name, name) for name in offered} - set(CALLS) <= {"get_metrics"}, "those are for Prometheus"
 
 
 def test_a_visit_on_an_event_loop(server: str) -> None:

@@ -27,4 +27,6 @@ def test_a_process_without_an_api_shows_its_figures_on_a_port_of_its_own(verb: s
         assert httpx.get(url.replace("/metrics", "/health/live")).json() == {"status": "live"}
         assert httpx.get(url.replace("/metrics", "/other")).status_code == 404
         assert httpx.post(url).status_code == 404
+        assert httpx.get(url, headers={"Host": "evil.example"}).json()["error"] == "HOST_NOT_ALLOWED"
+        assert httpx.get(url, headers={"Origin": "https://evil.example"}).json()["error"] == "ORIGIN_NOT_ALLOWED"
         assert program.stop() == 0

@@ -1,11 +1,14 @@
 """Retention in a terminal: archive, list, verify."""
 
 import json
+import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.acceptance.programs import FIXTURES, call
+from tests.servers import Databases
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")
@@ -39,3 +42,34 @@ def test_runs_are_archived_listed_and_verified(env: dict[str, str], home: Path) 
     faults = call("retention", "verify", "--json", env=env)
     assert faults.code == 1
     assert "missing" in faults.document["findings"][0]["message"]
+
+
+def test_what_the_documents_call_a_backup_is_all_that_is_needed(
+    env: dict[str, str], home: Path, tmp_path: Path, databases: Databases
+) -> None:
+    given = json.dumps({"file": str(home / "made")})
+    old = call("run", CHAIN, "--payload", given, *SKILLS, "--json", env=env).document["id"]
+    assert call("cache", "prune", "--max-entries", "0", env=env).code == 0
+    assert call("retention", "apply", "--older-than", "0s", "--json", env=env).document["runs"] == 1
+    new = call("run", CHAIN, "--payload", given, *SKILLS, "--json", env=env).document["id"]
+    key = call("keys", "create", "bot", env=env).out
+
+    copy = databases.create(urlsplit(env["ORCHESTRATOR_DATABASE_URL"]).path.removeprefix("/"))  # 1. Postgres
+    for folder in ("artifacts", "archive"):  # 2. the artifact store, 3. the archive
+        shutil.copytree(home / folder, tmp_path / folder)
+    for file in home.iterdir():  # the machine is lost
+        shutil.rmtree(file) if file.is_dir() else file.unlink()
+    for folder in ("artifacts", "archive"):
+        shutil.copytree(tmp_path / folder, home / folder)
+    restored = {**env, "ORCHESTRATOR_DATABASE_URL": databases.url(copy)}
+    try:
+        assert call("audit", "verify", "--json", env=restored).document["findings"] == []
+        assert "all is well: 1 runs" in call("retention", "verify", env=restored).out
+        assert "archived" in call("status", old, env=restored).err
+        assert call("artifacts", new, "--download", tmp_path / "copies", env=restored).code == 0
+        assert call("keys", "list", "--json", env=restored).document["keys"][0]["prefix"][:12] == key[:12]
+        assert call("retry", new, env=restored).code == 1  # it completed, and that is known
+        shutil.rmtree(home / "archive")
+        assert call("audit", "verify", env=restored).code == 1, "the archive is part of it"
+    finally:
+        databases.drop(copy)

@@ -1,17 +1,24 @@
 """Keys and slow clients at the real program, and secrets nowhere in what it writes."""
 
 import json
+import re
 import socket
+import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
+import pytest
 
+from orchestrator.client import Client
+from orchestrator.client.errors import NotAuthenticated
 from orchestrator.eventstore.embedded import EmbeddedPostgres
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.acceptance.programs import FIXTURES, ROOT, Program, call, wait_until
 from tests.acceptance.test_cli import refused
+from tests.acceptance.test_figures import address
 
 CHAIN = FIXTURES / "chain.yaml"
 
@@ -40,11 +47,13 @@ def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: 
         right, bad = {"Authorization": f"Bearer {key}"}, {"Authorization": f"Bearer {wrong}"}
         answers.append(client.get("/runs"))
         answers.append(client.get("/runs", headers=bad))
-        answers.append(client.post("/runs", content=f'{{"{wrong}": 1', headers=right))
+        answers.append(
+            client.post("/runs", content=f'{{"{wrong}": 1', headers={**right, "Content-Type": "application/json"})
+        )
         answers.append(client.post("/runs", json={"workflowName": "none"}, headers=right))
         answers.append(client.get("/runs", headers=right))
         answers.append(client.get("/health/queues", headers=right))
-        accepted = client.post("/workflows", content=b"{", headers=right)
+        accepted = client.post("/workflows", content=b"{", headers={**right, "Content-Type": "application/json"})
         answers.append(accepted)
         listed = call("keys", "list", "--data-dir", home)
         revoked = call("keys", "revoke", key.rsplit("_", 1)[0], "--json", "--data-dir", home)
@@ -67,6 +76,23 @@ def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: 
     assert [text for text in written if key.rsplit("_", 1)[1] in text or wrong[13:] in text] == []
     assert not any(hashed[0] in program.err + listed.out for hashed in hashes)
     assert key.split("_")[1] in listed.out
+
+
+def test_whoever_follows_a_run_stops_when_the_key_is_revoked(home: Path, programs: ExitStack) -> None:
+    key, other = create(home, "watcher", "--role", "operator"), create(home, "other", "--role", "operator")
+    words = ("api", "--port", "0", "--data-dir", home, "--workflows", CHAIN)
+    program = programs.enter_context(Program(*words, env={"ORCHESTRATOR_AUTH": "keys"}))
+    url = ready(program)
+    with Client(url, key=key) as client, Client(url, key=other) as observer:
+        run_id = client.trigger("chain.v1", {"file": "none"})["runId"]
+        events = client.events(run_id)
+        assert next(events)["type"] == "RunTriggered"
+        assert observer.run(run_id)["status"] == "queued"
+        call("keys", "revoke", key.rsplit("_", 1)[0], "--data-dir", home)
+        with pytest.raises(NotAuthenticated, match="revoked"):
+            next(events)
+        assert observer.run(run_id)["status"] == "queued"
+    program.stop()
 
 
 def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: ExitStack) -> None:
@@ -94,11 +120,11 @@ def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack)
     begun = time.monotonic()
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
     sockets[1].sendall(b"GET /health/live HTT")
-    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
     first = b""
     while not first.endswith(b'{"status":"live"}'):
         first += sockets[2].recv(65536)
-    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    sockets[2].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     for connection in sockets:
         connection.settimeout(60)
         answer = b""
@@ -109,3 +135,66 @@ def test_who_sends_no_request_is_not_waited_for(home: Path, programs: ExitStack)
         connection.close()
     assert time.monotonic() - begun > 5.0
     assert httpx.get(f"http://127.0.0.1:{port}/health/live", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["api", "projector"])
+def test_whoever_sends_without_end_takes_neither_memory_nor_places(home: Path, programs: ExitStack, verb: str) -> None:
+    env = {"ORCHESTRATOR_MAX_CONNECTIONS": "100", "ORCHESTRATOR_LOG_LEVEL": "info"}
+    option = "--port" if verb == "api" else "--metrics-port"
+    program = programs.enter_context(Program(verb, option, "0", "--data-dir", home, env=env))
+    program.ready()
+    url = ready(program) if verb == "api" else address(program).removesuffix("/metrics")
+    port = int(url.rsplit(":", 1)[1])
+    assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+    before = psutil.Process(program.process.pid).memory_info().rss
+    for beginning in (b"GET /", b"GET /health/live HTTP/1.1\r\nX: ", b"GET /health/live HTTP/1.1\r\n"):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.settimeout(60)
+            with suppress(ConnectionError):
+                connection.sendall(beginning)
+                for _ in range(100):
+                    connection.sendall(b"x: y\r\n" * 200_000)
+                pytest.fail("the server took 120 MB of a head")
+    crowd = []
+    for number in range(300):
+        connection = socket.create_connection(("127.0.0.1", port))
+        connection.sendall(b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\n"[: 20 + number % 40])
+        crowd.append(connection)
+    for _ in range(5):
+        assert httpx.get(f"{url}/health/live", timeout=30).status_code == 200
+    assert psutil.Process(program.process.pid).memory_info().rss - before < 20 << 20
+    for connection in crowd:
+        connection.close()
+    assert program.stop() == 0
+
+
+def test_the_key_is_alone_on_stdout(home: Path) -> None:
+    made = call("keys", "create", "bot", "--data-dir", home)
+    assert re.fullmatch(r"ork_[a-z0-9]{8}_[0-9a-f]{64}\n", made.out)
+    assert "It is not shown again" in made.err
+    assert made.out.strip() not in made.err
+    in_json = call("keys", "create", "other", "--data-dir", home, "--json")
+    assert in_json.document["key"].startswith(in_json.document["prefix"].removesuffix("..."))
+    assert in_json.err == ""
+
+
+def test_a_name_stands_for_one_valid_key_of_a_tenant(home: Path) -> None:
+    first = call("keys", "create", "bot", "--data-dir", home, "--json").document
+    assert f"`orchestrator keys revoke {first['id']}`" in refused(call("keys", "create", "bot", "--data-dir", home))
+    assert call("keys", "create", "bot", "--tenant", "other", "--data-dir", home).code == 0
+    assert call("keys", "revoke", first["id"], "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--expires", "0.001s", "--data-dir", home).code == 0
+    assert call("keys", "create", "bot", "--data-dir", home).code == 0, (
+        "neither a revoked nor an expired key has a name"
+    )
+    assert len(call("keys", "list", "--data-dir", home, "--json").document["keys"]) == 4
+
+
+def test_what_holds_secrets_is_not_committed() -> None:
+    ignored = subprocess.run(
+        ["git", "check-ignore", ".env", ".env.example"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if ignored.returncode == 128:  # an unpacked archive, without its repository
+        assert ".env" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    else:
+        assert ignored.stdout.split() == [".env"]

@@ -7,14 +7,19 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
+from orchestrator import Client
+from orchestrator.client.errors import NotAuthenticated
+from orchestrator.settings import PREFIX, Settings
 from tests.architecture.sources import ROOT
 from tests.servers import ValkeyServer
 
@@ -49,14 +54,32 @@ def environment(database_url: str, valkey: ValkeyServer, tmp_path: Path) -> dict
         "ORCHESTRATOR_DATABASE_URL": database_url,
         "ORCHESTRATOR_REDIS_URL": valkey.url,
         "ORCHESTRATOR_PORT": str(free_port()),
+        "ORCHESTRATOR_METRICS_HOST": "127.0.0.1",
+        "ORCHESTRATOR_METRICS_PORT": str(free_port()),
         "ORCHESTRATOR_DATA_DIR": str(tmp_path),
     }
 
 
-def environment_of(service: str, differing: dict[str, str]) -> dict[str, str]:
+def env_file(text: str) -> dict[str, str]:
+    """Return what a `.env` file sets."""
+    return dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
+
+
+EXAMPLE = env_file((ROOT / ".env.example").read_text(encoding="utf-8"))
+
+
+def environment_of(service: str, differing: dict[str, str], given: dict[str, str] | None = None) -> dict[str, str]:
+    """Return what a container of a service sees, on this machine; `given` is what `.env` says besides the example."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
-    stated = {name: filled_in(value, {}) for name, value in COMPOSE["services"][service]["environment"].items()}
-    return {**outside, **stated, **differing}
+    in_file = {**EXAMPLE, **(given or {})}
+    assert COMPOSE["services"][service]["env_file"] == ".env"
+    stated = {name: filled_in(value, in_file) for name, value in COMPOSE["services"][service]["environment"].items()}
+    seen = {**outside, **in_file, **stated}
+    for mount in COMPOSE["services"][service]["volumes"]:
+        there, here_, *_ = reversed(filled_in(mount, in_file).removesuffix(":ro").split(":"))
+        if here_.startswith("."):  # a folder of this machine; what is not here is a volume
+            seen = {name: re.sub(rf"^{there}(?=/|$)", str(ROOT / here_), value) for name, value in seen.items()}
+    return {**seen, **differing}
 
 
 @contextmanager
@@ -80,6 +103,14 @@ def check(service: str, environment: dict[str, str]) -> subprocess.CompletedProc
     return subprocess.run(here(words), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+def metrics(port: str) -> str:
+    """Return what a service answers to GET /metrics; nothing as long as it does not listen."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    except httpx.TransportError:
+        return ""
+
+
 @pytest.mark.parametrize("service", OURS)
 def test_a_service_starts_and_passes_its_health_check(service: str, environment: dict[str, str]) -> None:
     surroundings = environment_of(service, environment)
@@ -92,6 +123,10 @@ def test_a_service_starts_and_passes_its_health_check(service: str, environment:
             assert process.poll() is None, f"{service} ended with {process.returncode}"
             assert time.monotonic() < deadline, found.stderr
             time.sleep(0.2)
+        port = surroundings["ORCHESTRATOR_PORT" if service == "api" else "ORCHESTRATOR_METRICS_PORT"]
+        while "orchestrator_" not in metrics(port):
+            assert time.monotonic() < deadline, f"{service} does not answer GET /metrics"
+            time.sleep(0.1)
     assert process.returncode in {0, 128 + signal.SIGTERM}
     if service != "projector":  # what it wrote stays true for a while
         assert check(service, surroundings).returncode == 1
@@ -125,13 +160,72 @@ def test_the_image_holds_what_the_services_need() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert [name for name in named if f"!{name}" not in ignored] == []
-    for variable in ("ORCHESTRATOR_SKILLS", "ORCHESTRATOR_WORKFLOWS"):
-        place = next(e[variable] for s in OURS if variable in (e := COMPOSE["services"][s]["environment"]))
-        assert (ROOT / filled_in(place, {})).exists()
-        assert filled_in(place, {}).startswith("examples/")
+
+
+def test_the_image_has_the_packages_that_verbs_need() -> None:
+    locked = (ROOT / "requirements-image.lock").read_text(encoding="utf-8")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra in ("redis", "encryption", "signing", "parquet", "oidc", "tracing", "examples"):
+        for needed in extras[extra]:
+            name = re.split(r"[\[<>=]", needed)[0]
+            assert re.search(rf"^{name}(\[\w+\])?==", locked, re.MULTILINE), f"{name} of the extra {extra}"
+
+
+def test_the_folder_that_is_mounted_holds_skills_and_workflows() -> None:
+    for service in ("api", "worker"):
+        seen = environment_of(service, {})
+        for variable in ("ORCHESTRATOR_SKILLS", "ORCHESTRATOR_WORKFLOWS"):
+            assert Path(seen[variable]).is_dir()
+            assert COMPOSE["services"][service]["volumes"][-1].endswith(":/project:ro")
+
+
+def test_a_folder_of_ones_own_is_served(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "flow.json").write_text(
+        '{"workflowName": "mine.v1", "version": "1", "steps": [{"stepId": "a", "skillId": "mine.a"}]}'
+    )
+    (tmp_path / "mine" / "skills.py").write_text(
+        "from orchestrator import skill\nskill('mine.a')(lambda: {'of': 'mine'})\n"
+    )
+    given = {
+        "ORCHESTRATOR_PROJECT": f"./{os.path.relpath(tmp_path / 'mine', ROOT)}",
+        "ORCHESTRATOR_SKILLS": "/project/skills.py",
+    }
+    environments = {name: environment_of(name, environment, given) for name in ("api", "worker", "projector")}
+    environments["projector"]["ORCHESTRATOR_METRICS_PORT"] = str(free_port())
+    with ExitStack() as stack:
+        for name, seen in environments.items():
+            stack.enter_context(running(name, seen))
+        with Client(f"http://127.0.0.1:{environment['ORCHESTRATOR_PORT']}", tries=60) as client:
+            run = client.wait(client.trigger("mine.v1")["runId"], timeout=START_SECONDS)
+            assert run["status"] == "completed"
+            assert client.steps(run["id"])[0]["data"] == {"of": "mine"}
+
+
+def test_the_api_can_be_secured_and_opened(environment: dict[str, str]) -> None:
+    given = {"ORCHESTRATOR_AUTH": "keys", "ORCHESTRATOR_HOST": "0.0.0.0"}
+    seen = environment_of("api", environment, given)
+    with running("api", seen):
+        made = subprocess.run(
+            here(["orchestrator", "keys", "create", "me", "--role", "operator"]),
+            cwd=ROOT, env=seen, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        server = f"http://127.0.0.1:{environment['ORCHESTRATOR_PORT']}"
+        with Client(server, tries=60) as nobody, pytest.raises(NotAuthenticated):
+            nobody.workflows()
+        with Client(server, key=made.stdout.strip()) as client:
+            assert "campaign.build.v1" in [each["workflowName"] for each in client.workflows()]
+        assert check("api", seen).returncode == 0
+    refused = subprocess.run(
+        here(COMPOSE["services"]["api"]["command"]), cwd=ROOT, env={**seen, "ORCHESTRATOR_AUTH": ""},
+        capture_output=True, text=True, check=False, timeout=START_SECONDS,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "ORCHESTRATOR_AUTH=keys" in refused.stderr
 
 
 def test_variables_of_the_compose_file_are_in_the_example() -> None:
     named = {found[1] for found in VARIABLE.finditer((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))}
-    given = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(encoding="utf-8"), re.MULTILINE)
-    assert named == set(given)
+    assert named <= set(EXAMPLE)
+    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    assert set(EXAMPLE) <= named | settings

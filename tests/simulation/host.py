@@ -246,6 +246,9 @@ class Performer:
         context = StepContext.for_call(call, nothing)
         return await perform(self._skills.get(call.skill_id), call, context, nothing)
 
+    def trouble(self) -> str | None:
+        return None
+
 
 class RemoteDatabase:
     """The database as commands use it."""

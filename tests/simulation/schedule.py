@@ -76,8 +76,11 @@ class Play:
         self.faults: list[str] = []
         self.blows = 0
 
+    clock_is_off_ms = 0
+    """How far the machines' clocks are off; time itself goes on evenly."""
+
     def clock(self) -> int:
-        return EPOCH_MS + int(self.loop.now * 1000)
+        return EPOCH_MS + int(self.loop.now * 1000) + self.clock_is_off_ms
 
     def play(self) -> Outcome:
         try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from orchestrator.domain.events import (
     RunBlocked,
     RunCancelled,
@@ -139,6 +141,22 @@ def test_chance_moves_a_retry_within_the_policys_bounds() -> None:
     assert len(set(pauses)) == 4
     assert all(750 <= pause <= 1250 for pause in pauses)
     assert [start.at for start in found(scene, StepStarted)][1:] == [retry.due_at for retry in retries]
+
+
+@pytest.mark.parametrize("hours", [-1, 1, -24 * 365])
+def test_a_retry_is_due_though_the_clock_was_wrong_for_a_while(hours: int) -> None:
+    """It was set during the pause, and put right again half a minute later."""
+
+    async def act(scene: Play) -> None:
+        await asyncio.sleep(1)
+        scene.clock_is_off_ms = hours * 3_600_000
+        await asyncio.sleep(30)
+        scene.clock_is_off_ms = 0
+
+    policy = RetryPolicy(max_attempts=2, backoff_ms=5000, max_backoff_ms=5000, multiplier=1.0, jitter=0.0)
+    scene = staged(act, {"a": {"nature": "flaky", "failures": 1, "retry": policy}})
+    assert scene.loop.now < 100, "nobody waits for an hour that never comes"
+    assert len(found(scene, StepStarted)) == 2
 
 
 def test_a_cancel_reaches_the_skill_at_once() -> None:

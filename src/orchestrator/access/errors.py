@@ -3,7 +3,8 @@
 AccessError
 ├── CredentialsRefused     what was shown is wrong, expired or revoked
 ├── CredentialsUseless     it is right, but leads to no tenant or role here
-└── ProviderAway           the keys of the identity provider cannot be had
+├── ProviderAway           the keys of the identity provider cannot be had
+└── TooManyUnknown         it is not known yet, and too many others wait to be looked up
 """
 
 
@@ -25,3 +26,7 @@ class CredentialsUseless(AccessError):
 
 class ProviderAway(AccessError):
     """The keys of the identity provider cannot be had."""
+
+
+class TooManyUnknown(AccessError):
+    """What was shown is not known yet, and too many others wait to be looked up."""

@@ -17,6 +17,7 @@ import jwt
 import orjson
 
 from orchestrator.access.errors import CredentialsRefused, ProviderAway
+from orchestrator.access.lobby import Lobby
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +39,14 @@ class KeySet:
         self,
         source: str,
         *,
+        lobby: Lobby | None = None,
         pause_seconds: float = PAUSE_SECONDS,
         refresh_seconds: float = REFRESH_SECONDS,
         trust_seconds: float = TRUST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
+        self._lobby = lobby or Lobby()
         self._pause_seconds = pause_seconds
         self._refresh_seconds = refresh_seconds
         self._trust_seconds = trust_seconds
@@ -55,31 +58,35 @@ class KeySet:
         self.changes = 0
         """How often the keys became others: what was verified with earlier ones is to be verified again."""
 
-    async def current(self) -> None:
-        """Return when the keys are young enough to be trusted.
+    async def current(self, shown: str = "", source: str = "") -> None:
+        """Return when the keys are young enough to be trusted; `shown` is what a source wants to be verified.
 
         Raises:
             ProviderAway: they are not, and the provider does not answer.
+            TooManyUnknown: too many others wait for the provider.
         """
         age = self._clock() - self._read_at
         if age >= self._refresh_seconds:
             asking = self._ask()
             if age >= self._trust_seconds:
                 if asking is not None:
-                    await asyncio.shield(asking)
+                    with self._lobby.seat(source, shown):
+                        await asyncio.shield(asking)
                 if self._clock() - self._read_at >= self._trust_seconds:
                     raise ProviderAway("the keys of the identity provider cannot be had; try again")
 
-    async def find(self, key_id: str | None) -> jwt.PyJWK:
-        """Return a key by its id; without one, the only key there is.
+    async def find(self, key_id: str | None, shown: str = "", source: str = "") -> jwt.PyJWK:
+        """Return a key by its id; without one, the only key there is. `shown` is the token that names it.
 
         Raises:
             CredentialsRefused: there is none.
             ProviderAway: the keys are too old, and the provider does not answer.
+            TooManyUnknown: too many others wait for the provider.
         """
-        await self.current()
+        await self.current(shown, source)
         if self._named(key_id) is None and (asking := self._ask()) is not None:
-            await asyncio.shield(asking)
+            with self._lobby.seat(source, shown):
+                await asyncio.shield(asking)
         found = self._named(key_id)
         if found is None:
             raise CredentialsRefused("the token is signed with a key that the identity provider does not have")

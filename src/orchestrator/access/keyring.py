@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator.access.errors import CredentialsRefused
 from orchestrator.access.identity import Identity
 from orchestrator.access.keys import Key, KeyStore, fits, key_id
+from orchestrator.access.lobby import Lobby
 from orchestrator.eventstore.listener import KEYS, Listener
 from orchestrator.eventstore.shared_calls import SharedCalls
 
@@ -34,30 +35,34 @@ class Keyring:
         shared: SharedCalls,
         listener: Listener,
         *,
+        lobby: Lobby | None = None,
         clock: Callable[[], float] = time.monotonic,
         kept_seconds: float = KEPT_SECONDS,
     ) -> None:
         self._store = store
         self._shared = shared
         self._listener = listener
+        self._lobby = lobby or Lobby()
         self._clock = clock
         self._kept_seconds = kept_seconds
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
         listener.on(KEYS, self._forget)
 
-    async def identify(self, shown: str) -> Identity:
-        """Return who shows a key.
+    async def identify(self, shown: str, source: str = "") -> Identity:
+        """Return who shows a key; `source` is the address it comes from.
 
         Raises:
             CredentialsRefused: it is none, or not one that is valid now.
+            TooManyUnknown: it has to be looked up, as too many others have.
         """
         identity = key_id(shown)
         if identity is None:
             raise CredentialsRefused(_WRONG)
         known = self._known.get(identity)
         if known is None or known.until < self._clock() or not self._listener.connected:
-            known = await self._look_up(identity)
+            with self._lobby.seat(source, identity):
+                known = await self._look_up(identity)
         if not fits(shown, None if known is None else known.key) or known is None:
             raise CredentialsRefused(_WRONG)
         if known.key.revoked_at is not None:

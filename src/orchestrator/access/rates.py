@@ -17,8 +17,11 @@ class Rates:
     def __bool__(self) -> bool:
         return bool(self.per_key or self.per_tenant)
 
-    async def wait(self, buckets: Buckets, identity: Identity) -> tuple[float, str]:
-        """Count a request; returns for how many seconds it is too early, and whose rate that is: key or tenant."""
+    async def wait(self, buckets: Buckets, identity: Identity, count: int = 1, *, taken: int = 0) -> tuple[float, str]:
+        """Count a request; returns for how many seconds it is too early, and whose rate that is: key or tenant.
+
+        `count` and `taken` are those of `Buckets.take`.
+        """
         wanted = []
         if self.per_key:
             name = f"key:{identity.tenant}:{identity.credential}"
@@ -26,5 +29,5 @@ class Rates:
         if self.per_tenant:
             name = f"tenant:{identity.tenant}"
             wanted.append(Bucket(name, self.per_tenant, self.per_tenant * self.burst_seconds))
-        seconds, name = await buckets.take(wanted)
+        seconds, name = await buckets.take(wanted, count, taken=taken)
         return seconds, name.partition(":")[0]

@@ -39,18 +39,26 @@ class SharedBuckets:
         self._own = MemoryBuckets()
         self._left_alone_until = 0.0
 
-    async def take(self, buckets: Sequence[Bucket]) -> tuple[float, str]:
-        """Take one request out of all of the buckets, or out of none; see `Buckets.take`."""
+    async def take(self, buckets: Sequence[Bucket], count: int = 1, *, taken: int = 0) -> tuple[float, str]:
+        """Take a request out of all of the buckets, or out of none; see `Buckets.take`."""
         if time.monotonic() < self._left_alone_until:
-            return await self._own.take(buckets)
+            return await self._own.take(buckets, count, taken=taken)
         keys = [f"orchestrator:rate:{bucket.name}" for bucket in buckets]
-        numbers = [round(seconds * _MICRO) for bucket in buckets for seconds in (bucket.interval, bucket.tolerance)]
+        numbers = [
+            round(seconds * _MICRO)
+            for bucket in buckets
+            for seconds in (
+                bucket.tolerance_of(count),
+                taken * bucket.interval,
+                (count - taken) * bucket.interval,
+            )
+        ]
         try:
             wait, number = await asyncio.wait_for(self._take(keys=keys, args=numbers), self._timeout_seconds)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here, requests are served
             self._left_alone_until = time.monotonic() + _LEFT_ALONE_SECONDS
             logger.warning("rates are counted in this process alone for a while: %r", error)
-            return await self._own.take(buckets)
+            return await self._own.take(buckets, count, taken=taken)
         return (int(wait) / _MICRO, buckets[int(number) - 1].name) if int(wait) > 0 else (0.0, "")
 
     async def close(self) -> None:

@@ -60,22 +60,23 @@ class Tokens:
         self._verified: OrderedDict[bytes, Identity] = OrderedDict()
         self._changes = keys.changes
 
-    async def identify(self, shown: str) -> Identity:
-        """Return who shows a token.
+    async def identify(self, shown: str, source: str = "") -> Identity:
+        """Return who shows a token; `source` is the address it comes from.
 
         Raises:
             CredentialsRefused: it is none, or not valid here and now.
             CredentialsUseless: it names no tenant, or no role that we know.
             ProviderAway: the keys to verify it with cannot be had.
+            TooManyUnknown: they have to be asked for, and too many others wait for that.
         """
-        await self._keys.current()
+        await self._keys.current(shown, source)
         if self._changes != self._keys.changes:
             self._verified.clear()
             self._changes = self._keys.changes
         name = sha256(shown.encode()).digest()
         known = self._verified.get(name)
         if known is None:
-            known = await self._verify(shown)
+            known = await self._verify(shown, source)
             self._verified[name] = known
             if len(self._verified) > _MOST_KEPT:
                 self._verified.popitem(last=False)
@@ -84,7 +85,7 @@ class Tokens:
             raise CredentialsRefused(_WHY[jwt.ExpiredSignatureError])
         return known
 
-    async def _verify(self, shown: str) -> Identity:
+    async def _verify(self, shown: str, source: str) -> Identity:
         try:
             header = jwt.get_unverified_header(shown)
         except jwt.PyJWTError:
@@ -92,7 +93,7 @@ class Tokens:
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in self._rules.algorithms or "crit" in header or not isinstance(key_id, str | None):
             raise CredentialsRefused("the token is signed in a way that is not taken here")
-        key = await self._keys.find(key_id)
+        key = await self._keys.find(key_id, shown, source)
         if not str(algorithm).startswith(_FAMILIES.get(key.key_type or "", ())):
             raise CredentialsRefused("the token is signed in a way that does not fit its key")
         try:

@@ -8,10 +8,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
 from orchestrator.api import artifacts, caching, figures, health, history, projections, runs, updates, workflows
+from orchestrator.api.arrivals import Arrivals
+from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
+from orchestrator.api.pages import pages
 from orchestrator.api.services import Limits, Served, Services, serve
 
 # In the order of how often they are asked for: routes are tried one after the other.
@@ -54,17 +57,17 @@ class Api(Described):
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return the router within the guard, within whatever middleware was added, within the entrance."""
-        limits = self.served.limits
+        limits, settings = self.served.limits, self.served.core.settings
         app: ASGIApp = Guard(
             self.router,
             deadline=limits.deadline,
             body_bytes=limits.body_bytes,
-            most_waiting=self.served.core.settings.max_requests,
+            arrivals=Arrivals(settings.max_requests),
         )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):
             app = middleware(app, *args, **kwargs)
-        if origins := self.served.core.settings.cors_origins:
+        if origins := settings.cors_origins:
             app = CORSMiddleware(
                 app,
                 allow_origins=origins,
@@ -72,6 +75,8 @@ class Api(Described):
                 allow_headers=ASKED_BY_BROWSERS,
                 expose_headers=SHOWN_TO_BROWSERS,
             )
+        if not settings.auth:
+            app = SameSite(app, hosts=settings.allowed_hosts, origins=settings.cors_origins)
         return Entrance(app, self.served.core.metrics, self.served.core.tracing)
 
 
@@ -83,8 +88,11 @@ def create_app(services: Services, limits: Limits | None = None) -> Api:
         version=version("orchestrator"),
         summary="Every step once, results reused, nothing lost, proof afterwards.",
         redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
     )
     app.lets_in_all = not services.settings.auth
     # Not `include_router`, which matches every request twice; and before the pages of the documentation.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    app.router.routes += pages()
     return app

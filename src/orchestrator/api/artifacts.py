@@ -22,7 +22,9 @@ from orchestrator.domain.output import Artifact
 router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
 
 _OUTSIDE = ("http://", "https://")
-_BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+# Any type can come, but generators of clients only know what to do with the first.
+_BYTES = {"content": {"application/octet-stream": _BINARY, "*/*": _BINARY}}
 # Content under a hash never changes. It came from a skill, so a browser must not take it for a page of ours.
 _HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
@@ -84,7 +86,7 @@ async def get_data(
         307: {"description": "The artifact is kept elsewhere, at the Location given."},
     },
 )
-async def get_content(
+async def get_artifact_content(
     serving: Serving,
     caller: Asking,
     *,

@@ -35,22 +35,32 @@ async def read_body(request: Request) -> bytes:
 
 
 def media_type(request: Request) -> str:
-    """Return the media type of a request's body, in lower case and without parameters; empty when it names none."""
-    for name, value in request.scope["headers"]:
-        if name == b"content-type":
-            return str(value.partition(b";")[0].strip().lower().decode("latin-1"))
-    return ""
+    """Return the media type of a request's body, in lower case and without parameters; empty when it names none.
+
+    Raises:
+        UnsupportedMediaType: it names more than one.
+    """
+    given = [value for name, value in request.scope["headers"] if name == b"content-type"]
+    if len(given) > 1:
+        raise UnsupportedMediaType("expected one Content-Type header, not several")
+    return given[0].partition(b";")[0].strip().lower().decode("latin-1") if given else ""
 
 
 def require_json(request: Request) -> None:
-    """Accept a body that is JSON, or does not say what it is.
+    """Accept a body whose Content-Type says that it is JSON.
 
     Raises:
-        UnsupportedMediaType: it says that it is something else.
+        UnsupportedMediaType: it says something else, or nothing: browsers let any page send such a body.
     """
     given = media_type(request)
-    if given not in ("", "application/json") and not (given.startswith("application/") and given.endswith("+json")):
-        raise UnsupportedMediaType(f"expected a body of application/json, not {given}")
+    if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
+        raise wrong_media_type("application/json", given)
+
+
+def wrong_media_type(expected: str, given: str) -> UnsupportedMediaType:
+    """Return the error for a body of another media type than expected; `given` is empty when it has none."""
+    found = f"not {given}" if given else "but the request has no Content-Type"
+    return UnsupportedMediaType(f"expected Content-Type: {expected}, {found}")
 
 
 def parse_json(body: bytes) -> Any:

@@ -36,14 +36,16 @@ class ArtifactCheck(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """A plan, the hash that guards it, and how long each step took when its result was made, in milliseconds.
+    """A plan of a change, with its hash, its base, and how long each step took when its result was made.
 
-    The hash covers what the plan says and which version of the workflow was registered last.
+    The hash covers what the plan says and which version of the workflow was registered last. Durations are in
+    milliseconds.
     """
 
     plan: Plan
     plan_hash: str
     durations: Mapping[str, float]
+    base: FinishedRun
 
 
 class RunChanges:
@@ -84,11 +86,13 @@ class RunChanges:
         *,
         expected_plan_hash: str | None = None,
         idempotency_key: str | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         labels: Mapping[str, str] | None = None,
         trace: str | None = None,
     ) -> Accepted:
         """Ask for a run that changes a completed one and reuses all that the change cannot reach.
+
+        It has the labels and the priority of its base unless others are given.
 
         Raises:
             RunNotFound: there is no base run with this id, or it is another tenant's.
@@ -109,7 +113,9 @@ class RunChanges:
                 expected=expected_plan_hash,
                 actual=planned.plan_hash,
             )
-        request = await request_hash(idempotency_key, ["update", run_id, *_change_key(change), priority, labels or {}])
+        request = await request_hash(
+            idempotency_key, ["update", run_id, *_change_key(change), priority or 0, labels or {}]
+        )
         document = {"type": change.type, "payload": change.payload, "force": change.force}
         command = TriggerRun(
             now(),
@@ -120,8 +126,8 @@ class RunChanges:
             impacted=plan.impacted,
             reused=plan.reused,
             forced=plan.forced,
-            priority=priority,
-            labels=labels or {},
+            priority=planned.base.priority if priority is None else priority,
+            labels=planned.base.labels if labels is None else labels,
             request=request,
             trace=trace,
         )
@@ -132,11 +138,13 @@ class RunChanges:
     ) -> Accepted:
         """Ask for another try of a failed or cancelled run that reuses all that completed.
 
+        It has the labels and the priority of that run.
+
         Raises:
             RunNotFound: there is no run with this id, or it is another tenant's.
             RunNotRetryable: it is neither failed nor cancelled.
         """
-        plan = await self._database.call(self._planned_retry, caller.tenant, run_id)
+        plan, base = await self._database.call(self._planned_retry, caller.tenant, run_id)
         request = await request_hash(idempotency_key, ["retry", run_id])
         command = TriggerRun(
             now(),
@@ -145,6 +153,8 @@ class RunChanges:
             base_run_id=run_id,
             impacted=plan.impacted,
             reused=plan.reused,
+            priority=base.priority,
+            labels=base.labels,
             request=request,
             trace=trace,
         )
@@ -173,17 +183,16 @@ class RunChanges:
             plan = plan_change(finished.workflow, finished.base, change, gone)
         newest = self._workflows.entry(tenant, plan.workflow.name).digest if guarded else ""
         wanted = [(maker_of(step, plan.reused), step) for step in plan.workflow.steps] if timed else []
-        return PlannedChange(
-            plan, fingerprint([plan.hash, newest]), self._reader.durations(tenant, wanted) if timed else {}
-        )
+        durations = self._reader.durations(tenant, wanted) if timed else {}
+        return PlannedChange(plan, fingerprint([plan.hash, newest]), durations, finished)
 
-    def _planned_retry(self, tenant: str, run_id: str) -> Plan:
-        finished: FinishedRun = self._reader.base(tenant, run_id)
+    def _planned_retry(self, tenant: str, run_id: str) -> tuple[Plan, FinishedRun]:
+        finished = self._reader.base(tenant, run_id)
         if finished.status not in ("failed", "cancelled"):
             raise RunNotRetryable(f"run {run_id} is {finished.status}; only failed and cancelled runs can be retried")
         run = self._runs.load(run_id).run
         done = {step for step, state in run.states() if state.status in DONE}
-        return plan_retry(finished.workflow, finished.base, done)
+        return plan_retry(finished.workflow, finished.base, done), finished
 
     def _gone(self, tenant: str, plan: Plan) -> set[str]:
         """Return the reused steps whose artifacts are missing or altered; they have to run again."""

@@ -106,7 +106,10 @@ class LocalWorker(Protocol):
 
 
 class RunCommands:
-    """Commands on runs. `local_worker` is the worker in this process, while there is one."""
+    """Commands on runs.
+
+    `local_worker` is the worker in this process, while there is one, and `known_skills` are the ids of its skills.
+    """
 
     def __init__(self, database: Database, runs: RunStore, workflows: WorkflowRegistry) -> None:
         self._database = database
@@ -115,6 +118,7 @@ class RunCommands:
         self._batches = asyncio.Semaphore(_BATCHES)
         self._checks = asyncio.Semaphore(_CHECKS)
         self.local_worker: LocalWorker | None = None
+        self.known_skills: frozenset[str] | None = None
 
     async def trigger(
         self,

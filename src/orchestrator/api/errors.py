@@ -2,16 +2,21 @@
 
     ApiError
     ├── InvalidRequest           400  every fault of a request, each with its path
+    ├── MalformedRequest         400
     ├── Unauthenticated          401
     ├── Forbidden                403
+    ├── OriginNotAllowed         403
     ├── ArtifactNotFound         404
     ├── BodyTooSlow              408
+    ├── HeadTooSlow              408
     ├── BodyTooLarge             413
     ├── UnsupportedMediaType     415
     ├── RangeNotSatisfiable      416
+    ├── HostNotAllowed           421
     ├── ComeLater                429
     │   ├── RateLimited
     │   └── TooManyAttempts
+    ├── HeadTooLarge             431
     ├── DeadlineExceeded         503
     ├── Overloaded               503
     ├── ProjectionLagging        503
@@ -21,7 +26,7 @@
 Errors of the domain and of the store have their place in `STATUS` too; what is not there is a 500.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -60,6 +65,8 @@ from orchestrator.projections.errors import (
     RebuildStopped,
 )
 
+Hint = Callable[[Sequence[str | int]], str]
+
 
 class ApiError(Exception):
     """A request cannot be served; the same shape as a domain error."""
@@ -77,12 +84,19 @@ class InvalidRequest(ApiError):
 
     code = "VALIDATION_ERROR"
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], **details: Any) -> None:
         listed = "; ".join(str(fault) for fault in faults)
         super().__init__(
             f"the request is not valid: {listed}",
             faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+            **details,
         )
+
+
+class MalformedRequest(ApiError):
+    """What arrived is not HTTP."""
+
+    code = "MALFORMED_REQUEST"
 
 
 class Unauthenticated(ApiError):
@@ -101,6 +115,18 @@ class Forbidden(ApiError):
     code = "FORBIDDEN"
 
 
+class OriginNotAllowed(ApiError):
+    """A web page of another origin makes the request."""
+
+    code = "ORIGIN_NOT_ALLOWED"
+
+
+class HostNotAllowed(ApiError):
+    """The request is for another host than this server."""
+
+    code = "HOST_NOT_ALLOWED"
+
+
 class ArtifactNotFound(ApiError):
     """No such artifact."""
 
@@ -109,6 +135,12 @@ class ArtifactNotFound(ApiError):
 
 class BodyTooSlow(ApiError):
     """The body of the request did not arrive in time."""
+
+    code = "REQUEST_TIMEOUT"
+
+
+class HeadTooSlow(ApiError):
+    """The head of the request did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
@@ -151,6 +183,12 @@ class TooManyAttempts(ComeLater):
     code = "TOO_MANY_ATTEMPTS"
 
 
+class HeadTooLarge(ApiError):
+    """The request line and the headers are larger than is allowed."""
+
+    code = "HEAD_TOO_LARGE"
+
+
 class DeadlineExceeded(ApiError):
     """The answer was not ready in time."""
 
@@ -183,6 +221,7 @@ class IdentityProviderAway(ApiError):
 
 STATUS: Mapping[type[Exception], int] = {
     InvalidRequest: 400,
+    MalformedRequest: 400,
     InvalidWorkflow: 400,
     InvalidPayload: 400,
     InputNotCanonical: 400,
@@ -193,11 +232,13 @@ STATUS: Mapping[type[Exception], int] = {
     RunNotRetryable: 400,
     Unauthenticated: 401,
     Forbidden: 403,
+    OriginNotAllowed: 403,
     ProjectionNotFound: 404,
     WorkflowNotFound: 404,
     RunNotFound: 404,
     ArtifactNotFound: 404,
     BodyTooSlow: 408,
+    HeadTooSlow: 408,
     WorkflowVersionExists: 409,
     IdempotencyConflict: 409,
     VersionConflict: 409,
@@ -212,7 +253,9 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     RangeNotSatisfiable: 416,
+    HostNotAllowed: 421,
     ComeLater: 429,
+    HeadTooLarge: 431,
     DeadlineExceeded: 503,
     Overloaded: 503,
     ProjectionLagging: 503,
@@ -223,6 +266,8 @@ STATUS: Mapping[type[Exception], int] = {
 
 # By status: what the framework itself says no to has no code of its own.
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_MAX_LISTED = 1000
+_MAX_HINTS = 10
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
@@ -248,12 +293,24 @@ def unforeseen() -> Json:
     return _answer(500, "INTERNAL_ERROR", "something went wrong here, not with the request", {}, None)
 
 
-def to_faults(error: ValidationError, root: str = "") -> list[Fault]:
-    """Return the faults that a validation found; `root` is the name of what was validated."""
-    return [
-        Fault(place(found["loc"], root) if found["loc"] else root or "body", found["msg"].removeprefix("Value error, "))
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
+def to_faults(error: ValidationError, root: str = "", hint: Hint | None = None) -> list[Fault]:
+    """Return the faults that a validation found.
+
+    Args:
+        error: what it raised.
+        root: the name of what was validated.
+        hint: returns what to say of an unknown field at a place.
+    """
+    if error.error_count() > _MAX_LISTED:  # to list them would take longer than others should wait
+        return [Fault(root or "body", f"has {error.error_count():,} faults, more than are listed")]
+    faults, hints = [], 0
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        message = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "extra_forbidden" and hint is not None:
+            hints += 1
+            message = f"is an unknown field{hint(found['loc']) if hints <= _MAX_HINTS else ''}"
+        faults.append(Fault(place(found["loc"], root) if found["loc"] else root or "body", message))
+    return faults
 
 
 def _headers(error: Exception, status: int) -> Mapping[str, str] | None:

@@ -21,21 +21,26 @@ _PAUSE_SECONDS = 0.02
 class Watcher:
     """Somebody who watches one run."""
 
-    __slots__ = ("_changed", "_feed")
+    __slots__ = ("_changed", "_feed", "_woken")
 
     def __init__(self, feed: "Feed") -> None:
         self._feed = feed
-        self._changed = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._changed = False
 
     async def changed(self, seconds: float) -> bool:
-        """Wait up to some seconds; returns whether the run has new events since the last time."""
+        """Wait up to some seconds; returns whether the run has new events since the last time.
+
+        It returns earlier when API keys were changed: that of whoever watches may be among them.
+        """
         try:
             async with asyncio.timeout(seconds):
-                await self._changed.wait()
+                await self._woken.wait()
         except TimeoutError:
             return False
-        self._changed.clear()
-        return True
+        self._woken.clear()
+        changed, self._changed = self._changed, False
+        return changed
 
     @property
     def closed(self) -> bool:
@@ -43,8 +48,13 @@ class Watcher:
         return self._feed.closed
 
     def wake(self) -> None:
-        """Tell the watcher to look."""
-        self._changed.set()
+        """Tell the watcher to look for events."""
+        self._changed = True
+        self._woken.set()
+
+    def nudge(self) -> None:
+        """Tell the watcher to check whether it may go on."""
+        self._woken.set()
 
 
 class Feed:
@@ -93,6 +103,16 @@ class Feed:
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.wake()
+
+    def keys_changed(self, _payload: str) -> None:
+        """On the listener's thread: an API key was changed, or notifications may have been missed."""
+        if self._watchers and self._loop is not None:
+            wake(self._loop, self._nudge)
+
+    def _nudge(self) -> None:
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.nudge()
 
     def _notified(self, _payload: str) -> None:
         """On the listener's thread: something was appended, or notifications may have been missed."""

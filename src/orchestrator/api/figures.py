@@ -20,7 +20,7 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     response_class=Response,
     responses={**answers(), 200: {"description": "Figures in the text format of Prometheus.", **_TEXT}},
 )
-async def metrics(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
+async def get_metrics(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Return the figures of this process, and those of the database unless it is away."""
     return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 
-from orchestrator.api.errors import ProjectionLagging
-from orchestrator.eventstore.listener import PROJECTED, Listener, wake
+from orchestrator.api.errors import InvalidRequest, ProjectionLagging
+from orchestrator.domain.errors import Fault
+from orchestrator.eventstore.listener import PROJECTED, Listener, position_in, wake
+from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.projections.reader import Reader
 
@@ -11,11 +13,15 @@ from orchestrator.projections.reader import Reader
 class Freshness:
     """Knows how far the read models are; the projector's notifications keep it up to date."""
 
-    def __init__(self, shared: SharedCalls, reader: Reader, listener: Listener, patience: float) -> None:
+    def __init__(
+        self, shared: SharedCalls, reader: Reader, log: PostgresLog, listener: Listener, patience: float
+    ) -> None:
         self._shared = shared
         self._reader = reader
+        self._log = log
         self._patience = patience
         self._position = 0
+        self._end = 0
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asking: asyncio.Future[int] | None = None
@@ -25,6 +31,7 @@ class Freshness:
         """Return once the read models have reached a position of the log (None: any will do).
 
         Raises:
+            InvalidRequest: the log does not reach that far.
             ProjectionLagging: they did not within `patience` seconds.
         """
         if position is None or position <= self._position:
@@ -35,6 +42,8 @@ class Freshness:
         try:
             async with asyncio.timeout(self._patience) as patience:
                 self._advance(await self._shared.call(self._reader.position))
+                if not reached.done():
+                    await self._check(position)
                 await reached
         except TimeoutError:
             if not patience.expired():
@@ -47,6 +56,14 @@ class Freshness:
         finally:
             del self._waiting[reached]
 
+    async def _check(self, position: int) -> None:
+        """Refuse a position beyond the end of the log. Only the database knows the end: others write too."""
+        if position > self._end:
+            self._end = max(self._end, await self._shared.call(self._log.last_position))
+        if position > self._end:
+            fault = Fault("X-Min-Position", f"is {position}, but the last position of the log is {self._end}")
+            raise InvalidRequest([fault], lastPosition=self._end)
+
     def _notified(self, payload: str) -> None:
         """On the listener's thread: the read models moved, or (empty) notifications may have been missed."""
         if self._loop is not None and self._waiting:
@@ -54,7 +71,7 @@ class Freshness:
 
     def _heard(self, payload: str) -> None:
         if payload:
-            self._advance(int(payload))
+            self._advance(position_in(payload))
         elif self._asking is None or self._asking.done():
             self._asking = asyncio.ensure_future(self._shared.call(self._reader.position))
             self._asking.add_done_callback(self._answered)

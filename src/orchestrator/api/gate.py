@@ -12,19 +12,31 @@ from starlette.requests import Request
 
 from orchestrator.access.attempts import Attempts, source_of
 from orchestrator.access.buckets import Buckets, MemoryBuckets
-from orchestrator.access.errors import CredentialsRefused, CredentialsUseless, ProviderAway
+from orchestrator.access.errors import AccessError, CredentialsRefused, CredentialsUseless, ProviderAway, TooManyUnknown
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
+from orchestrator.access.lobby import Lobby
 from orchestrator.access.rates import Rates
-from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
+from orchestrator.api.errors import (
+    ApiError,
+    Forbidden,
+    IdentityProviderAway,
+    RateLimited,
+    TooManyAttempts,
+    Unauthenticated,
+)
 from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.shared_calls import SharedCalls
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from orchestrator.access.shared_buckets import SharedBuckets
     from orchestrator.access.tokens import Tokens
+
+IDENTITY = "orchestrator.identity"
+"""Where the scope of a request that was admitted says who makes it."""
 
 _SCHEME = "bearer"
 _MOST_CHARACTERS = 16_384
@@ -36,8 +48,9 @@ class Gate:
     def __init__(self, settings: Settings, keys: KeyStore, shared: SharedCalls, listener: Listener) -> None:
         self._installation = settings.tenant
         self._open = Identity(settings.tenant, "api", Role.ADMIN, "anybody") if not settings.auth else None
-        self._keyring = Keyring(keys, shared, listener) if "keys" in settings.auth else None
-        self._tokens = _build_tokens(settings) if "oidc" in settings.auth else None
+        lobby = Lobby()
+        self._keyring = Keyring(keys, shared, listener, lobby=lobby) if "keys" in settings.auth else None
+        self._tokens = _build_tokens(settings, lobby) if "oidc" in settings.auth else None
         self._attempts = Attempts(settings.auth_failures)
         self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
         self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
@@ -67,17 +80,54 @@ class Gate:
             )
         if installation and identity.tenant != self._installation:
             raise Forbidden("this call is about the whole installation, and not for every tenant")
+        request.scope[IDENTITY] = identity
         return identity
+
+    async def readmit(self, request: Request, role: Role) -> None:
+        """Check whether a request that was admitted still would be: for answers that go on for long.
+
+        Nothing is counted. While the database is unavailable nobody can tell, and it is not refused.
+
+        Raises:
+            Unauthenticated: what it shows has expired, was revoked, or is for another tenant now.
+            Forbidden: the role has become too low.
+            IdentityProviderAway: the keys to verify a token with are too old to be trusted.
+        """
+        if self._open is not None:
+            return
+        admitted: Identity = request.scope[IDENTITY]
+        try:
+            identity = await self._read(_credentials(request), request)
+        except AccessError as error:
+            raise _refusal(error) from None
+        except DatabaseUnavailable:
+            return
+        if identity.tenant != admitted.tenant:
+            raise Unauthenticated("the credentials are for another tenant now", "invalid_token")
+        if identity.role < role:
+            raise Forbidden(f"the role of these credentials is {identity.role.word} now", role=identity.role.word)
+
+    async def count_as(self, request: Request, count: int) -> None:
+        """Count a request that was admitted as `count` requests: as many as what it asks for would have been.
+
+        Raises:
+            RateLimited: that is too early; it has been counted as one.
+        """
+        if self._rates and count > 1:
+            await self._count(request.scope[IDENTITY], count, taken=1)
 
     async def close(self) -> None:
         """Close the connections of what counts requests."""
         if self._shared_buckets is not None:
             await self._shared_buckets.close()
 
-    async def _count(self, identity: Identity) -> None:
-        seconds, whose = await self._rates.wait(self._buckets, identity)
+    async def _count(self, identity: Identity, count: int = 1, *, taken: int = 0) -> None:
+        seconds, whose = await self._rates.wait(self._buckets, identity, count, taken=taken)
         if seconds > 0:
-            raise RateLimited(f"this {whose} asks more often than is allowed", math.ceil(seconds), limited=whose)
+            message = f"this {whose} makes more requests than its rate limit allows"
+            if count > 1:
+                message += f"; this one counts as {count:,}"
+            raise RateLimited(message, math.ceil(seconds), limited=whose)
 
     async def _identify(self, request: Request) -> Identity:
         shown = _credentials(request)
@@ -86,26 +136,38 @@ class Gate:
             if pause > 0:
                 raise TooManyAttempts("too many wrong credentials came from this address; wait", math.ceil(pause))
         try:
-            return await self._read(shown)
-        except CredentialsRefused as error:
-            self._attempts.failed(_source(request))
-            raise Unauthenticated(error.message, "invalid_token") from None
-        except CredentialsUseless as error:
-            raise Forbidden(error.message) from None
-        except ProviderAway as error:
-            raise IdentityProviderAway(error.message) from None
+            return await self._read(shown, request)
+        except AccessError as error:
+            if isinstance(error, CredentialsRefused):
+                self._attempts.failed(_source(request))
+            raise _refusal(error) from None
 
-    async def _read(self, shown: str) -> Identity:
+    async def _read(self, shown: str, request: Request) -> Identity:
         if self._keyring is not None and shown.startswith(PREFIX):
-            return await self._keyring.identify(shown)
+            return await self._keyring.identify(shown, _address(request))
         if self._tokens is not None and not shown.startswith(PREFIX):
-            return await self._tokens.identify(shown)
+            return await self._tokens.identify(shown, _address(request))
         raise CredentialsRefused("the credentials are of a kind that is not taken here")
 
 
-def _source(request: Request) -> str:
+def _refusal(error: AccessError) -> ApiError:
+    match error:
+        case CredentialsUseless():
+            return Forbidden(error.message)
+        case ProviderAway():
+            return IdentityProviderAway(error.message)
+        case TooManyUnknown():
+            return TooManyAttempts(error.message, 1)
+    return Unauthenticated(error.message, "invalid_token")
+
+
+def _address(request: Request) -> str:
     client = request.scope["client"]
-    return source_of(client[0] if client else None)
+    return client[0] if client else ""
+
+
+def _source(request: Request) -> str:
+    return source_of(_address(request))
 
 
 def _credentials(request: Request) -> str:
@@ -124,7 +186,7 @@ def _credentials(request: Request) -> str:
     return str(shown)
 
 
-def _build_tokens(settings: Settings) -> "Tokens":
+def _build_tokens(settings: Settings, lobby: Lobby) -> "Tokens":
     try:
         from orchestrator.access.key_set import KeySet  # noqa: PLC0415 - needs the extra `oidc`
         from orchestrator.access.tokens import TokenRules, Tokens  # noqa: PLC0415
@@ -140,7 +202,7 @@ def _build_tokens(settings: Settings) -> "Tokens":
         settings.oidc_roles_claim,
         settings.oidc_leeway_seconds,
     )
-    return Tokens(rules, KeySet(settings.oidc_jwks_url or ""))
+    return Tokens(rules, KeySet(settings.oidc_jwks_url or "", lobby=lobby))
 
 
 def _build_shared_buckets(settings: Settings) -> "SharedBuckets | None":

@@ -5,39 +5,34 @@ Pure ASGI, around everything else: one object a request and no task of its own.
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from orchestrator.access.identity import Identity
 from orchestrator.api.answers import Json
+from orchestrator.api.arrivals import Arrivals
 from orchestrator.api.errors import (
     BodyTooLarge,
     BodyTooSlow,
     DeadlineExceeded,
-    Overloaded,
     answer_to,
     unforeseen,
 )
+from orchestrator.api.gate import IDENTITY
 
 logger = logging.getLogger(__name__)
 
-_ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
 _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever.
+    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever."""
 
-    At most `most_waiting` requests wait for an answer; whoever comes then is told to come again. Thereby all queues
-    behind are bounded: for a database connection, and for the commit.
-    """
-
-    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, most_waiting: int) -> None:
+    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, arrivals: Arrivals) -> None:
         self._app = app
-        self._most_waiting = most_waiting
-        self._waiting = 0
+        self._arrivals = arrivals
         self._deadline = deadline
         self._body_bytes = body_bytes
 
@@ -46,10 +41,8 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, self._body_bytes, self._answered)
-        self._waiting += 1
+        exchange = _Exchange(scope, receive, send, self._body_bytes, self._arrivals)
         try:
-            self._admit(scope)
             async with asyncio.timeout(self._deadline) as exchange.deadline:
                 if scope["method"] not in _WITHOUT_BODY:
                     exchange.expect_body(scope)
@@ -64,20 +57,15 @@ class Guard:
                 raise ConnectionError("the answer broke off") from error
             await answer(scope, receive, send)
         finally:
-            if not exchange.started:
-                self._answered()
-
-    def _admit(self, scope: Scope) -> None:
-        if self._waiting > self._most_waiting and not scope["path"].startswith(_ALWAYS):
-            raise Overloaded(f"{self._most_waiting:,} requests are waiting already; try again in a moment")
-
-    def _answered(self) -> None:
-        self._waiting -= 1
+            if exchange.arriving:
+                self._arrivals.end(exchange)
 
     def _answer(self, scope: Scope, exchange: "_Exchange", error: Exception) -> Json:
         """Return the answer to a request that failed."""
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
-            if exchange.body_pending:
+            if exchange.gave_way:
+                error = BodyTooSlow("the body arrived slowly while too many others were arriving; send it again")
+            elif exchange.body_pending:
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
             else:
                 error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")
@@ -93,15 +81,33 @@ class Guard:
 class _Exchange:
     """What is known of a request and its answer while they pass."""
 
-    __slots__ = ("_left", "_on_answer", "_receive", "_send", "body_pending", "deadline", "started")
+    __slots__ = (
+        "_arrivals",
+        "_left",
+        "_receive",
+        "_scope",
+        "_send",
+        "arrived",
+        "arriving",
+        "body_pending",
+        "deadline",
+        "gave_way",
+        "started",
+        "tenant",
+    )
 
     deadline: asyncio.Timeout
 
-    def __init__(self, receive: Receive, send: Send, body_bytes: int, on_answer: Callable[[], None]) -> None:
-        self._on_answer = on_answer
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes: int, arrivals: Arrivals) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._left = body_bytes
+        self._arrivals = arrivals
+        self.tenant = ""
+        self.arrived = 0
+        self.arriving = False
+        self.gave_way = False
         self.body_pending = False
         self.started = False
 
@@ -112,7 +118,19 @@ class _Exchange:
             if name == b"content-length" and value.isdigit() and int(value) > self._left:
                 raise BodyTooLarge(f"the body has {int(value):,} bytes; {self._left:,} are allowed", limit=self._left)
 
+    def give_way(self) -> None:
+        """Give the body up: it arrives too slowly."""
+        self.gave_way = True
+        self.arriving = False
+        self.deadline.reschedule(0.0)
+
     async def receive(self) -> Message:
+        if self.body_pending and not self.arriving:
+            # Only now, since whoever may not make the request has been refused before its body is read.
+            self.arriving = True
+            identity: Identity | None = self._scope.get(IDENTITY)
+            self.tenant = "" if identity is None else identity.tenant
+            self._arrivals.begin(self)
         message = await self._receive()
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
@@ -120,12 +138,16 @@ class _Exchange:
                 raise BodyTooLarge("the body is larger than is allowed")
             self._left -= size
             self.body_pending = message.get("more_body", False)
+            if self.body_pending:
+                self._arrivals.grow(self, size)
+            elif self.arriving:
+                self.arriving = False
+                self._arrivals.end(self)
         return message
 
     async def send(self, message: Message) -> None:
         if not self.started:
             self.started = True
-            self._on_answer()
             self.deadline.reschedule(None)
         await self._send(message)
 

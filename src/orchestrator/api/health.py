@@ -20,13 +20,13 @@ router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoin
 
 
 @router.get("/live", response_model=shapes.Live, responses=answers())
-async def live() -> Response:
+async def get_liveness() -> Response:
     """Say that the process answers; nothing else is looked at."""
     return Json({"status": "live"})
 
 
 @router.get("/ready", response_model=shapes.Readiness, responses=answers())
-async def ready(serving: Serving) -> Response:
+async def get_readiness(serving: Serving) -> Response:
     """Say whether the database answers and the read models keep up; 503 when not, with what was found."""
     limits = serving.limits
     try:
@@ -42,12 +42,12 @@ async def ready(serving: Serving) -> Response:
 
 
 @router.get("/queues", response_model=shapes.Queues, responses=answers())
-async def queues(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
+async def get_queues(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Count the runs of all tenants that wait, that a worker has claimed, and that wait for a skill nobody has."""
     return Json(await serving.shared.call(serving.core.reader.queues))
 
 
 # Where those who probe look by habit.
 probes = APIRouter(prefix="/health", include_in_schema=False, route_class=Endpoint)
-for path, endpoint in (("/live", live), ("/ready", ready), ("/queues", queues)):
+for path, endpoint in (("/live", get_liveness), ("/ready", get_readiness), ("/queues", get_queues)):
     probes.add_api_route(path, endpoint)

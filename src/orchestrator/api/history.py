@@ -1,16 +1,21 @@
 """Histories: a run's events as recorded, page by page or as they happen (Server-Sent Events)."""
 
+import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Header, Query
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from orchestrator.access.identity import Identity, Role
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Asking
-from orchestrator.api.errors import InvalidRequest
+from orchestrator.api.errors import ApiError, InvalidRequest
+from orchestrator.api.gate import IDENTITY
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -42,7 +47,11 @@ async def list_events(
 ) -> Response:
     """Return the events of a run as recorded, oldest first. They come from the log itself and never lag."""
     core = serving.core
-    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after, limit + 1)
+    known = min(after, 1)  # the event `after` is read too: there may be none
+    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after - known, limit + 1 + known)
+    if known and not events:
+        raise InvalidRequest([Fault("after", f"the run has no event {after}")])
+    del events[:known]
     page = events[:limit]
     following = page[-1].version if len(events) > limit else None
     return Json({"events": [event_view(recorded) for recorded in page], "nextCursor": following})
@@ -53,17 +62,22 @@ async def list_events(
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "One message an event: `id` is its version, `event` its type, `data` as in the list.",
+            "description": "One message an event: `id` is its version, `event` its type, `data` as in the list. "
+            "A last message `StreamEnded` without an id says that the credentials are no longer valid; its `data` is "
+            "an Error.",
             "content": {"text/event-stream": {}},
         },
         204: {"description": "The run is over and its last event was seen: there is nothing to reconnect for."},
         **answers(404),
     },
 )
-async def stream_events(serving: Serving, caller: Asking, run_id: RunId, last_event_id: LastEventId = None) -> Response:
+async def stream_events(
+    request: Request, serving: Serving, caller: Asking, run_id: RunId, last_event_id: LastEventId = None
+) -> Response:
     """Send the events of a run, those there are and then each as it happens; ends after the terminal one.
 
-    A comment is sent every 15 s while nothing happens.
+    A comment is sent every 15 s while nothing happens. The stream also ends when the key or the token is revoked or
+    expires, or loses its tenant or role.
     """
     core, seen = serving.core, last_event_id or 0
     last = await core.database.call(core.reader.history, caller.tenant, str(run_id), max(0, seen - 1), 1)
@@ -72,26 +86,48 @@ async def stream_events(serving: Serving, caller: Asking, run_id: RunId, last_ev
     if seen and isinstance(last[0].event, TERMINAL_EVENTS):
         return Response(status_code=204)
     return StreamingResponse(
-        _messages(serving, str(run_id), seen), media_type="text/event-stream", headers=_STREAM_HEADERS
+        _messages(serving, request, str(run_id), seen), media_type="text/event-stream", headers=_STREAM_HEADERS
     )
 
 
-async def _messages(serving: Served, run_id: str, seen: int) -> AsyncIterator[bytes]:
-    """Yield the messages of a stream: what is recorded after version `seen`, then what is recorded from now on."""
-    core = serving.core
-    async with serving.feed.watch(run_id) as watcher:
-        while not watcher.closed:
-            events = await core.database.ask(core.log.read, run_id, seen, _AT_ONCE)
-            if events:
-                seen = events[-1].version
-                yield b"".join(_message(recorded) for recorded in events)
-                if isinstance(events[-1].event, TERMINAL_EVENTS):
-                    return
-            if len(events) < _AT_ONCE:
-                while not await watcher.changed(serving.limits.heartbeat):
-                    yield b": nothing new\n\n"
+async def _messages(serving: Served, request: Request, run_id: str, seen: int) -> AsyncIterator[bytes]:
+    """Yield the messages of a stream: what is recorded after version `seen`, then what is recorded from now on.
+
+    Whether whoever watches still may is checked before anything is sent, and each time the watcher wakes.
+    """
+    core, readmit = serving.core, partial(serving.gate.readmit, request, Role.VIEWER)
+    try:
+        async with serving.feed.watch(run_id) as watcher:
+            while not watcher.closed:
+                events = await core.database.ask(core.log.read, run_id, seen, _AT_ONCE)
+                await readmit()
+                if events:
+                    seen = events[-1].version
+                    yield b"".join(_message(recorded) for recorded in events)
+                    if isinstance(events[-1].event, TERMINAL_EVENTS):
+                        return
+                if len(events) < _AT_ONCE:
+                    while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
+                        await readmit()
+                        yield b": nothing new\n\n"
+    except ApiError as refusal:
+        yield _goodbye(refusal)
+
+
+def _pause(request: Request, heartbeat: float) -> float:
+    """Return for how many seconds to wait for events: not beyond the end of the credentials."""
+    identity: Identity = request.scope[IDENTITY]
+    if identity.expires_at is None:
+        return heartbeat
+    return min(heartbeat, max(0.0, identity.expires_at / 1000 - time.time()))
 
 
 def _message(recorded: Recorded) -> bytes:
     view = event_view(recorded)
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))
+
+
+def _goodbye(refusal: ApiError) -> bytes:
+    """Return the last message of a stream that ends before its run: why."""
+    error = {"error": refusal.code, "message": refusal.message, "details": dict(refusal.details)}
+    return b"event: StreamEnded\ndata: %b\n\n" % orjson.dumps(error)

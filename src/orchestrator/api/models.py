@@ -1,6 +1,8 @@
 """Bodies of requests, as pydantic checks them. Unknown fields are refused, values are never converted."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -91,3 +93,32 @@ class UpdateRun(PlanUpdate):
         pattern=r"^[0-9a-f]{64}$",
         description="The `planHash` of the plan that was approved; the update is refused if the plan would differ.",
     )
+
+
+def suggestion(annotation: Any, location: Sequence[str | int]) -> str:
+    """Return what to say after the name of an unknown field: the field that may have been meant, or those there are.
+
+    Args:
+        annotation: the type of the body.
+        location: the place of the unknown field in it, as pydantic gives it.
+    """
+    model = _model_in(annotation)
+    for part in location[:-1]:
+        if model is not None and isinstance(part, str):
+            found = (field.annotation for name, field in model.model_fields.items() if (field.alias or name) == part)
+            model = _model_in(next(found, None))
+    if model is None:
+        return ""
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    given = str(location[-1])[:100]
+    close = get_close_matches(given, names, n=1)
+    if not close:  # part of a name: `payload` for `triggerPayload`
+        close = [name for name in names if len(given) > 3 and given.lower() in name.lower()]
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that a type is made of, such as `Model | None` or `list[Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)

@@ -30,7 +30,7 @@ _HEADERS: Mapping[str, str] = {
     "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
 }
 # Any request may end in one of these.
-_ALWAYS = (400, 500, 503)
+_ALWAYS = (400, 403, 421, 500, 503)
 # And one that has to show who makes it in one of these, with these headers.
 _AT_THE_GATE: Mapping[int, tuple[str, ...]] = {401: ("WWW-Authenticate",), 403: (), 429: ("Retry-After",)}
 

@@ -14,46 +14,65 @@ Endpoints are coroutines and return a `Response`.
 
 import asyncio
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 from fastapi import params
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.access.identity import Identity
 from orchestrator.api.body import parse_json, read_body, require_json
 from orchestrator.api.errors import InvalidRequest, to_faults
+from orchestrator.api.gate import IDENTITY
+from orchestrator.api.models import suggestion
 from orchestrator.domain.errors import Fault
 
+# Whoever watches the server is answered however busy it is.
+_ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
 _MOST_FIELDS = 100
 _QUICK_BYTES = 32_768
 """Bodies of up to so many bytes are parsed on the loop; larger ones would make others wait."""
-
+_MOST_LETTERS = 100
+# Pydantic would take ` 1`, `+1`, `1_0` and `1.0` too.
+_WHOLE = re.compile(r"-?[0-9]{1,100}")
 _NO_NUL = "holds a NUL character"
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
-    """A parameter of an endpoint: its name there and on the wire, and how its value is checked."""
+    """A parameter of an endpoint: its name there and on the wire, and how its value is checked.
+
+    `many` says that it may be given more than once, `whole` that it is a whole number.
+    """
 
     name: str
     alias: str
     adapter: TypeAdapter[Any]
     default: Any
+    kind: Any
     many: bool = False
+    whole: bool = False
 
 
 class Endpoint(APIRoute):
     """A route that serves its endpoint without FastAPI's own dispatch."""
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
+        # The name in generated clients. The router passes None when the endpoint has none of its own.
+        options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
         super().__init__(path, endpoint, **options)
         self._serve = endpoint
+        self._is_for_probes = path.startswith(_ALWAYS)
         self._request: str | None = None
         self._depends: list[tuple[str, Callable[[Request], Awaitable[Any]]]] = []
         self._path: list[_Parameter] = []
@@ -81,7 +100,8 @@ class Endpoint(APIRoute):
             self._depends.append((name, source.dependency))
             return
         alias = getattr(source, "alias", None) or name
-        bound = _Parameter(name, alias, TypeAdapter(annotation), default, get_origin(kind) is list)
+        many, whole = get_origin(kind) is list, int in (kind, *get_args(kind))
+        bound = _Parameter(name, alias, TypeAdapter(annotation), default, kind, many, whole)
         if default is not inspect.Parameter.empty:
             self._defaults[name] = default
         elif isinstance(source, params.Query | params.Header):
@@ -123,7 +143,12 @@ class Endpoint(APIRoute):
             arguments[self._request] = request
         if self._body is not None:
             await self._read_body(self._body, request, arguments)
-        response = await self._serve(**arguments)
+        identity: Identity | None = scope.get(IDENTITY)
+        if identity is None or self._is_for_probes:
+            response = await self._serve(**arguments)
+        else:
+            with scope["app"].served.places.held(identity.tenant):
+                response = await self._serve(**arguments)
         await response(scope, receive, send)
 
     def _read_query(self, query: bytes, arguments: dict[str, Any], faults: list[Fault]) -> None:
@@ -138,7 +163,7 @@ class Endpoint(APIRoute):
         for alias, values in given.items():
             parameter = self._query.get(alias)
             if parameter is None:
-                faults.append(Fault(alias.replace("\0", "?"), f"is no parameter of this call{self._known()}"))
+                faults.append(Fault(alias.replace("\0", "?"), f"is no parameter of this call{self._known(alias)}"))
             elif parameter.many:
                 _check(parameter, values, arguments, faults)
             elif len(values) > 1:
@@ -146,8 +171,11 @@ class Endpoint(APIRoute):
             else:
                 _check(parameter, values[0], arguments, faults)
 
-    def _known(self) -> str:
-        return f"; it has {', '.join(self._query)}" if self._query else ", which has none"
+    def _known(self, alias: str) -> str:
+        if not self._query:
+            return ", which has none"
+        close = get_close_matches(alias[:_MOST_LETTERS], self._query, n=1)
+        return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(self._query)}"
 
     def _read_headers(self, headers: list[tuple[bytes, bytes]], arguments: dict[str, Any], faults: list[Fault]) -> None:
         seen: set[bytes] = set()
@@ -183,13 +211,16 @@ def _parsed(parameter: _Parameter, body: bytes) -> Any:
     try:
         return parameter.adapter.validate_python(parse_json(body), strict=True)
     except ValidationError as error:
-        raise InvalidRequest(to_faults(error)) from error
+        raise InvalidRequest(to_faults(error, hint=partial(suggestion, parameter.kind))) from error
 
 
 def _check(parameter: _Parameter, value: str | list[str], arguments: dict[str, Any], faults: list[Fault]) -> None:
     """Put the checked value among the arguments, or what is wrong with it among the faults."""
     if any("\0" in text for text in (value if isinstance(value, list) else (value,))):
         faults.append(Fault(parameter.alias, _NO_NUL))
+        return
+    if parameter.whole and isinstance(value, str) and not _WHOLE.fullmatch(value):
+        faults.append(Fault(parameter.alias, "is not a whole number in plain digits"))
         return
     try:
         arguments[parameter.name] = parameter.adapter.validate_python(value)

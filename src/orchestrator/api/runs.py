@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Header, Query
 from pydantic import WithJsonSchema
+from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
@@ -109,11 +110,14 @@ async def trigger_run(
 async def trigger_runs(
     serving: Serving,
     caller: Operating,
+    *,
+    request: Request,
     body: Annotated[TriggerRuns, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
     """Ask for many runs in one go, of one workflow or of several. It is all or nothing: each of them must be right."""
+    await serving.gate.count_as(request, len(body.runs))
     wanted = [
         Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
         for one in body.runs

@@ -13,10 +13,11 @@ from orchestrator.api.explain import CacheExplainer
 from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
 from orchestrator.api.gate import Gate
+from orchestrator.api.places import Places
 from orchestrator.api.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.listener import Listener
+from orchestrator.eventstore.listener import KEYS, Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.shared_calls import SharedCalls
@@ -81,6 +82,7 @@ class Served:
     exposition: Exposition
     rebuilds: BackgroundRebuilds
     gate: Gate
+    places: Places
 
     def close(self) -> None:
         """End what goes on by itself: streams, and rebuilds in the background."""
@@ -93,16 +95,19 @@ def serve(core: Services, limits: Limits) -> Served:
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)
     core.metrics.streams.set_function(lambda: feed.watched)
+    gate = Gate(core.settings, core.keys, shared, core.listener)
+    core.listener.on(KEYS, feed.keys_changed)  # after the gate, which is to forget the key first
     return Served(
         core,
         limits,
         feed,
-        Freshness(shared, core.reader, core.listener, limits.patience),
+        Freshness(shared, core.reader, core.log, core.listener, limits.patience),
         shared,
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
         BackgroundRebuilds(core.read_models),
-        Gate(core.settings, core.keys, shared, core.listener),
+        gate,
+        Places(core.settings.max_requests, shared=bool(core.settings.auth)),
     )
 
 

@@ -142,6 +142,7 @@ class Step(_Shape):
     ended_at: AwareDatetime | None
     duration_ms: float | None
     progress: float
+    progress_message: str | None
 
 
 class RunSteps(_Shape):

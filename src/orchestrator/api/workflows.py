@@ -1,18 +1,19 @@
 """Workflows: register, list, look at."""
 
 import asyncio
+from collections.abc import Set
+from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
-from orchestrator.api.body import media_type, read_body
+from orchestrator.api.body import media_type, read_body, wrong_media_type
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.errors import UnsupportedMediaType
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -26,10 +27,12 @@ from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
-_JSON = ("", "application/json")
-_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+_JSON = ("application/json",)
+# Generators of clients know no YAML, but they know files: what is in them is YAML, of which JSON is a part.
+_YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/octet-stream")
 _DEFINITION = {
     "requestBody": {
+        "description": "The definition: as JSON, or a file in YAML (also taken as `application/yaml`).",
         "required": True,
         "content": {
             "application/json": {
@@ -47,13 +50,31 @@ _DEFINITION = {
                     },
                 }
             },
-            "application/yaml": {"schema": {"type": "string"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
 Version = Annotated[
     str | None, Query(min_length=1, max_length=255, description="The one registered last when not given.")
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A definition as it was sent."""
+
+    body: bytes
+    is_yaml: bool
+
+
+async def _receive(request: Request) -> Definition:
+    given = media_type(request)
+    if given not in _JSON and given not in _YAML:
+        raise wrong_media_type("application/json, application/yaml or application/octet-stream", given)
+    return Definition(await read_body(request), given in _YAML)
+
+
+Given = Annotated[Definition, Depends(_receive)]
 
 
 @router.post(
@@ -70,14 +91,14 @@ Version = Annotated[
     },
     openapi_extra=_DEFINITION,
 )
-async def register_workflow(serving: Serving, caller: Operating, request: Request) -> Response:
+async def register_workflow(serving: Serving, caller: Operating, given: Given) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
-    core, given = serving.core, media_type(request)
-    if given not in _JSON and given not in _YAML:
-        raise UnsupportedMediaType(f"expected a body of application/json or application/yaml, not {given}")
-    body = await read_body(request)
+    core = serving.core
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
-    workflow, doubts = await asyncio.to_thread(_read, body, given in _YAML, core.settings.max_attempts_bound)
+    known = core.commands.known_skills
+    workflow, doubts = await asyncio.to_thread(
+        _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
+    )
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
     return Json(
@@ -96,7 +117,7 @@ async def register_workflow(serving: Serving, caller: Operating, request: Reques
     )
 
 
-def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow, list[Fault]]:
+def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] | None) -> tuple[Workflow, list[Fault]]:
     """Return the workflow that a body defines, and what is doubtful about it.
 
     Raises:
@@ -107,7 +128,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int) -> tuple[Workflow
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
     workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
-    return workflow, warnings(workflow)
+    return workflow, warnings(workflow, known)
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())

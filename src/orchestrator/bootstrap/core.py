@@ -15,6 +15,7 @@ from orchestrator.api.commands import RunCommands
 from orchestrator.api.explain import CacheExplainer
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
+from orchestrator.bootstrap.configured import package_of, store_of
 from orchestrator.bootstrap.filling import build_writer, open_source
 from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
@@ -110,7 +111,8 @@ def open_core(settings: Settings) -> Iterator[Core]:
         )
         key = settings.cipher_key
         secret = key.get_secret_value() if key else None
-        mapper = build_mapper(compress=settings.compress, cipher_key=secret)
+        with package_of("CIPHER_KEY", "encryption"):
+            mapper = build_mapper(compress=settings.compress, cipher_key=secret)
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
@@ -129,7 +131,8 @@ def open_core(settings: Settings) -> Iterator[Core]:
             reader = Reader(database, runs, workflows.get)
             commands = RunCommands(database, runs, workflows)
             catalogue = CacheCatalogue(database, log)
-            store = ArtifactStore(settings.artifact_url, settings.spill_bytes, networks=settings.artifact_networks)
+            with store_of("ARTIFACT_URL", settings.artifact_url):
+                store = ArtifactStore(settings.artifact_url, settings.spill_bytes, networks=settings.artifact_networks)
             yield Core(
                 settings=settings,
                 database=database,

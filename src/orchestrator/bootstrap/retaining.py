@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from orchestrator.bootstrap.configured import store_of
 from orchestrator.bootstrap.core import Core
 from orchestrator.projections.audit import Finding
 from orchestrator.projections.stages import OnStage
@@ -16,16 +17,21 @@ def build_archivist(core: Core, by: str, *, most_runs: int = 2000, patience_seco
         core.database,
         core.log,
         core.workflows.get,
-        Archive(core.settings.archive_url),
+        _archive(core),
         by,
         most_runs=most_runs,
         patience_seconds=patience_seconds,
     )
 
 
+def _archive(core: Core) -> Archive:
+    with store_of("ARCHIVE_URL", core.settings.archive_url):
+        return Archive(core.settings.archive_url)
+
+
 def build_inspector(core: Core) -> Inspector:
     """Return what holds the archive against what was recorded."""
-    return Inspector(core.database, core.log.mapper, core.workflows.get, Archive(core.settings.archive_url))
+    return Inspector(core.database, core.log.mapper, core.workflows.get, _archive(core))
 
 
 def archive_findings(core: Core, on_stage: OnStage) -> Iterator[Finding]:

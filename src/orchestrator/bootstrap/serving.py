@@ -5,7 +5,10 @@ Only a process that answers HTTP imports this: it waits for the web framework.
 
 from dataclasses import fields
 
+from starlette.types import ASGIApp
+
 from orchestrator.api.app import Api, create_app
+from orchestrator.api.browsers import SameSite
 from orchestrator.api.figures import Probe
 from orchestrator.api.services import Services
 from orchestrator.bootstrap.core import Core
@@ -17,6 +20,10 @@ def build_api(core: Core) -> Api:
     return create_app(Services(**{field.name: getattr(core, field.name) for field in fields(Services)}))
 
 
-def build_probe(core: Core) -> Probe:
-    """Return the application that shows the figures of a process without an API."""
-    return Probe(Exposition(core.metrics, core.database))
+def build_probe(core: Core, *, only_local: bool) -> ASGIApp:
+    """Return the application that shows the metrics of a process without an API.
+
+    `only_local` says that it listens on loopback: then web pages that the user has open are kept out.
+    """
+    probe = Probe(Exposition(core.metrics, core.database))
+    return SameSite(probe, hosts=core.settings.allowed_hosts, origins=()) if only_local else probe

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
-from orchestrator.settings import Settings, SettingsError
+from orchestrator.bootstrap.configured import package_of
+from orchestrator.settings import Settings
 from orchestrator.telemetry.tracing import OFF, Tracing
 
 if TYPE_CHECKING:
@@ -36,16 +37,11 @@ def open_tracing(settings: Settings) -> Iterator[Tracing]:
 
 
 def _provider(endpoint: str) -> "TracerProvider":
-    try:
+    with package_of("OTLP_ENDPOINT", "tracing"):
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
-    except ImportError as error:
-        raise SettingsError(
-            "ORCHESTRATOR_OTLP_ENDPOINT is set but the packages for it are not installed: "
-            "pip install 'orchestrator[tracing]'"
-        ) from error
     resource = Resource.create({"service.name": _NAME, "service.version": version(_NAME)})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_SECONDS)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.commands import now
 from orchestrator.artifacts.store import ArtifactStore
+from orchestrator.bootstrap.configured import package_of
 from orchestrator.bootstrap.core import Artifacts, Core, Outputs
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
@@ -16,14 +17,17 @@ from orchestrator.cache.flights import Flights
 from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
-from orchestrator.settings import Settings, SettingsError
+from orchestrator.settings import Settings
+from orchestrator.skills.call import SkillCall
 from orchestrator.skills.connections import close_connections
+from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
 from orchestrator.workers.processes import ProcessExecutor
+from orchestrator.workers.progress import ProgressWriter
 from orchestrator.workers.watchdog import Watchdog
 from orchestrator.workers.worker import Worker, new_identity
 
@@ -66,12 +70,8 @@ def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCou
     Raises:
         SettingsError: the package for it is not installed.
     """
-    try:
+    with package_of("REDIS_URL", "redis"):
         from orchestrator.cache.hot_tier import HotTier  # noqa: PLC0415 - needs the extra `redis`
-    except ImportError as error:
-        raise SettingsError(
-            "ORCHESTRATOR_REDIS_URL is set but redis is not installed: pip install 'orchestrator[redis]'"
-        ) from error
     return HotTier(url, ttl_seconds=ttl_seconds, timeout_seconds=timeout_ms / 1000, counts=counts)
 
 
@@ -99,12 +99,14 @@ async def open_executor(
             make_sink=partial(ArtifactStore, settings.artifact_url),
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
+            on_progress=on_progress,
         )
         try:
             yield children
         finally:
             await children.close()
     finally:
+        close_nursery()
         await close_connections()
 
 
@@ -126,6 +128,22 @@ def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
 
 
 @asynccontextmanager
+async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIterator[ReportStep]:
+    """Yield what takes note of the progress of attempts: for the database, and for whoever else wants to know."""
+    writer = ProgressWriter(core.database, asyncio.get_running_loop())
+
+    def report(call: SkillCall, fraction: float, message: str) -> None:
+        writer.report(call, fraction, message)
+        if on_progress is not None:
+            on_progress(call, fraction, message)
+
+    try:
+        yield report
+    finally:
+        await writer.close()
+
+
+@asynccontextmanager
 async def open_worker(
     core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
 ) -> AsyncIterator[Worker]:
@@ -134,7 +152,8 @@ async def open_worker(
     identity = new_identity(settings.lease_seconds)
     async with (
         open_cache(core, identity.id) as cache,
-        open_executor(settings, skills, core.store, on_progress) as executor,
+        open_progress(core, on_progress) as report,
+        open_executor(settings, skills, core.store, report) as executor,
     ):
         around = WorkerServices(
             worker=identity.id,
@@ -160,11 +179,11 @@ async def open_worker(
         body = asyncio.current_task()
         # A worker that fails takes its process with it, rather than leaving one that only looks alive.
         working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
-        core.commands.local_worker = worker
+        core.commands.local_worker, core.commands.known_skills = worker, frozenset(skills.ids)
         try:
             yield worker
         finally:
-            core.commands.local_worker = None
+            core.commands.local_worker = core.commands.known_skills = None
             await worker.stop(settings.shutdown_grace_seconds)
             with suppress(asyncio.CancelledError):
                 await working

@@ -9,13 +9,14 @@
     replaying.py   replay, diff                              past.py         what they do
     auditing.py    audit verify, head, export, ...           evidence.py    what they do
     demo.py        demo                                      showcase.py    what it does
+    verb.py        a verb, and groups of verbs               answers.py     stdout, kept for answers
     client.py      what verbs ask for                        local.py       who answers here
                                                              remote.py      who answers elsewhere
     progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
     visible.py     text from elsewhere, shown and never obeyed
     terminal.py    what goes to stdout                       logging.py     the log, on stderr
     meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
-    tree.py        steps as a tree
+    tree.py        steps as a tree                           blocks.py      rows where a table does not fit
     inputs.py, options.py, downloads.py, actor.py            process.py     event loop and signals
     complaint.py   what users can put right                  errors.py      from an error to one clear line
 
@@ -34,7 +35,7 @@ def main() -> None:
     words = sys.argv[1:]
     debug = _DEBUG in words
     try:
-        app([word for word in words if word != _DEBUG])
+        app([word for word in words if word != _DEBUG], prog_name="orchestrator")
     except Exception as error:
         if debug:
             raise

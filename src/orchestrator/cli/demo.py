@@ -19,9 +19,10 @@ def demo(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     Example: orchestrator demo
     """
     from orchestrator.cli.inputs import read_settings
-    from orchestrator.cli.process import run_async
+    from orchestrator.cli.process import hide_secrets, run_async
     from orchestrator.cli.showcase import find_campaign, show_campaign
 
     campaign = find_campaign()
     settings = read_settings(data_dir=data_dir or HOME, skills=(str(campaign.skills),))
+    hide_secrets()
     raise typer.Exit(run_async(show_campaign(settings, campaign, as_json=as_json)))

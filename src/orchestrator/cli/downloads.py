@@ -6,17 +6,21 @@ from pathlib import Path
 from orchestrator.artifacts.names import is_outside_uri
 from orchestrator.artifacts.paths import Paths
 from orchestrator.cli.client import Client, Document
-from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.complaint import Complaint, unknown
 
 
 async def found_artifacts(client: Client, run_id: str, step_id: str | None, folder: Path | None) -> list[Document]:
     """Return a run's artifacts; with a folder, copied there by step, each with its `path` (None: kept elsewhere).
 
     Raises:
-        Complaint: the folder cannot be written.
+        Complaint: the run has no such step, or the folder cannot be written.
         ArtifactGone: the bytes of one are no longer there.
     """
     found = await client.artifacts(run_id, step_id)
+    if step_id is not None and not found:
+        names = [step["stepId"] for step in await client.steps(run_id)]
+        if step_id not in names:
+            raise unknown("step", step_id, names, f"`orchestrator steps {run_id}` lists them.")
     if folder is None:
         return found
     paths = Paths(folder)

@@ -4,14 +4,19 @@ Complaint          what the terminal itself finds wrong: a payload that is no JS
 DomainError        the rules, from every room
 ApiError           a request that breaks the contract
 ClientError        what a server that was asked says, or that it says nothing
-SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MigrationError, UnreadableEvent, OSError
+SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MissingGrants, MigrationError, UnreadableEvent, OSError
+psycopg.Error      only what the operator of the database can put right: grants, disk space, a read-only server
+ImportError        a package that is not installed
 
 Anything else is a fault of the program: it is named, and how to get its traceback.
 """
 
 from collections.abc import Mapping
 
+import psycopg
+
 from orchestrator.api.errors import ApiError
+from orchestrator.bootstrap.grants import GRANT, MissingGrants
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.terminal import print_error
 from orchestrator.client import ClientError
@@ -61,16 +66,39 @@ def complain(error: BaseException) -> int:
 def _words(error: BaseException) -> str:
     said = str(error).strip() or type(error).__name__
     match error:
-        case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError():
+        case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError() | MissingGrants():
             return said
         case DomainError() | ClientError() | DatabaseUnavailable() | UnreadableEvent():
             return _with_fix(said, error)
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             return f"{place}{error.strerror or said}"
+        case ImportError() if not (error.name or "").startswith("orchestrator"):
+            return f"A package is not installed: {said}. Install it, or leave out what needs it."
+        case _ if (refused := _refused_by_database(error)) is not None:
+            return refused
         case _:
             name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
             return f"unexpected {name}: {said}\nThis is a fault of the program. The same with --debug shows where."
+
+
+def _refused_by_database(error: BaseException) -> str | None:
+    """Return what the operator of the database can put right, when that is why Postgres refused; else None."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, psycopg.Error):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        return None
+    said = f"The database refuses: {cause.diag.message_primary or ' '.join(str(cause).split())}."
+    match cause.sqlstate or "":
+        case "42501":
+            return f"{said} {GRANT}"
+        case "25006":
+            return f"{said} Connect to the primary server, and see that default_transaction_read_only is off."
+        case state if state.startswith(("53", "58")):
+            return f"{said} See that the server has enough room, memory and connections, and try again."
+        case _:
+            return None
 
 
 def _with_fix(said: str, error: BaseException) -> str:

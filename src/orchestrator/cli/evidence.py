@@ -1,6 +1,5 @@
 """What the verbs of the audit do, on the database itself: through a server it would be the server's word."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from orchestrator.artifacts.private import create_private_file
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
+from orchestrator.cli.answers import answers
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.meter import open_meter
@@ -110,7 +110,7 @@ def export_log(
         total = core.log.last_position() if selection == Selection() else None
         tally = write_export(
             select(core.log, selection),
-            output or sys.stdout.buffer,
+            output or answers().buffer,
             form,
             total=total,
             on_stage=report,

@@ -1,6 +1,7 @@
 """Making, listing and ending API keys in the database."""
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,11 @@ _GIVEN = re.compile(r"(?:ork_)?([a-z0-9]{8})(?:_.*)?")
 def make_key(
     name: str, role: str, *, tenant: str | None, expires: str | None, data_dir: Path | None, as_json: bool
 ) -> None:
-    """Make a key and print it.
+    """Make a key and print it, alone on stdout; what to know about it goes to stderr.
 
     Raises:
-        Complaint: the name, role or age cannot be used.
+        Complaint: the name, role or age cannot be used, or a valid key of the tenant has the name: the log names who
+            did something by it.
         SettingsError: the tenant cannot.
     """
     if not _NAME.fullmatch(name):
@@ -41,6 +43,12 @@ def make_key(
     seconds = None if expires is None else read_age(expires)
     with _open(data_dir, need_data=False, tenant=tenant) as (settings, keys):
         now = _now()
+        for other in keys.list(settings.tenant):
+            if other.name == name and other.is_valid(now):
+                raise Complaint(
+                    f"The key {other.prefix} of tenant {settings.tenant} has the name {name!r} already",
+                    f"Choose another name, or end that key first: `orchestrator keys revoke {other.id}`.",
+                )
         key, shown = keys.create(
             tenant=settings.tenant,
             name=name,
@@ -53,8 +61,8 @@ def make_key(
         print_json({**_view(key), "key": shown})
         return
     print_line(shown)
-    print_line(
-        f"{known.word} of tenant {key.tenant}. It is not shown again; `orchestrator keys revoke {key.id}` ends it."
+    sys.stderr.write(
+        f"{known.word} of tenant {key.tenant}. It is not shown again; `orchestrator keys revoke {key.id}` ends it.\n"
     )
 
 

@@ -7,6 +7,7 @@ from orchestrator.api.commands import Caller, now
 from orchestrator.bootstrap.core import Core
 from orchestrator.cache.catalogue import Limits
 from orchestrator.cli.client import CacheLimits, Document
+from orchestrator.cli.complaint import unknown
 from orchestrator.projections.views import timestamp
 
 
@@ -37,18 +38,46 @@ class LocalCache:
         }
 
     async def entries(self, *, workflow: str | None, step: str | None, limit: int) -> list[Document]:
-        """Return results, newest first."""
+        """Return results, newest first.
+
+        Raises:
+            Complaint: there are none, and the workflow or the step does not exist.
+        """
         rows = await self._core.database.call(
             self._core.cache.entries, self._caller.tenant, workflow=workflow, step=step, limit=limit
         )
+        if not rows:
+            await self._check_place(workflow, step)
         return [_entry(row) for row in rows]
 
     async def invalidate(self, *, keys: Sequence[str], workflow: str | None, step: str | None, reason: str) -> Document:
-        """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number."""
+        """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number.
+
+        Raises:
+            Complaint: the workflow or the step does not exist.
+        """
+        await self._check_place(workflow, step)
         count = await self._core.cache.invalidate(
             self._caller.tenant, self._caller.actor, keys=keys, workflow=workflow, step=step, reason=reason
         )
         return {"withdrawn": count}
+
+    async def _check_place(self, workflow: str | None, step: str | None) -> None:
+        """Refuse a workflow that is not registered, and a step that no version of it has."""
+        if workflow is None and step is None:
+            return
+        database, workflows, tenant = self._core.database, self._core.workflows, self._caller.tenant
+        names = [each.name for each in await database.call(workflows.list, tenant)]
+        if workflow is not None and workflow not in names:
+            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+        if step is None:
+            return
+        steps: set[str] = set()
+        for name in names if workflow is None else [workflow]:
+            for version in await database.call(workflows.versions, tenant, name):
+                steps |= {each["stepId"] for each in version.definition["steps"]}
+        if step not in steps:
+            raise unknown("step", step, steps, "`orchestrator workflows show NAME` lists the steps of a workflow.")
 
     async def prune(self, limits: CacheLimits) -> Document:
         """Withdraw what exceeds the limits; returns `{withdrawn}`, a number."""

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from datetime import datetime
 from typing import Any, TextIO
 
 import orjson
@@ -14,6 +15,14 @@ from orchestrator.telemetry.request_id import REQUEST_ID
 
 _CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.error")
 """Libraries that tell at `info` what we tell ourselves."""
+
+_OURS = "orchestrator."
+_JOURNAL = "orchestrator.projections.journal"
+_FOR_PROGRAMS = ("logger", "at", "position", "status", "worker", "cache_key", "trace_id", "skill")
+"""Fields of the journal that a person can do without, so that a line takes little room on a terminal."""
+
+_ON_RECORD = {"step started": ("workflow", "cache", "reason"), "run queued": (), "workflow registered": ()}
+"""What else is left out of lines of the journal, by their message: for most the workflow, which `run queued` tells."""
 
 
 _WITH_LINES = frozenset({"exception", "stack"})
@@ -48,7 +57,7 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
             foreign_pre_chain=_facts(),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *(_as_json() if as_json else _as_text(colors=on_terminal)),
+                *(_as_json() if as_json else _as_text(colors=on_terminal, whole=level <= logging.DEBUG)),
             ],
         )
     )
@@ -92,12 +101,19 @@ def _as_json() -> list[Processor]:
     ]
 
 
-def _as_text(*, colors: bool) -> list[Processor]:
+def _as_text(*, colors: bool, whole: bool) -> list[Processor]:
+    """Return what makes a short line of a log line; `whole` keeps every field."""
     return [
         structlog.processors.format_exc_info,
+        *(() if whole else (_for_people,)),
         _visible,
         structlog.dev.ConsoleRenderer(
-            colors=colors, timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+            colors=colors,
+            timestamp_key="time",
+            pad_event_to=0,
+            pad_level=False,
+            sort_keys=False,
+            exception_formatter=structlog.dev.plain_traceback,
         ),
     ]
 
@@ -111,6 +127,24 @@ def _shown(name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     return visible(value if isinstance(value, str) else repr(value), lines=name in _WITH_LINES)
+
+
+def _for_people(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Leave out what the line says otherwise, or what only programs want. `debug` and JSON have all of it."""
+    ours = str(line.get("logger", "")).startswith(_OURS)
+    left_out: tuple[str, ...] = ("logger",) if ours else ()
+    if line.get("logger") == _JOURNAL:
+        left_out = (*_FOR_PROGRAMS, *_ON_RECORD.get(line.get("event", ""), ("workflow",)))
+    short = {name: value for name, value in line.items() if name not in left_out}
+    for name, usual in (("attempt", 1), ("tenant", "default")):
+        if short.get(name) == usual:
+            del short[name]
+    match short.get("error"):
+        case {"code": code, "message": message}:
+            short["error"] = f"{code}: {' '.join(message.split())}"
+    if "time" in short:
+        short["time"] = datetime.fromisoformat(short["time"]).astimezone().strftime("%H:%M:%S")
+    return short
 
 
 def _request(_logger: Any, _method: str, line: EventDict) -> EventDict:

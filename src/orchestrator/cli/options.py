@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -47,12 +47,19 @@ Skills = Annotated[
         "declarations. Repeat it for more (ORCHESTRATOR_SKILLS).",
     ),
 ]
+Executor = Annotated[
+    Literal["thread", "process"] | None,
+    typer.Option(
+        help="Where skills that are plain functions run. A process can be ended when a skill does not stop "
+        "(ORCHESTRATOR_EXECUTOR; thread).",
+    ),
+]
 WorkflowFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--workflows",
         metavar="PATH",
-        help="Register this workflow file, or every .yaml file of this folder. Repeat it for more "
+        help="Register this workflow file, or every .yaml, .yml and .json workflow of this folder. Repeat it for more "
         "(ORCHESTRATOR_WORKFLOWS).",
     ),
 ]

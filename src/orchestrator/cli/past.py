@@ -11,9 +11,10 @@ from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.meter import open_meter
 from orchestrator.domain.errors import RunNotFound
 from orchestrator.domain.output import output_to_json
+from orchestrator.domain.run import Run, StepState
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.projections.histories import HistoriesAudit, HistoryFault
-from orchestrator.projections.replay import compare, frames, moment_view
+from orchestrator.projections.replay import compare, contents, frames
 from orchestrator.projections.transfer.export import Selection, select
 from orchestrator.projections.views import artifact_views
 from orchestrator.settings import Settings
@@ -68,16 +69,32 @@ def check_histories(settings: Settings, run_id: str | None) -> CheckedHistories:
 
 def _moment(core: Core, run_id: str, at: str | None) -> Document:
     loaded = core.runs.fold(run_id, _history(core, run_id, at))
-    run, made = loaded.run, {}
-    for step_id, state in run.states():
+    run, makers = loaded.run, _Makers(core, loaded.tenant)
+    steps = core.reader.folded_steps(loaded)
+    for step in steps:
+        step_id, maker = step["stepId"], run.maker(step["stepId"])
+        state = makers.step(maker, step_id) if run.is_reused(step_id) else run.step(step_id)
+        step["artifacts"] = []
         if state.output is not None:
-            output = output_to_json(state.output)
-            made[step_id] = list(artifact_views(step_id, run.maker(step_id), output, state.ended_at))
-    view = moment_view(core.reader.folded_run(loaded), core.reader.folded_steps(loaded), made)
-    for step in view["steps"]:
-        step["outputHash"] = run.step(step["stepId"]).output_hash
-        step["dependsOn"] = list(run.workflow.steps[step["stepId"]].depends_on)
-    return view
+            step["artifacts"] = contents(artifact_views(step_id, maker, output_to_json(state.output), state.ended_at))
+        step["outputHash"] = state.output_hash
+        step["dependsOn"] = list(run.workflow.steps[step_id].depends_on)
+    return {"run": core.reader.folded_run(loaded), "steps": steps}
+
+
+class _Makers:
+    """The runs that made what another one reuses, each folded once."""
+
+    def __init__(self, core: Core, tenant: str) -> None:
+        self._core = core
+        self._tenant = tenant
+        self._runs: dict[str, Run] = {}
+
+    def step(self, run_id: str, step_id: str) -> StepState:
+        """Return the state of a step in the run that made its result."""
+        if run_id not in self._runs:
+            self._runs[run_id] = self._core.runs.load(run_id, self._tenant).run
+        return self._runs[run_id].step(step_id)
 
 
 def _history(core: Core, run_id: str, at: str | None) -> list[Recorded]:

@@ -4,9 +4,12 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from orchestrator.settings import forget_secrets
 
 T = TypeVar("T")
 
@@ -21,14 +24,44 @@ _STOP_SECONDS = 15.0
 def run_async(main: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a loop of its own, uvloop's where there is one.
 
-    Tasks that are left at the end are cancelled; those that swallow that are left behind.
+    A task or callback that a skill left on the loop may raise SystemExit or KeyboardInterrupt. Both loops stop then;
+    this one goes on, and only `main` itself or a signal ends the program. Tasks that are left at the end are cancelled;
+    those that swallow that are left behind.
     """
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
-        return runner.run(main)
+        return _run_through(runner, main)
     finally:
         if not _end_tasks(runner.get_loop()):
             runner.close()
+
+
+def _run_through(runner: asyncio.Runner, main: Coroutine[Any, Any, T]) -> T:
+    task = runner.get_loop().create_task(main)
+    try:
+        return runner.run(_joined(task))
+    except (SystemExit, KeyboardInterrupt) as error:
+        _refuse_end(error, task)
+    while True:
+        try:
+            return runner.get_loop().run_until_complete(task)
+        except (SystemExit, KeyboardInterrupt) as error:
+            _refuse_end(error, task)
+
+
+async def _joined(task: "asyncio.Task[T]") -> T:
+    return await task
+
+
+def _refuse_end(error: BaseException, task: "asyncio.Task[Any]") -> None:
+    """Raise an error that is to end the program; log one that only code of a skill raised.
+
+    While `Stop` handles SIGINT, no KeyboardInterrupt comes from the terminal.
+    """
+    by_signal = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if task.done() or by_signal:
+        raise error
+    logger.error("a task or callback of a skill tried to end the process; the process goes on", exc_info=error)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> set["asyncio.Task[Any]"]:
@@ -51,6 +84,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
+
+
+def hide_secrets() -> None:
+    """Keep what this process knows from the programs of skills, and from others of the same user.
+
+    Call it once the settings were read.
+    """
+    from orchestrator.skills.keeper import hide_memory  # noqa: PLC0415 - verbs without skills do without it
+
+    forget_secrets()
+    if sys.platform == "linux":
+        hide_memory()
 
 
 class Stop:

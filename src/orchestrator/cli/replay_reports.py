@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.answers import answers
+from orchestrator.cli.blocks import natural_width
 from orchestrator.cli.client import Document
 from orchestrator.cli.past import CheckedHistories
-from orchestrator.cli.reports import event_words, print_run
-from orchestrator.cli.terminal import duration, open_console, print_json, print_line, print_table, styled
+from orchestrator.cli.reports import error_words, event_words, print_run
+from orchestrator.cli.terminal import ask_line, duration, open_console, print_json, print_line, print_table, styled
 from orchestrator.cli.tree import step_tree
 
 _LONGEST = 80
@@ -26,23 +27,22 @@ def print_moment(moment: Document, *, as_json: bool) -> None:
     print_line(f"version  {moment['run']['version']}")
     print_line("")
     steps = {step["stepId"]: step for step in moment["steps"]}
-    open_console().print(
-        step_tree({name: step["dependsOn"] for name, step in steps.items()}, lambda name: _row(steps[name]))
-    )
+    tree = step_tree({name: step["dependsOn"] for name, step in steps.items()}, lambda name: _row(steps[name]))
+    console = open_console()
+    console.print(tree, width=max(console.width, natural_width(console, tree)), crop=False)
 
 
-def _row(step: Document) -> Table:
-    row = Table.grid(padding=(0, 1))
+def _row(step: Document) -> Text:
     told = [duration(step["durationMs"])]
     if step["hitReason"]:
         told.append(f"{step['hitReason']}, made by run {step['reusedFromRunId']}")
     if step["attempt"] > 1:
         told.append(f"attempt {step['attempt']}")
     if step["error"] and step["status"] != "completed":
-        told.append(f"{step['error']['code']}: {step['error']['message'].splitlines()[0]}")
+        told.append(" ".join(error_words(step["error"]).split()))
     told += [each["filename"] or each["type"] for each in step["artifacts"]]
-    row.add_row(Text(step["stepId"]), styled(step["status"]), Text(" ".join(word for word in told if word), "dim"))
-    return row
+    words = (" ".join(word for word in told if word), "dim")
+    return Text.assemble(step["stepId"], " ", styled(step["status"]), " ", words)
 
 
 def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> None:
@@ -50,14 +50,14 @@ def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> N
     if as_json:
         print_json({"runId": run_id, "frames": list(frames)})
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and answers().isatty()):
         for frame in frames:
             print_line(_told(frame))
         return
     place = 0
     while 0 <= place < len(frames):
         print_line(_told(frames[place]))
-        answer = input(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").strip().lower()
+        answer = ask_line(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").lower()
         if answer == "q":
             return
         place = max(0, place - 1) if answer == "b" else place + 1
@@ -103,6 +103,9 @@ def print_comparison(found: Document, *, as_json: bool) -> None:
         rows += [(step["stepId"], *_shown(each)) for each in step["differences"]]
     print_line("")
     print_table(("of", "field", "before", "after"), rows, empty="no differences")
+    if found["reused"]:
+        print_line("")
+        print_line(f"reused, so the same: {', '.join(found['reused'])}")
 
 
 def _shown(difference: Document) -> tuple[str, str, str]:

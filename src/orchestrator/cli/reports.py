@@ -5,10 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.blocks import print_facts
 from orchestrator.cli.client import Client, Document
+from orchestrator.cli.complaint import unknown
 from orchestrator.cli.inputs import names_server, read_settings
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.options import Target
@@ -82,8 +83,28 @@ async def watched_run(client: Client, run_id: str) -> Document:
     return await client.run(run_id)
 
 
-def print_run(run: Document, *, as_json: bool) -> None:
-    """Print where a run is."""
+async def found_runs(client: Client, *, workflow: str | None, **filters: Any) -> Document:
+    """Return a page of runs.
+
+    Raises:
+        Complaint: there are none, since the workflow does not exist.
+    """
+    page = await client.runs(workflow=workflow, **filters)
+    if workflow is not None and not page["runs"]:
+        names = [each["workflowName"] for each in await client.workflows()]
+        if workflow not in names:
+            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+    return page
+
+
+async def run_and_progress(client: Client, run_id: str) -> tuple[Document, list[Document]]:
+    """Return a run, and those of its steps that execute."""
+    run = await client.run(run_id)
+    return run, await client.steps(run_id, "running") if run["stepsSummary"]["running"] else []
+
+
+def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: bool) -> None:
+    """Print where a run is, and what the skills of its executing steps say."""
     if as_json:
         print_json(run)
         return
@@ -100,20 +121,13 @@ def print_run(run: Document, *, as_json: bool) -> None:
         "took": duration(between(run["startedAt"], run["completedAt"])),
         "labels": _labels(run["labels"]),
         "priority": str(run["priority"] or ""),
+        "executing": "\n".join(f"{step['stepId']} {progress_words(step)}" for step in executing),
         "missing skills": ", ".join(run["missingSkills"] or ()),
     }
     if run["error"]:
-        facts["error"] = f"{run['error']['code']}: {run['error']['message']}"
+        facts["error"] = error_words(run["error"])
         facts["failed step"] = run["error"]["failedStepId"] or ""
-    _print_facts(facts)
-
-
-def _print_facts(facts: Mapping[str, str | Text]) -> None:
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if value:
-            table.add_row(Text(name, style="dim"), value)
-    open_console().print(table)
+    print_facts(open_console(), facts)
 
 
 def _counted(counts: Mapping[str, int]) -> list[str]:
@@ -157,11 +171,21 @@ def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> Non
 def _step_row(step: Document) -> Sequence[Text | str]:
     note = ""
     if step["error"] and step["status"] != "completed":
-        note = f"{step['error']['code']}: {step['error']['message']}"
+        note = error_words(step["error"])
     elif step["hitReason"]:
         note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
+    elif step["status"] == "running" and (step["progress"] or step["progressMessage"]):
+        note = progress_words(step)
+    elif step["attempts"]:
+        past = step["attempts"][-1]
+        note = f"attempt {past['number']} failed: {error_words(past['error'])}"
     attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
     return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
+
+
+def progress_words(step: Document) -> str:
+    """Return what a skill says of an attempt that is under way."""
+    return f"{step['progress']:.0%} {step['progressMessage'] or ''}".rstrip()
 
 
 def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:
@@ -212,8 +236,13 @@ def event_words(data: Document) -> str:
     """Return what matters of an event on one line."""
     words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
     if data.get("error"):
-        words.append(f"{data['error']['code']}: {data['error']['message'].splitlines()[0]}")
+        words.append(" ".join(error_words(data["error"]).split()))
     return " ".join(words)
+
+
+def error_words(error: Mapping[str, Any]) -> str:
+    """Return why something failed: the code of the error and its message."""
+    return f"{error['code']}: {error['message']}"
 
 
 def _word(name: str, value: Any) -> str:
@@ -250,7 +279,8 @@ def print_workflow(workflow: Document, *, as_json: bool) -> None:
         print_json(workflow)
         return
     changes = workflow.get("changeTypes") or {}
-    _print_facts(
+    print_facts(
+        open_console(),
         {
             "workflow": workflow["workflowName"],
             "version": workflow["version"],
@@ -259,7 +289,7 @@ def print_workflow(workflow: Document, *, as_json: bool) -> None:
             "registered": workflow["registeredAt"] or "",
             "digest": workflow["digest"],
             "change types": ", ".join(changes),
-        }
+        },
     )
     rows = [
         (

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Labels, Payload, Priority, Skills, listed
+from orchestrator.cli.options import AsJson, DataDir, Executor, Labels, Payload, Priority, Skills, listed
 
 
 def run(
@@ -16,6 +16,7 @@ def run(
     skills: Skills = None,
     label: Labels = None,
     priority: Priority = 0,
+    executor: Executor = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,9 +29,10 @@ def run(
     --payload @examples/campaign/brief.json --skills examples/campaign/skills
     """
     from orchestrator.cli.inputs import read_labels, read_payload, read_settings
-    from orchestrator.cli.process import run_async
+    from orchestrator.cli.process import hide_secrets, run_async
     from orchestrator.cli.single import Order, run_once
 
     order = Order(file, read_payload(payload), read_labels(label), priority)
-    settings = read_settings(data_dir=data_dir, skills=listed(skills))
+    settings = read_settings(data_dir=data_dir, skills=listed(skills), executor=executor)
+    hide_secrets()
     raise typer.Exit(run_async(run_once(settings, order, as_json=as_json)))

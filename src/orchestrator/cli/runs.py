@@ -84,13 +84,15 @@ def status(
     Example: orchestrator status 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --watch
     """
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.reports import ask, print_run, watched_run
+    from orchestrator.cli.reports import ask, print_run, run_and_progress, watched_run
 
-    run_id = read_run_id(run)
-    shown = ask(
-        Target(data_dir, server, key), lambda client: watched_run(client, run_id) if watch else client.run(run_id)
-    )
-    print_run(shown, as_json=as_json)
+    run_id, target = read_run_id(run), Target(data_dir, server, key)
+    if watch:
+        print_run(ask(target, lambda client: watched_run(client, run_id)), as_json=as_json)
+    elif as_json:
+        print_run(ask(target, lambda client: client.run(run_id)), as_json=True)
+    else:
+        print_run(*ask(target, lambda client: run_and_progress(client, run_id)), as_json=False)
 
 
 def steps(
@@ -177,12 +179,12 @@ def list_runs(
     Example: orchestrator runs list --status failed --workflow campaign.build.v1
     """
     from orchestrator.cli.inputs import read_labels
-    from orchestrator.cli.reports import ask, print_runs
+    from orchestrator.cli.reports import ask, found_runs, print_runs
 
     wanted = next(iter(read_labels([label]).items())) if label else None
     page = ask(
         Target(data_dir, server, key),
-        lambda client: client.runs(status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
+        lambda client: found_runs(client, status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
     )
     print_runs(page, as_json=as_json)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import DataDir, Host, MetricsPort, Port, Skills, WorkflowFiles, listed
+from orchestrator.cli.options import DataDir, Executor, Host, MetricsPort, Port, Skills, WorkflowFiles, listed
 
 Projecting = Annotated[
     bool,
@@ -20,11 +20,13 @@ Projecting = Annotated[
 
 
 def dev(
+    *,
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
     workflows: WorkflowFiles = None,
     skills: Skills = None,
+    executor: Executor = None,
 ) -> None:
     """Serve everything in one process: API, worker, projector and our own Postgres.
 
@@ -42,6 +44,7 @@ def dev(
         data_dir=data_dir,
         workflows=tuple(workflows) if workflows else None,
         skills=listed(skills),
+        executor=executor,
     )
 
 
@@ -73,6 +76,7 @@ def api(
 def worker(
     data_dir: DataDir = None,
     skills: Skills = None,
+    executor: Executor = None,
     projector: Projecting = False,
     metrics_port: MetricsPort = None,
 ) -> None:
@@ -89,6 +93,7 @@ def worker(
         Parts(worker=True, projector=projector),
         data_dir=data_dir,
         skills=listed(skills),
+        executor=executor,
         metrics_port=metrics_port,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
 from orchestrator.cli.actor import actor_name
@@ -18,7 +19,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.process import Stop, run_async
+from orchestrator.cli.process import Stop, hide_secrets, run_async
 from orchestrator.cli.terminal import print_line
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
@@ -26,6 +27,8 @@ from orchestrator.skills import SkillRegistry
 from orchestrator.workflows.validate import warnings
 
 logger = logging.getLogger(__name__)
+
+_UNREAD_MILLISECONDS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ def serve(parts: Parts, **given: Any) -> None:
     """Serve until SIGINT or SIGTERM; `given` are settings that win over the environment."""
     settings = read_settings(**given)
     configure_logging(settings)
+    hide_secrets()
     run_async(_serve(settings, parts))
 
 
@@ -59,6 +63,8 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
             watched = stack.enter_context(where)
         core = stack.enter_context(open_core(settings))
+        needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
+        await core.database.call(check_grants, core.database, *needed)
         await _register(core, definitions, skills)
         ready = "projector"
         if parts.projector:
@@ -126,6 +132,8 @@ def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool 
         )
     with closing(socket.socket(family, kind, protocol)) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # its connections inherit it: a peer that takes nothing is given up
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
         try:
             bound.bind(address)
         except OSError as error:

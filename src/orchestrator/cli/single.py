@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.bootstrap.core import open_core
+from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
 from orchestrator.cli.client import Client
@@ -72,11 +73,13 @@ class Place:
 async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator[Place]:
     """Open the database, a projector and a worker with these skills in this process."""
     stop = Stop(settings.shutdown_grace_seconds)
-    with open_core(settings) as core, open_projector(core):
-        place = Place(LocalClient(core), stop)
-        async with open_worker(core, skills, place.report) as worker:
-            with open_watchdog(core, worker):
-                yield place
+    with open_core(settings) as core:
+        await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
+        with open_projector(core):
+            place = Place(LocalClient(core), stop)
+            async with open_worker(core, skills, place.report) as worker:
+                with open_watchdog(core, worker):
+                    yield place
 
 
 def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegistry]:

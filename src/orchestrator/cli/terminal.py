@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cli.answers import answers
+from orchestrator.cli.blocks import natural_width, print_blocks
 from orchestrator.cli.visible import SafeConsole, visible, visible_json
 
 _WIDE = 200  # columns where nobody looks, so that nothing is cut
@@ -30,22 +32,32 @@ _STYLES = {
 
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr."""
-    stream = sys.stderr if stderr else sys.stdout
+    stream = sys.stderr if stderr else answers()
     return SafeConsole(file=stream, width=None if stream.isatty() else _WIDE)
 
 
 def print_json(value: Any) -> None:
     """Print a document as JSON, indented for a person, on one line for a program."""
-    on_terminal = sys.stdout.isatty()
+    stream = answers()
+    on_terminal = stream.isatty()
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if on_terminal else 0).decode()
-    sys.stdout.write((visible_json(text) if on_terminal else text) + "\n")
-    sys.stdout.flush()
+    stream.write((visible_json(text) if on_terminal else text) + "\n")
+    stream.flush()
 
 
 def print_line(line: str) -> None:
     """Print a line on stdout at once, whoever reads it."""
-    sys.stdout.write(visible(line) + "\n")
-    sys.stdout.flush()
+    stream = answers()
+    stream.write(visible(line) + "\n")
+    stream.flush()
+
+
+def ask_line(question: str) -> str:
+    """Ask a question on the terminal and return the answer without the spaces around it."""
+    stream = answers()
+    stream.write(question)
+    stream.flush()
+    return input().strip()
 
 
 def print_error(line: str) -> None:
@@ -55,18 +67,22 @@ def print_error(line: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:
-    """Print rows under headings; without rows say `empty`."""
+    """Print rows under headings; without rows say `empty`. Where a row does not fit on a line it becomes a block."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column.startswith(">")
         table.add_column(column.removeprefix(">"), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
+    listed = list(rows)
+    for row in listed:
         table.add_row(*row)
     console = open_console()
-    if table.row_count:
-        console.print(table)
-    else:
+    width = natural_width(console, table)
+    if not listed:
         console.print(empty)
+    elif width <= console.width or not console.is_terminal:
+        console.print(table, width=max(width, 1))
+    else:
+        print_blocks(console, [column.removeprefix(">") for column in columns], listed)
 
 
 def styled(status: str) -> Text:

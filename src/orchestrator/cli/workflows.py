@@ -10,7 +10,7 @@ from orchestrator.cli.options import AsJson, DataDir, Key, Server, Skills, Targe
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="Workflow files, or folders: then every .yaml in them."),
+    typer.Argument(metavar="FILE...", help="Workflow files, or folders of them."),
 ]
 
 

@@ -5,6 +5,7 @@ exchange.py         requests, answers, retries          trials.py           how 
 wire.py             the two ways to wait                errors.py           the tree of errors
 following.py        event streams, resumed              messages.py         their bytes
 fetching.py         artifacts, resumed and checked      documents.py        what calls answer with
+deadline.py         how long a run is waited for
 """
 
 from orchestrator.client.async_client import AsyncClient

@@ -134,6 +134,7 @@ class Step(TypedDict):
     endedAt: str | None
     durationMs: float | None
     progress: float
+    progressMessage: str | None
 
 
 class Artifact(TypedDict):

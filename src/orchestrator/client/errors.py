@@ -3,6 +3,7 @@
 ClientError
 ├── NoAnswer                    nothing that answers, however often it was tried
 ├── WaitTimedOut                also a TimeoutError
+│   └── RunIsBlocked            `skills` says on which
 ├── ArtifactElsewhere           `location` says where
 ├── ContentDamaged
 └── ApiError                    the server says no: `code`, `message`, `details`, `status`
@@ -29,7 +30,7 @@ ClientError
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -56,6 +57,21 @@ class NoAnswer(ClientError):
 
 class WaitTimedOut(ClientError, TimeoutError):
     """The run did not end in the time given. It goes on."""
+
+
+class RunIsBlocked(WaitTimedOut):
+    """No worker knows a skill that the run needs. It waits, and goes on once a worker with that skill starts.
+
+    Attributes:
+        run_id: the run.
+        skills: the skills that no worker knows.
+    """
+
+    def __init__(self, run_id: str, skills: Iterable[str]) -> None:
+        self.run_id = run_id
+        self.skills = tuple(skills)
+        named = ", ".join(self.skills)
+        super().__init__(f"run {run_id} is blocked: no worker knows {named}. Start a worker that has it (--skills)")
 
 
 class ArtifactElsewhere(ClientError):

@@ -5,12 +5,15 @@ import time
 from collections.abc import AsyncGenerator
 from typing import cast
 
+from orchestrator.client.deadline import Deadline
 from orchestrator.client.documents import RecordedEvent
-from orchestrator.client.errors import ClientError, NoAnswer, WaitTimedOut
+from orchestrator.client.errors import ClientError, NoAnswer
 from orchestrator.client.exchange import Exchange, Request
 from orchestrator.client.messages import Message, Messages
 
 _LAST = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
+# The server gives the reason here, and again, as an error, to whoever connects anew.
+_ENDED = "StreamEnded"
 _NO_CONTENT = 204
 # Three of the server's signs of life (one every 15 s) missed.
 _SILENCE_SECONDS = 45.0
@@ -18,7 +21,7 @@ _SETTLED_SECONDS = 5.0
 
 
 async def follow(
-    exchange: Exchange, run_id: str, after: int, until: float | None
+    exchange: Exchange, run_id: str, after: int, deadline: Deadline | None = None
 ) -> AsyncGenerator[RecordedEvent, None]:
     """Yield the events of a run that follow a version, up to the one that ends it.
 
@@ -26,20 +29,20 @@ async def follow(
         exchange: the server.
         run_id: a run, as part of a path.
         after: version of the last event known; 0 knows none.
-        until: a time of the monotonic clock after which nobody waits any more.
+        deadline: when to wait no longer; None waits for ever.
 
     Raises:
-        WaitTimedOut: it is later.
+        WaitTimedOut, RunIsBlocked: the deadline has passed.
         ApiError: the server refuses.
         NoAnswer: the server does not answer, however often it is tried.
     """
     trials = exchange.trials()
     while True:
-        silence = _SILENCE_SECONDS
-        if until is not None:
+        silence, until = _SILENCE_SECONDS, None if deadline is None else deadline.at
+        if deadline is not None and until is not None:
             silence = min(silence, until - time.monotonic())
             if silence <= 0:
-                raise WaitTimedOut(f"run {run_id} is not over yet")
+                raise deadline.error()
         opened = time.monotonic()
         try:
             async with exchange.opened(_request(run_id, after), silence) as answer:
@@ -49,6 +52,8 @@ async def follow(
                 async for chunk in answer.chunks:
                     found = messages.feed(chunk)
                     for message in found:
+                        if message.event == _ENDED:
+                            raise NoAnswer("the server ended the stream: the credentials are no longer valid")
                         if message.data:
                             event = cast("RecordedEvent", json.loads(message.data))
                             after = event["version"]
@@ -57,19 +62,29 @@ async def follow(
                             yield event
                             if event["type"] in _LAST:
                                 return
-                    if until is not None and _look_up(until, opened, found):
+                            if deadline is not None:
+                                deadline.note(event)
+                    if deadline is not None and _look_up(deadline.at, until, opened, found):
                         break
                 else:
                     raise NoAnswer("the server ended the stream before the run was over")
         except ClientError as error:
+            until = None if deadline is None else deadline.at
             if until is None or time.monotonic() < until:
                 await exchange.wire.pause(trials.pause_after(error))
 
 
-def _look_up(until: float, opened: float, found: list[Message]) -> bool:
-    """Say whether to connect again: it is late, or nothing happens, and there is less time left for silence."""
+def _look_up(now_until: float | None, until: float | None, opened: float, found: list[Message]) -> bool:
+    """Say whether to connect again, so that the silence allowed ends with the deadline.
+
+    That is so when the deadline has come nearer, when it has passed, and when nothing happens and less time is left.
+    """
+    if now_until is None:
+        return False
+    if until is None or now_until < until:
+        return True
     now = time.monotonic()
-    return now >= until or (now - opened > _SETTLED_SECONDS and any(not message.data for message in found))
+    return now >= now_until or (now - opened > _SETTLED_SECONDS and any(not message.data for message in found))
 
 
 def _request(run_id: str, after: int) -> Request:

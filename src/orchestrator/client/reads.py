@@ -1,11 +1,11 @@
 """The calls that look: at runs, what they made and how they went, at workflows, at the server itself."""
 
-import time
 from collections.abc import AsyncGenerator
 from os import PathLike
 from typing import Any, Literal, cast
 
 from orchestrator.client import documents
+from orchestrator.client.deadline import Deadline
 from orchestrator.client.exchange import Exchange, Request, part
 from orchestrator.client.fetching import Fetching
 from orchestrator.client.following import follow
@@ -13,6 +13,8 @@ from orchestrator.client.wire import Wire
 
 _PAGE = 200
 _PAGE_OF_EVENTS = 1000
+BLOCKED_GRACE_SECONDS = 10.0
+"""How long a blocked run is waited for unless the caller says: a worker may be about to start."""
 
 
 class Reads:
@@ -34,21 +36,39 @@ class Reads:
         """
         return cast("documents.Run", await self._get(f"/runs/{part(run_id)}", at=at))
 
-    async def wait(self, run_id: str, *, timeout: float | None = None) -> documents.Run:  # noqa: ASYNC109 - not a cancellation
+    async def wait(
+        self,
+        run_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - not a cancellation
+        blocked_grace: float | None = BLOCKED_GRACE_SECONDS,
+    ) -> documents.Run:
         """Wait until a run is over and return it, whether it completed, failed or was cancelled. Nothing polls.
+
+        Args:
+            run_id: a run.
+            timeout: most seconds to wait; None waits for ever.
+            blocked_grace: most seconds to wait while the run is blocked, that is, while no worker knows a skill that it
+                needs; None waits on.
 
         Raises:
             RunNotFound.
+            RunIsBlocked: the run is blocked; `skills` names what it waits for. A `WaitTimedOut`, too.
             WaitTimedOut: `timeout` seconds passed first; the run goes on.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"], timeout=60)
         >>> run["status"], run["stepsSummary"]["total"]
         ('completed', 2)
+        >>> client.wait(client.trigger("waiting.v1")["runId"], blocked_grace=0)
+        Traceback (most recent call last):
+        orchestrator.client.errors.RunIsBlocked: run ... is blocked: no worker knows nobody.knows. Start ...
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(run_id, timeout, blocked_grace)
         run = await self.run(run_id)
         if run["status"] not in documents.OVER:
-            async for _ in follow(self._exchange, part(run_id), run["version"], until):
+            if run["status"] == "blocked":
+                deadline.blocked(run["missingSkills"])
+            async for _ in follow(self._exchange, part(run_id), run["version"], deadline):
                 pass
             run = await self.run(run_id)
         return run
@@ -69,7 +89,7 @@ class Reads:
         >>> [event["type"] for event in client.events(run_id)][-1]
         'RunCompleted'
         """
-        async for event in follow(self._exchange, part(run_id), after, None):
+        async for event in follow(self._exchange, part(run_id), after):
             yield event
 
     async def history(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:

@@ -15,14 +15,14 @@ The language is that of jmespath.org, made strict and deterministic:
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from jmespath import ast, exceptions, functions, parser, visitor
 
-from orchestrator.domain.budget import Budget
+from orchestrator.domain.budget import Budget, BudgetExceeded
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import canonical
 
@@ -208,14 +208,22 @@ class _Expression:
 class _Interpreter(visitor.TreeInterpreter):
     """Evaluates one expression on one document."""
 
-    def __init__(self, budget: Budget) -> None:
-        super().__init__(visitor.Options(custom_functions=_Functions(budget)))
+    _dict_cls = dict
+
+    def __init__(self, budget: Budget) -> None:  # one is made for each evaluation, so not what the library makes
         self.budget = budget
 
-    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+    @cached_property
+    def _functions(self) -> _Functions:
+        return _Functions(self.budget)
+
+    def visit(self, node: Any, value: Any) -> Any:
         """Evaluate one part."""
-        self.budget.spend(1)
-        return super().visit(node, *args, **kwargs)
+        budget = self.budget
+        budget.left -= 1
+        if budget.left < 0:
+            raise BudgetExceeded
+        return _VISITS[node["type"]](self, node, value)
 
     def visit_expref(self, node: Any, _value: Any) -> Any:
         return _Expression(node["children"][0], self)
@@ -256,6 +264,11 @@ class _Interpreter(visitor.TreeInterpreter):
             return None
         self.budget.spend(len(value))
         return value[slice(*node["children"])]
+
+
+_VISITS: Mapping[str, Callable[[_Interpreter, Any, Any], Any]] = {
+    name.removeprefix("visit_"): getattr(_Interpreter, name) for name in dir(_Interpreter) if name.startswith("visit_")
+}
 
 
 def _is_number(value: Any) -> bool:

@@ -4,5 +4,5 @@
 `writer` the group commit through a `log_session`, `log` the contract with its Postgres form
 and `memory` its twin without a database. `database` hands out connections, `listener` wakes whoever waits,
 `embedded` runs a Postgres of our own and `migrate` brings a database up to date. `duty` keeps background work going,
-and `unavailable` says which errors mean that the database is away.
+and `unavailable` says which errors mean an unavailable database.
 """

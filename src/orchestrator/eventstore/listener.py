@@ -47,12 +47,18 @@ Callback = Callable[[str], None]
 _SQL = load_sql(__file__)
 _CHECK_MILLISECONDS = 250
 _RECONNECT_SECONDS = 0.5
+_MAX_DIGITS = 19
 
 
 def wake(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
     """Call a function on a loop, from the listener's thread; nothing happens when the loop is gone."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)
+
+
+def position_in(payload: str) -> int:
+    """Return the position that a notification tells of; 0 when it tells of none: anybody may notify."""
+    return int(payload) if len(payload) < _MAX_DIGITS and payload.isascii() and payload.isdigit() else 0
 
 
 class Listener:

@@ -39,12 +39,14 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that another may start from: what planning needs, its definition, status and last position."""
+    """A run that another may start from: what planning needs, its definition, and what the other one inherits."""
 
     base: BaseRun
     workflow: Workflow
     status: RunStatus
     position: int
+    priority: int
+    labels: Mapping[str, str]
 
 
 class Reader:
@@ -174,6 +176,8 @@ class Reader:
             self._workflow(row),
             row["status"],
             row["position"],
+            row["priority"],
+            row["labels"],
         )
 
     def with_artifacts(self, tenant: str, run_ids: Sequence[str], limit: int) -> list[tuple[str, str, Output]]:

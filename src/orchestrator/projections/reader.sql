@@ -55,7 +55,11 @@ CROSS JOIN LATERAL (
 ORDER BY r.first_position DESC
 
 -- name: steps
-SELECT * FROM run_steps WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s
+SELECT s.*, p.fraction, p.message
+FROM run_steps AS s
+LEFT JOIN step_progress AS p
+  ON s.status = 'running' AND p.run_id = s.run_id AND p.step_id = s.step_id AND p.attempt = s.attempt
+WHERE s.run_id = %(run_id)s::uuid AND s.tenant = %(tenant)s
 
 -- name: steps_named
 SELECT * FROM run_steps

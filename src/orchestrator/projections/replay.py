@@ -1,6 +1,6 @@
 """Replay: a run as it was at a moment of its past, event by event, and what is different between two moments."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain.events import RunCancelled, RunRecovered, RunTriggered
@@ -61,29 +61,28 @@ def _touched(run: Run, recorded: Recorded) -> Sequence[str]:
             return [] if step_id is None else [step_id]
 
 
-def moment_view(run: View, steps: Sequence[View], artifacts: Mapping[str, Sequence[View]]) -> View:
-    """Return a moment for comparison: a run, its steps, and their artifacts by step."""
-    return {
-        "run": run,
-        "steps": [{**step, "artifacts": _contents(artifacts.get(step["stepId"], ()))} for step in steps],
-    }
-
-
-def _contents(artifacts: Sequence[View]) -> list[View]:
+def contents(artifacts: Iterable[View]) -> list[View]:
+    """Return what artifacts are, without where they came from: what two moments are compared by."""
     return [{name: each[name] for name in ("filename", "type", "contentHash", "sizeBytes")} for each in artifacts]
 
 
 def compare(before: View, after: View) -> View:
     """Return what is different between two moments: of the run, of its payload, and step by step.
 
-    `run` and `payload` are lists of `{field, before, after}`; `steps` has an entry for every step that is not the
-    same, with the same list in `differences`, and `only` when one of the two does not have it.
+    A moment is `{run, steps}`. `run` and `payload` are lists of `{field, before, after}`; `steps` has an entry for
+    every step that is not the same, with the same list in `differences`, and `only` when one of the two does not have
+    it. `reused` names the steps that are the same because one run reuses what the other made, or both reuse what a
+    third one made.
     """
     ours, theirs = ({step["stepId"]: step for step in each["steps"]} for each in (before, after))
-    steps = []
+    runs = before["run"]["id"], after["run"]["id"]
+    steps, reused = [], []
     for step_id in dict.fromkeys((*ours, *theirs)):
         if step_id not in ours or step_id not in theirs:
             steps.append({"stepId": step_id, "only": "before" if step_id in ours else "after", "differences": []})
+            continue
+        if runs[0] != runs[1] and _is_one_result(ours[step_id], theirs[step_id], runs):
+            reused.append(step_id)
             continue
         found = [
             difference
@@ -101,7 +100,15 @@ def compare(before: View, after: View) -> View:
         "run": run,
         "payload": list(differences(before["run"]["triggerPayload"], after["run"]["triggerPayload"], "")),
         "steps": steps,
+        "reused": reused,
     }
+
+
+def _is_one_result(ours: View, theirs: View, runs: tuple[str, str]) -> bool:
+    """Say whether a reused step of one run is that very step of the other, or of the run that both reuse."""
+    if "reused" not in (ours["hitReason"], theirs["hitReason"]):
+        return False
+    return (ours["reusedFromRunId"] or runs[0]) == (theirs["reusedFromRunId"] or runs[1])
 
 
 def differences(before: Any, after: Any, place: str) -> Iterator[View]:

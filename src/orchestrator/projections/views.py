@@ -97,7 +97,8 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
         "startedAt": timestamp(row["started_at"]),
         "endedAt": timestamp(row["ended_at"]),
         "durationMs": row["duration_ms"],
-        "progress": 1.0 if row["status"] in ("completed", "skipped") else 0.0,
+        "progress": 1.0 if row["status"] in ("completed", "skipped") else row.get("fraction") or 0.0,
+        "progressMessage": row.get("message"),
     }
 
 
@@ -118,6 +119,7 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
                 "startedAt",
                 "endedAt",
                 "durationMs",
+                "progressMessage",
             )
         ),
         "id": step_uuid(run_id, step_id),

@@ -23,6 +23,7 @@ from orchestrator.skills.errors import (
     to_step_error,
 )
 from orchestrator.skills.http import HttpSkill
+from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.perform import perform
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.registry import SkillRegistry
@@ -51,6 +52,7 @@ __all__ = [
     "SkillRegistry",
     "StepContext",
     "close_connections",
+    "close_nursery",
     "perform",
     "perform_in_process",
     "skill",

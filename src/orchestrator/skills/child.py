@@ -1,29 +1,53 @@
-"""A child process in a process group of its own: fed, listened to, and ended with all its descendants."""
+"""A program of a command skill: run to its end, and ended with all its descendants.
+
+On Linux a keeper runs it (`kept`). Elsewhere it has a process group of its own (`grouped`), and what leaves the group
+lives on.
+"""
 
 import asyncio
-import os
-import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Protocol
 
-STDERR_TAIL_BYTES = 2048
+from orchestrator.skills import grouped, kept
+from orchestrator.skills.streams import Heard
 
-# How long what a dead child left in its pipes is waited for: a descendant that left the group may keep
-# them open for ever.
+# How long what a dead program left in its pipes is waited for, and how long until all that it started has been killed:
+# a process that hangs in the kernel, or that belongs to another user, may stay for ever.
 _DRAIN_SECONDS = 1.0
+_KILL_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a child ended: its exit code (negative: the signal), stdout, the end of stderr, too much stdout."""
+    """How a program ended: its exit code (negative: the signal), stdout, the end of stderr, too much stdout."""
 
     exit_code: int
     stdout: bytes
     stderr: bytes
     overflowed: bool
+
+
+class _Child(Protocol):
+    """A program that was started."""
+
+    async def ended(self) -> int:
+        """Return its exit code once it has ended; raises OSError when it could not be started."""
+        ...
+
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM to its process group."""
+        ...
+
+    def kill(self) -> None:
+        """Kill it and what it started."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening to it."""
+        ...
 
 
 async def run_child(
@@ -37,99 +61,38 @@ async def run_child(
 ) -> Ending:
     """Run a program to its end. No shell is involved; `env` is all of its environment.
 
-    When the caller is cancelled the whole process group gets SIGTERM and, as soon as the program itself is
-    gone or after `grace_seconds`, SIGKILL. What a program leaves running when it ends is killed too.
+    When the caller is cancelled the program's process group gets SIGTERM and, as soon as the program itself is gone or
+    after `grace_seconds`, the program and all that it started get SIGKILL. So does what it leaves running when it ends.
 
     Raises:
-        FileNotFoundError, PermissionError: the program cannot be started.
-        asyncio.CancelledError: the caller was cancelled; the group is gone.
+        OSError: the program cannot be started.
+        asyncio.CancelledError: the caller was cancelled; the program and what it started are gone.
     """
-    transport, child = await asyncio.get_running_loop().subprocess_exec(
-        lambda: _Child(max_stdout_bytes),
-        *command,
-        cwd=folder,
-        env=dict(env),
-        start_new_session=True,
-    )
+    begin = kept.begin if kept.IS_AVAILABLE else grouped.begin
+    heard = Heard(max_stdout_bytes)
+    child: _Child = await begin(command, stdin, folder, env, heard)
+    heard.on_overflow = child.kill
     try:
-        child.feed(stdin)
-        await child.exited.wait()
+        exit_code = await child.ended()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(heard.everything.wait(), _DRAIN_SECONDS)
     except BaseException:
-        await child.stop(grace_seconds)
+        await _stop(child, grace_seconds)
         raise
     finally:
+        child.close()
+    return Ending(exit_code, bytes(heard.stdout), bytes(heard.stderr), heard.overflowed)
+
+
+async def _stop(child: _Child, grace_seconds: float) -> None:
+    """End a program: first asked, then made to."""
+    with suppress(OSError):
         try:
-            await child.drain()
-        finally:
-            transport.close()
-    exit_code = transport.get_returncode()
-    return Ending(
-        -signal.SIGKILL if exit_code is None else exit_code,
-        bytes(child.stdout),
-        bytes(child.stderr),
-        child.overflowed,
-    )
-
-
-class _Child(asyncio.SubprocessProtocol):
-    """What the event loop tells about the child."""
-
-    def __init__(self, max_stdout_bytes: int) -> None:
-        self.stdout = bytearray()
-        self.stderr = bytearray()
-        self.overflowed = False
-        self.exited = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._limit = max_stdout_bytes
-        self._transport: asyncio.SubprocessTransport | None = None
-        self._group = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)
-        self._group = self._transport.get_pid() or 0
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if fd == 2:
-            self.stderr += data
-            del self.stderr[:-STDERR_TAIL_BYTES]
-        elif len(self.stdout) + len(data) <= self._limit:
-            self.stdout += data
-        else:
-            self.overflowed = True
-            self._signal(signal.SIGKILL)
-
-    def process_exited(self) -> None:
-        self._signal(signal.SIGKILL)  # what it left behind
-        self.exited.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.exited.set()
-        self._drained.set()
-
-    def feed(self, stdin: bytes) -> None:
-        """Write all of stdin and close it; a child that does not read it is free not to."""
-        pipe: Any = self._transport.get_pipe_transport(0) if self._transport else None
-        if pipe is not None:
-            with suppress(OSError):
-                pipe.write(stdin)
-            pipe.close()
-
-    async def stop(self, grace_seconds: float) -> None:
-        """End the group: first asked, then made to."""
-        try:
-            self._signal(signal.SIGTERM)
-            await asyncio.wait_for(self.exited.wait(), grace_seconds)
+            child.ask_to_stop()
+            await asyncio.wait_for(child.ended(), grace_seconds)
         except TimeoutError:
-            pass
+            child.kill()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(child.ended(), _KILL_SECONDS)
         finally:
-            self._signal(signal.SIGKILL)
-
-    async def drain(self) -> None:
-        """Wait for the end of the pipes."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._drained.wait(), _DRAIN_SECONDS)
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._group:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._group, number)
+            child.kill()

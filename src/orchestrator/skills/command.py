@@ -20,11 +20,15 @@ from orchestrator.skills.errors import (
     SKILL_INPUT_INVALID,
     SKILL_OUTPUT_INVALID,
     SkillError,
+    WorkerUnfit,
 )
+from orchestrator.skills.excerpts import beginning, last_line
+from orchestrator.skills.fitness import SHORTAGES
 from orchestrator.skills.shape import plain
 from orchestrator.skills.skill import SkillKind, invalid_output
 
 OUT = "out"
+_SHOWN_BYTES = 2048
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -98,7 +102,8 @@ class CommandSkill:
             check_integers(result)
             return plain(data)
         except orjson.JSONDecodeError as error:
-            raise self._invalid(f"stdout is not JSON: {error}") from error
+            said = f"stdout is not JSON: {error}; it begins with {beginning(result)!r}"
+            raise self._invalid(said, {"stdout": result[:_SHOWN_BYTES].decode("utf-8", "replace")}) from error
         except InputNotCanonical as error:
             raise invalid_output(self.id, error) from error
 
@@ -113,6 +118,9 @@ class CommandSkill:
                 max_stdout_bytes=self.max_stdout_bytes,
             )
         except OSError as error:
+            if error.errno in SHORTAGES:
+                message = f"program {self.command[0]!r} of {self.id} cannot be started now: {error.strerror}"
+                raise WorkerUnfit(message) from error
             raise SkillError(
                 SKILL_EXECUTION_FAILED,
                 f"program {self.command[0]!r} of {self.id} cannot be started: {error.strerror or error}",
@@ -158,15 +166,16 @@ class CommandSkill:
     def _failed(self, ending: Ending) -> SkillError:
         code = ending.exit_code
         ended = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal_name(-code)}"
+        reason = last_line(ending.stderr)
         return SkillError(
             SKILL_EXECUTION_FAILED,
-            f"{self.command[0]} {ended}",
+            f"{self.command[0]} {ended}" + (f": {reason}" if reason else ""),
             retryable=self.retryable_exit_codes is None or code in self.retryable_exit_codes,
             details={"exitCode": code, "stderr": ending.stderr.decode("utf-8", "replace")},
         )
 
-    def _invalid(self, why: str) -> SkillError:
-        return SkillError(SKILL_OUTPUT_INVALID, f"the output of {self.id} is invalid: {why}")
+    def _invalid(self, why: str, details: Mapping[str, Any] | None = None) -> SkillError:
+        return SkillError(SKILL_OUTPUT_INVALID, f"the output of {self.id} is invalid: {why}", details=details)
 
 
 def _signal_name(number: int) -> str:

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from orchestrator.domain.output import Artifact, artifact_from_json
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_CANCELLED, SKILL_INPUT_INVALID, SkillError
+from orchestrator.skills.errors import SKILL_CANCELLED, SKILL_INPUT_INVALID, SkillError, WorkerUnfit
 
 IDEMPOTENCY_NAMESPACE = UUID("0d6f2c1e-93c1-4d53-9a55-0f7f6b2f6c37")
 
@@ -144,11 +144,12 @@ class StepContext:
 
         Raises:
             SkillError: the attempt has ended already.
+            WorkerUnfit: no folder can be made.
         """
         with self._lock:
             if self._workspace is None:
                 self._refuse_when_closed()
-                self._workspace = Path(tempfile.mkdtemp(prefix="step-"))
+                self._workspace = _new_folder()
             return self._workspace
 
     @property
@@ -295,3 +296,11 @@ class StepContext:
     def _refuse_when_closed(self) -> None:
         if self._closed:
             raise SkillError(SKILL_CANCELLED, f"attempt {self.attempt} of {self.step_id} has ended")
+
+
+def _new_folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="step-"))
+    except OSError as error:
+        message = f"no workspace can be made in {tempfile.gettempdir()}: {error.strerror}"
+        raise WorkerUnfit(message) from error

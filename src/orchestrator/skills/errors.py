@@ -2,6 +2,7 @@
 
 SkillError                     what a skill raises to say how an attempt failed
 └── SkillNotFound              nobody here knows the skill: the run is blocked, not failed
+WorkerUnfit                    the attempt was not made, for want of something in this worker: it is nobody's failure
 DomainError
 ├── SkillConflict              two different skills claim one id
 └── InvalidSkills              a source of skills cannot be loaded; every fault is listed
@@ -36,6 +37,7 @@ _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_FRAMES = 8
 _TRACEBACK_CHARACTERS = 4_000
 _DETAILS_BYTES = 16_384
+_ENDS = (SystemExit, KeyboardInterrupt)
 
 
 class SkillError(Exception):
@@ -86,6 +88,10 @@ class SkillNotFound(SkillError):
         )
 
 
+class WorkerUnfit(Exception):
+    """This process lacks what every attempt needs; says nothing of the skill. Another worker, or later, may do."""
+
+
 class SkillConflict(DomainError):
     """Two different skills claim one id."""
 
@@ -108,16 +114,48 @@ class InvalidSkills(DomainError):
 
 
 def to_step_error(exception: BaseException) -> StepError:
-    """Return what the log keeps of an exception. Never raises; text and details are bounded, plain JSON."""
+    """Return what the log keeps of an exception: bounded text, and details that are plain JSON.
+
+    Never raises, whatever code of the exception's own does when it is looked at.
+    """
+    try:
+        return _read(exception)
+    except BaseException:  # noqa: BLE001 - `__str__`, properties and metaclasses of the skill's own ran here
+        return StepError(SKILL_EXECUTION_FAILED, "the skill raised an exception that cannot be read")
+
+
+def to_skill_error(found: StepError) -> SkillError:
+    """Return an exception that says what a StepError says."""
+    return SkillError(
+        found.code,
+        found.message,
+        retryable=found.retryable,
+        details=found.details,
+        retry_after_ms=found.retry_after_ms,
+    )
+
+
+def describe(exception: BaseException) -> str:
+    """Return the type and the message of any exception on one line or more, in text that every store takes."""
+    try:
+        text = str(exception)
+    except BaseException:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
+        text = "(its message cannot be read)"
+    name = type(exception).__name__
+    return readable(f"{name}: {text}" if text else name)
+
+
+def _read(exception: BaseException) -> StepError:
+    while isinstance(exception, BaseExceptionGroup) and len(exception.exceptions) == 1:
+        exception = exception.exceptions[0]
     match exception:
         case SkillError():
-            after = exception.retry_after_ms
             return StepError(
-                readable(exception.code),
-                readable(exception.message),
+                readable(str(exception.code)),
+                readable(str(exception.message)),
                 json_details(exception.details),
-                exception.retryable,
-                _pause_ms(after),
+                bool(exception.retryable),
+                _pause_ms(exception.retry_after_ms),
             )
         case DomainError():
             return StepError(
@@ -125,14 +163,13 @@ def to_step_error(exception: BaseException) -> StepError:
             )
         case asyncio.CancelledError():
             return StepError(SKILL_CANCELLED, "the attempt was cancelled", retryable=False)
-        case BaseExceptionGroup() if len(exception.exceptions) == 1:
-            return to_step_error(exception.exceptions[0])
         case BrokenExecutor():
-            return StepError(WORKER_LOST, f"the process that ran the skill is gone: {_words(exception)}")
+            return StepError(WORKER_LOST, f"the process that ran the skill is gone: {describe(exception)}")
         case _:
+            tried = "the skill tried to end the program: " if isinstance(exception, _ENDS) else ""
             return StepError(
                 SKILL_EXECUTION_FAILED,
-                _words(exception),
+                tried + describe(exception),
                 {"type": _type_name(exception), "traceback": _short_traceback(exception)},
             )
 
@@ -154,27 +191,19 @@ def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
     """Return details as plain JSON of at most 16 KiB; what is not JSON appears as its repr."""
     try:
         content = orjson.dumps(dict(details), default=_safe_repr, option=orjson.OPT_NON_STR_KEYS)
-    except (TypeError, ValueError, RecursionError):
+        plain = not is_nested_deeper(details, MAX_NESTING)
+    except BaseException:  # noqa: BLE001 - code of the skill's own ran here
         return {"repr": readable(_safe_repr(details))}
-    if len(content) > _DETAILS_BYTES or rb"\u0000" in content or is_nested_deeper(details, MAX_NESTING):
+    if len(content) > _DETAILS_BYTES or rb"\u0000" in content or not plain:
         return {"json": readable(content.decode().replace(r"\u0000", ""), _DETAILS_BYTES // 4)}
-    plain: dict[str, Any] = orjson.loads(content)
-    return plain
+    kept: dict[str, Any] = orjson.loads(content)
+    return kept
 
 
 def _restore(kind: type[SkillError], args: tuple[Any, ...], state: dict[str, Any]) -> SkillError:
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
-
-
-def _words(exception: BaseException) -> str:
-    try:
-        text = str(exception)
-    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
-        text = "(its message cannot be read)"
-    name = type(exception).__name__
-    return readable(f"{name}: {text}" if text else name)
 
 
 def _type_name(exception: BaseException) -> str:
@@ -191,5 +220,5 @@ def _short_traceback(exception: BaseException) -> str:
 def _safe_repr(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 - the same
+    except BaseException:  # noqa: BLE001 - the same
         return f"<{type(value).__name__}>"

@@ -22,6 +22,7 @@ from orchestrator.skills.errors import (
     SKILL_TIMEOUT,
     SkillError,
 )
+from orchestrator.skills.excerpts import beginning
 from orchestrator.skills.shape import ShapeMismatch, Typed, plain
 from orchestrator.skills.skill import SkillKind, invalid_output
 
@@ -177,16 +178,17 @@ class HttpSkill:
         except orjson.JSONDecodeError as error:
             raise SkillError(
                 SKILL_OUTPUT_INVALID,
-                f"the answer of {self.url} is not JSON: {error}",
+                f"the answer of {self.url} is not JSON: {error}; it begins with {beginning(body)!r}",
                 details={"body": _shown(body)},
             ) from error
         return answer
 
     def _refused(self, status: int, headers: "httpx.Headers", body: bytes) -> SkillError:
         retryable = status >= 500 or status in RETRYABLE_STATUSES
+        reason = beginning(body)
         return SkillError(
             SKILL_EXECUTION_FAILED,
-            f"{self.url} answered {status}",
+            f"{self.url} answered {status}" + (f": {reason}" if reason else ""),
             retryable=retryable,
             details={"status": status, "body": _shown(body)},
             retry_after_ms=retry_after_ms(headers.get("retry-after")) if retryable else None,

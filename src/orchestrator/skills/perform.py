@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import inspect
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -11,9 +12,10 @@ from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.errors import (
     SKILL_CANCELLED,
-    SKILL_EXECUTION_FAILED,
     SKILL_TIMEOUT,
     SkillError,
+    to_skill_error,
+    to_step_error,
 )
 from orchestrator.skills.skill import Skill
 
@@ -21,38 +23,59 @@ from orchestrator.skills.skill import Skill
 async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Executor) -> Output:
     """Perform one attempt and return what it made.
 
-    An async skill is awaited right here, without a task of its own. A blocking one runs in `threads`; when it
-    is cancelled or out of time it is asked to stop (`ctx.cancelled`) and abandoned: what it returns later is
+    An async Python skill has a task of its own, so that it cannot cancel ours. A blocking one runs in `threads`; when
+    it is cancelled or out of time it is asked to stop (`ctx.cancelled`) and abandoned: what it returns later is
     dropped. The clock of `call.timeout_ms` includes the wait for a free thread.
 
     Raises:
         SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill gave
-            up by itself), or whatever the skill raised.
-        asyncio.CancelledError: the caller was cancelled.
+            up by itself), whatever the skill raised, or SKILL_EXECUTION_FAILED when it raised a BaseException
+            that is no Exception.
+        asyncio.CancelledError: the caller was cancelled, and by nobody else than its own callers.
         Exception: whatever the skill raised; `to_step_error` makes it a StepError.
     """
+    task = asyncio.current_task()
     try:
         prepared = skill.prepare(call.input)
         result = await _called(skill, prepared, call, ctx, threads)
         return Output(skill.finish(result), ctx.artifacts)
+    except Exception:
+        raise
+    except BaseException as error:
+        ctx.cancel()
+        if _is_ours(error, task):
+            raise
+        raise _failure(skill, error) from error
     finally:
         await _ended(ctx)
 
 
-async def _called(skill: Skill, prepared: Any, call: SkillCall, ctx: StepContext, threads: Executor) -> Any:
+def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
+    """Whether we end the attempt: the caller was cancelled, or its coroutine is closed while nobody runs it."""
+    if isinstance(error, asyncio.CancelledError):
+        return task is not None and task.cancelling() > 0
+    return isinstance(error, GeneratorExit) and _running() is not task
+
+
+def _running() -> "asyncio.Task[Any] | None":
     try:
-        if call.timeout_ms is None:
-            return await _result(skill, prepared, ctx, threads)
-        return await _result_in_time(skill, prepared, call.timeout_ms, ctx, threads)
-    except asyncio.CancelledError:
-        ctx.cancel()
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # Nobody cancelled us: the skill awaited something that was cancelled behind its back.
-        raise SkillError(SKILL_CANCELLED, f"{skill.id} was cancelled from within", retryable=True) from None
-    except SystemExit as error:  # sys.exit() in a skill must not end the worker
-        raise _exit_refused(error) from error
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        return None
+
+
+def _failure(skill: Skill, error: BaseException) -> SkillError:
+    """Return the outcome of an attempt whose skill raised what would end a task, a loop or a program."""
+    if isinstance(error, asyncio.CancelledError):
+        message = f"{skill.id} ended with CancelledError, but nobody cancelled the attempt"
+        return SkillError(SKILL_CANCELLED, message, retryable=True)
+    return to_skill_error(to_step_error(error))
+
+
+async def _called(skill: Skill, prepared: Any, call: SkillCall, ctx: StepContext, threads: Executor) -> Any:
+    if call.timeout_ms is None:
+        return await _result(skill, prepared, ctx, threads)
+    return await _result_in_time(skill, prepared, call.timeout_ms, ctx, threads)
 
 
 async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: StepContext, threads: Executor) -> Any:
@@ -69,10 +92,30 @@ async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: Ste
 
 
 async def _result(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
-    if not skill.blocking:
-        return await skill.call(prepared, ctx)
-    result = await _result_of_thread(skill, prepared, ctx, threads)
-    return await result if inspect.isawaitable(result) else result
+    if skill.blocking:
+        result = await _result_of_thread(skill, prepared, ctx, threads)
+        return await _result_of_task(lambda: result) if inspect.isawaitable(result) else result
+    if skill.kind == "python":
+        return await _result_of_task(lambda: skill.call(prepared, ctx))
+    return await skill.call(prepared, ctx)
+
+
+async def _result_of_task(begin: Callable[[], Awaitable[Any]]) -> Any:
+    """Await code of a skill in a task: what it does to the task it runs in, it does to this one."""
+    result, error = await asyncio.get_running_loop().create_task(_outcome_of_task(begin))
+    if error is not None:
+        raise error
+    return result
+
+
+async def _outcome_of_task(begin: Callable[[], Awaitable[Any]]) -> tuple[Any, BaseException | None]:
+    """Errors are values: a task hands SystemExit and KeyboardInterrupt to the loop, and so to the program."""
+    try:
+        return await begin(), None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+        return None, error
 
 
 async def _result_of_thread(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
@@ -91,15 +134,8 @@ def _outcome(skill: Skill, prepared: Any, ctx: StepContext) -> tuple[Any, BaseEx
     """Call a blocking skill, in its thread. Errors are values: a future cannot carry StopIteration."""
     try:
         return skill.call(prepared, ctx), None
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        return None, _exit_refused(error)
     except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
         return None, error
-
-
-def _exit_refused(error: BaseException) -> SkillError:
-    name = type(error).__name__
-    return SkillError(SKILL_EXECUTION_FAILED, f"the skill tried to end the program: {name}: {error}")
 
 
 async def _ended(ctx: StepContext) -> None:

@@ -4,11 +4,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.skills.errors import SkillConflict, SkillNotFound
-from orchestrator.skills.skill import Skill, skill_of
-from orchestrator.skills.sources import load_installed, load_module, skills_of
+from orchestrator.domain.errors import Fault
+from orchestrator.skills.errors import InvalidSkills, SkillConflict, SkillNotFound
+from orchestrator.skills.skill import Skill, skill_of, skills_of
+from orchestrator.skills.sources import load_installed, load_module
 
 _DECLARATIONS = (".yaml", ".yml", ".json")
+_NONE = (
+    'no skill is defined there. Put @skill("some.id") above a function; the __init__.py of a package has to import the '
+    "modules that define its skills"
+)
 
 
 class SkillRegistry:
@@ -62,15 +67,18 @@ class SkillRegistry:
         """Add the skills of each source: `package.module`, a `.py` file, a package folder or a YAML file.
 
         Raises:
-            InvalidSkills: a source cannot be loaded.
+            InvalidSkills: a source cannot be loaded, or has no skill.
             SkillConflict: two different skills have one id.
         """
         for source in sources:
             if source.endswith(_DECLARATIONS):
                 self.load_declarations(source)
             else:
-                for found in skills_of(load_module(source)):
-                    self.add(found)
+                found = skills_of(load_module(source))
+                if not found:
+                    raise InvalidSkills(f"skills {source!r}", [Fault(source, _NONE)])
+                for each in found:
+                    self.add(each)
 
     def load_entry_points(self) -> None:
         """Add the skills of installed packages (entry-point group `orchestrator.skills`).

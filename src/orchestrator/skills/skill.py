@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Awaitable, Callable
+from types import ModuleType
 from typing import Any, Literal, Protocol, TypeVar, get_type_hints
 
 from orchestrator.domain.errors import InputNotCanonical
@@ -15,6 +17,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _MARK = "__skill__"
+_MADE = "__skills__"
 
 
 class Skill(Protocol):
@@ -129,22 +132,55 @@ def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # 
         version: change it whenever the same input may now give another result.
 
     Raises:
-        TypeError: the function has other parameters than `(input, ctx)`, `(input)` or `()`, is a generator,
-            or has a type that cannot be validated, or its result type holds a set.
+        TypeError: it is written without an id, or the function has other parameters than `(input, ctx)`, `(input)` or
+            `()`, is a generator, or has a type that cannot be validated, or its result type holds a set.
         ValueError: the id or version is not made of letters, digits, `.`, `_` and `-`.
     """
+    if callable(id):
+        name = getattr(id, "__name__", "name")
+        raise TypeError(f'@skill needs the id by which steps name the skill: write @skill("{name}") above {name}')
 
     def mark(function: Function) -> Function:
-        setattr(function, _MARK, FunctionSkill(id, function, version))
+        made = FunctionSkill(id, function, version)
+        setattr(function, _MARK, made)
+        module = _module_under_way()
+        if module is not None:
+            module.setdefault(_MADE, []).append(made)
         return function
 
     return mark
 
 
 def skill_of(value: object) -> FunctionSkill | None:
-    """Return the skill that `@skill` made of a function, or None."""
-    found = getattr(value, _MARK, None) if inspect.isroutine(value) else None
+    """Return the skill that `@skill` made of a function, or None.
+
+    Only the type is asked what the value is: a proxy (of a request, a setting) may run code when it is looked at.
+    """
+    found = getattr(value, _MARK, None) if hasattr(type(value), "__get__") else None
     return found if isinstance(found, FunctionSkill) else None
+
+
+def skills_of(module: ModuleType) -> list[FunctionSkill]:
+    """Return the skills of a module, in order and each once.
+
+    They are those that it holds by name, its own and imported ones, and those made while it was imported: in a loop, in
+    a class, by a function of another module.
+    """
+    held = (skill_of(value) for value in vars(module).values())
+    return list(dict.fromkeys(each for each in (*held, *getattr(module, _MADE, ())) if each is not None))
+
+
+def _module_under_way() -> dict[str, Any] | None:
+    """Return the names of the module whose import is under way, the innermost one; None when there is none."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    if frame is None:
+        return None
+    names = frame.f_globals
+    name = names.get("__name__", "")
+    known = sys.modules.get(name)
+    return names if known is not None and known.__dict__ is names and name != "__main__" else None
 
 
 def checked_name(what: str, name: str) -> str:
@@ -183,6 +219,10 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{function.__qualname__} is a generator; a skill returns one result")
     parameters = list(inspect.signature(function).parameters.values())
+    if parameters and parameters[0].name in ("self", "cls"):
+        raise TypeError(
+            f"{function.__qualname__} cannot be a skill: it is a method; make it a function or a staticmethod"
+        )
     positional = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
     if not positional or len(parameters) > 2 or (parameters and parameters[0].name in ("ctx", "context")):
         raise TypeError(

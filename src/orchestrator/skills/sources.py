@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 from orchestrator.domain.errors import Fault
-from orchestrator.skills.errors import InvalidSkills
-from orchestrator.skills.skill import FunctionSkill, skill_of
+from orchestrator.skills.errors import InvalidSkills, describe
+from orchestrator.skills.skill import FunctionSkill, skill_of, skills_of
 
 ENTRY_POINT_GROUP = "orchestrator.skills"
 
@@ -18,17 +18,22 @@ ENTRY_POINT_GROUP = "orchestrator.skills"
 def load_module(source: str) -> ModuleType:
     """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
 
-    A path gives the same module however often and by whatever spelling it is loaded.
+    A path gives the same module however often and by whatever spelling it is loaded. What lies beside a file or a
+    package can be imported by it, and modules by name are also looked for in the current folder; installed ones win.
 
     Raises:
-        InvalidSkills: there is no such module, or importing it fails; the cause is chained.
+        InvalidSkills: there is no such module, or importing it fails in any way, `sys.exit` included; the cause is
+            chained.
     """
     try:
-        return _load_path(Path(source)) if _is_path(source) else _import(source)
+        if _is_path(source):
+            return _load_path(Path(source))
+        _look_in(Path.cwd())
+        return importlib.import_module(source)
     except InvalidSkills:
         raise
-    except Exception as error:
-        raise InvalidSkills(f"skills {source!r}", [Fault(source, f"{type(error).__name__}: {error}")]) from error
+    except BaseException as error:
+        raise InvalidSkills(f"skills {source!r}", [_fault(source, error)]) from error
 
 
 def load_installed() -> list[FunctionSkill]:
@@ -42,8 +47,8 @@ def load_installed() -> list[FunctionSkill]:
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP)):
         try:
             loaded = entry.load()
-        except Exception as error:  # noqa: BLE001 - any import can fail in any way; all are listed
-            faults.append(Fault(entry.name, f"{type(error).__name__}: {error}"))
+        except BaseException as error:  # noqa: BLE001 - any import can fail in any way; all are listed
+            faults.append(_fault(entry.name, error))
             continue
         single = skill_of(loaded)
         if single is not None:
@@ -57,18 +62,9 @@ def load_installed() -> list[FunctionSkill]:
     return found
 
 
-def skills_of(module: ModuleType) -> list[FunctionSkill]:
-    """Return the skills that a module shows: those it defines and those it imports, in that order, each once."""
-    found = (skill_of(value) for value in vars(module).values())
-    return list(dict.fromkeys(skill for skill in found if skill is not None))
-
-
-def _import(name: str) -> ModuleType:
-    """Import an installed module, or one below the folder we are in, as `python -m` does."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    return importlib.import_module(name)
+def _fault(source: str, error: BaseException) -> Fault:
+    exits = isinstance(error, SystemExit)
+    return Fault(source, f"importing it called sys.exit: {describe(error)}" if exits else describe(error))
 
 
 def _is_path(source: str) -> bool:
@@ -91,6 +87,7 @@ def _load_path(path: Path) -> ModuleType:
     )
     if spec is None or spec.loader is None:
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
+    _look_in(file.parent.parent if is_package else file.parent)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses, pickle and relative imports look it up by name
     try:
@@ -99,3 +96,9 @@ def _load_path(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _look_in(folder: Path) -> None:
+    """Let imports find what is in a folder, after everything installed: a neighbour cannot take the place of that."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

@@ -17,7 +17,7 @@ from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SkillError, to_step_error
+from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SkillError, WorkerUnfit, to_step_error
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workers.executor import StepExecutor
 
@@ -50,6 +50,8 @@ class Attempts:
         self._abandon_seconds = abandon_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._outcomes: list[Command] = []
+        self.lost: set[str] = set()
+        """Steps that this worker could not execute. Nothing is recorded: the attempt is lost with its worker."""
 
     def launch(self, calls: Sequence[SkillCall]) -> None:
         """Begin to perform calls."""
@@ -83,18 +85,26 @@ class Attempts:
         if self._tasks.get(call.step_id) is asyncio.current_task():
             self._leave(call, outcome)
 
-    def _leave(self, call: SkillCall, outcome: Command) -> None:
+    def _leave(self, call: SkillCall, outcome: Command | None) -> None:
         del self._tasks[call.step_id]
-        self._outcomes.append(outcome)
+        if outcome is None:
+            self.lost.add(call.step_id)
+        else:
+            self._outcomes.append(outcome)
         self._on_outcome()
 
-    async def _perform(self, call: SkillCall) -> Command:
+    async def _perform(self, call: SkillCall) -> Command | None:
+        """Return what an attempt came to; None when this worker lacks what it takes."""
         started = perf_counter()
         try:
             output = await self._executor.execute(call)
             digest = output_hash(output)
             elapsed = (perf_counter() - started) * 1000
             return CompleteStep(self._clock(), call.step_id, call.attempt, output, digest, elapsed)
+        except WorkerUnfit as error:
+            where = {"run_id": call.run_id, "step_id": call.step_id, "missing": str(error)}
+            logger.warning("step cannot be executed by this worker, its run is given back", extra=where)
+            return None
         except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
             elapsed = (perf_counter() - started) * 1000
             found = to_step_error(error)

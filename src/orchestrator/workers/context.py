@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
+import orjson
+
 from orchestrator.artifacts.errors import ArtifactGone
 from orchestrator.domain.budget import MAX_UNITS, QUICK_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.errors import InputNotCanonical, ValueTooLarge
@@ -135,7 +137,7 @@ def _settled(
 ) -> tuple[Any, str]:
     """Return an input as its canonical JSON is read back, and the SHA-256 of that."""
     form = canonical(resolve_input(selectors, document, selecting), hashing)
-    return canonical_value(form), sha256(form).hexdigest()
+    return canonical_value(form, orjson.loads), sha256(form).hexdigest()
 
 
 def _characters(selectors: Input) -> int:

@@ -146,7 +146,8 @@ class RunDriver:
 
     def _is_over(self) -> bool:
         """Nothing is under way and nothing more begins here: the run waits for another worker."""
-        return not self.run.executing and (self._handing_over or self.run.status == "blocked")
+        executing = self.run.executing.keys() - self._attempts.lost
+        return not executing and (self._handing_over or self.run.status == "blocked")
 
     def _room(self) -> int:
         return self.around.most_parallel - len(self.run.executing)
@@ -322,6 +323,8 @@ class RunDriver:
         for outcome in self._attempts.take():
             with suppress(StaleAttempt):
                 self._apply(outcome)
+        if self._attempts.lost:
+            self.hand_over()
 
     async def _stop_tasks(self) -> None:
         """End what is under way."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from orchestrator.domain.output import Output
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink, StepContext
+from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 
@@ -34,7 +35,15 @@ class StepExecutor(Protocol):
         """Return `id@version` of a skill, or None when it is not known here."""
 
     async def execute(self, call: SkillCall) -> Output:
-        """Perform a call; see `perform` for what it raises."""
+        """Perform a call; see `perform` for what it raises.
+
+        Raises:
+            WorkerUnfit: it could not be performed here; see `trouble`.
+        """
+        ...
+
+    def trouble(self) -> str | None:
+        """Return what this process lacks to perform any call, or None. Ask before work is taken on."""
         ...
 
 
@@ -59,6 +68,11 @@ class LocalExecutor:
         self._threads = threads
         self._turns = asyncio.Semaphore(most_blocking)
         self._on_progress = on_progress
+        self._fitness = Fitness()
+
+    def trouble(self) -> str | None:
+        """Return what this process lacks to perform any call, or None."""
+        return self._fitness.trouble()
 
     def skill(self, skill_id: str) -> str | None:
         """Return `id@version` of a skill, or None when it is not known here."""
@@ -66,6 +80,15 @@ class LocalExecutor:
 
     async def execute(self, call: SkillCall) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
+        try:
+            return await self._execute(call)
+        except Exception as error:
+            unfit = self._fitness.judge(error)
+            if unfit is not None:
+                raise unfit from error
+            raise
+
+    async def _execute(self, call: SkillCall) -> Output:
         skill = self._registry.get(call.skill_id)
         context = StepContext.for_call(call, self._keeper, self._reporter(call))
         if skill.blocking:

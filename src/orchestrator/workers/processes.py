@@ -1,32 +1,29 @@
-"""Executing calls in child processes: a skill that will not stop can be ended with its process.
+"""Executing Python skills in child processes: a skill that will not stop can be ended with its process.
 
 Each child performs one call at a time. A call that is cancelled is asked to stop (SIGTERM) and, after a
 grace period, ended with its process (SIGKILL); another takes the place.
 """
 
 import asyncio
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink
-from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError
-from orchestrator.skills.process import perform_in_process
+from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError, to_skill_error
+from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.registry import SkillRegistry
-from orchestrator.workers.executor import OutputKeeper, skill_name, spilled
-
-_SPAWN = multiprocessing.get_context("spawn")
+from orchestrator.skills.threads import DaemonThreads
+from orchestrator.workers.child import Child
+from orchestrator.workers.executor import LocalExecutor, OutputKeeper, ReportStep, skill_name, spilled
 
 
 class ProcessExecutor:
-    """Performs calls in up to `size` child processes, started when they are first needed."""
+    """Performs calls of Python skills in up to `size` child processes, started when they are first needed.
+
+    Programs are processes already, and services are elsewhere: their calls are performed from this process.
+    """
 
     def __init__(
         self,
@@ -37,19 +34,30 @@ class ProcessExecutor:
         make_sink: Callable[[], ArtifactSink],
         size: int = 4,
         grace_seconds: float = 5.0,
+        on_progress: ReportStep | None = None,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
         self._sources = sources
         self._make_sink = make_sink
         self._grace_seconds = grace_seconds
+        self._on_progress = on_progress
         self._places = asyncio.Semaphore(size)
-        self._idle: list[_Child] = []
+        # Threads of our own: asyncio's are few, and each call occupies one until its child answers.
+        self._threads = DaemonThreads("child")
+        self._here = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress)
+        self._fitness = Fitness()
+        self._idle: list[Child] = []
+        self._starting: set[asyncio.Future[Child]] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     def skill(self, skill_id: str) -> str | None:
         """Return `id@version` of a skill, or None when it is not known here."""
         return skill_name(self._registry, skill_id)
+
+    def trouble(self) -> str | None:
+        """Return what this process lacks to perform any call, or None."""
+        return self._here.trouble() or self._fitness.trouble()
 
     async def execute(self, call: SkillCall) -> Output:
         """Perform a call in a child; when cancelled, see to it that the skill has ended.
@@ -57,9 +65,21 @@ class ProcessExecutor:
         Raises:
             SkillError: what the skill raised; WORKER_LOST when its process died, SKILL_TIMEOUT when it neither
                 returned in time nor stopped when asked to.
+            WorkerUnfit: the child, or this process, lacks something; such a child is replaced.
         """
+        if self._registry.get(call.skill_id).kind != "python":
+            return await self._here.execute(call)
+        try:
+            return await self._execute(call)
+        except Exception as error:
+            unfit = self._fitness.judge(error)
+            if unfit is not None:
+                raise unfit from error
+            raise
+
+    async def _execute(self, call: SkillCall) -> Output:
         async with self._places:
-            child = self._idle.pop() if self._idle else await asyncio.to_thread(_Child)
+            child = self._idle.pop() if self._idle else await self._started()
             try:
                 result = await self._result(child, call)
             except BaseException:
@@ -71,101 +91,53 @@ class ProcessExecutor:
                 raise
             self._idle.append(child)
         if isinstance(result, StepError):
-            raise SkillError(
-                result.code,
-                result.message,
-                retryable=result.retryable,
-                details=result.details,
-                retry_after_ms=result.retry_after_ms,
-            )
+            raise to_skill_error(result)
         return await spilled(self._keeper, call.tenant, result)
 
     async def close(self) -> None:
         """End the children."""
+        if self._starting:
+            await asyncio.wait(self._starting)
         await asyncio.gather(*self._ending)
         while self._idle:
             await self._end(self._idle.pop())
 
-    async def _result(self, child: "_Child", call: SkillCall) -> Output | StepError:
+    async def _started(self) -> Child:
+        """Return a new child. One that nobody waits for any more is there for the next call."""
+        starting = asyncio.get_running_loop().run_in_executor(self._threads, Child)
+        self._starting.add(starting)
+        try:
+            await asyncio.wait([starting])
+        except asyncio.CancelledError:
+            starting.add_done_callback(lambda _: self._keep(starting))
+            raise
+        self._starting.discard(starting)
+        return starting.result()
+
+    def _keep(self, started: "asyncio.Future[Child]") -> None:
+        self._starting.discard(started)
+        if not started.cancelled() and started.exception() is None:
+            self._idle.append(started.result())
+
+    async def _result(self, child: Child, call: SkillCall) -> Output | StepError:
         limit = None if call.timeout_ms is None else call.timeout_ms / 1000 + self._grace_seconds
+        child.perform(self._threads, self._sources, call, self._make_sink, self._on_progress)
         try:
             async with asyncio.timeout(limit):
-                return await child.perform(self._sources, call, self._make_sink)
+                result = await child.answer()
         except TimeoutError:
             raise SkillError(SKILL_TIMEOUT, f"{call.skill_id} did not stop after {call.timeout_ms} ms") from None
-        except (EOFError, OSError) as error:
-            raise SkillError(WORKER_LOST, f"the process of {call.skill_id} died", retryable=True) from error
+        if isinstance(result, EOFError | OSError):
+            code = await asyncio.get_running_loop().run_in_executor(self._threads, child.exit_code)
+            raise SkillError(WORKER_LOST, f"the process of {call.skill_id} {code}", retryable=True) from result
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    async def _end(self, child: "_Child") -> None:
+    async def _end(self, child: Child) -> None:
         """Ask a child to stop, then make it."""
         child.ask_to_stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._grace_seconds if child.is_busy else 0):
-                await child.answered()
-        await asyncio.to_thread(child.kill)
-
-
-class _Child:
-    """A child process and the pipe to it."""
-
-    def __init__(self) -> None:
-        self._pipe, theirs = _SPAWN.Pipe()
-        self._process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs,), daemon=True)
-        self._process.start()
-        theirs.close()
-        self.is_busy = False
-
-    async def perform(
-        self, sources: tuple[str, ...], call: SkillCall, make_sink: Callable[[], ArtifactSink]
-    ) -> Output | StepError:
-        """Send a call and await its result."""
-        self.is_busy = True
-        # In threads: a large input waits until the child has started, a large result until all of it is here.
-        await asyncio.to_thread(self._pipe.send, (sources, call, make_sink))
-        await self.answered()
-        result: Output | StepError = await asyncio.to_thread(self._pipe.recv)
-        self.is_busy = False
-        return result
-
-    async def answered(self) -> None:
-        """Return when there is something to read: an answer, or the end."""
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self._pipe.fileno(), readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(self._pipe.fileno())
-
-    def ask_to_stop(self) -> None:
-        """Cancel the call it performs."""
-        if self._process.pid is not None and self._process.is_alive():
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End the process whatever it does, and wait for it."""
-        self._process.kill()
-        self._process.join()
-        self._pipe.close()
-
-
-def _serve(pipe: Connection) -> None:
-    """The child: perform what comes through the pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    while True:
-        try:
-            sources, call, make_sink = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(perform_in_process(sources, call, make_sink))
-
-
-def _end_with_parent() -> None:
-    """End the child, whatever it does, when its worker was killed: nobody takes its results any more."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGKILL)
+                await child.answer()
+        await asyncio.get_running_loop().run_in_executor(self._threads, child.kill)

@@ -13,7 +13,7 @@ from uuid_utils import uuid7
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.duty import OnRestart, ignore, keep_going
-from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, wake
+from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, position_in, wake
 from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.runs import LoadedRun
 from orchestrator.eventstore.unavailable import DatabaseUnavailable
@@ -140,7 +140,7 @@ class Worker:
 
         None when there is no room: the run waits in the queue like any other.
         """
-        if self._room <= 0 or self._stopping.is_set():
+        if self._room <= 0 or self._stopping.is_set() or self._around.executor.trouble():
             return None
         self._expected.add(run_id)
         return self.identity.id
@@ -160,8 +160,7 @@ class Worker:
 
     def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
         """On the listener's thread: all news from before this position have come in."""
-        if payload:
-            self._heard = max(self._heard, int(payload))
+        self._heard = max(self._heard, position_in(payload))
         if self._arriving:
             wake(loop, self._arrive)
 
@@ -239,6 +238,8 @@ class Worker:
             try:
                 if self._in_doubt:
                     await self._settle()
+                if self._around.executor.trouble():
+                    return  # the next heartbeat looks again, as long as runs are waiting
                 while (room := min(self._room, _CLAIMED_AT_ONCE)) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
                     for loaded in claimed.runs:

@@ -15,6 +15,7 @@ from orchestrator.domain.graph import find_cycle
 from orchestrator.domain.selectors import Path, SelectorError, reads
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows.ancestry import Ancestry
+from orchestrator.workflows.quoting import literal, name_to_quote
 
 MAX_ATTEMPTS = 5
 """The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""
@@ -23,6 +24,7 @@ BUILT_IN_CHANGE = "payload.patch"
 """The change type that every workflow has."""
 
 _ROOTS = ("trigger", "change", "base", "steps", "run")
+_MAX_HINTS = 20
 _RESULT = ("data", "artifacts")
 _RUN = ("id", "workflowName", "workflowVersion", "tenantId")
 
@@ -106,6 +108,7 @@ class _Check:
         self._direct = {step: frozenset(needed) for step, needed in self._edges.items()}
         self._ancestry = Ancestry(self._edges)
         self._closest = _Closest(self._first)
+        self._hints_left = _MAX_HINTS
 
     def faults(self) -> Iterator[Fault]:
         for step in self._steps:
@@ -164,11 +167,22 @@ class _Check:
             try:
                 paths = sorted(reads(expression))
             except SelectorError as error:
-                yield Fault(place(parts), f"{shorten(expression)} does not parse: {error}")
+                hint = self._hint(expression, may_be_literal=expression is not selectors)
+                yield Fault(place(parts), f"{shorten(expression)} does not parse: {error}{hint}")
                 continue
             for path in paths:
                 if wrong := self._unserved(path, step):
-                    yield Fault(place(parts), wrong)
+                    # A word alone is more often meant as a text than as the name of something to read.
+                    is_word = path == (expression,) and expression not in _ROOTS and "did you mean" not in wrong
+                    hint = self._hint(expression, may_be_literal=expression is not selectors) if is_word else ""
+                    yield Fault(place(parts), wrong + hint)
+
+    def _hint(self, expression: str, *, may_be_literal: bool) -> str:
+        """Suggest what may have been meant; only so many times, since each is parsed to be sure of it."""
+        self._hints_left -= 1
+        if self._hints_left < 0:
+            return ""
+        return name_to_quote(expression) or (literal(expression) if may_be_literal else "")
 
     def _unserved(self, path: Path, step: _Step) -> str | None:
         """Say why what a selector reads cannot be given to a step, or None."""

@@ -39,16 +39,19 @@ def jwk(name: str | None, key: PrivateKey, **more: Any) -> dict[str, Any]:
 
 
 class Provider:
-    """Serves a key set; `answer` replaces it by (status, body). `asked` counts the requests."""
+    """Serves a key set; `answer` replaces it by (status, body). `asked` counts the requests; `hold` delays answers."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.keys: list[dict[str, Any]] = []
         self.answer: tuple[int, bytes] | None = None
         self.asked = 0
+        self.hold = threading.Event()
+        self.hold.set()
 
     def body(self) -> tuple[int, bytes]:
         self.asked += 1
+        self.hold.wait(60)
         return self.answer or (200, json.dumps({"keys": self.keys}).encode())
 
 
@@ -72,6 +75,7 @@ def provider() -> Iterator[Provider]:
     try:
         yield found
     finally:
+        found.hold.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -56,3 +56,18 @@ async def test_when_it_is_away_each_process_counts_for_itself(valkey: ValkeyServ
         assert sum(seconds == 0 for seconds, _ in taken) == 5
     finally:
         await buckets.close()
+
+
+async def test_many_at_once_are_counted_as_in_one_process(pair: tuple[SharedBuckets, SharedBuckets]) -> None:
+    one, other = pair
+    bucket = Bucket("tenant:batch", rate=0.01, depth=5)
+    assert await one.take([bucket]) == (0, "")
+    assert await one.take([bucket], 3, taken=1) == (0, "")
+    seconds, name = await other.take([bucket], 3)
+    assert 90 < seconds <= 100
+    assert name == "tenant:batch"
+    large = Bucket("tenant:large", rate=0.01, depth=5)
+    assert await other.take([large]) == (0, "")
+    assert await other.take([large], 1000, taken=1) == (0, "")
+    seconds, _ = await one.take([large])
+    assert 99_500 < seconds <= 99_600

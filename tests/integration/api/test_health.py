@@ -1,5 +1,6 @@
 import asyncio
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ from orchestrator.api.app import create_app
 from orchestrator.api.services import Limits
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from tests.integration.api.conftest import connect, services_of
+from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
 
 
@@ -86,8 +87,46 @@ async def test_those_who_wait_are_woken_by_the_projector(core: Core) -> None:
 
 
 async def test_a_bad_position_is_refused(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
-    for position in ("x", "-1", "", str(2**63), "1.5"):
-        with subtests.test(position):
-            answer = await client.get(RUNS, headers={"X-Min-Position": position})
+    for position in ("x", "-1", "", str(2**63), "1.5", "1.0", "1_0", "+1", "1 0", "0x1", "\xb2", "9" * 5000):
+        with subtests.test(position[:20]):
+            answer = await client.get(RUNS, headers={"X-Min-Position": position.encode("latin-1")})  # type: ignore[dict-item]
             assert answer.status_code == 400
             assert answer.json()["details"]["faults"][0]["path"] == "X-Min-Position"
+    with subtests.test("twice"):
+        answer = await client.get(RUNS, headers=[("X-Min-Position", "0"), ("X-Min-Position", "0")])
+        assert answer.json()["details"]["faults"] == [{"path": "X-Min-Position", "message": "is given more than once"}]
+
+
+async def test_a_position_beyond_the_log_is_refused_at_once(core: Core) -> None:
+    await register(core, LINE)
+    async with connect(create_app(services_of(core), Limits(patience=60.0, deadline=60.0))) as client:
+        run_id = await trigger(client)
+        last = core.log.last_position()
+        artifact = "/api/v1/artifacts/018f3c2e-0000-7000-8000-000000000001/content"
+        for path in (RUNS, f"{RUNS}/{run_id}", f"{RUNS}/{run_id}/steps", f"{RUNS}/{run_id}/artifacts", artifact):
+            for position in (last + 1, 2**63 - 1):
+                async with asyncio.timeout(20):
+                    answer = await client.get(path, headers={"X-Min-Position": str(position)})
+                assert answer.status_code == 400, path
+                details = answer.json()["details"]
+                assert details["lastPosition"] == last
+                assert details["faults"] == [
+                    {
+                        "path": "X-Min-Position",
+                        "message": f"is {position}, but the last position of the log is {last}",
+                    }
+                ]
+
+
+async def test_a_position_that_another_process_wrote_is_no_fault(
+    core: Core, client: httpx.AsyncClient, database_url: str, open_on: Callable[[str], Core]
+) -> None:
+    await register(core, LINE)
+    other = open_on(database_url)
+    with open_projector(core):
+        for _ in range(10):
+            async with connect(create_app(services_of(other), LIMITS)) as elsewhere:
+                answer = await elsewhere.post(RUNS, json={"workflowName": "test.line"})
+            fresh = {"X-Min-Position": answer.headers["x-log-position"]}
+            newest = (await client.get(f"{RUNS}?limit=1", headers=fresh)).json()["runs"][0]
+            assert newest["id"] == answer.json()["runId"]

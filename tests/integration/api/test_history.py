@@ -58,7 +58,21 @@ async def test_the_history_in_pages(core: Core, client: httpx.AsyncClient) -> No
         after = page["nextCursor"]
     assert seen == whole
     assert (await client.get(url, params={"after": len(whole)})).json() == {"events": [], "nextCursor": None}
-    for query in ("after=-1", "limit=0", "limit=1001", "after=x", "before=1"):
+    beyond = await client.get(url, params={"after": len(whole) + 1})
+    assert beyond.json()["details"]["faults"] == [
+        {"path": "after", "message": f"the run has no event {len(whole) + 1}"}
+    ]
+    for query in (
+        "after=9223372036854775807",
+        "after=1_0",
+        "after=%D9%A1",
+        "after=1.0",
+        "after=-1",
+        "limit=0",
+        "limit=1001",
+        "after=x",
+        "before=1",
+    ):
         assert (await client.get(f"{url}?{query}")).status_code == 400
 
 

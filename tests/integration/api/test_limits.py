@@ -13,6 +13,7 @@ from orchestrator.bootstrap.core import Core
 from tests.integration.api.world import LINE, RUNS, register
 
 LONG = "x" * 256
+NOBODY = f"{RUNS}/018f3c2e-0000-7000-8000-000000000001"
 CHANGE = {"type": "payload.patch", "payload": {}}
 TOO_MUCH: list[tuple[str, dict[str, Any]]] = [
     ("5,000 labels", {"labels": {f"key {number}": "value" for number in range(5000)}}),
@@ -49,7 +50,8 @@ def refused(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
 async def test_a_run_that_is_too_much(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     for what, more in TOO_MUCH:
         with subtests.test(what):
-            answer = await client.post(RUNS, content=json.dumps({"workflowName": "test.line", **more}))
+            body = json.dumps({"workflowName": "test.line", **more})
+            answer = await client.post(RUNS, content=body, headers={"Content-Type": "application/json"})
             assert refused(answer)["error"] == "VALIDATION_ERROR"
 
 
@@ -180,3 +182,39 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
             refused(await client.get(f"{RUNS}/{uuid4()}", headers={name: value}))
     with subtests.test("Last-Event-ID"):
         refused(await client.get(f"{RUNS}/{uuid4()}/events/stream", headers={"Last-Event-ID": "-1"}))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place", "hint"),
+    [
+        (RUNS, {"workflowname": "x"}, "workflowname", "; did you mean 'workflowName'?"),
+        (RUNS, {"payload": {}}, "payload", "; did you mean 'triggerPayload'?"),
+        (RUNS, {"zzz": {}}, "zzz", "; there are workflowName, workflowVersion, triggerPayload, priority, labels"),
+        (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
+        (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),
+        (f"{NOBODY}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),
+        (
+            f"{NOBODY}/update",
+            {"changeRequest": {"types": "x"}},
+            "changeRequest.types",
+            "; did you mean 'type'?",
+        ),
+    ],
+)
+async def test_an_unknown_field_is_named_with_the_one_that_was_meant(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], place: str, hint: str
+) -> None:
+    faults = {
+        fault["path"]: fault["message"] for fault in refused(await client.post(path, json=body))["details"]["faults"]
+    }
+    assert faults[place] == f"is an unknown field{hint}"
+
+
+async def test_an_unknown_parameter_is_named_with_the_one_that_was_meant(client: httpx.AsyncClient) -> None:
+    (fault,) = refused(await client.get(f"{RUNS}?workflowname=x"))["details"]["faults"]
+    assert fault == {"path": "workflowname", "message": "is no parameter of this call; did you mean 'workflowName'?"}
+
+
+async def test_so_many_faults_are_counted_and_not_listed(client: httpx.AsyncClient) -> None:
+    (fault,) = refused(await client.post(RUNS, json={f"a{number}": 1 for number in range(20_000)}))["details"]["faults"]
+    assert fault == {"path": "body", "message": "has 20,001 faults, more than are listed"}

@@ -35,7 +35,9 @@ class Watcher:
     @classmethod
     async def open(cls, port: int, run_id: str) -> "Watcher":
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET {RUNS}/{run_id}/events/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {RUNS}/{run_id}/events/stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         await reader.readuntil(b"event: RunTriggered")
         return cls(reader, writer)
 

@@ -1,5 +1,6 @@
 """The document says what is so: every answer of a whole visit fits the schema given for its status."""
 
+import re
 from typing import Any
 
 import httpx
@@ -26,7 +27,6 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 
 async def test_it_is_served_and_has_every_call(client: httpx.AsyncClient, document: dict[str, Any]) -> None:
     assert (await client.get("/openapi.json")).json() == document
-    assert (await client.get("/docs")).status_code == 200
     assert {f"{method.upper()} {path.removeprefix('/api/v1')}" for method, path, _ in operations(document)} >= {
         "POST /runs",
         "GET /runs",
@@ -65,6 +65,56 @@ def test_names_on_the_wire_are_in_camel_case(document: dict[str, Any]) -> None:
         assert not [field for field in schema.get("properties", {}) if "_" in field], name
     for _, path, operation in operations(document):
         assert not [each["name"] for each in operation.get("parameters", ()) if "_" in each["name"]], path
+
+
+def test_calls_have_plain_names(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(document)]
+    assert len(set(names)) == len(names)
+    verbs = r"(analyse|cancel|get|list|plan|rebuild|register|retry|stream|trigger|update)"
+    assert [name for name in names if not re.fullmatch(verbs + r"[A-Z][A-Za-z]*", name)] == []
+    assert {"getRun", "triggerRun", "triggerRuns", "getArtifactContent", "registerWorkflow"} <= set(names)
+
+
+def test_bodies_are_of_types_that_generators_know(document: dict[str, Any]) -> None:
+    """What `openapi-python-client` and `openapi-typescript` make something of; of others they warn."""
+    for _, path, operation in operations(document):
+        asked = operation.get("requestBody", {}).get("content", {})
+        assert asked.keys() <= {"application/json", "application/octet-stream"}, path
+        for answer in operation["responses"].values():
+            known = {"application/json", "application/octet-stream", "text/event-stream", "text/plain"}
+            found = answer.get("content", {"application/json": None}).keys()
+            assert next(iter(found)) in known, path  # they take the first that they know
+            assert found <= known | {"*/*"}, path
+
+
+async def test_a_workflow_can_be_registered_as_a_file(client: httpx.AsyncClient) -> None:
+    text = b"workflowName: a.file\nversion: '1'\nsteps:\n  - {stepId: one, skillId: test.read}\n"
+    for kind, status in (("application/octet-stream", 201), ("application/yaml", 200)):
+        answer = await client.post("/api/v1/workflows", content=text, headers={"Content-Type": kind})
+        assert answer.status_code == status, answer.text
+
+
+async def test_the_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    found = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    assert found == ["data:,", "docs/swagger-ui.css", "docs/swagger-ui.js", "docs/start.js"]
+    assert not re.search(r"<script>|<style|https?://|\son\w+=", page.text)
+    policy = page.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "http" not in policy
+    sizes = {}
+    for path in found[1:]:
+        answer = await client.get(f"/{path}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith(("text/css", "text/javascript"))
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        sizes[path] = len(answer.content)
+    assert sizes["docs/swagger-ui.js"] > 1_000_000
+    assert sizes["docs/swagger-ui.css"] > 100_000
+    assert 'url: "openapi.json"' in (await client.get("/docs/start.js")).text
+    for other in ("/redoc", "/docs/", "/docs/oauth2-redirect", "/docs/../pyproject.toml", "/docs/swagger-ui.map"):
+        assert (await client.get(other)).status_code == 404
 
 
 class Visitor:

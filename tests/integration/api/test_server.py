@@ -116,7 +116,7 @@ async def say(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
         writer.close()
 
 
-HEAD = b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"workflowName": "test.line"}'
 
 

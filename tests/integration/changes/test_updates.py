@@ -17,6 +17,7 @@ from orchestrator.domain.errors import (
     UnknownChangeType,
     UnknownStep,
 )
+from tests.acceptance.programs import call
 from tests.integration.changes.world import CALLER, World, world
 
 
@@ -182,3 +183,53 @@ async def test_an_idempotency_key_makes_one_update_of_many_requests(database_url
         assert one.run_id == two.run_id
         with pytest.raises(IdempotencyConflict):
             await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 3}), idempotency_key="k")
+
+
+async def test_updates_and_retries_inherit_labels_and_priority(database_url: str, tmp_path: Path) -> None:
+    async with world(database_url, tmp_path) as here:
+
+        async def inherited(run_id: str) -> tuple[dict[str, str], int]:
+            run = await here.core.database.call(here.core.reader.run, "default", run_id)
+            return run["labels"], run["priority"]
+
+        await here.register(document())
+        asked = {"payload": {"a": 1, "b": 1}, "labels": {"order": "4711"}, "priority": 7}
+        base = await here.finished(await here.core.commands.trigger(CALLER, "small", **asked))
+        first = await update(here, base, ChangeRequest("b", {"b": 2}))
+        second = await update(here, first, ChangeRequest("payload.patch", {"b": 3}))
+        here.broken.add("d")
+        failed = await here.finished(
+            await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 4}), priority=1), "failed"
+        )
+        here.broken.clear()
+        retried = await here.finished(await here.core.changes.retry(CALLER, failed))
+        renamed = await here.finished(
+            await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 5}), priority=0, labels={})
+        )
+
+        assert await inherited(first) == await inherited(second) == ({"order": "4711"}, 7)
+        assert await inherited(failed) == await inherited(retried) == ({"order": "4711"}, 1)
+        assert await inherited(renamed) == ({}, 0)
+
+
+async def test_what_is_reused_is_no_difference(database_url: str, tmp_path: Path) -> None:
+    async with world(database_url, tmp_path) as here:
+        await here.register(document())
+        base = await here.run("small", {"a": 1, "b": 1, "c": 1})
+        first = await update(here, base, ChangeRequest("b", {"b": 2}))
+        second = await update(here, first, ChangeRequest("b", {"b": 3}))
+        other = await here.run("small", {"a": 2, "b": 2, "c": 1})
+    env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(tmp_path)}
+
+    def compared(*runs: str) -> tuple[list[str], list[str]]:
+        found = call("diff", *runs, "--json", env=env).document
+        return [step["stepId"] for step in found["steps"]], found["reused"]
+
+    assert compared(base, first) == compared(first, second) == compared(base, second) == (["b", "d"], ["a", "c"])
+    told = call("diff", base, first, env=env).out
+    assert "reused, so the same: a, c" in told
+    found = call("diff", first, other, "--json", env=env).document  # reused, but from a run with other results
+    fields = {each["field"] for step in found["steps"] if step["stepId"] == "a" for each in step["differences"]}
+    assert {"data.saw.a", "outputHash", "artifacts[0].contentHash"} <= fields
+    moment = call("replay", first, "--json", env=env).document
+    assert [step["artifacts"] != [] for step in moment["steps"] if step["stepId"] in ("a", "c")] == [True, True]

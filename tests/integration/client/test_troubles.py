@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator import skill
 from orchestrator.bootstrap.core import Core
+from orchestrator.bootstrap.working import open_worker
 from orchestrator.client import AsyncClient, Client
 from orchestrator.client.errors import (
     ApiError,
@@ -16,11 +18,13 @@ from orchestrator.client.errors import (
     ContentDamaged,
     NoAnswer,
     RateLimited,
+    RunIsBlocked,
     RunNotCancellable,
     ServerError,
     Unavailable,
     WaitTimedOut,
 )
+from orchestrator.skills import SkillRegistry
 from tests.integration.api.world import at_work
 from tests.integration.client.relay import Relay
 
@@ -130,6 +134,44 @@ async def test_waiting_ends_with_the_run_or_in_time(core: Core, client: AsyncCli
     async with at_work(core):
         assert (await client.wait(run_id, timeout=30))["status"] == "completed"
     assert (await client.wait(run_id, timeout=0))["status"] == "completed"
+
+
+async def test_a_blocked_run_is_not_waited_for_beyond_its_grace(core: Core, client: AsyncClient) -> None:
+    run_id = (await client.trigger("test.strange"))["runId"]
+    async with at_work(core), asyncio.timeout(30):
+        with pytest.raises(RunIsBlocked, match=r"no worker knows test\.nobody_knows") as first:  # it blocks meanwhile
+            await client.wait(run_id, blocked_grace=0.2)
+        with pytest.raises(RunIsBlocked) as again:  # it is blocked from the beginning
+            await client.wait(run_id, blocked_grace=0)
+        with pytest.raises(RunIsBlocked):  # what ends the wait is the time-out, and why is said all the same
+            await client.wait(run_id, timeout=0.2, blocked_grace=None)
+    assert first.value.skills == again.value.skills == ("test.nobody_knows",)
+    assert first.value.run_id == run_id
+
+
+async def test_a_run_that_is_freed_within_its_grace_is_waited_for(core: Core, client: AsyncClient) -> None:
+    run_id = (await client.trigger("test.strange"))["runId"]
+
+    @skill("test.nobody_knows")
+    async def known(asked: dict[str, Any]) -> dict[str, Any]:
+        while time.monotonic() < grace_ends:  # which it does when a worker takes the run
+            await asyncio.sleep(0.05)
+        return {}
+
+    async with asyncio.timeout(60):
+        async with at_work(core):
+            assert await blocked(client, run_id)
+        grace_ends = time.monotonic() + 3.2
+        waiting = asyncio.create_task(client.wait(run_id, blocked_grace=3.0))
+        async with open_worker(core, SkillRegistry([known])):
+            assert (await waiting)["status"] == "completed"
+
+
+async def blocked(client: AsyncClient, run_id: str) -> bool:
+    async for event in client.events(run_id):
+        if event["type"] == "RunBlocked":
+            return True
+    return False
 
 
 async def made(core: Core, client: AsyncClient, text: str) -> dict[str, Any]:

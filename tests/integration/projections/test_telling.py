@@ -1,9 +1,11 @@
 """Who tells of events, and when: once each, in order, whichever projector reads them and however often it starts."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import pytest
+from prometheus_client import generate_latest
 
 from orchestrator.api.commands import Caller
 from orchestrator.bootstrap.core import Core, open_core
@@ -115,3 +117,56 @@ async def test_of_two_projectors_one_tells(core: Core) -> None:
 
     assert one.positions == [1, 2]
     assert other.positions == [3]
+
+
+class Poisoned:
+    """Fails on what it is told, as a journal does on a number it cannot write."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def __call__(self, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
+        self.told += 1
+        raise OverflowError("date value out of range")
+
+
+async def test_read_models_go_on_though_nobody_can_be_told(core: Core, caplog: pytest.LogCaptureFixture) -> None:
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    poisoned = Poisoned()
+    projector = build_projector(core, poisoned)
+    projector.start()
+    try:
+        for _ in range(3):
+            run_id = await trigger(core)
+            async with asyncio.timeout(30):
+                while await core.database.call(core.reader.position) < core.log.last_position():
+                    await asyncio.sleep(0.01)
+            assert (await core.database.call(core.reader.run, "default", run_id))["status"] == "queued"
+    finally:
+        projector.stop()
+    assert poisoned.told >= 3
+    assert "events could not be told" in caplog.text
+
+
+async def test_a_projector_that_fails_is_started_again_and_counted(
+    core: Core, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the fault is: here, its checkpoints are gone from below it for a moment."""
+    await core.workflows.register(WORKFLOW, tenant="default", actor="me")
+    projector = build_projector(core)
+    with core.database.connection() as connection:
+        connection.execute(_SQL.hide)
+    projector.start()
+    try:
+        async with asyncio.timeout(30):
+            while "background duty failed, restarting" not in caplog.text:
+                await asyncio.sleep(0.01)
+        with core.database.connection() as connection:
+            connection.execute(_SQL.show)
+        await trigger(core)
+        async with asyncio.timeout(30):
+            while await core.database.call(core.reader.position) < core.log.last_position():
+                await asyncio.sleep(0.01)
+    finally:
+        projector.stop()
+    assert b'orchestrator_duty_restarts_total{duty="projector"}' in generate_latest(core.metrics.registry)

@@ -4,50 +4,25 @@ import asyncio
 import os
 import signal
 import stat
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 import uvloop
 
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.domain.errors import DomainError
 from orchestrator.domain.output import Output
-from orchestrator.skills import CommandSkill, DaemonThreads, SkillCall, SkillError, StepContext, perform
+from orchestrator.skills import StepContext, kept
+from tests.integration.skills.programs import alive, failed, run
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(str(tmp_path / "store"))
-
-
-async def run(
-    source: str | tuple[str, ...],
-    store: ArtifactStore | None = None,
-    *,
-    value: Any = None,
-    timeout_ms: int | None = None,
-    **options: Any,
-) -> Output:
-    """Run Python source (or a command) as a skill."""
-    command = (sys.executable, "-c", source) if isinstance(source, str) else source
-    call = SkillCall("run", "step", 2, "acme", "test.command", value, timeout_ms)
-    ctx = StepContext.for_call(call, store)
-    return await perform(CommandSkill("test.command", command, **options), call, ctx, DaemonThreads())
-
-
-async def failed(source: str | tuple[str, ...], store: ArtifactStore | None = None, **options: Any) -> SkillError:
-    with pytest.raises(SkillError) as caught:
-        await run(source, store, **options)
-    return caught.value
-
-
-def alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 async def read_pid(file: Path) -> int:
@@ -255,8 +230,11 @@ class TestEnd:
             open("{tmp_path}/child", "w").write(f"{{child.pid}}\\n")
             print(7, flush=True)"""
         output = await asyncio.wait_for(run(source), 10)
-        os.kill(await read_pid(tmp_path / "child"), signal.SIGKILL)
+        child = await read_pid(tmp_path / "child")
         assert output.data == 7
+        assert alive(child) is not kept.IS_AVAILABLE
+        if alive(child):
+            os.kill(child, signal.SIGKILL)
 
     async def test_many_at_once(self, tmp_path: Path) -> None:
         outputs = await asyncio.gather(*(run(("cat",), value=number) for number in range(30)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from orchestrator.artifacts import ArtifactRejected, ArtifactStore
 from orchestrator.domain.output import Output
@@ -330,3 +331,35 @@ NOW = datetime(2024, 5, 1, 12, 0, 0, tzinfo=UTC)
 )
 async def test_retry_after_is_read(value: str | None, expected: int | None) -> None:
     assert retry_after_ms(value, NOW) == expected
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_answer_before_the_request_was_sent_is_taken(make_loop: Any) -> None:
+    """A service may refuse a large input after its first bytes."""
+
+    handling = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handling.append(asyncio.current_task())
+        await reader.readexactly(10)
+        writer.write(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+        writer.write_eof()
+        while await reader.read(1 << 20):
+            pass
+        writer.close()
+        await writer.wait_closed()
+
+    async def scene() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        async with server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            call = SkillCall("run", "step", 1, "acme", "test.http", {"text": "x" * 5_000_000})
+            for _ in range(20):
+                with pytest.raises(SkillError, match="answered 503") as caught:
+                    await perform(HttpSkill("test.http", url), call, StepContext.for_call(call), DaemonThreads())
+                assert caught.value.retry_after_ms == 7000
+            await close_connections()
+            await asyncio.gather(*filter(None, handling))
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(scene())

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered
+from orchestrator.eventstore.listener import CHANNELS
 from orchestrator.eventstore.sql import load_sql
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
 
@@ -115,3 +116,18 @@ async def test_a_worker_that_cannot_write_heartbeats_stops_in_time_and_goes_on_l
             run = await site.finished(run_id)
         assert run.status == "completed"
         assert (run.step("a").attempt, run.step("a").lost) == (2, 1)
+
+
+async def test_notifications_of_others_that_mean_nothing_end_no_duty(
+    database_url: str, tmp_path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever may connect may notify."""
+    with open_site(database_url, tmp_path) as site:
+        await site.register(SLOW)
+        async with open_worker(site.core, journal.registry()):
+            with psycopg.connect(database_url, autocommit=True) as connection:
+                for payload in ("rubbish", "-1", "9" * 60, "\u0663", "\ud7ff " * 500, "1e9"):
+                    for channel in CHANNELS:
+                        connection.execute(SQL.notify, (channel, payload))
+            assert (await site.run("slow")).status == "completed"
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

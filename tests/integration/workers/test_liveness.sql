@@ -34,3 +34,6 @@ SET default_transaction_read_only = off
 
 -- name: lease_left
 SELECT extract(epoch FROM heartbeat_at + lease - now()) FROM orchestrator.workers
+
+-- name: notify
+SELECT pg_notify(%s, %s)

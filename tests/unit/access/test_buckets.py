@@ -32,6 +32,46 @@ async def test_a_shallow_bucket_still_holds_one() -> None:
     assert await served(MemoryBuckets(Clock()), Bucket("a", rate=0.1, depth=0.01), times=3) == 1
 
 
+async def test_a_request_that_counts_as_many_takes_as_many() -> None:
+    clock = Clock()
+    buckets, bucket = MemoryBuckets(clock), Bucket("a", rate=10, depth=10)
+    assert await buckets.take([bucket], 4) == (0, "")
+    assert await buckets.take([bucket], 6) == (0, "")
+    seconds, name = await buckets.take([bucket], 3)
+    assert (round(seconds, 6), name) == (0.3, "a")
+    clock.now += 0.3
+    assert await buckets.take([bucket], 3) == (0, "")
+
+
+async def test_more_than_a_bucket_holds_is_taken_when_it_is_full_and_paid_later() -> None:
+    clock = Clock()
+    buckets, bucket = MemoryBuckets(clock), Bucket("a", rate=10, depth=10)
+    assert await buckets.take([bucket], 100) == (0, "")
+    seconds, _ = await buckets.take([bucket])
+    assert round(seconds, 6) == 9.1  # 90 of them were not there, and one is needed
+    seconds, _ = await buckets.take([bucket], 100)
+    assert round(seconds, 6) == 10.0
+    clock.now += 10.0
+    assert await buckets.take([bucket], 100) == (0, "")
+
+
+async def test_what_was_counted_before_counts_once() -> None:
+    clock = Clock()
+    buckets, bucket = MemoryBuckets(clock), Bucket("a", rate=10, depth=10)
+    for _ in range(2):
+        assert await buckets.take([bucket]) == (0, "")
+        assert await buckets.take([bucket], 50, taken=1) == (0, "")
+        assert await buckets.take([bucket]) != (0, "")
+        clock.now += 5.0
+    assert await buckets.take([bucket]) == (0, "")
+    assert await buckets.take([bucket], 5, taken=1) == (0, "")
+    assert await buckets.take([bucket]) == (0, "")
+    seconds, _ = await buckets.take([bucket], 50, taken=1)
+    clock.now += seconds  # then it is served
+    assert await buckets.take([bucket]) == (0, "")
+    assert await buckets.take([bucket], 50, taken=1) == (0, "")
+
+
 async def test_one_is_taken_from_all_or_from_none() -> None:
     clock = Clock()
     buckets = MemoryBuckets(clock)

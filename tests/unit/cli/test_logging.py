@@ -61,3 +61,38 @@ def test_verbs_that_show_progress_log_warnings_only_unless_told_otherwise() -> N
     assert [line["level"] for line in lines(quiet=True, log_format="json")] == ["warning", "error"]
     assert len(lines(quiet=True, log_format="json", log_level="info")) == 4
     assert [line["level"] for line in lines(log_format="json", log_level="error")] == ["error"]
+
+
+JOURNAL = """
+import logging
+from orchestrator.cli.logging import configure_logging
+from orchestrator.settings import load_settings
+
+configure_logging(load_settings(log_format="console"))
+logger = logging.getLogger("orchestrator.projections.journal")
+fields = dict(run_id="0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", at="2026", position=7, worker="w", cache_key="k" * 64)
+for message, more in (
+    ("run queued", dict(workflow="hello.v1", tenant="default")),
+    ("step started", dict(workflow="hello.v1", step_id="greet", attempt=1, cache="miss", reason="no result")),
+    ("step failed", dict(step_id="greet", attempt=2, error=dict(code="BROKEN", message="it\\nbroke"), tenant="acme")),
+):
+    logger.info(message, extra={**fields, **more, "status": "x"})
+"""
+
+
+def test_a_line_of_the_journal_takes_little_room_on_a_terminal() -> None:
+    ended = subprocess.run([sys.executable, "-c", JOURNAL], check=True, capture_output=True, text=True)
+    shown = [line.split("] ", 1)[1] for line in ended.stderr.splitlines()]
+    run = "run_id=0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
+    assert shown == [
+        f"run queued {run} workflow=hello.v1",
+        f"step started {run} step_id=greet",
+        f"step failed {run} step_id=greet attempt=2 error='BROKEN: it broke' tenant=acme",
+    ]
+    assert all(len(line) <= 2 * 80 for line in ended.stderr.splitlines())
+
+
+def test_the_finest_level_leaves_nothing_out() -> None:
+    text = logged(log_format="console", log_level="debug")
+    assert "[orchestrator.skill]" in text
+    assert "[orchestrator.skill]" not in logged(log_format="console")

@@ -105,7 +105,7 @@ def test_json_on_a_terminal_says_the_same(value: Any) -> None:
 
 def log_line(message: str, **fields: Any) -> str:
     formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_as_text(colors=False)]
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_as_text(colors=False, whole=True)]
     )
     record = logging.makeLogRecord(
         {

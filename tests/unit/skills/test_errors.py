@@ -76,10 +76,52 @@ class Unspeakable(Exception):
     __repr__ = __str__
 
 
+class Unreadable(Exception):
+    """Nothing of it can be looked at without something being raised that is no Exception."""
+
+    def __str__(self) -> str:
+        raise SystemExit(0)
+
+    __repr__ = __str__
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise KeyboardInterrupt
+
+
+class Elusive(SkillError):
+    @property
+    def code(self) -> str:
+        raise GeneratorExit
+
+    @code.setter
+    def code(self, value: str) -> None: ...
+
+
+def nested(levels: int) -> BaseException:
+    error: BaseException = SkillError("QUOTA", "no credit")
+    for _ in range(levels):
+        error = BaseExceptionGroup("more", [error])
+    return error
+
+
+def test_a_group_of_one_in_a_group_of_one_and_so_on() -> None:
+    assert to_step_error(nested(50_000)).code == "QUOTA"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("soon", None), (float("nan"), None), (float("inf"), 2_592_000_000)])
+def test_fields_of_the_wrong_type_do_no_harm(asked: Any, kept: int | None) -> None:
+    error = SkillError(404, None, retryable="yes", details={}, retry_after_ms=asked)  # type: ignore[arg-type]
+    assert to_step_error(error) == StepError("404", "None", {}, True, kept)
+
+
 @pytest.mark.parametrize(
     "exception",
     [
         Unspeakable(),
+        Elusive("X", "elusive"),
+        RecursionError(),
+        MemoryError(),
         ValueError("\0 \ud800 " + "x" * 100_000),
         SkillError("X", "\0\ud800", details={"bad": {1, 2}, "nan": float("nan"), 3: Unspeakable()}),  # type: ignore[dict-item]
         SkillError("X", "deep", details={"surrogate": "\ud800"}),
@@ -89,9 +131,15 @@ class Unspeakable(Exception):
 )
 def test_log_can_keep_any_exception(exception: Exception) -> None:
     error = raised(exception)
+    assert error.code
     content = orjson.dumps([error.code, error.message, error.details])
     assert len(content) < 32_000
     assert rb"\u0000" not in content
+
+
+def test_log_can_keep_an_exception_that_cannot_be_looked_at() -> None:
+    assert raised(Unreadable()).code == "SKILL_EXECUTION_FAILED"
+    assert raised(SkillError("X", "", details={"bad": Unreadable()})).code == "X"
 
 
 def test_plain_details_are_kept_as_they_are() -> None:

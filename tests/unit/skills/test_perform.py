@@ -4,7 +4,6 @@ import asyncio
 import contextvars
 import functools
 import pickle
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,35 +16,13 @@ import pytest
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.domain.output import Output
 from orchestrator.skills import (
-    DaemonThreads,
     FunctionSkill,
-    SkillCall,
     SkillError,
     StepContext,
     perform,
     to_step_error,
 )
-
-CALL = SkillCall("run", "step", 1, "acme", "test.skill", {"x": 1})
-
-
-async def performed(
-    function: Callable[..., Any],
-    ctx: StepContext | None = None,
-    *,
-    value: Any = None,
-    timeout_ms: int | None = None,
-) -> Output:
-    call = SkillCall("run", "step", 1, "acme", "test.skill", value, timeout_ms)
-    return await perform(
-        FunctionSkill("test.skill", function), call, ctx or StepContext.for_call(call), DaemonThreads()
-    )
-
-
-async def failed(function: Callable[..., Any], **options: Any) -> SkillError:
-    with pytest.raises(SkillError) as caught:
-        await performed(function, **options)
-    return caught.value
+from tests.unit.skills.calls import CALL, failed, performed
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -59,7 +36,7 @@ def test_calls_are_picklable() -> None:
 
 
 class TestResults:
-    async def test_async_skill_runs_on_the_loop_without_a_task(self) -> None:
+    async def test_async_skill_runs_on_the_loop_in_a_task_of_its_own(self) -> None:
         seen = []
 
         async def where(value: Any) -> Any:
@@ -68,7 +45,9 @@ class TestResults:
             return {"got": value}
 
         assert await performed(where, value={"x": 1}) == Output({"got": {"x": 1}})
-        assert seen == [(threading.main_thread(), asyncio.current_task())]
+        ((thread, task),) = seen
+        assert thread is threading.main_thread()
+        assert task not in (None, asyncio.current_task())
 
     async def test_sync_skill_runs_in_a_thread(self) -> None:
         seen = []
@@ -166,32 +145,6 @@ class TestFailures:
             await performed(fails if blocking else fails_too, timeout_ms=5000)
         assert caught.value is error
         assert "fails" in caught.getrepr().__str__()
-
-    @pytest.mark.parametrize("blocking", [False, True])
-    async def test_exit_ends_the_skill_only(self, blocking: bool) -> None:
-        async def leaves() -> None:
-            sys.exit(3)
-
-        error = await failed((lambda: sys.exit(3)) if blocking else leaves)
-        assert (error.code, error.message) == (
-            "SKILL_EXECUTION_FAILED",
-            "the skill tried to end the program: SystemExit: 3",
-        )
-
-    async def test_stop_iteration_does_not_hang(self) -> None:
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            await asyncio.wait_for(performed(lambda: next(iter([]))), 5)
-
-    @pytest.mark.parametrize("blocking", [False, True])
-    async def test_skill_that_cancels_itself_fails(self, blocking: bool) -> None:
-        def gives_up() -> None:
-            raise asyncio.CancelledError
-
-        async def gives_up_too() -> None:
-            raise asyncio.CancelledError
-
-        error = await failed(gives_up if blocking else gives_up_too)
-        assert (error.code, error.retryable) == ("SKILL_CANCELLED", True)
 
 
 class TestTime:
@@ -303,35 +256,3 @@ class TestCancellation:
                 await task
             release.set()
         assert started == []
-
-
-class TestThreads:
-    async def test_endless_skill_leaves_room_for_others(self) -> None:
-        threads, release = DaemonThreads(), threading.Event()
-        stuck = [threads.submit(release.wait, 30) for _ in range(50)]
-        assert await asyncio.wait_for(asyncio.wrap_future(threads.submit(lambda: 7)), 5) == 7
-        release.set()
-        assert all(future.result(10) for future in stuck)
-
-    def test_threads_are_used_again_and_end_when_idle(self) -> None:
-        threads = DaemonThreads("reused", idle_seconds=0.1)
-        names = set()
-        for _ in range(20):
-            names.add(threads.submit(threading.get_ident).result(10))
-            time.sleep(0.002)
-        assert len(names) <= 5
-        deadline = time.monotonic() + 10
-        while any(thread.name == "reused" for thread in threading.enumerate()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def test_no_call_is_lost_while_threads_come_and_go(self) -> None:
-        threads = DaemonThreads(idle_seconds=0.0005)
-        results = []
-        for number in range(400):
-            results.append(threads.submit(lambda number=number: number))
-            time.sleep(0.0005 * (number % 3))
-        assert [future.result(10) for future in results] == list(range(400))
-
-    def test_failures_are_carried(self) -> None:
-        assert isinstance(DaemonThreads().submit(lambda: 1 / 0).exception(10), ZeroDivisionError)

@@ -107,7 +107,25 @@ class TestModules:
 
     @pytest.mark.parametrize(
         ("content", "words"),
-        [("import absent_module", "ModuleNotFoundError"), ("def", "SyntaxError"), ("1 / 0", "ZeroDivisionError")],
+        [
+            ("import absent_module", "ModuleNotFoundError"),
+            ("def", "SyntaxError"),
+            ("1 / 0", "ZeroDivisionError"),
+            ("import sys; sys.exit(0)", r"importing it called sys\.exit: SystemExit: 0"),
+            ("raise SystemExit('no model')", "SystemExit: no model"),
+            ("import argparse; argparse.ArgumentParser().parse_args(['--what'])", "SystemExit: 2"),
+            ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+            ("raise GeneratorExit", "GeneratorExit"),
+            ("raise type('PanicException', (BaseException,), {})('unwrap')", "PanicException: unwrap"),
+            (
+                "class Odd(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Odd",
+                r"Odd: \(its message cannot be read\)",
+            ),
+            (
+                "from orchestrator.skills import skill\n@skill('a b')\ndef f(): ...",
+                r"ValueError: skill id 'a b' is not",
+            ),
+        ],
     )
     def test_module_that_cannot_be_imported(self, tmp_path: Path, content: str, words: str) -> None:
         file = tmp_path / "broken.py"
@@ -119,6 +137,20 @@ class TestModules:
         registry = SkillRegistry()
         registry.load_modules([str(file)])
         assert len(registry) == 2
+
+    def test_proxies_beside_skills_are_not_looked_into(self, tmp_path: Path) -> None:
+        """As those of Flask, Werkzeug and Django, which know their object only during a request."""
+        proxy = """
+class Proxy:
+    @property
+    def __class__(self): raise RuntimeError("working outside of a request")
+    def __getattr__(self, name): raise SystemExit(name)
+request = Proxy()
+"""
+        (tmp_path / "web.py").write_text(SKILLS + proxy)
+        registry = SkillRegistry()
+        registry.load_modules([str(tmp_path / "web.py")])
+        assert registry.ids == ("audio.master", "audio.mix")
 
     @pytest.mark.parametrize("source", ["absent_module", "/absent/file.py", "absent.py"])
     def test_absent_source(self, source: str) -> None:
@@ -158,10 +190,11 @@ class TestEntryPoints:
         assert registry.ids == ids
 
     def test_all_faults_are_listed(self, tmp_path: Path) -> None:
-        self.install(tmp_path, "a = absent_module\nb = studio_entry:number\nc = studio_entry")
+        (tmp_path / "studio_exits.py").write_text("import sys; sys.exit(0)")
+        self.install(tmp_path, "a = absent_module\nb = studio_entry:number\nc = studio_entry\nd = studio_exits")
         with pytest.raises(InvalidSkills) as caught:
             SkillRegistry().load_entry_points()
-        assert [fault.path for fault in caught.value.faults] == ["a", "b"]
+        assert [fault.path for fault in caught.value.faults] == ["a", "b", "d"]
 
 
 class TestDeclarations:

@@ -72,7 +72,7 @@ class TestSelectors:
                 "triger.x",
                 "there is no 'triger' to read, only trigger, change, base, steps, run; did you mean 'trigger'?",
             ),
-            ("brief", "there is no 'brief' to read, only trigger, change, base, steps, run"),
+            ("brief.x", "there is no 'brief' to read, only trigger, change, base, steps, run"),
             ("trigger.[", "'trigger.[' does not parse: Invalid jmespath expression: Incomplete expression"),
             (
                 "lenght(trigger)",

@@ -1,0 +1,308 @@
+"""Ends all that a program leaves behind. Linux only.
+
+    worker --> nursery --> keeper --> program --> whatever it starts
+
+This file is also a program of its own, the nursery: `python -I -S keeper.py`, with a socket to its worker as stdin. It
+is small and knows no secret, so that it forks quickly and programs find nothing in their parents. For each program it
+forks a keeper, which is a child subreaper (prctl(2)). Descendants of the program may leave its process group or session
+and become daemons: they stay below the keeper. It kills them when the program has ended, when the worker asks for that,
+and when the worker is gone.
+
+It imports the standard library only, and little of it.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from typing import Any
+
+ASK, KILL = b"T", b"K"
+"""What a worker sends to a keeper: ask the program to stop; end it and all that it started."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_CAP_SYS_PTRACE = 19
+_CAP_PERFMON = 38
+_LENGTH = struct.Struct("!I")
+_PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.001
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with_parent() -> None:
+    """Be killed when the parent ends."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def hide_memory() -> None:
+    """Close this process's entries in /proc (environ, mem, maps, fd) to other processes of the same user.
+
+    They are for root then, or rather for CAP_SYS_PTRACE. There are no core dumps and no debuggers either.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def end_descendants(spare: Collection[int] = (), patience_seconds: float = _PATIENCE_SECONDS) -> bool:
+    """Kill every process below this one, but for children to `spare` and what is below them.
+
+    Returns:
+        Whether all are gone. A process that hangs in the kernel, or that belongs to another user, is not.
+    """
+    until = time.monotonic() + patience_seconds
+    pause = _PAUSE_SECONDS
+    while not _is_childless(spare) and (below := _descendants(spare)):
+        if time.monotonic() > until:
+            return False
+        for pid in below:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(pause)
+        pause = min(pause * 2, 0.1)
+    return True
+
+
+def tend(program: int, orders: int, wakeup: int, ask: Callable[[int, int], None] = os.killpg) -> int:
+    """Wait until a child has ended by itself or as ordered, end all that is below this process, return its status.
+
+    Args:
+        program: the pid of the child.
+        orders: a socket or pipe from the worker: ASK, KILL, or its end, which is KILL too.
+        wakeup: becomes readable with each SIGCHLD.
+        ask: sends SIGTERM: to the process group that the child leads, or to the child alone.
+    """
+    waiting = select.poll()
+    waiting.register(orders, select.POLLIN)
+    waiting.register(wakeup, select.POLLIN)
+    status = None
+    while status is None:
+        for fd, _ in waiting.poll():
+            said = _read(fd)
+            if fd == wakeup:
+                continue
+            if said == ASK:
+                with suppress(ProcessLookupError, PermissionError):
+                    ask(program, signal.SIGTERM)
+            else:
+                os.kill(program, signal.SIGKILL)
+                waiting.unregister(orders)
+        status = _collect(program)
+    end_descendants()
+    return status
+
+
+def on_child_signals() -> int:
+    """Return a file descriptor that becomes readable with each SIGCHLD."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    return readable
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, 512)
+    except ConnectionError:
+        return b""
+
+
+def _collect(program: int) -> int | None:
+    """Take note of the children that ended; return the program's status once it did."""
+    found = None
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == program:
+                found = ended[1]
+    return found
+
+
+def _is_childless(spare: Collection[int]) -> bool:
+    """Take note of the children that ended, but for those to spare; say whether no other can be left."""
+    if spare:
+        for pid, parent in _parents().items():
+            if parent == os.getpid() and pid not in spare:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        return False
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
+def _descendants(spare: Collection[int]) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents().items():
+        children.setdefault(parent, []).append(pid)
+    found = [pid for pid in children.get(os.getpid(), ()) if pid not in spare]
+    for pid in found:  # it grows meanwhile
+        found += children.get(pid, ())
+    return found
+
+
+def _parents() -> dict[int, int]:
+    """Return the parent of each process that can be seen."""
+    parents: dict[int, int] = {}
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import, and for hundreds of names
+    except OSError:
+        return parents  # it is not mounted here: nobody can be found
+    for name in names:
+        if name.isdecimal():
+            with suppress(OSError):
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - the same
+                    # The program's name is in brackets and may hold any character.
+                    _, parent = file.read().rpartition(b")")[2].split()[:2]
+                parents[int(name)] = int(parent)
+    return parents
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set an attribute of this process; where the kernel refuses that, it stays as it is."""
+    ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+
+
+def _keep(control: socket.socket, stdio: list[int]) -> None:
+    """Run one program, as the worker describes it, and tell how it ended."""
+    adopt_orphans()
+    wakeup = on_child_signals()
+    try:
+        program = _start(json.loads(_received(control)), stdio)
+    except EOFError:
+        return
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        _tell(control, {"errno": number or errno.EINVAL, "error": getattr(error, "strerror", None) or str(error)})
+        return
+    for fd in stdio:
+        os.close(fd)
+    # Not through Popen: only one may wait for the program, and `tend` waits for all children.
+    _tell(control, {"status": tend(program, control.fileno(), wakeup)})
+
+
+def _start(wanted: Mapping[str, Any], stdio: list[int]) -> int:
+    stdin, stdout, stderr = stdio
+    started = subprocess.Popen(  # noqa: S603 - running programs is what skills are for
+        wanted["command"],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=wanted["folder"],
+        env=wanted["env"],
+        start_new_session=True,
+    )
+    started.returncode = 0  # or its end would be waited for when it is collected as garbage
+    return started.pid
+
+
+def _received(control: socket.socket) -> bytes:
+    """Return what is sent after its length."""
+    data = b""
+    wanted = _LENGTH.size
+    while len(data) < wanted:
+        chunk = control.recv(wanted - len(data))
+        if not chunk:
+            raise EOFError
+        data += chunk
+        if len(data) == _LENGTH.size and wanted == _LENGTH.size:
+            wanted += _LENGTH.unpack(data)[0]
+    return data[_LENGTH.size :]
+
+
+def framed(message: Mapping[str, Any]) -> bytes:
+    """Return a message as `_keep` reads it."""
+    data = json.dumps(message).encode()
+    return _LENGTH.pack(len(data)) + data
+
+
+def _tell(control: socket.socket, said: Mapping[str, Any]) -> None:
+    with suppress(OSError):
+        control.sendall(json.dumps(said).encode() + b"\n")
+
+
+def _nursery(worker: socket.socket) -> None:
+    """Fork a keeper for each message of the worker, until it closes the socket.
+
+    A message is one byte and four file descriptors: to talk to the keeper, and stdin, stdout and stderr of the program.
+    """
+    adopt_orphans()
+    for capability in (_CAP_SYS_PTRACE, _CAP_PERFMON):  # root's programs cannot look into our memory either
+        _prctl(_PR_CAPBSET_DROP, capability)
+    wakeup = on_child_signals()
+    keepers: set[int] = set()
+    waiting = select.poll()
+    waiting.register(worker, select.POLLIN)
+    waiting.register(wakeup, select.POLLIN)
+    while True:
+        for fd, _ in waiting.poll():
+            if fd == wakeup:
+                os.read(wakeup, 512)
+                _collect_keepers(keepers)
+                continue
+            said, fds, _, _ = socket.recv_fds(worker, 1, 4)
+            if not said:
+                return
+            _begin(worker, fds, keepers)
+            for received in fds:
+                os.close(received)
+
+
+def _begin(worker: socket.socket, fds: list[int], keepers: set[int]) -> None:
+    if len(fds) != 4:
+        return
+    with socket.socket(fileno=os.dup(fds[0])) as control:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _tell(control, {"errno": error.errno, "error": error.strerror})
+            return
+        if pid:
+            keepers.add(pid)
+            return
+        worker.close()
+        os.close(fds[0])
+        try:
+            _keep(control, fds[1:])
+        except Exception as error:  # noqa: BLE001 - a copy of the nursery must end here
+            sys.stderr.write(f"the keeper of a program failed: {error!r}\n")
+        finally:
+            os._exit(0)
+
+
+def _collect_keepers(keepers: set[int]) -> None:
+    """Forget keepers that ended. Of one that was killed, what it kept has come to us, and is killed here."""
+    was_killed = False
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            was_killed |= ended[0] in keepers and os.WIFSIGNALED(ended[1])
+            keepers.discard(ended[0])
+    if was_killed:
+        end_descendants(spare=keepers, patience_seconds=1.0)
+
+
+if __name__ == "__main__":
+    with suppress(OSError):
+        os.setsid()
+    from_worker = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    _nursery(from_worker)

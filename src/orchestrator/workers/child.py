@@ -1,0 +1,175 @@
+"""A child process that performs calls, and the pipe to it."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from orchestrator.domain.output import Output, StepError
+from orchestrator.skills import keeper
+from orchestrator.skills.call import SkillCall
+from orchestrator.skills.context import ArtifactSink
+from orchestrator.skills.process import perform_in_process
+
+_SPAWN = multiprocessing.get_context("spawn")
+_HAS_KEEPER = sys.platform == "linux"
+_KILL_SECONDS = 12.0
+
+Report = Callable[[SkillCall, float, str], None]
+
+
+class Child:
+    """A child process; on Linux with a keeper, which ends what skills started along with it.
+
+    The pipe is read and written by one thread for each call, never by the event loop: that would make it non-blocking,
+    and then large messages come through in part or not at all.
+    """
+
+    def __init__(self) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        listens, self._orders = _SPAWN.Pipe(duplex=False)
+        self._process: BaseProcess = _SPAWN.Process(target=_serve, args=(theirs, listens), daemon=True)
+        try:
+            self._process.start()
+        except BaseException:
+            self._pipe.close()
+            self._orders.close()
+            raise
+        finally:
+            theirs.close()
+            listens.close()
+        self._answer: Future[Output | StepError | Exception] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._answer is not None and not self._answer.done()
+
+    def perform(
+        self,
+        threads: Executor,
+        sources: tuple[str, ...],
+        call: SkillCall,
+        make_sink: Callable[[], ArtifactSink],
+        report: Report | None,
+    ) -> None:
+        """Send a call; `answer` waits for what comes of it."""
+        self._answer = threads.submit(self._exchange, sources, call, make_sink, report)
+
+    async def answer(self) -> Output | StepError | Exception:
+        """Return what the child answered, or the error of talking to it: EOFError or OSError when it died."""
+        if self._answer is None:
+            return EOFError()
+        return await asyncio.shield(asyncio.wrap_future(self._answer))
+
+    def ask_to_stop(self) -> None:
+        """Cancel the call it performs."""
+        self._order(keeper.ASK, signal.SIGTERM)
+
+    def exit_code(self) -> str:
+        """Say how a child ended that died; takes as long as that."""
+        self._process.join(_KILL_SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            return "does not answer any more"
+        number = code - 128 if code > 128 else -code
+        if number <= 0:
+            return f"ended with exit code {code}"
+        return f"was killed by {signal.Signals(number).name}" if number in set(signal.Signals) else "was killed"
+
+    def kill(self) -> None:
+        """End the process whatever it does, and wait for it."""
+        self._order(keeper.KILL, signal.SIGKILL)
+        self._process.join(_KILL_SECONDS)
+        self._process.kill()
+        self._process.join()
+        self._orders.close()
+        if self._answer is not None:
+            self._answer.exception(_KILL_SECONDS)  # the thread must not read from a pipe that is closed
+        self._pipe.close()
+
+    def _exchange(
+        self,
+        sources: tuple[str, ...],
+        call: SkillCall,
+        make_sink: Callable[[], ArtifactSink],
+        report: Report | None,
+    ) -> Output | StepError | Exception:
+        try:
+            self._pipe.send((sources, call, make_sink, report is not None))
+            while True:
+                said: Output | StepError | tuple[float, str] = self._pipe.recv()
+                if not isinstance(said, tuple):
+                    return said
+                if report is not None:
+                    report(call, *said)
+        except Exception as error:  # noqa: BLE001 - it travels as a value: nobody may be there to retrieve it
+            return error
+
+    def _order(self, word: bytes, number: signal.Signals) -> None:
+        if _HAS_KEEPER:
+            with suppress(OSError):
+                os.write(self._orders.fileno(), word)
+        elif self._process.pid is not None and self._process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
+
+
+def _serve(pipe: Connection, orders: Connection) -> None:
+    """The child: perform what comes through the pipe, until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if _HAS_KEEPER:
+        _leave_keeper(pipe, orders)
+    else:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    orders.close()
+    writing = threading.Lock()
+
+    def send(said: Any) -> None:
+        with writing:
+            pipe.send(said)
+
+    while True:
+        try:
+            sources, call, make_sink, is_heard = pipe.recv()
+        except EOFError:
+            return
+        report = (lambda fraction, message: send((float(fraction), str(message)))) if is_heard else None
+        result = perform_in_process(sources, call, make_sink, report)
+        if _HAS_KEEPER:
+            keeper.end_descendants()
+        send(result)
+
+
+def _leave_keeper(pipe: Connection, orders: Connection) -> None:
+    """Fork: the process that the worker started stays behind as the keeper, the new one goes on here."""
+    keeper.adopt_orphans()
+    wakeup = keeper.on_child_signals()
+    pid = os.fork()
+    if pid:
+        pipe.close()
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))  # our worker's interpreter ends
+        status = keeper.tend(pid, orders.fileno(), wakeup, ask=os.kill)
+        code = os.waitstatus_to_exitcode(status)
+        os._exit(code if code >= 0 else 128 - code)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    keeper.end_with_parent()
+    keeper.adopt_orphans()
+
+
+def _end_with_parent() -> None:
+    """End the child, whatever it does, when its worker was killed: nobody takes its results any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,60 @@
+"""What `ctx.progress` says is seen by whoever looks at the run, in whichever process the skill runs."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from orchestrator import Client
+from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+
+FILES = ("--skills", FIXTURES / "telling.py")
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_progress_reaches_the_api_from_another_process(
+    executor: str, database_url: str, home: Path, programs: ExitStack
+) -> None:
+    env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
+    words = ("api", "--port", "0", "--workflows", FIXTURES / "telling.yaml")
+    api = programs.enter_context(Program(*words, env=env))
+    worker = programs.enter_context(Program("worker", *FILES, "--executor", executor, env=env))
+    server = api.ready()
+    with Client(server) as client:
+        payload = {"more": str(home / "more"), "end": str(home / "end")}
+        run_id = client.trigger("telling.v1", payload)["runId"]
+
+        def told() -> dict[str, tuple[str, float, str | None]]:
+            return {
+                step["stepId"]: (step["status"], step["progress"], step["progressMessage"])
+                for step in client.steps(run_id)
+            }
+
+        first = {"thread": ("running", 0.25, "a quarter"), "loop": ("running", 1.0, "")}
+        wait_until(lambda: told() == first)
+        assert "25% a quarter" in call("steps", run_id, "--server", server).out
+        assert "thread 25% a quarter" in call("status", run_id, env=env).out
+        (home / "more").touch()
+        wait_until(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
+        (home / "end").touch()
+        assert client.wait(run_id, timeout=60)["status"] == "completed"
+        wait_until(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
+        events = [event["type"] for event in client.history(run_id)]
+        assert sorted(set(events)) == ["RunCompleted", "RunStarted", "RunTriggered", "StepCompleted", "StepStarted"]
+        assert len(events) == 7
+    assert worker.stop() == 0
+    assert "progress of steps is not shown" not in worker.err
+
+
+def test_progress_of_an_attempt_that_failed_is_gone(database_url: str, home: Path) -> None:
+    (home / "fails.py").write_text(
+        "from orchestrator import skill\n\n\n@skill('fails')\ndef fails(input, ctx):\n"
+        "    ctx.progress(0.5, 'half')\n    raise ValueError('broken')\n"
+    )
+    flow = {"workflowName": "fails", "version": "1", "steps": [{"stepId": "one", "skillId": "fails"}]}
+    (home / "fails.json").write_text(json.dumps(flow))
+    env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
+    run = call("run", home / "fails.json", "--skills", home / "fails.py", "--json", env=env).document
+    (step,) = call("steps", run["id"], "--json", env=env).document["steps"]
+    assert (step["status"], step["progress"], step["progressMessage"]) == ("failed", 0.0, None)
