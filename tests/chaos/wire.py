@@ -17,7 +17,7 @@ _GREETING_CHUNKS = 8
 
 
 class Wire:
-    """Listens beside a server's Unix socket; `calm` lets everything pass."""
+    """Listens beside a server's Unix socket; `calm` lets everything pass, `once` is calm again after one loss."""
 
     def __init__(self, database_url: str, folder: Path, chance: random.Random, likelihood: float) -> None:
         parts = conninfo_to_dict(database_url)
@@ -31,6 +31,7 @@ class Wire:
             f"?host={quote(str(folder), safe='')}&port=5432"
         )
         self.calm = False
+        self.once = False
         self.dropped_before = 0
         self.dropped_after = 0
 
@@ -68,9 +69,11 @@ class Wire:
                     server.sendall(data)
                 elif dice < 0.5:
                     self.dropped_before += 1
+                    self.calm |= self.once
                     break
                 else:
                     doomed.set()
+                    self.calm |= self.once
                     server.sendall(data)
             for end in (client, server):
                 with suppress(OSError):
