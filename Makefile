@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 ROUNDS ?= 10
-MINUTES ?= 10
+MINUTES ?=
 SEED ?=
 CASES ?= 20000
 JOBS ?= 3
@@ -12,7 +12,7 @@ LOCK_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full chaos fuzz lock clean
+.PHONY: help install demo test check bench bench-full chaos soak fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,7 +40,10 @@ bench-full: $(INSTALLED) ## Measure more, and the peers side by side, each insta
 	@$(BIN)/python -m benchmarks --full
 
 chaos: $(INSTALLED) ## Kill processes and servers for a while (MINUTES=10 SEED=by chance)
-	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+soak: $(INSTALLED) ## Break everything in turn under real processes and steady load (MINUTES=30 SEED=by chance)
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
 
 fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10), then make CASES=20000 requests to the API
 	@for round in $$(seq $(ROUNDS)); do $(BIN)/python -m pytest -q -m hypothesis || exit; done

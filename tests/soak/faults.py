@@ -32,7 +32,6 @@ class Faults:
     chance: random.Random
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
-    probes: list[Accepted] = field(default_factory=list)
 
     @property
     def all(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -82,7 +81,7 @@ class Faults:
                 self.wrong.append(f"{member.name} ended with {member.code} during {name}; see {member.log}")
                 member.reap()
                 await asyncio.to_thread(member.restart)
-        probe = await self.feeder.trigger(SMALL, self.chance.choice(list(self.plant.keys)))
+        probe = await self._ask(SMALL, 0.0)
         if await self.feeder.settle([probe], _RECOVERY_SECONDS):
             self.wrong.append(f"{_RECOVERY_SECONDS:g} s after {name} a new run was not over: {probe.run_id}")
         seconds = time.monotonic() - mended

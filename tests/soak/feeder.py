@@ -5,6 +5,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,15 @@ _TIMEOUT_SECONDS = 20.0
 """The API answers within 10 s; a machine that is busy may need longer."""
 
 _TERMINAL = ("completed", "failed", "cancelled")
-_EXPECTED_REFUSALS = frozenset({503})
+_AWAY = 503
+_LATE = 408
+"""What an API answers that was suspended before it had read a request."""
+
 _WEIGHTS = {SMALL: 6, CAMPAIGN: 3, THREADS: 3, RUDE: 1}
+
+
+class Refused(Exception):
+    """A request was answered in a way that it must not be."""
 
 
 @dataclass
@@ -70,7 +78,8 @@ class Feeder:
 
     async def _lane(self) -> None:
         while not self._enough:
-            await self._something()
+            with suppress(Refused):  # which is noted
+                await self._something()
             await asyncio.sleep(self.chance.uniform(0.0, 2 * _PAUSE_SECONDS))
 
     async def _something(self) -> None:
@@ -153,19 +162,19 @@ class Feeder:
             answer = await self._request("POST", path, headers, json=body)
             if answer is not None and answer.status_code in final:
                 return answer
-            if answer is not None and answer.status_code not in _EXPECTED_REFUSALS:
+            if answer is not None:
                 self.faults.append(f"POST {path} was answered {answer.status_code}: {answer.text[:300]}")
-                raise RuntimeError(self.faults[-1])
+                raise Refused(self.faults[-1])
             if time.monotonic() > deadline:
                 self.faults.append(f"POST {path} was not accepted for {_PATIENCE_SECONDS:g} s")
-                raise RuntimeError(self.faults[-1])
+                raise Refused(self.faults[-1])
             await asyncio.sleep(self.chance.uniform(0.1, 0.5))
 
     async def _read(self, path: str, tenant: str) -> Any:
-        """Read once; None when the database, or the API, is away. Another answer than 200 is a fault."""
+        """Read once; None when there is no answer now. Another one than 200 is a fault."""
         headers = {"Authorization": f"Bearer {self.plant.keys[tenant]}"}
         answer = await self._request("GET", path, headers)
-        if answer is None or answer.status_code in _EXPECTED_REFUSALS:
+        if answer is None:
             return None
         if answer.status_code != 200:
             self.faults.append(f"GET {path} was answered {answer.status_code}: {answer.text[:300]}")
@@ -173,7 +182,7 @@ class Feeder:
         return answer.json()
 
     async def _request(self, method: str, path: str, headers: dict[str, str], **more: Any) -> httpx.Response | None:
-        """Send a request to one of the APIs; None when that does not answer."""
+        """Send a request to one of the APIs; None when that does not answer, or only to come again."""
         api = self.chance.choice(self.plant.apis)
         try:
             answer = await self._client.request(method, f"{api.told}/api/v1{path}", headers=headers, **more)
@@ -183,7 +192,8 @@ class Feeder:
                 self.faults.append(f"{method} {path} to {api.name} was not answered within {_TIMEOUT_SECONDS:g} s")
             return None
         self.answers[f"{api.name} {answer.status_code}"] += 1
-        return answer
+        late = answer.status_code == _LATE and api.disturbed
+        return None if answer.status_code == _AWAY or late else answer
 
 
 def _change(chance: random.Random) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _SEVERE = frozenset({"error", "critical"})
 _FORESEEN = (
     "no heartbeat written, execution stops before the lease ends",
     "event loop blocked for too long, ending",
+    "run failed",
 )
 """Errors that the faults of a soak bring about."""
 
