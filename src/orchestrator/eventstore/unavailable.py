@@ -1,8 +1,5 @@
 """The one error for an unavailable database, and which of the driver's errors mean it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import errors
@@ -40,19 +37,6 @@ def is_unavailable(error: BaseException) -> bool:
         if isinstance(error, errors.FeatureNotSupported):
             return _OLD_PLAN in str(error)
     return isinstance(error, _UNAVAILABLE) and not isinstance(error, _ANSWERS)
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise DatabaseUnavailable in place of the driver's errors that mean it; other errors pass."""
-    try:
-        yield
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:
-        if is_unavailable(error):
-            raise unavailable(error) from error
-        raise
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:

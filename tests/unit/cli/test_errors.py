@@ -60,3 +60,10 @@ def test_a_fault_of_ours_is_called_one(capsys: pytest.CaptureFixture[str]) -> No
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: by zero" in err
     assert "--debug" in err
+
+
+def test_an_error_that_is_its_own_context_is_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = DatabaseUnavailable("away"), DatabaseUnavailable("still away")
+    one.__context__, other.__context__ = other, one
+    complain(one)
+    assert "away" in capsys.readouterr().err.lower()
