@@ -42,6 +42,6 @@ def is_unavailable(error: BaseException) -> bool:
 def unavailable(error: BaseException) -> DatabaseUnavailable:
     """Return the error to raise for one of the driver's."""
     if isinstance(error, DatabaseUnavailable):
-        return error
+        return DatabaseUnavailable(str(error), answered=error.answered)  # another: no error may be its own cause
     answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
     return DatabaseUnavailable(" ".join(str(error).split()) or type(error).__name__, answered=answered)
