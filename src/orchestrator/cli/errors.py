@@ -17,7 +17,7 @@ import psycopg
 
 from orchestrator.api.errors import ApiError
 from orchestrator.bootstrap.grants import GRANT, MissingGrants
-from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.complaint import Complaint, sentence
 from orchestrator.cli.terminal import print_error
 from orchestrator.client import ClientError
 from orchestrator.client import errors as told
@@ -112,5 +112,5 @@ def _with_fix(said: str, error: BaseException) -> str:
             if "\n" in said:
                 return f"{said}\n{fix}"
             end = "" if said.endswith(("?", "!", ".")) else "."
-            return f"{said[:1].upper()}{said[1:]}{end} {fix}"
+            return f"{sentence(said)}{end} {fix}"
     return said
