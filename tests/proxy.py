@@ -2,6 +2,7 @@
 
 import selectors
 import socket
+import struct
 import threading
 from types import TracebackType
 from typing import Self
@@ -11,8 +12,14 @@ from psycopg.conninfo import conninfo_to_dict
 _CHUNK = 1 << 16
 
 
+_RESET = struct.pack("ii", 1, 0)  # close at once, with RST
+
+
 class SwallowingProxy:
-    """Listens on a loopback port. While it swallows, connections stay open, and nothing gets through either way."""
+    """Listens on a loopback port. While it swallows, connections stay open, and nothing gets through either way.
+
+    While it refuses, new connections are reset, and those that stand go on.
+    """
 
     def __init__(self, database_url: str) -> None:
         parts = conninfo_to_dict(database_url)
@@ -21,6 +28,8 @@ class SwallowingProxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._swallowing = threading.Event()
+        self._refusing = threading.Event()
+        self._dead: list[socket.socket] = []
         self._peers: dict[socket.socket, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._stopping, self._stop = socket.socketpair()
@@ -36,8 +45,22 @@ class SwallowingProxy:
         self._swallowing.set()
 
     def pass_on(self) -> None:
-        """Let new connections through again; what was swallowed is lost, and its connections stay dead."""
+        """Let new connections through again; what was swallowed is lost, and its connections stay dead.
+
+        The server notices by itself that its end is dead, as it is told to; a proxy has to play that.
+        """
         self._swallowing.clear()
+        dead, self._dead = self._dead, []
+        for end in dead:
+            end.close()
+
+    def refuse(self) -> None:
+        """From here on new connections are refused."""
+        self._refusing.set()
+
+    def accept(self) -> None:
+        """Accept new connections again."""
+        self._refusing.clear()
 
     def __enter__(self) -> Self:
         self._selector.register(self._listening, selectors.EVENT_READ)
@@ -50,7 +73,7 @@ class SwallowingProxy:
     ) -> None:
         self._stop.close()
         self._thread.join()
-        for one in [*self._peers, self._listening, self._stopping]:
+        for one in [*self._peers, *self._dead, self._listening, self._stopping]:
             one.close()
         self._selector.close()
 
@@ -66,16 +89,27 @@ class SwallowingProxy:
 
     def _accept(self) -> None:
         client, _ = self._listening.accept()
+        if self._refusing.is_set():
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            client.close()
+            return
         if self._swallowing.is_set():
             self._peers[client] = client  # kept open, and never read
             return
         server = socket.socket(socket.AF_UNIX)
-        server.connect(self._server)
+        try:
+            server.connect(self._server)
+        except OSError:  # it is down
+            server.close()
+            client.close()
+            return
         for one, other in ((client, server), (server, client)):
             self._peers[one] = other
             self._selector.register(one, selectors.EVENT_READ)
 
     def _carry(self, one: socket.socket) -> None:
+        if one.fileno() < 0 or one not in self._selector.get_map():  # by what came before it in the same round
+            return
         other = self._peers[one]
         try:
             data = one.recv(_CHUNK)
@@ -85,6 +119,7 @@ class SwallowingProxy:
             self.swallowed += len(data)
             for end in (one, other):  # dead for good, though nobody is told
                 self._selector.unregister(end)
+            self._dead.append(one if one.family == socket.AF_UNIX else other)
             return
         try:
             if data:

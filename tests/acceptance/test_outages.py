@@ -13,12 +13,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.sql import load_sql
 from tests.acceptance.programs import Program, wait_until
 from tests.proxy import SwallowingProxy
 from tests.servers import Databases
-from tests.standby import Standby
+from tests.standby import Pair
 
 SQL = load_sql(__file__)
 pytestmark = pytest.mark.chaos
@@ -163,16 +162,16 @@ def outage(made: Plant, break_it: Callable[[], None], mend_it: Callable[[], None
     made.check()
 
 
-def test_a_failover_to_a_standby(own_postgres: EmbeddedPostgres, tmp_path: Path, data_dir: Path) -> None:
-    with Standby(own_postgres, data_dir / "standby") as standby, plant(standby.url, tmp_path) as made:
+def test_a_failover_to_a_standby(tmp_path: Path, data_dir: Path) -> None:
+    with Pair(data_dir / "pair") as pair, plant(pair.url, tmp_path) as made:
 
         def promote() -> None:
             # In between the standby answers, read-only: long enough for leases to lapse.
             for _ in range(3):
                 assert made.trigger(0.1).status_code == 503
-            standby.promote()
+            pair.fail_over()
 
-        outage(made, own_postgres.kill_immediate, promote)
+        outage(made, pair.lose_primary, promote)
 
 
 def test_a_database_that_turns_read_only(databases: Databases, template_database: str, tmp_path: Path) -> None:

@@ -14,10 +14,19 @@ from typing import Any
 from benchmarks.folders import open_folder
 from orchestrator.eventstore.embedded import EmbeddedPostgres
 from orchestrator.eventstore.migrate import migrate
-from tests.chaos import storms
+from tests.chaos import outages, storms
 from tests.servers import Databases
 
-NAMES = ("kill_after_events", "kill_and_freeze", "crash_postgres", "cut_connections", "lose_answers", "race_cancels")
+NAMES = (
+    "kill_after_events",
+    "kill_and_freeze",
+    "crash_postgres",
+    "cut_connections",
+    "lose_answers",
+    "race_cancels",
+    "failover",
+    "dead_network",
+)
 SECONDS = 20.0
 
 
@@ -72,6 +81,10 @@ def _storm(url: str, folder: Path, name: str, chance: random.Random) -> Coroutin
             return storms.cut_connections(url, folder, chance, SECONDS)
         case "lose_answers":
             return storms.lose_answers(url, folder, chance, SECONDS)
+        case "failover":
+            return outages.failover(folder, chance, SECONDS)
+        case "dead_network":
+            return outages.dead_network(folder, chance, SECONDS)
         case _:
             return storms.race_cancels(url, folder, chance, SECONDS)
 

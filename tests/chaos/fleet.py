@@ -26,6 +26,7 @@ class WorkerProcess:
 
     process: ForkServerProcess
     told: Connection
+    log: Path
     id: str = ""
     frozen: bool = False
 
@@ -37,7 +38,9 @@ class WorkerProcess:
         try:
             self.id = self.told.recv()
         except EOFError:
-            raise AssertionError(f"the worker ended with {self.process.exitcode}; see workers.log") from None
+            self.process.join()
+            said = self.log.read_text()[-2000:]
+            raise AssertionError(f"a worker ended with {self.process.exitcode}: {said}") from None
 
     def kill(self) -> None:
         """Kill -9, also when it is frozen."""
@@ -70,6 +73,7 @@ class Fleet:
     step_seconds: float = 0.02
     lease_seconds: float = LEASE_SECONDS
     most_runs: int = 500
+    network_timeout_ms: int = 10_000
     workers: list[WorkerProcess] = field(default_factory=list)
 
     def launch(self) -> WorkerProcess:
@@ -81,6 +85,7 @@ class Fleet:
             "lease_seconds": self.lease_seconds,
             "heartbeat_seconds": 0.3,
             "max_runs": self.most_runs,
+            "network_timeout_ms": self.network_timeout_ms,
             "shutdown_grace_seconds": 1.0,
             "log_level": "warning",
             "skills": ("tests.chaos.skills",),
@@ -88,7 +93,7 @@ class Fleet:
         process = _FORK.Process(target=_work, args=(telling, self.folder, self.step_seconds, settings), daemon=True)
         process.start()
         telling.close()
-        worker = WorkerProcess(process, listening)
+        worker = WorkerProcess(process, listening, self.folder / "workers.log")
         self.workers.append(worker)
         return worker
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 from benchmarks.graphs import campaign_graph
@@ -32,6 +33,7 @@ from orchestrator.eventstore.listener import EVENTS, wake
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings
+from tests.chaos.executions import overlaps, read_executions
 from tests.chaos.skills import made
 
 CALLER = Caller("default", "chaos")
@@ -69,6 +71,7 @@ class Ledger:
     history: dict[str, list[Recorded]] = field(default_factory=dict)
     position: int = 0
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _turn: Lock = field(default_factory=Lock)
 
     async def register(self) -> None:
         """Register the workflows, and begin to follow the log."""
@@ -111,7 +114,7 @@ class Ledger:
 
         async def feed() -> None:
             while not enough.is_set():
-                if len(self.under_way()) < 6:
+                if len(await asyncio.to_thread(self.under_way)) < 6:  # which may take long while the database is away
                     await self.trigger(chance.choice((STEADY, MOODY)), seed=chance.randrange(1000))
                 await asyncio.sleep(chance.uniform(0.0, 0.1))
 
@@ -129,7 +132,7 @@ class Ledger:
 
     def follow(self) -> None:
         """Read on in the log, which must have no gaps; nothing new while the database is away."""
-        with suppress(DatabaseUnavailable):
+        with suppress(DatabaseUnavailable), self._turn:
             while batch := self.core.log.read_log(self.position, 5000):
                 for one in batch:
                     assert one.position == self.position + 1, f"position {one.position} follows {self.position}"
@@ -185,14 +188,17 @@ class Ledger:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
-    def faults(self, *, zombies: bool = False) -> list[str]:
+    def faults(self, *, zombies: bool = False, alone: bool = False) -> list[str]:
         """Everything that is wrong with the log and with what was executed, once all runs are over.
 
         Where there are zombies, one may have slept between the log's word and the skill: an attempt that was
         taken for lost may begin after another one has completed the step, and nothing of it is recorded.
+        Where no worker is killed or frozen, each step was executed `alone`: never by two workers at the same time.
         """
         self.follow()
         found = [*self._misdeeds(zombies=zombies)]
+        if alone:
+            found += overlaps(read_executions(self.core.settings.data_dir / "journal"))
         for run_id, cancelled in self.asked.items():
             found += [f"run {run_id}: {fault}" for fault in self._faults_of(run_id, cancelled)]
         return found
@@ -205,7 +211,7 @@ class Ledger:
             return
         workflow = self.core.workflows.get(CALLER.tenant, trigger.workflow_name, trigger.workflow_version)
         yield from faults(run_id, workflow, [(one.version, one.event) for one in history])  # type: ignore[misc]
-        yield from _foreign(history)
+        yield from foreign(history)
         run = self.core.runs.fold(run_id, history).run
         expected = "cancelled" if cancelled else "completed"
         if run.status != expected:
@@ -226,14 +232,12 @@ class Ledger:
                     started.add((run_id, one.event.step, one.event.attempt))
                 elif isinstance(one.event, StepCompleted):
                     completed[run_id, one.event.step] = one.event.attempt, one.event.at
-        journal = self.core.settings.data_dir / "journal"
-        for line in journal.read_text().splitlines():
-            run_id, step, number, at = line.split()
-            attempt = int(number)
+        for execution in read_executions(self.core.settings.data_dir / "journal"):
+            run_id, step, attempt = execution.run_id, execution.step, execution.attempt
             if (run_id, step, attempt) not in started:
                 yield f"run {run_id} executed attempt {attempt} of {step}, but the log does not know of it"
-            last, done_at = completed.get((run_id, step), (attempt, int(at)))
-            if int(at) > done_at and not (zombies and attempt < last):
+            last, done_at = completed.get((run_id, step), (attempt, execution.began))
+            if execution.began > done_at and not (zombies and attempt < last):
                 yield f"run {run_id} executed attempt {attempt} of {step} after attempt {last} had completed it"
 
 
@@ -241,7 +245,7 @@ def _is_over(history: list[Recorded]) -> bool:
     return bool(history) and isinstance(history[-1].event, TERMINAL_EVENTS)
 
 
-def _foreign(history: list[Recorded]) -> Iterator[str]:
+def foreign(history: list[Recorded]) -> Iterator[str]:
     """Yield what was written by a worker that did not own the run: a zombie that got through the fence."""
     owner = None
     for one in history[1:]:
@@ -263,6 +267,6 @@ async def _patiently(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextmanager
-def open_ledger(database_url: str, folder: Path) -> Iterator[Ledger]:
-    with open_core(Settings(database_url=database_url, data_dir=folder)) as core:
+def open_ledger(database_url: str, folder: Path, **settings: Any) -> Iterator[Ledger]:
+    with open_core(Settings(database_url=database_url, data_dir=folder, **settings)) as core:
         yield Ledger(core)

@@ -3,7 +3,8 @@
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from zlib import crc32
 
@@ -35,11 +36,26 @@ async def moody(given: dict[str, Any], ctx: StepContext) -> dict[str, str]:
 
 
 async def _take_time(ctx: StepContext) -> None:
-    line = f"{ctx.run_id} {ctx.step_id} {ctx.attempt} {time.time_ns() // 1_000_000}\n"
+    # each step of a run takes a time of its own: results come one by one, and an append seldom holds two
+    with noted(ctx):
+        await asyncio.sleep(float(os.environ[STEP_SECONDS]) * (0.5 + crc32(ctx.step_id.encode()) % 16 / 16))
+
+
+@contextmanager
+def noted(ctx: StepContext) -> Iterator[None]:
+    """Note when an attempt begins to execute, and when it ends, however it does."""
+    _note("begin", ctx)
+    try:
+        yield
+    finally:
+        _note("end", ctx)
+
+
+def _note(what: str, ctx: StepContext) -> None:
+    milliseconds = time.time_ns() // 1_000_000
+    line = f"{what} {ctx.run_id} {ctx.step_id} {ctx.attempt} {milliseconds} {os.getpid()}\n"
     journal = os.open(os.environ[JOURNAL], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(journal, line.encode())  # whole or not at all, whoever else writes
     finally:
         os.close(journal)
-    # each step of a run takes a time of its own: results come one by one, and an append seldom holds two
-    await asyncio.sleep(float(os.environ[STEP_SECONDS]) * (0.5 + crc32(ctx.step_id.encode()) % 16 / 16))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import storms
+from tests.chaos import outages, storms
 
 pytestmark = pytest.mark.chaos
 SECONDS = 3.0
@@ -34,3 +34,11 @@ async def test_answers_are_lost_around_commits(database_url: str, data_dir: Path
 
 async def test_cancels_race_with_everything(database_url: str, data_dir: Path) -> None:
     assert await storms.race_cancels(database_url, data_dir, random.Random(5), SECONDS) == []
+
+
+async def test_the_primary_is_lost_and_its_standby_promoted(data_dir: Path) -> None:
+    assert await outages.failover(data_dir, random.Random(6), SECONDS) == []
+
+
+async def test_a_network_swallows_everything(data_dir: Path) -> None:
+    assert await outages.dead_network(data_dir, random.Random(7), SECONDS) == []

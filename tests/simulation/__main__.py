@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from orchestrator.eventstore import writer
+from tests.simulation.awaits import awaits
 from tests.simulation.scenario import Scenario, scenario
 from tests.simulation.schedule import Outcome, play
 
@@ -46,11 +48,12 @@ def play_all(options: argparse.Namespace, corpus: Path = CORPUS, perform: Callab
     """Play what was asked for; tell what failed, keep its seed in the corpus, and return the exit code."""
     print(f"seeds from {options.seed}", flush=True)
     began = time.perf_counter()
-    played, failed, totals = 0, 0, Counter[str]()
+    played, failed, totals, killed_at = 0, 0, Counter[str](), Counter[str]()
     for seed in seeds(options, corpus):
         outcome = perform(scenario(seed))
         played += 1
         totals += Counter(outcome.counts)
+        killed_at += Counter(outcome.killed_at)
         totals += Counter(name for _, _, _, name, _ in outcome.events)
         if outcome.faults:
             failed += 1
@@ -60,6 +63,10 @@ def play_all(options: argparse.Namespace, corpus: Path = CORPUS, perform: Callab
             _keep(seed, corpus)
     seconds = time.perf_counter() - began
     print(", ".join(f"{number} {name}" for name, number in sorted(totals.items())))
+    print("workers killed while the writer was at")
+    print(*(f"  {number:>7} {place}" for place, number in killed_at.most_common()), sep="\n")
+    for place in sorted(awaits(writer) - set(killed_at)):
+        print(f"        0 {place}")
     print(f"{played} schedules in {seconds:.1f} s ({60 * played / seconds:,.0f} a minute), {failed} failed")
     return 1 if failed else 0
 

@@ -9,9 +9,13 @@ import asyncio
 import contextvars
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
+
+from orchestrator.eventstore import writer
+from tests.simulation.awaits import waiting
 
 OUTSIDE = contextvars.Context()
 """The context of what belongs to no process: the database, the network, the hand of fate."""
@@ -29,6 +33,7 @@ class Process:
     alive: bool = True
     frozen: bool = False
     kept: list[asyncio.Handle] = field(default_factory=list)
+    tasks: list["asyncio.Task[Any]"] = field(default_factory=list)
     context: contextvars.Context = field(default_factory=contextvars.Context)
 
     def __post_init__(self) -> None:
@@ -48,6 +53,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.errors: list[str] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self.processes: list[Process] = []
+        self.killed_at: Counter[str] = Counter()
+        self.watch: Callable[[], None] | None = None
+        """Called after each turn."""
         self._ready: list[asyncio.Handle] = []
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._timer_number = 0
@@ -60,6 +68,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             task = self.create_task(main, context=OUTSIDE.copy())
             while not task.done():
                 self._turn()
+                if self.watch is not None:
+                    self.watch()
                 if self._ambushes and self.turns >= self._ambushes[-1][0]:
                     _, function, args = self._ambushes.pop()
                     function(*args)
@@ -90,6 +100,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         process.kept.clear()
 
     def kill(self, process: Process) -> None:
+        """Kill -9, and note at which awaits of the writer it was."""
+        if process.alive:
+            tasks = (task for task in process.tasks if not task.done())
+            self.killed_at.update(place for task in tasks for place in set(waiting(task, writer)))
         process.alive = False
 
     def _turn(self) -> None:
@@ -166,6 +180,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> "asyncio.Task[Any]":
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         self.tasks.append(task)
+        process = (contextvars.copy_context() if context is None else context).get(PROCESS)
+        if process is not None:
+            process.tasks.append(task)
         return task
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:

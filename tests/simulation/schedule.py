@@ -49,6 +49,8 @@ class Outcome:
     turns: int
     events: list[tuple[Any, ...]]
     counts: dict[str, int] = field(default_factory=dict)
+    killed_at: dict[str, int] = field(default_factory=dict)
+    """How many workers were killed at each await of the writer."""
 
 
 def play(scenario: Scenario) -> Outcome:
@@ -90,7 +92,8 @@ class Play:
             for one in self.server.log.read_log(0, 100_000)
         ]
         counts = {"runs": len(self.asked), "blows": self.blows, "performances": len(self.stage.performances)}
-        return Outcome(self.scenario.seed, self.faults, self.loop.now, self.loop.turns, events, counts)
+        killed = dict(self.loop.killed_at)
+        return Outcome(self.scenario.seed, self.faults, self.loop.now, self.loop.turns, events, counts, killed)
 
     async def _main(self) -> None:
         for skills in self.scenario.workers:

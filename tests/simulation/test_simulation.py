@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from orchestrator.domain.events import (
     StepStarted,
 )
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
+from orchestrator.eventstore import writer
+from tests.simulation.awaits import awaits, waiting
 from tests.simulation.host import Host
 from tests.simulation.scenario import Request, Scenario, scenario
 from tests.simulation.schedule import Play, play
@@ -56,6 +59,33 @@ def test_a_seed_always_goes_the_same_way() -> None:
 
 def test_schedules_differ() -> None:
     assert play(scenario(1)).events != play(scenario(2)).events
+
+
+ROUGH = Weather(refused=0.1, lost=0.1, limbo=0.15, latency=0.2, news_latency=0.3, news_twice=0.3)
+
+
+def test_a_worker_killed_at_any_await_of_the_writer_breaks_no_promise() -> None:
+    """Schedules in rough weather, each with an ambush: the first worker that comes by where none was killed yet, is."""
+    elsewhere = {place for place in awaits(writer) if "submitted" in place}  # of appends from another thread's loop
+    left = awaits(writer) - elsewhere
+    assert len(elsewhere) == 1
+    assert len(left) > 10
+    for seed in range(40, 2000):
+        random.seed(seed)
+        scene = Play(replace(scenario(seed), weather=ROUGH))
+
+        def ambush(scene: Play = scene) -> None:
+            for host in scene.hosts:
+                tasks = (task for task in host.process.tasks if not task.done())
+                if host.process.alive and any(place in left for task in tasks for place in waiting(task, writer)):
+                    host.kill()
+                    left.difference_update(scene.loop.killed_at)
+
+        scene.loop.watch = ambush
+        assert scene.play().faults == [], f"seed {seed}"
+        if not left:
+            return
+    assert left == set(), "nobody came by"
 
 
 def staged(

@@ -10,9 +10,13 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq.abc import PGconn
 from psycopg.rows import Row, TupleRow
 
+from orchestrator.eventstore.sql import load_sql
 from orchestrator.eventstore.unavailable import DatabaseUnavailable
 
 T = TypeVar("T")
+
+_SQL = load_sql(__file__)
+_KEEPALIVES = 3
 
 NETWORK_TIMEOUT_MS = 10_000
 """How long a network may swallow what was sent before the connection is given up, unless the settings say."""
@@ -95,17 +99,33 @@ def parameters(conninfo: str, network_timeout_ms: int = NETWORK_TIMEOUT_MS) -> d
         DatabaseUnavailable: It is not a connection string.
     """
     given = _parts(conninfo)
-    seconds = network_timeout_ms / 1000
+    idle, interval = _keepalive_seconds(network_timeout_ms)
     wanted: dict[str, Any] = {
-        "connect_timeout": max(1, round(seconds / 2)),  # for each host
-        "keepalives_idle": max(1, round(seconds / 2)),
-        "keepalives_interval": max(1, round(seconds / 6)),
-        "keepalives_count": 3,
+        "connect_timeout": idle,  # for each host
+        "keepalives_idle": idle,
+        "keepalives_interval": interval,
+        "keepalives_count": _KEEPALIVES,
         "tcp_user_timeout": network_timeout_ms,
     }
     if "," in str(given.get("host") or given.get("hostaddr") or ""):
         wanted["target_session_attrs"] = "read-write"
     return {name: value for name, value in wanted.items() if name not in given}
+
+
+def end_when_client_is_gone(connection: psycopg.Connection[Any], network_timeout_ms: int) -> None:
+    """Have the server notice a dead network as well, and end the session then.
+
+    Otherwise each outage of the network leaves the sessions behind that were replaced, until the server has no
+    connections left to give.
+    """
+    idle, interval = _keepalive_seconds(network_timeout_ms)
+    given = {"idle": idle, "interval": interval, "count": _KEEPALIVES, "timeout_ms": network_timeout_ms}
+    connection.execute(_SQL.end_when_client_is_gone, {name: str(value) for name, value in given.items()})
+
+
+def _keepalive_seconds(network_timeout_ms: int) -> tuple[int, int]:
+    """Return after how much silence the peer is asked for a sign of life, and how often from then on."""
+    return max(1, round(network_timeout_ms / 2000)), max(1, round(network_timeout_ms / 6000))
 
 
 def place(conninfo: str) -> str:

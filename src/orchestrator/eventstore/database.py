@@ -12,7 +12,7 @@ from eventsourcing.postgres import PostgresDatastore
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
-from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, parameters
+from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, end_when_client_is_gone, parameters
 from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.pauses import RETRIES, Pauses, RareWarning
 from orchestrator.eventstore.session import Session
@@ -75,7 +75,7 @@ class Database:
         self.conninfo = conninfo
         self._parameters = parameters(conninfo, network_timeout_ms)
         self._network_seconds = network_timeout_ms / 1000
-        self._configure = _configure(statement_timeout_ms, (statement_timeout_ms + network_timeout_ms) / 1000)
+        self._configure = _configure(statement_timeout_ms, network_timeout_ms)
         self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
         # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
@@ -169,7 +169,8 @@ class Database:
 
     def mend(self) -> None:
         """Replace the connections that an outage has broken; call it after a failure."""
-        self._pool.check()
+        if not self._pool.closed:  # as it is before the first use
+            self._pool.check()
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a synchronous function on a database thread and await its answer."""
@@ -195,12 +196,13 @@ class Database:
         self.datastore.close()
 
 
-def _configure(timeout_ms: int, answer_seconds: float) -> Callable[[Connection], None]:
+def _configure(statement_timeout_ms: int, network_timeout_ms: int) -> Callable[[Connection], None]:
     """Return what makes a new connection ours: autocommit, and a deadline for every statement on both sides."""
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True
-        connection.answer_seconds = answer_seconds
-        connection.execute(_SQL.configure, {"timeout_ms": str(timeout_ms)})
+        connection.answer_seconds = (statement_timeout_ms + network_timeout_ms) / 1000
+        connection.execute(_SQL.configure, {"timeout_ms": str(statement_timeout_ms)})
+        end_when_client_is_gone(connection, network_timeout_ms)
 
     return configure

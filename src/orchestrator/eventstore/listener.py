@@ -14,7 +14,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
-from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, parameters
+from orchestrator.eventstore.connect import NETWORK_TIMEOUT_MS, BoundedConnection, end_when_client_is_gone, parameters
 from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
 from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.sql import load_sql
@@ -85,6 +85,7 @@ class Listener:
     ) -> None:
         self._conninfo = conninfo
         self._parameters = parameters(conninfo, network_timeout_ms)
+        self._network_timeout_ms = network_timeout_ms
         self._silence_seconds = network_timeout_ms / 1000
         self._on_lost = on_lost
         self._callbacks: dict[str, list[Callback]] = {channel: [] for channel in CHANNELS}
@@ -116,6 +117,7 @@ class Listener:
             try:
                 with BoundedConnection.connect(self._conninfo, autocommit=True, **self._parameters) as connection:
                     connection.answer_seconds = self._silence_seconds
+                    end_when_client_is_gone(connection, self._network_timeout_ms)
                     self._listen(connection)
             except (psycopg.Error, DatabaseUnavailable) as error:
                 self._warn(error)

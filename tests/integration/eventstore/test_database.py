@@ -71,6 +71,22 @@ async def test_a_question_is_asked_again_until_it_is_answered(database_url: str)
         assert len(tries) <= 3, "one broken connection is enough to look at all of them"
 
 
+async def test_a_question_is_asked_again_though_the_pool_was_never_used(database_url: str) -> None:
+    database = Database(database_url)
+    answers = iter([DatabaseUnavailable("not yet"), "now"])
+
+    def answer() -> str:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    try:
+        assert await database.ask(answer) == "now"
+    finally:
+        database.close()
+
+
 async def test_an_error_of_its_own_is_not_asked_again(database_url: str) -> None:
     with open_database(database_url) as database:
         tries = []
