@@ -11,7 +11,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import Row, TupleRow
 
 from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.eventstore.unavailable import DatabaseUnavailable, is_unavailable, unavailable
 
 T = TypeVar("T")
 
@@ -34,11 +34,21 @@ class BoundedConnection(psycopg.Connection[Row]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does, and no longer than `answer_seconds`.
 
+        Every statement comes through here. So its caller never sees the driver's error of a lost connection, also not
+        within a transaction, where it could be taken for the fault of what the statement was about.
+
         Raises:
-            DatabaseUnavailable: there was no answer in time; the connection is closed.
+            DatabaseUnavailable: the connection was lost or the server gave up (see `is_unavailable`), or there was no
+                answer in time; then the connection is closed.
+            psycopg.Error: the server refused the statement.
         """
         limit = self.answer_seconds if timeout is None else timeout
-        return super().wait(gen if limit is None else _bounded(gen, limit, self.pgconn), interval)
+        try:
+            return super().wait(gen if limit is None else _bounded(gen, limit, self.pgconn), interval)
+        except psycopg.Error as error:
+            if not is_unavailable(error):
+                raise
+            raise unavailable(error) from error
 
 
 def _bounded(gen: PQGen[T], seconds: float, pgconn: PGconn) -> PQGen[T]:

@@ -149,7 +149,7 @@ class Database:
                 raise
             if lent is not None:
                 lent.close()
-            if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            if isinstance(error.__cause__ or error, psycopg.errors.ReadOnlySqlTransaction):
                 self._pool.drain()  # the others lead to the same server
             raise unavailable(error) from error
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg import adapters, generators, pq
 from psycopg.errors import error_from_result
 from psycopg.pq.abc import PGresult
@@ -99,14 +100,19 @@ class Session:
         self, connection: BoundedConnection[DictRow], statement: Statement, values: Sequence[bytes | None]
     ) -> PGresult:
         name, pgconn = statement.name.encode(), connection.pgconn
-        formats = self._prepared.get(name)
-        if formats is None:
-            pgconn.send_prepare(name, statement.text.encode(), statement.oids)
-            answered(connection.wait(generators.execute(pgconn))[-1])
-            formats = self._prepared[name] = statement.formats
-        sent: Any = values  # whose annotation leaves out that None stands for NULL
-        pgconn.send_query_prepared(name, sent, formats, pq.Format.BINARY)
-        return answered(connection.wait(generators.execute(pgconn))[-1])
+        try:
+            formats = self._prepared.get(name)
+            if formats is None:
+                pgconn.send_prepare(name, statement.text.encode(), statement.oids)
+                answered(connection.wait(generators.execute(pgconn))[-1])
+                formats = self._prepared[name] = statement.formats
+            sent: Any = values  # whose annotation leaves out that None stands for NULL
+            pgconn.send_query_prepared(name, sent, formats, pq.Format.BINARY)
+            return answered(connection.wait(generators.execute(pgconn))[-1])
+        except psycopg.Error as error:
+            if not is_unavailable(error):
+                raise
+            raise unavailable(error) from error  # here, and not at the end of the transaction: see `BoundedConnection`
 
     def close(self) -> None:
         """Close the connection; another `run` opens one again."""

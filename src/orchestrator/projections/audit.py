@@ -20,6 +20,7 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.chain import Chain, ChainHead
 from orchestrator.projections.histories import HistoriesAudit
 from orchestrator.projections.stages import OnStage, silent
@@ -116,6 +117,8 @@ class Auditor:
             try:
                 result = self._read_models.verify(name)
                 report(f"{name}: events", result.events, None)
+            except DatabaseUnavailable:
+                raise
             except Exception as error:  # noqa: BLE001 - a history that cannot be folded is a finding
                 yield Finding("read model", name, f"it cannot be rebuilt: {error!r}")
                 continue

@@ -194,7 +194,7 @@ def fill_in_child(open_source: OpenSource, model: ReadModel, told: Pipe) -> None
             while filler.fill_part():
                 pass
     except Exception as error:  # noqa: BLE001 - the parent raises it again
-        told.send(error if isinstance(error, RebuildStopped) else RuntimeError(repr(error)))
+        told.send(error if isinstance(error, RebuildStopped | DatabaseUnavailable) else RuntimeError(repr(error)))
 
 
 def _end_with_parent() -> None:

@@ -13,6 +13,7 @@ from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorder import EventRow
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.projections.chain import digest
 from orchestrator.projections.transfer.end import DamagedExport
 from orchestrator.retention.archive import Archive, ArchiveFile
@@ -132,6 +133,8 @@ class Inspector:
             workflow = self._find_workflow(history[0].tenant, first.workflow_name, first.workflow_version)
             versioned: Any = [(recorded.version, recorded.event) for recorded in history]
             return faults(str(run_id), workflow, versioned)
+        except DatabaseUnavailable:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a tampered history leads to is a finding
             return [f"it cannot be read: {error!r}"]
 

@@ -23,7 +23,7 @@ BACK_AGAIN_SECONDS = 2.0
 def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
     with open_database(database_url, statement_timeout_ms=200) as database, database.connection() as connection:
         started = time.monotonic()
-        with pytest.raises(psycopg.errors.QueryCanceled):
+        with pytest.raises(DatabaseUnavailable, match="statement timeout"):
             connection.execute(SQL.sleep)
         assert time.monotonic() - started < 4
 
@@ -41,6 +41,25 @@ def test_statements_commit_by_themselves_and_transactions_together(database_url:
             assert connection.autocommit
         with database.transaction() as connection:
             assert connection.info.transaction_status.name == "INTRANS"
+
+
+def test_a_connection_that_is_lost_within_a_transaction_is_known_for_what_it_is_at_once(database_url: str) -> None:
+    """And not only at its end: what comes in between may take the driver's error for the statement's fault."""
+    with open_database(database_url) as database, psycopg.connect(database_url, autocommit=True) as killer:
+
+        def lose(statement: str) -> None:
+            with database.transaction() as connection:
+                connection.execute(SQL.one)
+                killer.execute(SQL.terminate_others)
+                with pytest.raises(DatabaseUnavailable):
+                    connection.execute(statement)
+                raise ZeroDivisionError
+
+        for statement in (SQL.one, SQL.application):
+            with pytest.raises(ZeroDivisionError):
+                lose(statement)
+        with database.connection() as connection:
+            assert connection.execute(SQL.one).fetchone() == {"one": 1}
 
 
 async def hold_connections(database: Database, count: int) -> None:

@@ -1,5 +1,7 @@
 """A session: statements prepared once, a lost connection replaced, a transaction undone by an error."""
 
+import os
+import socket
 import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -71,6 +73,26 @@ def put_all(session: Session, *values: int) -> None:
     with session.transaction() as execute:
         for value in values:
             execute(PUT, [bigint(value)])
+
+
+def test_a_connection_that_is_lost_within_a_transaction_is_known_at_once(
+    session: Session,
+) -> None:
+    """What comes before the end of the transaction sees that the database is away, and not the driver's error."""
+
+    def lose() -> None:
+        with session.transaction() as execute:
+            execute(PUT, [bigint(1)])
+            assert session._connection is not None
+            with socket.socket(fileno=os.dup(session._connection.pgconn.socket)) as wire:
+                wire.shutdown(socket.SHUT_RDWR)  # without a word, as when an answer is lost
+            with pytest.raises(DatabaseUnavailable):
+                execute(PUT, [bigint(2)])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        lose()
+    assert number(session, COUNT) == 0
 
 
 def test_an_error_undoes_a_transaction(session: Session) -> None:
