@@ -29,9 +29,8 @@ class Connection:
     async def post(self, path: str, document: Any) -> Any:
         """POST JSON to a path and return the JSON."""
         body = orjson.dumps(document)
-        head = (
-            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        length = f"Content-Type: application/json\r\nContent-Length: {len(body)}"
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n"
         return await self._ask(head.encode() + body)
 
     async def _ask(self, request: bytes) -> Any:

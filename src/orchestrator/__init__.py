@@ -1,4 +1,4 @@
-"""An event-sourced workflow orchestrator: every step once, results reused, nothing lost, proof afterwards."""
+"""An event-sourced workflow orchestrator: each step once, results reused, every decision on record."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -370,5 +370,5 @@ def _problem(details: ErrorDetails, given: Mapping[str, Any]) -> str:
         return f"{name} is no setting"
     variable = f"{PREFIX}{name.upper()}" + "".join(f"[{part}]" for part in rest)
     value = "the value given" if name in _SECRET else repr(details["input"])
-    source = " (given directly)" if name in given else ""
+    source = " (given as an option)" if name in given else ""
     return f"{variable}{source}: {value} cannot be used: {said[:1].lower()}{said[1:]}"

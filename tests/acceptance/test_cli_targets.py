@@ -197,6 +197,7 @@ def refused(done: Done) -> str:
     ("words", "told"),
     [
         (("trigger", "nothing.v1"), ["No workflow nothing.v1 is registered", "workflows register"]),
+        (("trigger", "chian.v1"), ["No workflow chian.v1 is registered; did you mean 'chain.v1'? `orchestrator"]),
         (("trigger", "chain.v1", "--payload", '{"file": 1, "gate": 1}'), ["gate: 1 is not of", "file: 1 is not of"]),
         (("status", UNKNOWN), ["no run", "runs list"]),
         (("update", UNKNOWN, "payload.patch"), ["no run", "runs list"]),

@@ -97,11 +97,11 @@ def test_whoever_follows_a_run_stops_when_the_key_is_revoked(home: Path, program
 
 def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: ExitStack) -> None:
     said = refused(call("api", "--host", "0.0.0.0", "--port", "0", "--data-dir", home))
-    assert "Nobody has to show a key here" in said
+    assert "Refusing to listen on" in said
     assert "ORCHESTRATOR_AUTH=keys" in said
     program = programs.enter_context(Program("api", "--port", "0", "--data-dir", home))
     assert ready(program).startswith("http://127.0.0.1:")
-    wait_until(lambda: "nobody has to show a key" in program.err, program.err)
+    wait_until(lambda: "no authentication: only this machine" in program.err, program.err)
 
 
 def test_what_users_get_wrong_with_keys(home: Path) -> None:

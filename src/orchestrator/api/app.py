@@ -86,7 +86,7 @@ def create_app(services: Services, limits: Limits | None = None) -> Api:
         serve(services, limits or Limits()),
         title="orchestrator",
         version=version("orchestrator"),
-        summary="Every step once, results reused, nothing lost, proof afterwards.",
+        summary="Each step once, results reused, every decision on record.",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,

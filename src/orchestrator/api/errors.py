@@ -284,7 +284,8 @@ def answer_to(error: Exception) -> Json | None:
         return _answer(503, "DATABASE_UNAVAILABLE", "the database does not answer; try again", {}, _RETRY)
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
-        return _answer(error.status_code, code, str(error.detail), {}, error.headers)
+        said = "there is no such path; /docs lists the calls" if error.status_code == 404 else str(error.detail)
+        return _answer(error.status_code, code, said, {}, error.headers)
     return None
 
 

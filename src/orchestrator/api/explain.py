@@ -68,7 +68,7 @@ class CacheExplainer:
         workflow = loaded.run.workflow
         for step in steps or ():
             if step not in workflow.steps:
-                raise UnknownStep(f"workflow {workflow.name} has no step {step!r}", step=step)
+                raise UnknownStep.of(workflow.name, step, workflow.steps)
         wanted = workflow.graph.order if steps is None else steps
         explaining = _Explaining(loaded, self._database, self._runs, self._catalogue, self._source)
         await explaining.look_back(wanted)

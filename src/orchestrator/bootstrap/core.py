@@ -100,8 +100,13 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
 
 
 @contextmanager
-def open_core(settings: Settings) -> Iterator[Core]:
-    """Build the core on an open database and take it down at the end."""
+def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> Iterator[Core]:
+    """Build the core on an open database and take it down at the end.
+
+    Args:
+        settings: what to build.
+        max_wait_seconds: how long an append may wait for the database; None is as long as that takes.
+    """
     with open_tracing(settings) as tracing, open_database(settings) as opened:
         database = Database(
             opened.conninfo,
@@ -116,7 +121,7 @@ def open_core(settings: Settings) -> Iterator[Core]:
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
-        writer = build_writer(database, metrics.committed)
+        writer = build_writer(database, metrics.committed, max_wait_seconds)
         listener = Listener(
             opened.conninfo,
             opened.revive,

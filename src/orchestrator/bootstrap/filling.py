@@ -13,9 +13,11 @@ from orchestrator.projections.filling import Source
 from orchestrator.workflows.registry import WorkflowRegistry
 
 
-def build_writer(database: Database, on_commit: OnCommit | None = None) -> Writer:
+def build_writer(
+    database: Database, on_commit: OnCommit | None = None, max_wait_seconds: float | None = None
+) -> Writer:
     """Return what appends to the log; it connects when the first append comes."""
-    return Writer(lambda: LogSession(database.loop_session()), on_commit)
+    return Writer(lambda: LogSession(database.loop_session()), on_commit, max_wait_seconds=max_wait_seconds)
 
 
 @contextmanager

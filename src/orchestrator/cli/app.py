@@ -23,7 +23,7 @@ from orchestrator.cli.workflows import list_workflows, register, show, validate
 app = typer.Typer(
     cls=Sections,
     name="orchestrator",
-    help="Runs workflows: every step once, results reused, nothing lost, proof afterwards.",
+    help="Run workflows: each step once, results reused, every decision on record.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -82,7 +82,10 @@ registry.command("register", cls=Verb)(register)
 app.add_typer(registry, name="workflows", rich_help_panel="Look")
 
 cache = typer.Typer(
-    cls=Sections, help="Look into the step cache, withdraw results.", no_args_is_help=True, rich_markup_mode=None
+    cls=Sections,
+    help="Inspect the step cache, explain misses, withdraw results.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 cache.command("stats", cls=Verb)(stats)
 cache.command("list", cls=Verb)(list_entries)
@@ -93,7 +96,7 @@ app.add_typer(cache, name="cache", rich_help_panel="Look")
 
 projections = typer.Typer(
     cls=Sections,
-    help="See where the read models are, rebuild and compare them.",
+    help="Show, compare and rebuild the read models.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -105,7 +108,7 @@ projections.command("skip", cls=Verb)(skip_event)
 app.add_typer(projections, name="projections", rich_help_panel="Look")
 
 audit = typer.Typer(
-    cls=Sections, help="Prove the log, carry it out and in.", no_args_is_help=True, rich_markup_mode=None
+    cls=Sections, help="Verify, export and import the log.", no_args_is_help=True, rich_markup_mode=None
 )
 audit.command("verify", cls=Verb)(verify_log)
 audit.command("head", cls=Verb)(head)

@@ -15,7 +15,7 @@ Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this time 
 def head(
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to this file.")] = None,
     sign: Annotated[
-        Path | None, typer.Option(metavar="KEY", help="Sign it with this private Ed25519 key, a PEM file.")
+        Path | None, typer.Option(metavar="FILE", help="Sign it with this private Ed25519 key, a PEM file.")
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -110,7 +110,8 @@ def verify(
         list[Path] | None, typer.Option(metavar="FILE", help="A head that was exported earlier; repeatable.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(metavar="KEY", help="The public key (PEM) that the heads were signed for.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The public key, a PEM file, to verify the signatures of heads with."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 also when something cannot be checked.")

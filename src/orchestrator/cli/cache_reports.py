@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 from rich.text import Text
 
+from orchestrator.cli.blocks import print_facts
 from orchestrator.cli.client import Document
-from orchestrator.cli.terminal import print_json, print_line, print_table, size
+from orchestrator.cli.terminal import open_console, print_json, print_line, print_table, size
 
 _STYLES = {"hit": "green", "unchanged": "green", "reused": "green", "miss": "yellow", "failed": "red", "pending": "dim"}
 _LONGEST = 60
@@ -52,7 +53,7 @@ def print_explanation(explained: Document, *, as_json: bool) -> None:
     if as_json:
         print_json(explained)
         return
-    rows: list[Sequence[Text | str]] = [
+    rows: list[tuple[str, Text | str]] = [
         ("step", explained["stepId"]),
         ("verdict", Text(explained["verdict"], _STYLES[explained["verdict"]])),
         ("why", explained["reason"]),
@@ -66,7 +67,7 @@ def print_explanation(explained: Document, *, as_json: bool) -> None:
         rows.append(("input", _short(components["input"])))
     if explained["comparedWithRunId"]:
         rows.append(("compared with run", explained["comparedWithRunId"]))
-    print_table(("", ""), rows)
+    print_facts(open_console(), dict(rows))
     if explained["differences"]:
         print_line("")
         changes = [(each["field"], _short(each["before"]), _short(each["after"])) for each in explained["differences"]]

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.bootstrap.working import load_skills
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.definitions import workflow_files
-from orchestrator.cli.terminal import print_error, print_json, print_line
+from orchestrator.cli.terminal import counted, print_error, print_json, print_line
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
@@ -53,7 +53,7 @@ def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
             print_error(f"error: {InvalidWorkflow(check.faults, str(check.file))}")
             continue
         workflow = check.workflow
-        print_line(f"{check.file}: {workflow.name} {workflow.version} is right, {len(workflow.steps)} steps")
+        print_line(f"{check.file}: {workflow.name} {workflow.version} is valid, {counted(len(workflow.steps), 'step')}")
         for doubt in check.doubts:
             print_error(f"warning: {check.file}: {doubt}")
 

@@ -1,7 +1,8 @@
 """What the terminal itself finds wrong."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+
+from orchestrator.domain.spelling import nearest
 
 
 class Complaint(Exception):
@@ -13,5 +14,11 @@ class Complaint(Exception):
 
 def unknown(what: str, name: str, known: Iterable[str], fix: str = "") -> Complaint:
     """Return the complaint about a name that stands for nothing, with the one that may have been meant."""
-    close = get_close_matches(name, list(known), n=1)
-    return Complaint(f"There is no {what} {name!r}", f"Did you mean {close[0]!r}?" if close else fix)
+    meant = nearest(name, known)
+    return Complaint(f"There is no {what} {name!r}", fix if meant is None else f"Did you mean {meant!r}?")
+
+
+def sentence(said: str) -> str:
+    """Return a message with a capital first, unless it begins with something to copy: an address, a path, an id."""
+    first = said.split(maxsplit=1)[:1]
+    return f"{said[:1].upper()}{said[1:]}" if first and first[0].rstrip(",:").isalpha() else said

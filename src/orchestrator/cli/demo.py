@@ -11,7 +11,7 @@ HOME = Path(".orchestrator/demo")
 
 
 def demo(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Build a game campaign from a brief before your eyes.
+    """Build the example campaign, a small playable game, step by step.
 
     A picture, music, videos and a playable bundle, made by the example `campaign`, which comes with the package.
     Its data is kept in .orchestrator/demo unless --data-dir says otherwise; what it made is copied to output/ there.

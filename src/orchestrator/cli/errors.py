@@ -17,7 +17,7 @@ import psycopg
 
 from orchestrator.api.errors import ApiError
 from orchestrator.bootstrap.grants import GRANT, MissingGrants
-from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.complaint import Complaint, sentence
 from orchestrator.cli.terminal import print_error
 from orchestrator.client import ClientError
 from orchestrator.client import errors as told
@@ -68,6 +68,8 @@ def _words(error: BaseException) -> str:
     match error:
         case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError() | MissingGrants():
             return said
+        case DatabaseUnavailable() if (refused := _refused_by_database(error)) is not None:
+            return refused
         case DomainError() | ClientError() | DatabaseUnavailable() | UnreadableEvent():
             return _with_fix(said, error)
         case OSError():
@@ -85,9 +87,11 @@ def _words(error: BaseException) -> str:
 def _refused_by_database(error: BaseException) -> str | None:
     """Return what the operator of the database can put right, when that is why Postgres refused; else None."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, psycopg.Error):
+    seen: set[int] = set()  # an error may come to be its own context
+    while cause is not None and not isinstance(cause, psycopg.Error) and id(cause) not in seen:
+        seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
+    if not isinstance(cause, psycopg.Error):
         return None
     said = f"The database refuses: {cause.diag.message_primary or ' '.join(str(cause).split())}."
     match cause.sqlstate or "":
@@ -108,5 +112,5 @@ def _with_fix(said: str, error: BaseException) -> str:
             if "\n" in said:
                 return f"{said}\n{fix}"
             end = "" if said.endswith(("?", "!", ".")) else "."
-            return f"{said[:1].upper()}{said[1:]}{end} {fix}"
+            return f"{sentence(said)}{end} {fix}"
     return said

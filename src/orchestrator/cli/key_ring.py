@@ -39,7 +39,7 @@ def make_key(
         )
     known = Role.of(role)
     if known is None:
-        raise Complaint(f"There is no role {role!r}", f"Use --role {', '.join(each.word for each in Role)}.")
+        raise Complaint(f"There is no role {role!r}", f"Use --role {' or '.join(each.word for each in Role)}.")
     seconds = None if expires is None else read_age(expires)
     with _open(data_dir, need_data=False, tenant=tenant) as (settings, keys):
         now = _now()
@@ -62,7 +62,8 @@ def make_key(
         return
     print_line(shown)
     sys.stderr.write(
-        f"{known.word} of tenant {key.tenant}. It is not shown again; `orchestrator keys revoke {key.id}` ends it.\n"
+        f"This key has the role {known.word} in the tenant {key.tenant}. It is not shown again; "
+        f"`orchestrator keys revoke {key.id}` revokes it.\n"
     )
 
 

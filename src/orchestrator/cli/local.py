@@ -35,7 +35,7 @@ _BREATH_SECONDS = 0.02
 @asynccontextmanager
 async def open_local(settings: Settings) -> AsyncIterator["LocalClient"]:
     """Yield a client on the settings' database, our own Postgres started when it does not run."""
-    with open_core(settings) as core:
+    with open_core(settings, max_wait_seconds=_LONGEST_WAIT_SECONDS) as core:
         yield LocalClient(core)
 
 

@@ -45,7 +45,7 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
 
     Args:
         settings: `log_format` and `log_level`.
-        quiet: log warnings only, unless a level was asked for: for verbs that show progress themselves.
+        quiet: log warnings only, and no events, unless a level was asked for: for verbs that show progress themselves.
     """
     quietened = quiet and "log_level" not in settings.model_fields_set
     level = logging.WARNING if quietened else logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -66,6 +66,8 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
     root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # A verb that shows what happens to its run would otherwise tell each failure twice.
+    logging.getLogger(_JOURNAL).setLevel(logging.CRITICAL if quietened else logging.NOTSET)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

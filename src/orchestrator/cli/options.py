@@ -34,7 +34,7 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        help="What to show the server; other users may see the words of a command, so better set ORCHESTRATOR_KEY.",
+        help="The API key or token for the server. Other users can see command lines, so prefer ORCHESTRATOR_KEY.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
@@ -42,7 +42,7 @@ Skills = Annotated[
     list[str] | None,
     typer.Option(
         "--skills",
-        metavar="MODULE",
+        metavar="SOURCE",
         help="Where skills come from: package.module, a .py file, a package's folder, or a .yaml of "
         "declarations. Repeat it for more (ORCHESTRATOR_SKILLS).",
     ),
@@ -71,6 +71,14 @@ Payload = Annotated[
     str | None,
     typer.Option(
         "--payload", metavar="JSON", help="The trigger payload: a JSON object, @file to read one, - for stdin."
+    ),
+]
+Change = Annotated[
+    str | None,
+    typer.Option(
+        "--payload",
+        metavar="JSON",
+        help="What the change merges into the run's payload: a JSON object, @file to read one, - for stdin.",
     ),
 ]
 Each = Annotated[

@@ -12,7 +12,16 @@ from orchestrator.cli.blocks import natural_width
 from orchestrator.cli.client import Document
 from orchestrator.cli.past import CheckedHistories
 from orchestrator.cli.reports import error_words, event_words, print_run
-from orchestrator.cli.terminal import ask_line, duration, open_console, print_json, print_line, print_table, styled
+from orchestrator.cli.terminal import (
+    ask_line,
+    counted,
+    duration,
+    open_console,
+    print_json,
+    print_line,
+    print_table,
+    styled,
+)
 from orchestrator.cli.tree import step_tree
 
 _LONGEST = 80
@@ -78,7 +87,7 @@ def print_check(checked: CheckedHistories, *, as_json: bool) -> None:
         ]
         print_json({"accepted": not faults, "events": checked.events, "runs": checked.runs, "faults": faults})
         return
-    print_line(f"{checked.events:,} events of {checked.runs:,} runs asked again")
+    print_line(f"checked {counted(checked.events, 'event')} of {counted(checked.runs, 'run')}")
     if not checked.faults:
         print_line("this program would decide every one of them")
         return
@@ -109,6 +118,8 @@ def print_comparison(found: Document, *, as_json: bool) -> None:
 
 
 def _shown(difference: Document) -> tuple[str, str, str]:
+    if difference["field"] == "durationMs":
+        return "took", duration(difference["before"]), duration(difference["after"])
     return difference["field"], _short(difference["before"]), _short(difference["after"])
 
 

@@ -22,7 +22,7 @@ def replay(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run as it was, folded from its events; or check that it could have happened.
+    """Show a run as it was at any moment, or check its events against this program.
 
     Example: orchestrator replay 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --at 12
     """
@@ -58,7 +58,7 @@ def diff(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is different between two runs, or between two moments of one, step by step.
+    """Compare two runs, or two moments of one run, step by step.
 
     Example: orchestrator diff 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --at 5 --at 12
     """

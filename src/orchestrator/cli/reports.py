@@ -121,7 +121,7 @@ def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: boo
         "took": duration(between(run["startedAt"], run["completedAt"])),
         "labels": _labels(run["labels"]),
         "priority": str(run["priority"] or ""),
-        "executing": "\n".join(f"{step['stepId']} {progress_words(step)}" for step in executing),
+        "executing": "\n".join(f"{step['stepId']} {progress_words(step)}".rstrip() for step in executing),
         "missing skills": ", ".join(run["missingSkills"] or ()),
     }
     if run["error"]:
@@ -184,8 +184,10 @@ def _step_row(step: Document) -> Sequence[Text | str]:
 
 
 def progress_words(step: Document) -> str:
-    """Return what a skill says of an attempt that is under way."""
-    return f"{step['progress']:.0%} {step['progressMessage'] or ''}".rstrip()
+    """Return what a skill says of an attempt that is under way; nothing when it said nothing."""
+    if not step["progress"] and not step["progressMessage"]:
+        return ""
+    return f"{step['progress'] or 0:.0%} {step['progressMessage'] or ''}".rstrip()
 
 
 def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:

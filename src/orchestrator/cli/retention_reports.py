@@ -9,7 +9,7 @@ from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.cli.actor import actor_name
-from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.complaint import Complaint, sentence
 from orchestrator.cli.inputs import read_age
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.meter import open_meter
@@ -50,7 +50,7 @@ def archive_runs(settings: Settings, older_than: str | None, *, dry_run: bool) -
         try:
             done = archivist.apply(before, lambda runs, total: meter("archived runs", runs, total))
         except (RetentionRunning, RetentionHeld, DamagedExport, ParquetMissing) as error:
-            raise Complaint(f"{str(error)[:1].upper()}{str(error)[1:]}", "") from error
+            raise Complaint(sentence(str(error))) from error
     return {
         "before": timestamp(before),
         "dryRun": False,

@@ -25,7 +25,7 @@ def trigger(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a run, or for one for each line of a file; a worker picks them up. Prints the ids of the runs.
+    """Queue a run, or one for each line of a file, for a worker to execute. Prints the ids of the runs.
 
     Example: orchestrator trigger campaign.build.v1 --payload @brief.json --label client=acme
     """
@@ -79,7 +79,7 @@ def status(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show where a run is.
+    """Show the state of a run.
 
     Example: orchestrator status 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --watch
     """
@@ -135,7 +135,7 @@ def artifacts(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what a run made, or copy it.
+    """List the artifacts of a run, or copy them.
 
     Example: orchestrator artifacts 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
     """
@@ -151,7 +151,7 @@ def artifacts(
 def history(
     run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Show everything that happened to a run, as the log has it.
+    """Show the events of a run as recorded.
 
     Example: orchestrator history 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
     """

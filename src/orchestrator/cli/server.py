@@ -80,7 +80,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             await stack.enter_async_context(answer(core, listening, api=True))
             ready = url(listening)
             if not settings.auth:
-                logger.info("nobody has to show a key: other machines are kept out, everybody on this one is an admin")
+                logger.info("no authentication: only this machine can connect, and all its users are admins")
         elif watched is not None:
             answer = await asyncio.to_thread(_load_endpoint)
             await stack.enter_async_context(answer(core, watched, api=False))
@@ -127,7 +127,7 @@ def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool 
     family, kind, protocol, _, address = found[0]
     if only_loopback and not ipaddress.ip_address(address[0]).is_loopback:
         raise Complaint(
-            f"Nobody has to show a key here, so {host} is refused: others could run programs on this machine",
+            f"Refusing to listen on {host} without authentication: other machines could run programs on this one",
             "Set ORCHESTRATOR_AUTH=keys and make keys with `orchestrator keys create`, or use --host 127.0.0.1.",
         )
     with closing(socket.socket(family, kind, protocol)) as bound:

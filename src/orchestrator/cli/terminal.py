@@ -90,6 +90,11 @@ def styled(status: str) -> Text:
     return Text(status, style=_STYLES.get(status, ""))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things: `1 run`, `2,000 runs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def duration(milliseconds: float | None) -> str:
     """Return a duration in the unit that fits: `12 ms`, `1.24 s`, `3 min 20 s`; nothing for None."""
     if milliseconds is None:

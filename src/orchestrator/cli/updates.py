@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Key, Payload, RunId, Server, Target
+from orchestrator.cli.options import AsJson, Change, DataDir, Key, RunId, Server, Target
 
 
 def update(
     run: RunId,
     change: Annotated[str, typer.Argument(metavar="TYPE", help="A change type of the workflow, or payload.patch.")],
     *,
-    payload: Payload = None,
+    payload: Change = None,
     force: Annotated[
         list[str] | None, typer.Option(metavar="STEP", help="Execute this step in spite of the cache; repeatable.")
     ] = None,

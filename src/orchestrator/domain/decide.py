@@ -59,7 +59,7 @@ def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
         raise InvalidPayload(f"priority: {message}", faults=[{"path": "priority", "message": message}])
     for step_id in (*command.forced, *(command.impacted or ())):
         if step_id not in workflow.steps:
-            raise UnknownStep(f"workflow {workflow.name} has no step {step_id!r}", step=step_id)
+            raise UnknownStep.of(workflow.name, step_id, workflow.steps)
     return RunTriggered(
         at=command.at,
         workflow_name=workflow.name,
@@ -204,7 +204,7 @@ def _require_ready(step_id: str, run: Run) -> None:
     if step_id in run.ready or step_id in run.due:
         return
     if step_id not in run.waiting:
-        raise UnknownStep(f"run {run.id} has no step {step_id!r} to see to", step=step_id)
+        raise UnknownStep(f"step {step_id!r} is not part of run {run.id}", step=step_id)
     raise StaleAttempt(f"step {step_id!r} of run {run.id} is {run.step(step_id).status}, not ready to begin")
 
 

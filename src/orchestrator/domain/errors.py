@@ -24,9 +24,11 @@
 HTTP status codes live in `api/errors.py` only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
+
+from orchestrator.domain.spelling import did_you_mean
 
 
 class DomainError(Exception):
@@ -155,6 +157,11 @@ class UnknownStep(DomainError):
     """The workflow has no such step."""
 
     code = "VALIDATION_ERROR"
+
+    @classmethod
+    def of(cls, workflow: str, step: str, known: Iterable[str]) -> Self:
+        """Return the error about a step that a workflow does not have, with the one that was probably meant."""
+        return cls(f"workflow {workflow} has no step {step!r}{did_you_mean(step, known)}", step=step)
 
 
 class IdempotencyConflict(DomainError):

@@ -10,7 +10,6 @@ The plan costs in proportion to what the change touches; only listing all of it 
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Literal
 
@@ -19,6 +18,7 @@ from orchestrator.domain.errors import UnknownChangeType, UnknownStep
 from orchestrator.domain.events import Reuse
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.selectors import Path, is_touched
+from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow
 
 Action = Literal["run", "may_run", "reuse"]
@@ -154,8 +154,9 @@ def _declared_seeds(workflow: Workflow, change: ChangeRequest) -> tuple[dict[str
     declared = workflow.change_types.get(change.type)
     if declared is None:
         known = [*workflow.change_types, PAYLOAD_PATCH]
+        hint = did_you_mean(change.type, known) or f"; it has {', '.join(known)}"
         raise UnknownChangeType(
-            f"workflow {workflow.name} has no change type {change.type!r}; it knows {', '.join(known)}",
+            f"workflow {workflow.name} has no change type {change.type!r}{hint}",
             type=change.type,
             known=known,
         )
@@ -168,8 +169,7 @@ def _forced_steps(workflow: Workflow, change: ChangeRequest) -> tuple[str, ...]:
         return ()
     for step in change.force:
         if step not in workflow.steps:
-            near = get_close_matches(step, workflow.steps, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(step, workflow.steps)
             raise UnknownStep(f"force names step {step!r}, which {workflow.name} does not have{hint}", step=step)
     return tuple(dict.fromkeys(change.force))
 

@@ -31,6 +31,13 @@ _RECONNECT_SECONDS = 0.5
 _CHECK_SECONDS = 1.0
 
 
+class _Datastore(PostgresDatastore):
+    """The library's datastore on our pool."""
+
+    def register_type_adapters(self) -> None:
+        """Register none, and so ask the database for nothing: what we send is in the server's form already."""
+
+
 class _Pool(ConnectionPool[BoundedConnection[DictRow]]):
     """The library's pool; a connection is found broken after a second, however long statements may take on it."""
 
@@ -69,7 +76,7 @@ class Database:
         self._parameters = parameters(conninfo, network_timeout_ms)
         self._network_seconds = network_timeout_ms / 1000
         self._configure = _configure(statement_timeout_ms, network_timeout_ms)
-        self.datastore = PostgresDatastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
+        self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
         # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
         self._pool = _Pool(

@@ -5,6 +5,7 @@ to get hold of the interpreter. Here the loop sends, and goes on with others unt
 """
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +33,7 @@ class LoopSession:
         self._turn = asyncio.Lock()
         self._connection: BoundedConnection[DictRow] | None = None
         self._prepared: dict[bytes, list[int]] = {}
-        self._opening: asyncio.Future[BoundedConnection[DictRow]] | None = None
+        self._opening: _Opening | None = None
         self._owing = False
         self._ready: asyncio.Future[None] | None = None
 
@@ -86,10 +87,8 @@ class LoopSession:
         self._prepared.clear()
         self._owing = False
         opening, self._opening = self._opening, None
-        if opening is not None and opening.done():
-            _close(opening)
-        elif opening is not None and not opening.get_loop().is_closed():
-            opening.add_done_callback(_close)
+        if opening is not None:
+            opening.give_up()
         if connection is not None:
             if self._ready is not None:
                 self._stop_listening(connection.pgconn.socket, reason)
@@ -97,11 +96,12 @@ class LoopSession:
 
     async def _connect(self) -> BoundedConnection[DictRow]:
         """Open the connection in a thread, for that takes a while. Who is cancelled meanwhile leaves it to the next."""
-        if self._opening is None:
-            self._opening = asyncio.get_running_loop().run_in_executor(None, self._open)
         opening = self._opening
+        if opening is None:
+            opening = self._opening = _Opening(self._open)
+            opening.future = asyncio.get_running_loop().run_in_executor(None, opening.run)
         try:
-            connection = await asyncio.shield(opening)
+            connection = await asyncio.shield(opening.future)
         except Exception:
             self._opening = None
             raise
@@ -166,9 +166,33 @@ class LoopSession:
             ready.set_exception(DatabaseUnavailable(reason))
 
 
-def _close(opening: "asyncio.Future[BoundedConnection[DictRow]]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+class _Opening:
+    """A connection that is being opened in a thread. Whoever wanted it may go, and their loop may close meanwhile."""
+
+    future: "asyncio.Future[BoundedConnection[DictRow]]"
+
+    def __init__(self, open_connection: Open) -> None:
+        self._open = open_connection
+        self._lock = threading.Lock()
+        self._opened: BoundedConnection[DictRow] | None = None
+        self._given_up = False
+
+    def run(self) -> BoundedConnection[DictRow]:
+        """Open the connection; raises DatabaseUnavailable."""
+        connection = self._open()
+        with self._lock:
+            if not self._given_up:
+                self._opened = connection
+                return connection
+        connection.close()
+        raise DatabaseUnavailable("the connection was closed")
+
+    def give_up(self) -> None:
+        """Close the connection, now or as soon as it is open."""
+        with self._lock:
+            self._given_up = True
+            if self._opened is not None:
+                self._opened.close()
 
 
 def _set(ready: "asyncio.Future[None]") -> None:

@@ -1,8 +1,5 @@
 """The one error for an unavailable database, and which of the driver's errors mean it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
 from psycopg import errors
@@ -42,22 +39,9 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, _UNAVAILABLE) and not isinstance(error, _ANSWERS)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raise DatabaseUnavailable in place of the driver's errors that mean it; other errors pass."""
-    try:
-        yield
-    except DatabaseUnavailable:
-        raise
-    except Exception as error:
-        if is_unavailable(error):
-            raise unavailable(error) from error
-        raise
-
-
 def unavailable(error: BaseException) -> DatabaseUnavailable:
     """Return the error to raise for one of the driver's."""
     if isinstance(error, DatabaseUnavailable):
-        return error
+        return DatabaseUnavailable(str(error), answered=error.answered)  # another: no error may be its own cause
     answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
     return DatabaseUnavailable(" ".join(str(error).split()) or type(error).__name__, answered=answered)

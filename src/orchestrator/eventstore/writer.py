@@ -59,13 +59,21 @@ class AppendSession(Protocol):
 
 
 class Writer:
-    """Appends for the whole process, on one event loop: that of the first append. Others submit theirs to it."""
+    """Appends for the whole process, on one event loop: that of the first append. Others submit theirs to it.
+
+    Args:
+        open_session: opens a connection to the log.
+        on_commit: told of each batch.
+        backoff: the pauses while the database is unavailable.
+        max_wait_seconds: how long an append may wait; None waits until the database is available.
+    """
 
     def __init__(
         self,
         open_session: Callable[[], AppendSession],
         on_commit: OnCommit | None = None,
         backoff: Backoff = RETRIES,
+        max_wait_seconds: float | None = None,
     ) -> None:
         self._open_session = open_session
         self._context = copy_context()  # not that of the first append: the task goes on for others
@@ -77,7 +85,9 @@ class Writer:
         self._in_doubt: list[Append] = []
         self._sent: Sequence[Append] = ()
         self._closed = False
+        self._max_wait_seconds = max_wait_seconds
         self._pauses = Pauses(backoff)
+        self._trouble: DatabaseUnavailable | None = None
         self._warn = RareWarning(logger, "database unavailable, appends wait")
         self.batches = 0
         self.appended = 0
@@ -92,7 +102,8 @@ class Writer:
         Raises:
             VersionConflict: somebody else appended first and nothing was written, or they appended after it while it
                 was in doubt.
-            DatabaseUnavailable: the writer is closed, or it failed again and again; it may have been written.
+            DatabaseUnavailable: the writer is closed, it failed again and again, or not within the longest wait; it may
+                have been written.
         """
         if self._closed:
             raise DatabaseUnavailable(_CLOSED)
@@ -106,7 +117,13 @@ class Writer:
         self._waiting.append(append)
         if self._task is None:
             self._start(loop)
-        return await append.waiter
+        if self._max_wait_seconds is None:
+            return await append.waiter
+        try:
+            async with asyncio.timeout(self._max_wait_seconds):
+                return await append.waiter
+        except TimeoutError:
+            raise DatabaseUnavailable(str(self._trouble or "the database does not answer")) from self._trouble
 
     def close(self) -> None:
         """Close the connection; what still waits is told that the log is closed."""
@@ -139,6 +156,7 @@ class Writer:
                     self._reject_all(DatabaseUnavailable(_CLOSED))
                     return
                 self._warn(error)
+                self._trouble = error
                 await asyncio.sleep(pauses.next())
             else:
                 pauses.reset()

@@ -124,7 +124,7 @@ class Reader:
         run, rows = self._run_and_steps(tenant, run_id)
         workflow = self._workflow(run)
         if step_id not in workflow.steps:
-            raise UnknownStep(f"workflow {workflow.name} has no step {step_id!r}", step=step_id)
+            raise UnknownStep.of(workflow.name, step_id, workflow.steps)
         for name, _, row in self._results(run, rows, tenant):
             if name == step_id and row["output"] is not None:
                 return output_from_json(row["output"])

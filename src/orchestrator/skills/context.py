@@ -1,5 +1,6 @@
 """What a skill is given besides its input: who asks, a place to work, and ways to report and to leave files."""
 
+import math
 import shutil
 import tempfile
 import threading
@@ -172,14 +173,20 @@ class StepContext:
         return tuple(self._artifacts.values()) if self._artifacts else ()
 
     def wait(self, seconds: float) -> bool:
-        """Pause a thread for `seconds`, less when the attempt is cancelled; return `cancelled`."""
+        """Pause a thread for `seconds`, less when the attempt is cancelled; return `cancelled`.
+
+        Raises:
+            TypeError: `seconds` is no number: None, of an input that was not given, would never end.
+        """
+        if not isinstance(seconds, int | float) or math.isnan(seconds):
+            raise TypeError(f"ctx.wait takes a number of seconds, not {seconds!r}")
         with self._lock:
             if self._event is None:
                 self._event = threading.Event()
                 if self._cancelled:
                     self._event.set()
             event = self._event
-        return event.wait(seconds)
+        return event.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def cancel(self) -> None:
         """Ask the skill to stop: `cancelled` is True from here on."""

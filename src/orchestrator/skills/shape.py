@@ -16,6 +16,15 @@ from orchestrator.domain.fingerprint import check_size, check_storable
 
 _OPTIONS = orjson.OPT_STRICT_INTEGER
 _UNORDERED = frozenset({"set", "frozenset"})
+_TYPES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 _OBJECTS = (dict, dict[str, Any], Mapping, Mapping[str, Any])
 
 
@@ -239,9 +248,14 @@ def _set_path(value: Any, at: tuple[int | str, ...]) -> tuple[int | str, ...] | 
 
 def _faults(error: ValidationError) -> list[dict[str, str]]:
     return [
-        {"path": _path(item["loc"]), "message": item["msg"]}
-        for item in error.errors(include_url=False, include_context=False, include_input=False)
+        {"path": _path(item["loc"]), "message": f"{item['msg']}{_instead(item['type'], item['input'])}"}
+        for item in error.errors(include_url=False, include_context=False)
     ]
+
+
+def _instead(kind: str, value: Any) -> str:
+    """Say which type of JSON a value of the wrong type has; the value itself may be a secret."""
+    return f", not {_TYPES[type(value)]}" if kind.endswith("_type") and type(value) in _TYPES else ""
 
 
 def _path(location: tuple[int | str, ...]) -> str:

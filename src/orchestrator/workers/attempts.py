@@ -75,9 +75,12 @@ class Attempts:
             return
         for task in steps:
             task.cancel()
-        _, left = await asyncio.wait(steps, timeout=self._abandon_seconds)
-        for task in left:
-            logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": steps[task]})
+        try:
+            await asyncio.wait(steps, timeout=self._abandon_seconds)
+        finally:  # or nobody waits any longer
+            for task, step in steps.items():
+                if not task.done():
+                    logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": step})
 
     async def _execute(self, call: SkillCall) -> None:
         with self._tracing.step(call) as traced:

@@ -11,6 +11,7 @@ import orjson
 
 from orchestrator.domain.errors import VersionConflict, WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
+from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow, workflow_from_json, workflow_to_json
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import EventLog
@@ -129,8 +130,7 @@ class WorkflowRegistry:
                 _SQL["get"], {"tenant": tenant, "name": name, "version": version}, prepare=True
             ).fetchone()
         if row is None:
-            wanted = name if version is None else f"{name} {version}"
-            raise WorkflowNotFound(f"no workflow {wanted} is registered", workflowName=name, version=version)
+            raise self._not_found(tenant, name, version)
         return CatalogueEntry(**row)
 
     def list(self, tenant: str) -> Sequence[CatalogueEntry]:
@@ -149,11 +149,23 @@ class WorkflowRegistry:
         with self._database.connection() as connection:
             row = connection.execute(_SQL.newest, {"tenant": tenant, "name": name}, prepare=True).fetchone()
         if row is None:
-            raise WorkflowNotFound(f"no workflow {name} is registered", workflowName=name, version=None)
+            raise self._not_found(tenant, name)
         if len(self._newest) >= _KEPT:
             self._newest.clear()
         self._newest[tenant, name] = str(row["version"])
         return self._newest[tenant, name]
+
+    def _not_found(self, tenant: str, name: str, version: str | None = None) -> WorkflowNotFound:
+        """Return the error about a workflow or version that is not registered, with what was probably meant."""
+        with self._database.connection() as connection:
+            near = connection.execute(_SQL.near, {"tenant": tenant, "name": name}).fetchall()
+        versions = [str(row["version"]) for row in near if row["name"] == name]
+        if versions:
+            hint = did_you_mean(str(version), versions) or f"; the latest is {versions[0]}"
+            said = f"workflow {name} has no version {version!r}{hint}"
+        else:
+            said = f"no workflow {name} is registered{did_you_mean(name, {str(row['name']) for row in near})}"
+        return WorkflowNotFound(said, workflowName=name, version=version)
 
 
 def _event(workflow: Workflow, tenant: str, number: int) -> tuple[WorkflowRegistered, dict[str, Any]]:

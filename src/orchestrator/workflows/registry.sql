@@ -19,3 +19,12 @@ SELECT name, version, digest, registered_at, definition
 FROM workflows
 WHERE tenant = %(tenant)s AND name = %(name)s
 ORDER BY number
+
+-- name: near
+(
+    SELECT name, version FROM workflows WHERE tenant = %(tenant)s AND name = %(name)s ORDER BY number DESC LIMIT 100
+)
+UNION ALL
+(
+    SELECT DISTINCT name, NULL FROM workflows WHERE tenant = %(tenant)s AND name <> %(name)s ORDER BY name LIMIT 1000
+)

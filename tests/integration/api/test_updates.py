@@ -124,7 +124,7 @@ async def test_a_plan_of_another_change_does_not_guard_this_one(core: Core, clie
 
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
-    ({"type": "video.update"}, "UNKNOWN_CHANGE_TYPE", "it knows text.update, payload.patch"),
+    ({"type": "video.update"}, "UNKNOWN_CHANGE_TYPE", "did you mean 'text.update'?"),
     ({"type": "text.update", "force": ["wirte"]}, "VALIDATION_ERROR", "did you mean 'write'?"),
     ({"type": "text.update", "payload": {"text": 1}}, "VALIDATION_ERROR", "text"),
 ]

@@ -9,7 +9,7 @@ from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import Core
 from orchestrator.domain.workflow import workflow_to_json
 from tests.integration.api.conftest import LIMITS, connect, services_of
-from tests.integration.api.world import LINE, register
+from tests.integration.api.world import FAULTY, LINE, RUNS, register, trigger
 
 WORKFLOWS = "/api/v1/workflows"
 YAML = {"Content-Type": "application/yaml"}
@@ -157,3 +157,30 @@ async def test_what_is_not_there_is_not_found(core: Core, client: httpx.AsyncCli
     async with connect(create_app(services_of(core, settings=others), LIMITS)) as stranger:
         assert (await stranger.get(f"{WORKFLOWS}/test.line")).status_code == 404
         assert (await stranger.get(WORKFLOWS)).json() == {"workflows": []}
+
+
+async def test_the_name_that_was_meant_is_named(core: Core, client: httpx.AsyncClient) -> None:
+    await register(core, LINE)
+    await register(core, FAULTY, tenant="them")
+    run_id = await trigger(client)
+
+    async def said(method: str, path: str, **request: Any) -> str:
+        answer = await client.request(method, path, **request)
+        assert answer.status_code in {400, 404}
+        return str(answer.json()["message"])
+
+    meant = "; did you mean 'test.line'?"
+    assert await said("POST", RUNS, json={"workflowName": "test.lime"}) == f"no workflow test.lime is registered{meant}"
+    assert (await said("POST", f"{RUNS}:batch", json={"runs": [{"workflowName": "test.lin"}]})).endswith(meant)
+    assert (await said("GET", f"{WORKFLOWS}/test.lines")).endswith(meant)
+    assert await said("GET", f"{WORKFLOWS}/test.line?version=2") == (
+        "workflow test.line has no version '2'; the latest is 1"
+    )
+    assert (await said("GET", f"{RUNS}/{run_id}/steps/wrte/data")).endswith("has no step 'wrte'; did you mean 'write'?")
+    assert (await said("GET", "/api/v1/run")) == "there is no such path; /docs lists the calls"
+
+
+async def test_no_name_of_another_tenant_is_told(core: Core, client: httpx.AsyncClient) -> None:
+    await register(core, FAULTY, tenant="them")
+    answer = await client.post(RUNS, json={"workflowName": "test.fault"})
+    assert answer.json()["message"] == "no workflow test.fault is registered"

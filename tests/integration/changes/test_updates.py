@@ -158,7 +158,7 @@ async def test_what_is_refused_leaves_nothing_behind(database_url: str, tmp_path
         here.broken.add("b")
         failed = await here.run("small", {"b": 7}, status="failed")
         changes, position = here.core.changes, here.core.log.last_position()
-        with pytest.raises(UnknownChangeType, match=r"it knows b, payload\.patch"):
+        with pytest.raises(UnknownChangeType, match=r"it has b, payload\.patch"):
             await changes.update(CALLER, base, ChangeRequest("video", {}))
         with pytest.raises(UnknownStep, match="force names step 'x'"):
             await changes.update(CALLER, base, ChangeRequest("b", {}, ("x",)))

@@ -40,7 +40,9 @@ async def test_a_retry_that_is_due_after_the_last_year_stops_no_read_model(site:
         workflow("plain", step("a", cache=CachePolicy(ttl_seconds=2**53 - 1))),
     )
     run_id = await site.trigger("patient")
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(build_api(site.core)), base_url="http://test") as client:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(build_api(site.core)), base_url="http://localhost"
+    ) as client:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (steps := (await client.get(f"/api/v1/runs/{run_id}/steps")).json()["steps"])[0]["dueAt"]:
                 assert steps[0]["status"] in ("pending", "running")

@@ -3,6 +3,7 @@ import pytest
 from orchestrator.api.errors import InvalidRequest
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.errors import complain
+from orchestrator.client.errors import NoAnswer
 from orchestrator.domain.errors import Fault, InvalidWorkflow, RunNotFound, WorkflowNotFound
 from orchestrator.eventstore.embedded import EmbeddedPostgresError
 from orchestrator.eventstore.unavailable import DatabaseUnavailable
@@ -60,3 +61,24 @@ def test_a_fault_of_ours_is_called_one(capsys: pytest.CaptureFixture[str]) -> No
     err = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: by zero" in err
     assert "--debug" in err
+
+
+def test_an_error_that_is_its_own_context_is_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = DatabaseUnavailable("away"), DatabaseUnavailable("still away")
+    one.__context__, other.__context__ = other, one
+    complain(one)
+    assert "away" in capsys.readouterr().err.lower()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("http://127.0.0.1:9 does not answer", "http://127.0.0.1:9 does not answer. Is it"),
+        ("docs.v1 is not registered", "docs.v1 is not registered. Is it"),
+        ("file_1 is broken", "file_1 is broken. Is it"),
+        ("the server is away, it says", "The server is away, it says. Is it"),
+    ],
+)
+def test_what_can_be_copied_is_not_changed(said: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    complain(NoAnswer(said))
+    assert capsys.readouterr().err.startswith(f"error: {told}")

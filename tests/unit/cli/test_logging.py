@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import logging, sys, structlog
 from orchestrator.cli.logging import configure_logging
@@ -19,11 +21,12 @@ try:
     1 / 0
 except ZeroDivisionError:
     logging.getLogger("some.library").exception("it broke")
+structlog.get_logger("orchestrator.projections.journal").{journal}("step failed", step_id="s1")
 """
 
 
-def logged(quiet: bool = False, **settings: str) -> str:
-    script = SCRIPT.format(settings=settings, quiet=quiet)
+def logged(quiet: bool = False, journal: str = "debug", **settings: str) -> str:
+    script = SCRIPT.format(settings=settings, quiet=quiet, journal=journal)
     ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert ended.stdout == "", "stdout belongs to answers"
     return ended.stderr
@@ -96,3 +99,13 @@ def test_the_finest_level_leaves_nothing_out() -> None:
     text = logged(log_format="console", log_level="debug")
     assert "[orchestrator.skill]" in text
     assert "[orchestrator.skill]" not in logged(log_format="console")
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_verbs_that_show_progress_do_not_tell_events_twice(level: str) -> None:
+    def told(**settings: Any) -> bool:
+        return "step failed" in [line["message"] for line in lines(journal=level, log_format="json", **settings)]
+
+    assert not told(quiet=True)
+    assert told(quiet=True, log_level=level), "whoever asks for a level gets every line of it"
+    assert told(log_level=level)

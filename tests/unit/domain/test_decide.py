@@ -140,10 +140,12 @@ class TestStartStep:
         running(*history).when(start("right")).then_refused(CommandRefused, "'left' failed for good: nothing new")
 
     def test_a_step_of_another_workflow_is_unknown(self) -> None:
-        running().when(start("nowhere")).then_refused(UnknownStep, "no step 'nowhere'")
+        running().when(start("nowhere")).then_refused(UnknownStep, "step 'nowhere' is not part of run")
 
     def test_a_reused_step_is_none_of_the_runs_business(self) -> None:
-        given(update("left", "join"), TAKEN).when(start("plan")).then_refused(UnknownStep, "no step 'plan' to see to")
+        given(update("left", "join"), TAKEN).when(start("plan")).then_refused(
+            UnknownStep, "step 'plan' is not part of run"
+        )
 
     def test_an_impacted_step_does_not_wait_for_reused_ones(self) -> None:
         given(update("left", "join"), TAKEN).when(start("left")).then(started("left"))

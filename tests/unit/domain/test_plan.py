@@ -82,7 +82,7 @@ def test_a_result_that_is_gone_is_made_again() -> None:
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownChangeType, match=r"it knows audio, all, payload\.patch"):
+    with pytest.raises(UnknownChangeType, match=r"it has audio, all, payload\.patch"):
         plan_change(WORKFLOW, BASE, ChangeRequest("video", {}))
     with pytest.raises(UnknownStep, match="did you mean 'image'"):
         plan_change(WORKFLOW, BASE, ChangeRequest("audio", {}, ("imaje",)))

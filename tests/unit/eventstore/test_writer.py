@@ -181,3 +181,13 @@ def test_whatever_is_lost_each_append_is_there_once_or_its_author_knows(
                 assert told.get((stream, version), [text]) == [text], "only who is in the log is told of success"
 
     asyncio.run(play())
+
+
+async def test_who_waits_for_a_bounded_time_is_told_why_it_was_in_vain() -> None:
+    log = MemoryLog()
+    made = Writer(lambda: FateSession(log, lambda _: "read-only"), max_wait_seconds=0.2)
+    stream = str(uuid7())
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
+        await made.append([event(stream)])
+    made.close()
+    assert log.read(stream) == []

@@ -164,3 +164,21 @@ class TestArtifacts:
         recording = Recording()
         StepContext("run", "step", sink=recording).artifact(str(tmp_path / "a"), "x")
         assert recording.paths == [tmp_path / "a"]
+
+
+@pytest.mark.parametrize("seconds", [None, "1", float("nan")])
+def test_a_pause_takes_a_number(seconds: Any) -> None:
+    with pytest.raises(TypeError, match="takes a number of seconds, not"):
+        StepContext("run", "step").wait(seconds)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e300])
+def test_a_pause_of_any_length_ends_when_the_attempt_is_cancelled(seconds: float) -> None:
+    ctx = StepContext("run", "step")
+    ended: list[bool] = []
+    waiter = threading.Thread(target=lambda: ended.append(ctx.wait(seconds)))
+    waiter.start()
+    waiter.join(0.05)
+    ctx.cancel()
+    waiter.join()
+    assert ended == [True]

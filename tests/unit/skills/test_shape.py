@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, PlainSerializer, field_serializer
+from pydantic import BaseModel, Field, PlainSerializer, field_serializer
 from typing_extensions import TypedDict
 
 from orchestrator.skills import skill
@@ -154,3 +154,19 @@ def test_every_process_records_the_same() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value", "told"),
+    [
+        (int, None, "$: Input should be a valid integer, not null"),
+        (dict[str, str], {"key": ["a secret"]}, "$.key: Input should be a valid string, not an array"),
+        (list[str], {"a": 1}, "$: Input should be a valid array, not an object"),
+        (list[int], [None], "$[0]: Input should be a valid integer, not null"),
+        (Annotated[int, Field(gt=3)], 2, "$: Input should be greater than 3"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_told_by_its_type_alone(annotation: Any, value: Any, told: str) -> None:
+    with pytest.raises(ShapeMismatch) as caught:
+        shape_of(annotation).load(value)
+    assert str(caught.value) == told
