@@ -65,7 +65,7 @@ class Guard:
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
             if exchange.gave_way:
                 error = BodyTooSlow("the body arrived slowly while too many others were arriving; send it again")
-            elif exchange.body_pending:
+            elif exchange.arriving:  # nobody waits for it before the caller is known to be allowed to send it
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
             else:
                 error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")

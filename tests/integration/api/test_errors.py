@@ -9,6 +9,7 @@ import httpx
 import psycopg
 import pytest
 
+from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.errors import answer_to
 from orchestrator.api.services import Limits
@@ -133,3 +134,21 @@ async def test_a_database_that_is_away_is_said_at_once(
             return (await client.get(f"{RUNS}/{run_id}")).status_code == 200
 
         await eventually(answers_again)
+
+
+@pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", f"{RUNS}/018f3c2e-0000-7000-8000-000000000001/cancel"])
+async def test_who_waits_for_the_database_before_the_body_is_read_is_not_told_that_the_body_was_slow(
+    core: Core, database_url: str, path: str
+) -> None:
+    """The key is looked up first, and a table that is locked holds that up."""
+    settings = core.settings.model_copy(update={"auth": ("keys",)})
+    _, key = core.keys.create(
+        tenant="default", name="test", role=Role.OPERATOR, created_by="test", now=0, expires_at=None
+    )
+    app = create_app(services_of(core, settings=settings), Limits(deadline=0.5))
+    async with connect(app) as client:
+        with psycopg.connect(database_url) as other:
+            other.execute("LOCK TABLE orchestrator.keys IN ACCESS EXCLUSIVE MODE")
+            answer = await client.post(path, json={}, headers={"Authorization": f"Bearer {key}"})
+    check(answer, 503, "DEADLINE_EXCEEDED")
+    assert answer.headers["retry-after"] == "1"
