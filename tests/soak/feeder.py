@@ -88,8 +88,8 @@ class Feeder:
         if dice < 0.45 and len(self._open) < _MAX_UNDER_WAY:
             workflow = self.chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
             await self.trigger(workflow, self.chance.choice(list(self.plant.keys)))
-        elif dice < 0.53 and self._open:
-            await self.cancel(self.chance.choice(self._open))
+        elif dice < 0.53 and (ordinary := [run for run in self._open if run.workflow in (*GOOD, *HOPELESS)]):
+            await self.cancel(self.chance.choice(ordinary))
         elif dice < 0.61 and self._settled["completed"]:
             await self._follow_up("update", self.chance.choice(self._settled["completed"]))
         elif dice < 0.66 and (ended := [*self._settled["failed"], *self._settled["cancelled"]]):
@@ -121,7 +121,7 @@ class Feeder:
         if found is None:
             return
         run.status = found["status"]
-        if run.over:
+        if run.over and run in self._open:  # another lane may have seen it first
             self._open.remove(run)
             if run.workflow in (*GOOD, *HOPELESS):
                 self._settled[run.status].append(run)
@@ -198,5 +198,5 @@ class Feeder:
 
 def _change(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.3:
-        return {"type": "all"}
+        return {"type": "full_rebuild"}
     return {"type": "payload.patch", "payload": {"seed": chance.randrange(200)}}

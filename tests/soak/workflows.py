@@ -51,4 +51,9 @@ def _graph(name: str, skill: str, edges: dict[str, Sequence[str]], *, cached: bo
         }
         for step, needed in edges.items()
     ]
-    return {"workflowName": name, "version": "1", "steps": steps, "changeTypes": {"all": {"seeds": "*", "force": True}}}
+    return {
+        "workflowName": name,
+        "version": "1",
+        "steps": steps,
+        "changeTypes": {"full_rebuild": {"seeds": "*", "force": True}},
+    }
