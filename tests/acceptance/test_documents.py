@@ -27,6 +27,7 @@ NOT_HERE = {
     ("operations", "docker compose exec"): "tests/architecture/test_compose.py starts the services without Docker",
     ("testing", "tests.simulation"): "tests/simulation runs schedules",
     ("testing", "tests.chaos"): "tests/chaos runs storms",
+    ("testing", "tests.soak"): "tests/soak/test_soak.py plays each of its faults",
     ("http-api", "RUN_ID=$("): "tests/acceptance/test_readme.py runs it",
 }
 """Blocks for a shell that are not run here, by document and words in them, and where they are tested."""

@@ -28,9 +28,9 @@ async def work(given: dict[str, Any], ctx: StepContext) -> dict[str, str]:
 
 @skill("soak.thread")
 def thread(given: dict[str, Any], ctx: StepContext) -> dict[str, str]:
-    """In a thread, with an artifact."""
+    """In a thread, with an artifact. It stops when it is asked to."""
     with noted(ctx):
-        time.sleep(_seconds(ctx) / 2)
+        ctx.wait(_seconds(ctx) / 2)
         ctx.artifact(str(given).encode() * 100, type="text", filename="note.txt")
         return made(given)
 

@@ -36,14 +36,15 @@ class Fetching:
         path = Path(target)
         apart = self._exchange.wire.apart
         file = await apart(_open_beside, path)
+        partial = Path(file.name)
         try:
             try:
                 await self._fetch(file)
             finally:
                 await apart(file.close)
-            await apart(os.replace, file.name, path)
+            await apart(partial.replace, path)
         except BaseException:
-            await apart(os.unlink, file.name)
+            await apart(partial.unlink, True)  # missing when it was cancelled after it had taken its place
             raise
 
     async def _fetch(self, file: BinaryIO) -> None:

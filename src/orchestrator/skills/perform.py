@@ -23,9 +23,10 @@ from orchestrator.skills.skill import Skill
 async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Executor) -> Output:
     """Perform one attempt and return what it made.
 
-    An async Python skill has a task of its own, so that it cannot cancel ours. A blocking one runs in `threads`; when
-    it is cancelled or out of time it is asked to stop (`ctx.cancelled`) and abandoned: what it returns later is
-    dropped. The clock of `call.timeout_ms` includes the wait for a free thread.
+    An async Python skill has a task of its own, so that it cannot cancel ours. A blocking one runs in `threads`. When
+    it is cancelled or out of time it is asked to stop (`ctx.cancelled`), and this returns when it has: until then the
+    step is being executed, and nobody may start it again. A second cancellation leaves it behind: what it returns
+    later is dropped.
 
     Raises:
         SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill gave
@@ -123,7 +124,9 @@ async def _result_of_thread(skill: Skill, prepared: Any, ctx: StepContext, threa
     try:
         result, error = await asyncio.wrap_future(thread)
     except asyncio.CancelledError:
+        ctx.cancel()
         ctx.hold(thread)
+        await asyncio.wait([asyncio.wrap_future(thread)])
         raise
     if error is not None:
         raise error

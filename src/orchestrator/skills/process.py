@@ -66,7 +66,7 @@ async def _perform(
 
 
 class _Threads(DaemonThreads):
-    """Remembers its calls, since `perform` does not wait for one that was told to stop."""
+    """Remembers its calls: `perform` leaves one behind that was told to stop twice."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """The attempts that a run has under way: launched, awaited, ended. What each came to is a command for the run.
 
-A skill is asked to stop by cancelling it. One that swallows that is left behind: it holds up neither its run nor the
-worker, and what it returns later is dropped.
+A skill is asked to stop by cancelling it, and its attempt ends when it has stopped: until then nobody may start the
+step again. One that does not stop is left behind after a while: it holds up neither its run nor the worker, and what it
+returns later is dropped.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class Attempts:
         clock: tells the time.
         tracing: where spans go.
         on_outcome: called when there is something to `take`.
-        abandon_seconds: how long a skill may take to end after it was cancelled.
+        abandon_seconds: how long a skill may take to stop after it was asked to.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Attempts:
         finally:  # or nobody waits any longer
             for task, step in steps.items():
                 if not task.done():
+                    task.cancel()
                     logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": step})
 
     async def _execute(self, call: SkillCall) -> None:

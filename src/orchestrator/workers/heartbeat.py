@@ -74,6 +74,14 @@ class Heartbeat:
         self._lapse: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def lapsed(self) -> bool:
+        """Whether the lease has ended, or may end before the next heartbeat is written."""
+        return self._is_over(asyncio.get_running_loop().time())
+
+    def _is_over(self, now: float) -> bool:
+        return self._lapse is not None and now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
+
     async def begin(self) -> None:
         """Beat once, then in the background.
 
@@ -131,7 +139,7 @@ class Heartbeat:
 
     def _check_lapse(self) -> None:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._written_at + self._lease_seconds * _LAPSE_SHARE:
+        if not self._is_over(loop.time()):
             self._await_lapse()
             return
         self._on_lapse()

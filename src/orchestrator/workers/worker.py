@@ -29,7 +29,7 @@ _PAUSE_AFTER_FAULT_SECONDS = 5.0
 _CLAIMED_AT_ONCE = 25
 """How many runs are read from the log before the first of them goes on: what a crash left behind may be hundreds."""
 _END_SECONDS = 6.0
-"""How long what was cancelled may take to end before it is left behind, once a driver has given up its steps."""
+"""How long what was cancelled may take to stop when the worker ends."""
 
 
 def new_identity(lease_seconds: float) -> WorkerIdentity:
@@ -138,9 +138,9 @@ class Worker:
     def expect(self, run_id: str) -> str | None:
         """Keep room for a run that is about to be recorded with this worker as its owner, and return its id.
 
-        None when there is no room: the run waits in the queue like any other.
+        None when there is no room, or when the lease is not sure: the run waits in the queue like any other.
         """
-        if self._room <= 0 or self._stopping.is_set() or self._around.executor.trouble():
+        if self._room <= 0 or self._stopping.is_set() or self._heartbeat.lapsed or self._around.executor.trouble():
             return None
         self._expected.add(run_id)
         return self.identity.id
@@ -212,7 +212,8 @@ class Worker:
     async def stop(self, grace_seconds: float) -> None:
         """Begin nothing more, wait up to `grace_seconds` for what is executing, and give every run back.
 
-        A run is given back as soon as nothing of it is executing, and until then the worker is seen to live.
+        A run is given back as soon as nothing of it is executing, and until then the worker is seen to live. One whose
+        skill does not stop is not given back: others take it over when this process, or its lease, has ended.
         """
         self._stopping.set()
         self._queue_changed.set()
@@ -223,18 +224,28 @@ class Worker:
         if tasks:
             await asyncio.wait(tasks, timeout=grace_seconds)
             for task in tasks:
-                task.cancel()
+                _cancel(task)
             await asyncio.wait(tasks, timeout=_END_SECONDS)
         await self._heartbeat.end()
         async with self._claiming:  # what a claim under way brings is given back as well
             try:
-                await self._queue.sign_off()
+                if self._drivers:
+                    logger.warning("stopped, but steps are still executing", extra={"runs": sorted(self._drivers)})
+                    await self._settle()
+                else:
+                    await self._queue.sign_off()
             except DatabaseUnavailable as error:
                 logger.warning("could not sign off, the lease will run out instead: %s", error)
 
     async def _claim(self) -> None:
-        """Claim as many runs as there is room for, and begin with the first while the others are read."""
+        """Claim as many runs as there is room for, and begin with the first while the others are read.
+
+        None without a lease that lasts: the next heartbeat that is written looks again.
+        """
         async with self._claiming:
+            if self._heartbeat.lapsed:
+                self._in_doubt = True
+                return
             try:
                 if self._in_doubt:
                     await self._settle()
@@ -263,7 +274,7 @@ class Worker:
         for run_id, (driver, task) in driven.items():
             lost = owners.get(run_id, "nobody: it is over") not in (self.identity.id, None)
             if lost and self._drivers.get(run_id) == (driver, task):
-                task.cancel()
+                _cancel(task)
         stray = [
             run_id
             for run_id, owner in owners.items()
@@ -276,6 +287,9 @@ class Worker:
     def _adopt(self, loaded: LoadedRun, losses: int = 0) -> None:
         """Drive a claimed run, unless it is being driven or over already."""
         run = loaded.run
+        if self._heartbeat.lapsed:  # since it was claimed: it is given back after the next heartbeat
+            self._in_doubt = True
+            return
         if run.id in self._drivers or run.is_finished or self._stopping.is_set():
             return
         driver = RunDriver(run, loaded.tenant, self._around, losses)
@@ -323,7 +337,7 @@ class Worker:
             self._in_doubt = True
             self._queue_changed.set()
         elif run_id in self._drivers:
-            self._drivers[run_id][1].cancel()
+            _cancel(self._drivers[run_id][1])
 
     async def beat(self) -> HeartbeatReply:
         """Say that this worker lives, and with which skills."""
@@ -353,4 +367,10 @@ class Worker:
         if self._drivers:
             logger.error("no heartbeat written, execution stops before the lease ends", extra={"runs": self.driving})
         for _, task in self._drivers.values():
-            task.cancel()
+            _cancel(task)
+
+
+def _cancel(task: "asyncio.Task[None]") -> None:
+    """Cancel a driver, once: the second time it would leave behind what it waits for."""
+    if not task.cancelling():
+        task.cancel()

@@ -217,6 +217,23 @@ async def test_a_download_is_whole_or_not_at_all(core: Core, client: AsyncClient
     assert not list(tmp_path.glob(".*"))
 
 
+async def test_a_download_that_is_cancelled_at_its_very_end(core: Core, client: AsyncClient, tmp_path: Path) -> None:
+    artifact = await made(core, client, LONG)
+    for number in range(100):
+        target = tmp_path / f"copy{number}"
+        downloading = asyncio.create_task(client.download(artifact["id"], target))
+        while not target.exists():
+            await asyncio.sleep(0)
+        if downloading.cancel():  # its file is in place, and it does not know yet
+            with pytest.raises(asyncio.CancelledError):
+                await downloading
+            break
+    else:
+        pytest.fail("no download was cancelled in time")
+    assert target.read_bytes() == await client.content(artifact["id"])
+    assert not list(tmp_path.glob(".*"))
+
+
 async def test_reads_know_of_what_the_client_wrote(core: Core, client: AsyncClient) -> None:
     async with at_work(core):
         for number in range(5):

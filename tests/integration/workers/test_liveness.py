@@ -1,19 +1,25 @@
 """Who counts as alive: what is unknown does. Only a lease that ran out, or a process that has ended, proves a death."""
 
 import asyncio
-from collections.abc import Iterator
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from orchestrator import StepContext, skill
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered
 from orchestrator.eventstore.listener import CHANNELS
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.skills import SkillRegistry
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
 
 SQL = load_sql(__file__)
@@ -42,6 +48,20 @@ def role(database_url: str) -> Iterator[str]:
 @pytest.fixture
 def journal() -> Journal:
     return Journal()
+
+
+@contextmanager
+def no_heartbeats(database_url: str) -> Iterator[None]:
+    """Heartbeats of the workers there are wait, and nothing else does."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(SQL.hold_heartbeats)
+        yield
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not what():
+            await asyncio.sleep(0.01)
 
 
 def recoveries(site: Site, run_ids: list[str]) -> list[str]:
@@ -119,6 +139,76 @@ async def test_a_worker_that_cannot_write_heartbeats_stops_in_time_and_goes_on_l
             run = await site.finished(run_id)
         assert run.status == "completed"
         assert (run.step("a").attempt, run.step("a").lost) == (2, 1)
+
+
+async def test_a_worker_whose_lease_has_lapsed_takes_no_run(
+    database_url: str, tmp_path: Path, journal: Journal
+) -> None:
+    """The database answers everything but heartbeats: what it gave back may be executed by others from now on."""
+    with open_site(database_url, tmp_path, **QUICK) as site:
+        await site.register(SLOW)
+        async with open_worker(site.core, journal.registry()) as worker:
+            await worker.has_claimed()
+            first = await site.trigger("slow")
+            await journal.begun()
+            with no_heartbeats(database_url):
+                await until(lambda: journal.calls[0].cancelled)
+                second = await site.trigger("slow")
+                await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
+                assert site.queue()[second] is None
+                assert len(journal.calls) == 1
+            runs = await site.all_finished([first, second])
+        assert {run.status for run in runs} == {"completed"}
+        assert len(journal.calls) == 5, "one attempt was lost"
+
+
+async def test_a_thread_that_is_not_through_yet_is_not_begun_again(database_url: str, tmp_path: Path) -> None:
+    """Nobody can stop a thread from outside, so its run stays here until it has stopped."""
+    executed: list[list[float]] = []
+
+    @skill("test.work")
+    def stubborn(_input: dict[str, Any], ctx: StepContext) -> int:
+        executed.append([time.monotonic(), math.inf])
+        ctx.wait(60 if ctx.attempt == 1 else 0.1)
+        time.sleep(1.5 if ctx.attempt == 1 else 0)
+        executed[-1][1] = time.monotonic()
+        return ctx.attempt
+
+    with open_site(database_url, tmp_path, **QUICK) as site:
+        await site.register(workflow("thread", step("a")))
+        async with open_worker(site.core, SkillRegistry([stubborn])) as worker:
+            await worker.has_claimed()
+            run_id = await site.trigger("thread")
+            await until(lambda: len(executed) == 1)
+            with no_heartbeats(database_url):
+                await asyncio.sleep(0.9 * QUICK["lease_seconds"])
+            run = await site.finished(run_id)
+    assert (run.status, run.step("a").attempt) == ("completed", 2)
+    first, second = executed
+    assert first[1] <= second[0]
+
+
+async def test_a_worker_that_ends_while_a_thread_does_not_keeps_its_run_until_its_lease_has_ended(
+    database_url: str, tmp_path: Path
+) -> None:
+    go_on = threading.Event()
+
+    @skill("test.work")
+    def stubborn() -> str:
+        go_on.wait(30)
+        return "late"
+
+    with open_site(database_url, tmp_path, shutdown_grace_seconds=0.1, max_runs=1, **QUICK) as site:
+        await site.register(workflow("thread", step("a")))
+        async with open_worker(site.core, SkillRegistry([stubborn])) as worker:
+            await worker.has_claimed()
+            run_id = await site.trigger("thread")
+            await until(lambda: "StepStarted a" in site.events(run_id))
+        assert site.queue() == {run_id: worker.identity.id}
+        async with open_worker(site.core, Journal().registry()):
+            run = await site.finished(run_id)
+        go_on.set()
+    assert (run.status, run.step("a").attempt) == ("completed", 2)
 
 
 async def test_notifications_of_others_that_mean_nothing_end_no_duty(

@@ -37,3 +37,6 @@ SELECT extract(epoch FROM heartbeat_at + lease - now()) FROM orchestrator.worker
 
 -- name: notify
 SELECT pg_notify(%s, %s)
+
+-- name: hold_heartbeats
+SELECT id FROM orchestrator.workers FOR UPDATE
