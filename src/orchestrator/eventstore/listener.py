@@ -5,7 +5,7 @@ import logging
 import select
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic
 
 import psycopg
@@ -115,7 +115,9 @@ class Listener:
         stopping = self._duty.stopping
         while not stopping.is_set():
             try:
-                with BoundedConnection.connect(self._conninfo, autocommit=True, **self._parameters) as connection:
+                with closing(
+                    BoundedConnection.connect(self._conninfo, autocommit=True, **self._parameters)
+                ) as connection:
                     connection.answer_seconds = self._silence_seconds
                     end_when_client_is_gone(connection, self._network_timeout_ms)
                     self._listen(connection)

@@ -57,7 +57,8 @@ async def test_a_worker_whose_sessions_another_role_cannot_see(
         open_site(other_url, tmp_path, **QUICK) as other,
     ):
         await one.register(SLOW)
-        async with open_worker(one.core, journal.registry()):
+        async with open_worker(one.core, journal.registry()) as worker:
+            await worker.has_claimed()
             run_ids = [await one.trigger("slow") for _ in range(4)]
             await journal.begun(4)
             async with open_worker(other.core, journal.registry()):
@@ -80,7 +81,8 @@ async def test_a_worker_whose_connections_are_replaced_again_and_again(
                     connection.execute(SQL.terminate_others)
                 await asyncio.sleep(0.4)
 
-        async with open_worker(one.core, journal.registry()), open_worker(other.core, journal.registry()):
+        async with open_worker(one.core, journal.registry()) as worker, open_worker(other.core, journal.registry()):
+            await worker.has_claimed()
             run_ids = [await one.trigger("slow") for _ in range(4)]
             await journal.begun(4)
             replacing = asyncio.create_task(replace())
@@ -97,7 +99,8 @@ async def test_a_worker_that_cannot_write_heartbeats_stops_in_time_and_goes_on_l
     with open_site(database_url, tmp_path, lease_seconds=1.5, heartbeat_seconds=0.3) as site:
         await site.register(SLOW)
         name = str(psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
-        async with open_worker(site.core, journal.registry()):
+        async with open_worker(site.core, journal.registry()) as worker:
+            await worker.has_claimed()
             run_id = await site.trigger("slow")
             await journal.begun()
             with psycopg.connect(database_url, autocommit=True) as connection:
