@@ -224,3 +224,23 @@ def test_a_network_that_comes_back(databases: Databases, template_database: str,
     with SwallowingProxy(databases.url(name)) as proxy, plant(proxy.url(), tmp_path) as made:
         outage(made, proxy.swallow, proxy.pass_on)
     databases.drop(name)
+
+
+def test_processes_that_are_stopped_while_the_network_is_dead_end_by_themselves(
+    databases: Databases, template_database: str, tmp_path: Path
+) -> None:
+    """None waits for as long as a statement may take, and none has to be ended by the last resort."""
+    name = databases.create(template_database)
+    with SwallowingProxy(databases.url(name)) as proxy, plant(proxy.url(), tmp_path) as made:
+        assert made.trigger(0.1).status_code == 202
+        made.all_over()
+        proxy.swallow()
+        path = f"{made.address}/api/v1/runs/{made.accepted[0]}"
+        assert httpx.get(path, timeout=30).status_code == 503  # a thread still waits for the answer
+        programs = (made.api, *made.workers)
+        for program in programs:
+            program.process.terminate()
+        assert [program.wait() for program in programs] == [0, 0, 0]
+        for program in programs:
+            assert "did not stop in time" not in program.err
+    databases.drop(name)

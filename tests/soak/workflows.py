@@ -17,8 +17,11 @@ BLOCK, RUDE, LEAVE, STUBBORN, STALL, CRASH = (
 HOPELESS = (RUDE, LEAVE)
 """These fail."""
 
-UNSTOPPABLE = ("block", "stubborn", "stall")
-"""Steps that go on executing though their worker wants to stop them, as when its lease is about to end."""
+UNSTOPPABLE = ("block", "stubborn", "stall", "one", "two")
+"""Steps that go on executing though their worker wants to stop them, as when its lease is about to end.
+
+The last two run in threads, which nobody can stop.
+"""
 
 _RETRY = {"maxAttempts": 5, "backoffMs": 100, "multiplier": 1}
 
