@@ -2,6 +2,7 @@
 at once, requests are told to come again, and every process goes on by itself."""
 
 import json
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -238,9 +239,17 @@ def test_processes_that_are_stopped_while_the_network_is_dead_end_by_themselves(
         path = f"{made.address}/api/v1/runs/{made.accepted[0]}"
         assert httpx.get(path, timeout=30).status_code == 503  # a thread still waits for the answer
         programs = (made.api, *made.workers)
-        for program in programs:
-            program.process.terminate()
+        host, _, port = made.address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(f"GET /api/v1/runs HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert httpx.get(f"{made.address}/api/v1/health/live").status_code == 200  # so that one is under way
+            for program in programs:
+                program.process.terminate()
+            answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 "), answer
+        assert b"Retry-After" in answer or b"retry-after" in answer
         assert [program.wait() for program in programs] == [0, 0, 0]
         for program in programs:
             assert "did not stop in time" not in program.err
+            assert "Traceback" not in program.err
     databases.drop(name)
