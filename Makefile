@@ -12,7 +12,7 @@ LOCK_FLAGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench bench-full chaos soak fuzz lock clean
+.PHONY: help install demo test unit check bench bench-full chaos soak fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
 # Tests wait more than they compute: three processes keep two cores busy. Long files come first, so in their order.
 test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+unit: $(INSTALLED) ## Run the unit tests: no server, a minute at most
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit
 
 check: $(INSTALLED) ## Check format, lint, types, the direction of imports and the architecture
 	@$(BIN)/ruff format --check .

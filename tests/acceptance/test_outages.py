@@ -2,6 +2,7 @@
 at once, requests are told to come again, and every process goes on by itself."""
 
 import json
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -223,4 +224,32 @@ def test_a_network_that_comes_back(databases: Databases, template_database: str,
     name = databases.create(template_database)
     with SwallowingProxy(databases.url(name)) as proxy, plant(proxy.url(), tmp_path) as made:
         outage(made, proxy.swallow, proxy.pass_on)
+    databases.drop(name)
+
+
+def test_processes_that_are_stopped_while_the_network_is_dead_end_by_themselves(
+    databases: Databases, template_database: str, tmp_path: Path
+) -> None:
+    """None waits for as long as a statement may take, and none has to be ended by the last resort."""
+    name = databases.create(template_database)
+    with SwallowingProxy(databases.url(name)) as proxy, plant(proxy.url(), tmp_path) as made:
+        assert made.trigger(0.1).status_code == 202
+        made.all_over()
+        proxy.swallow()
+        path = f"{made.address}/api/v1/runs/{made.accepted[0]}"
+        assert httpx.get(path, timeout=30).status_code == 503  # a thread still waits for the answer
+        programs = (made.api, *made.workers)
+        host, _, port = made.address.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(f"GET /api/v1/runs HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            assert httpx.get(f"{made.address}/api/v1/health/live").status_code == 200  # so that one is under way
+            for program in programs:
+                program.process.terminate()
+            answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 503 "), answer
+        assert b"Retry-After" in answer or b"retry-after" in answer
+        assert [program.wait() for program in programs] == [0, 0, 0]
+        for program in programs:
+            assert "did not stop in time" not in program.err
+            assert "Traceback" not in program.err
     databases.drop(name)

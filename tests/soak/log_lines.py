@@ -18,6 +18,7 @@ _FORESEEN = (
     "no heartbeat written, execution stops before the lease ends",
     "event loop blocked for too long, ending",
     "run failed",
+    "Cancel 1 running task(s), timeout graceful shutdown exceeded",  # uvicorn's, of requests that wait for a database
 )
 """Errors that the faults of a soak bring about."""
 

@@ -50,6 +50,12 @@ class Guard:
                 await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
             pass  # nobody is left to be answered
+        except asyncio.CancelledError:
+            if exchange.started:
+                raise
+            # The server stops, and does not wait any longer for what is under way.
+            error = DeadlineExceeded("the server is stopping; the request may still take effect")
+            await self._answer(scope, exchange, error)(scope, receive, send)
         except Exception as error:
             answer = self._answer(scope, exchange, error)
             if exchange.started:

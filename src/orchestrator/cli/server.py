@@ -29,6 +29,8 @@ from orchestrator.workflows.validate import warnings
 logger = logging.getLogger(__name__)
 
 _UNREAD_MILLISECONDS = 60_000
+_SILENCE_SECONDS = 5.0
+"""How long a database that is silent may hold up the end of a process, beyond the grace period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         print_line(f"ready {ready}")
         await stop.wait()
         logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
+        core.database.end_waits(settings.shutdown_grace_seconds + _SILENCE_SECONDS)
 
 
 class _Endpoint(Protocol):

@@ -1,13 +1,13 @@
 """A single connection to Postgres that never waits for ever, or one clear error that never shows the password."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq.abc import PGconn
 from psycopg.rows import Row, TupleRow
 
 from orchestrator.eventstore.sql import load_sql
@@ -27,9 +27,11 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     Attributes:
         answer_seconds: the longest wait for the server's next word; None waits for as long as TCP keeps the connection.
+        ends_at: says at which time (of `time.monotonic`) every wait ends, however long it may take otherwise.
     """
 
     answer_seconds: float | None = None
+    ends_at: Callable[[], float] = staticmethod(lambda: math.inf)
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait as psycopg does, and no longer than `answer_seconds`.
@@ -44,23 +46,24 @@ class BoundedConnection(psycopg.Connection[Row]):
         """
         limit = self.answer_seconds if timeout is None else timeout
         try:
-            return super().wait(gen if limit is None else _bounded(gen, limit, self.pgconn), interval)
+            return super().wait(_bounded(gen, limit, self), interval)
         except psycopg.Error as error:
             if not is_unavailable(error):
                 raise
             raise unavailable(error) from error
 
 
-def _bounded(gen: PQGen[T], seconds: float, pgconn: PGconn) -> PQGen[T]:
+def _bounded(gen: PQGen[T], seconds: float | None, connection: BoundedConnection[Any]) -> PQGen[T]:
     """Pass on what a generator of psycopg waits for, until the time is up."""
-    deadline = monotonic() + seconds
+    deadline = math.inf if seconds is None else monotonic() + seconds
     try:
         state = next(gen)
         while True:
             ready = yield state
-            if not ready and monotonic() >= deadline:
-                pgconn.finish()
-                raise DatabaseUnavailable(f"no answer from the database within {seconds:g} s")
+            if not ready and (now := monotonic()) >= min(deadline, connection.ends_at()):
+                connection.pgconn.finish()
+                said = f"no answer from the database within {seconds:g} s" if now >= deadline else "the process ends"
+                raise DatabaseUnavailable(said)
             state = gen.send(ready)
     except StopIteration as stop:
         result: T = stop.value

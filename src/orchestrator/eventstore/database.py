@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any, ParamSpec, TypeVar, cast
 
 import psycopg
@@ -29,6 +31,7 @@ _SQL = load_sql(__file__)
 _WAIT_SECONDS = 5.0
 _RECONNECT_SECONDS = 0.5
 _CHECK_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
 
 
 class _Datastore(PostgresDatastore):
@@ -75,7 +78,8 @@ class Database:
         self.conninfo = conninfo
         self._parameters = parameters(conninfo, network_timeout_ms)
         self._network_seconds = network_timeout_ms / 1000
-        self._configure = _configure(statement_timeout_ms, network_timeout_ms)
+        self._ends_at = math.inf
+        self._configure = _configure(statement_timeout_ms, network_timeout_ms, lambda: self._ends_at)
         self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
         # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
@@ -188,19 +192,30 @@ class Database:
                 await asyncio.sleep(pauses.next())
                 await self.call(self.mend)
 
+    def end_waits(self, seconds: float) -> None:
+        """Let nobody wait for the server for longer than this from now on: the process ends.
+
+        A server that is silent, as behind a dead network, would hold it up for as long as a statement may take.
+        """
+        self._ends_at = min(self._ends_at, monotonic() + seconds)
+
     def close(self) -> None:
         """Give back every connection and end the threads."""
+        self.end_waits(_CLOSE_SECONDS)
         self._threads.shutdown(wait=True, cancel_futures=True)
         for session in self._sessions:
             session.close()
         self.datastore.close()
 
 
-def _configure(statement_timeout_ms: int, network_timeout_ms: int) -> Callable[[Connection], None]:
+def _configure(
+    statement_timeout_ms: int, network_timeout_ms: int, ends_at: Callable[[], float]
+) -> Callable[[Connection], None]:
     """Return what makes a new connection ours: autocommit, and a deadline for every statement on both sides."""
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True
+        connection.ends_at = ends_at
         connection.answer_seconds = (statement_timeout_ms + network_timeout_ms) / 1000
         connection.execute(_SQL.configure, {"timeout_ms": str(statement_timeout_ms)})
         end_when_client_is_gone(connection, network_timeout_ms)

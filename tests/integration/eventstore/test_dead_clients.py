@@ -1,9 +1,10 @@
-"""The server, too, notices that the network to a client is dead: no session is left behind for hours."""
+"""A dead network is noticed at both ends: no session is left behind for hours, and no process waits to end."""
 
 import asyncio
 import math
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,9 +14,11 @@ from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.session import Statement
+from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from tests.acceptance.programs import wait_until
 from tests.clusters import Cluster
 from tests.conftest import MIGRATIONS
+from tests.proxy import SwallowingProxy
 
 NETWORK_TIMEOUT_MS = 4000
 _TICKS_A_SECOND = 100  # in which the kernel tells times to programs, whatever its own are
@@ -76,3 +79,26 @@ def test_a_connection_of_somebody_else_is_probed_after_hours(server: tuple[str, 
     with psycopg.connect(url) as connection:
         connection.execute("SELECT 1")
         assert max(seconds_to_probes(port)) > 60
+
+
+def test_who_waits_for_a_silent_server_does_not_hold_up_the_end(database_url: str) -> None:
+    """Whether it waits on a connection of the pool or on one of its own."""
+    with SwallowingProxy(database_url) as proxy, ThreadPoolExecutor() as threads:
+        database = Database(proxy.url(), statement_timeout_ms=600_000)
+        session = database.session()
+        one = Statement("one", "SELECT 1", ())
+
+        def ask() -> None:
+            with database.connection() as connection:
+                connection.execute("SELECT 1")
+
+        session.run(one, ())
+        ask()
+        proxy.swallow()
+        waiting = [threads.submit(session.run, one, ()), threads.submit(ask)]
+        wait_until(lambda: proxy.swallowed > 0)
+        database.end_waits(0.5)
+        for future in waiting:
+            with pytest.raises(DatabaseUnavailable):
+                future.result(60)
+        database.close()
