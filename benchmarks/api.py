@@ -12,7 +12,7 @@ from benchmarks.folders import open_folder
 from benchmarks.report import Report, percentile
 from benchmarks.runs import ONE_STEP
 from benchmarks.server import Server, database, start
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 CLIENTS = 32
 RUNS = 1_000_000

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks.folders import open_folder
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
-from orchestrator.api.commands import Accepted, Caller
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import Accepted
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker

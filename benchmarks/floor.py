@@ -15,7 +15,7 @@ from benchmarks.goals import BY_LEVEL
 from benchmarks.graphs import levels
 from benchmarks.labels import ALONE, AT_ONCE, EXECUTED, SLOW_DISK
 from benchmarks.report import Report, median, percentile
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 Event = tuple[uuid.UUID, int, str]
 

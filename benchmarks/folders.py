@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.eventstore.embedded.account import Account
+from orchestrator.postgres.embedded.account import Account
 
 
 @contextmanager

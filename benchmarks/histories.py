@@ -16,7 +16,7 @@ from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.output import Artifact, Output, StepError
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.codec import encode
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.workflows.document import load_document
 
 _SQL = load_sql(__file__)

@@ -9,7 +9,7 @@ import psycopg
 from benchmarks.folders import open_folder
 from benchmarks.report import Report
 from benchmarks.server import database, start
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 PROCESSES = {
     "dev": ["--port", "0", "--skills", "benchmarks.skills"],

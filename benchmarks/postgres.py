@@ -12,8 +12,8 @@ import psycopg
 from psycopg import sql
 
 from benchmarks.folders import make_open_folder
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _RELOAD_SECONDS = 0.2  # every session reads the new settings before its next statement, once it was told

@@ -18,7 +18,7 @@ from benchmarks.folders import open_folder
 from benchmarks.histories import make_log, make_read_models
 from benchmarks.report import Report, median
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 
 _SQL = load_sql(__file__)

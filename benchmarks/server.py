@@ -79,7 +79,7 @@ def dev(options: Sequence[str] = (), environment: dict[str, str] | None = None) 
 @contextmanager
 def database(data_dir: Path) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
     """Connect to the database of a data directory, beside the program."""
-    from orchestrator.eventstore.embedded import EmbeddedPostgres  # noqa: PLC0415
+    from orchestrator.postgres.embedded import EmbeddedPostgres  # noqa: PLC0415
 
     with EmbeddedPostgres(data_dir) as postgres, psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
         yield connection

@@ -17,7 +17,7 @@ from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.server import Server, start
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _CLIENTS = 8

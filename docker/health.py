@@ -4,8 +4,8 @@ import socket
 import sys
 import urllib.request
 
-from orchestrator.eventstore.connect import connect
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.connect import connect
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings, load_settings
 
 TIMEOUT_SECONDS = 4.0

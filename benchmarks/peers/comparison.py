@@ -26,7 +26,7 @@ from benchmarks.labels import (
 from benchmarks.peers.environment import NotInstalledError, python_of, version_of
 from benchmarks.peers.process import PeerFailedError, PeerProcess
 from benchmarks.report import Report, median, percentile
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _REPEAT = 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.postgres.embedded import EmbeddedPostgres
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.acceptance.programs import FIXTURES, call
 from tests.servers import Databases
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.terminal import size
+from orchestrator.cli.output.terminal import size
 from tests.acceptance.programs import FIXTURES, Done, call
 
 CHAIN = FIXTURES / "chain.yaml"

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.acceptance.programs import Program, wait_until
 from tests.proxy import SwallowingProxy
 from tests.servers import Databases

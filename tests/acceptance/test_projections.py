@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.histories import make_log, make_read_models
 from orchestrator.bootstrap.core import open_core
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from tests.acceptance.programs import Program, call, wait_until
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.postgres.embedded import EmbeddedPostgres
 from tests.acceptance.programs import Program
 
 STEP = {"stepId": "a", "skillId": "nobody.knows"}

@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator.client import Client
 from orchestrator.client.errors import NotAuthenticated
-from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.postgres.embedded import EmbeddedPostgres
 from tests.acceptance.programs import FIXTURES, ROOT, Program, call, wait_until
 from tests.acceptance.test_cli import refused
 from tests.acceptance.test_figures import address

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.folders import open_folder
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.migrate import migrate
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.migrate import migrate
 from tests.chaos import outages, storms
 from tests.servers import Databases
 
@@ -59,7 +59,7 @@ def _play(server: EmbeddedPostgres, name: str, seed: int) -> list[str]:
     databases = Databases(server)
     database = databases.create()
     url = databases.url(database)
-    migrate(url, [files("orchestrator.eventstore") / "migrations"])
+    migrate(url, [files("orchestrator.postgres") / "migrations"])
     try:
         with open_folder() as folder:
             return asyncio.run(_storm(url, folder, name, random.Random(seed)))

@@ -17,7 +17,7 @@ from typing import Any
 
 LEASE_SECONDS = 1.0
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["tests.chaos.skills", "orchestrator.cli.server"])
+_FORK.set_forkserver_preload(["tests.chaos.skills", "orchestrator.cli.serving.server"])
 
 
 @dataclass
@@ -142,7 +142,7 @@ class _Ready:
 
 
 def _work(telling: Connection, folder: Path, step_seconds: float, settings: dict[str, Any]) -> None:
-    from orchestrator.cli.server import Parts, serve
+    from orchestrator.cli.serving.server import Parts, serve
     from tests.chaos.skills import JOURNAL, STEP_SECONDS
 
     for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:

@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from benchmarks.graphs import campaign_graph
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
@@ -29,9 +29,9 @@ from orchestrator.domain.events import (
 from orchestrator.domain.run import DONE
 from orchestrator.domain.selectors import resolve_input
 from orchestrator.domain.workflow import Workflow, workflow_from_json
-from orchestrator.eventstore.listener import EVENTS, wake
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.listener import EVENTS, wake
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings
 from tests.chaos.executions import overlaps, read_executions
 from tests.chaos.skills import made

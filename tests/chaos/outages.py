@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from orchestrator.eventstore.migrate import migrate
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.migrate import migrate
+from orchestrator.postgres.sql import load_sql
 from tests.chaos.fleet import open_fleet
 from tests.chaos.ledger import open_ledger
 from tests.clusters import Cluster
@@ -34,7 +34,7 @@ _LENGTHS = (0.1, 1.0, 3.0, 1.5 * LEASE_SECONDS)
 async def failover(folder: Path, chance: random.Random, seconds: float) -> list[str]:
     """Crash the primary and promote its standby, read-only for a while in between; then it has a standby again."""
     with Pair(folder / "pair") as pair:
-        migrate(pair.url, [files("orchestrator.eventstore") / "migrations"])
+        migrate(pair.url, [files("orchestrator.postgres") / "migrations"])
         with (
             open_ledger(pair.url, folder) as ledger,
             open_fleet(pair.url, folder, step_seconds=0.2, lease_seconds=LEASE_SECONDS) as fleet,
@@ -115,7 +115,7 @@ async def _outages(
     break_and_mend: Callable[[], Awaitable[None]],
 ) -> list[str]:
     """Let workers execute runs through outages, and return what is wrong afterwards."""
-    migrate(cluster.url, [files("orchestrator.eventstore") / "migrations"])
+    migrate(cluster.url, [files("orchestrator.postgres") / "migrations"])
     options = {"lease_seconds": LEASE_SECONDS, "network_timeout_ms": _NETWORK_TIMEOUT_MS}
     with (
         open_ledger(cluster.url, folder, network_timeout_ms=_NETWORK_TIMEOUT_MS) as ledger,

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 
 from orchestrator.domain.events import RunRecovered, RunStarted
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.sql import load_sql
 from tests.chaos.fleet import LEASE_SECONDS, Fleet, WorkerProcess, open_fleet
 from tests.chaos.ledger import Ledger, open_ledger
 from tests.chaos.wire import Wire

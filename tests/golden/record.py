@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.folders import open_folder
+from orchestrator.audit.transfer.export import Selection, select, write_export
 from orchestrator.bootstrap.core import open_core
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.migrate import migrate
-from orchestrator.projections.transfer.export import Selection, select, write_export
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.migrate import migrate
 from orchestrator.settings import Settings
 from tests.conftest import MIGRATIONS
 from tests.golden.states import LOGS, states

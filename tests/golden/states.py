@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.audit.transfer.export import read_export
 from orchestrator.domain.events import RunTriggered, StepCacheInvalidated, WorkflowRegistered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow, workflow_from_json
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.projections.transfer.export import read_export
 
 LOGS = Path(__file__).parent / "logs"
 

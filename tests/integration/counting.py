@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.eventstore.database import Connection, Database
+from orchestrator.postgres.database import Connection, Database
 
 
 class CountingDatabase(Database):

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 import redis
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.servers import Databases, ValkeyServer
 
 SQL = load_sql(__file__)

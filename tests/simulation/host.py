@@ -9,15 +9,15 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import StoredEvent
 
-from orchestrator.api.commands import RunCommands
+from orchestrator.application.commands import RunCommands
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.workflow import Workflow
-from orchestrator.eventstore.listener import CHANNELS, EVENTS, FLIGHTS
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.writer import Writer
+from orchestrator.postgres.listener import CHANNELS, EVENTS, FLIGHTS
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.perform import perform

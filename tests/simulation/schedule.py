@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.api.commands import Caller, keyed_run_id
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import keyed_run_id
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import CancelRun, TriggerRun

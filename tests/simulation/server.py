@@ -16,9 +16,9 @@ from eventsourcing.persistence import StoredEvent
 
 from orchestrator.domain.events import StepCacheHit, StepCompleted, StepFailed
 from orchestrator.eventstore.append import Inline
-from orchestrator.eventstore.listener import CANCEL, EVENTS, FLIGHTS, QUEUE
 from orchestrator.eventstore.memory import MemoryLog
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.listener import CANCEL, EVENTS, FLIGHTS, QUEUE
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from tests.simulation.loop import OUTSIDE, PROCESS, Process, SimulatedLoop
 
 _CLAIMS_IN_MEMORY_SECONDS = 0.6  # commits that did not wait for the disk are lost in a crash of the server

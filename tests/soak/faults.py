@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.soak.feeder import Accepted, Feeder
 from tests.soak.plant import LEASE_SECONDS, STALL_SECONDS, Plant
 from tests.soak.processes import Member

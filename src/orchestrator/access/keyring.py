@@ -9,8 +9,8 @@ from orchestrator.access.errors import CredentialsRefused
 from orchestrator.access.identity import Identity
 from orchestrator.access.keys import Key, KeyStore, fits, key_id
 from orchestrator.access.lobby import Lobby
-from orchestrator.eventstore.listener import KEYS, Listener
-from orchestrator.eventstore.shared_calls import SharedCalls
+from orchestrator.postgres.listener import KEYS, Listener
+from orchestrator.postgres.shared_calls import SharedCalls
 
 KEPT_SECONDS = 10.0
 """How long a key is taken for what it was when the connection that tells of changes is dead without our knowing."""

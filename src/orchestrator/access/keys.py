@@ -13,8 +13,8 @@ from hmac import compare_digest
 from typing import Any
 
 from orchestrator.access.identity import Role
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 PREFIX = "ork_"
 

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
-from orchestrator.api.errors import InvalidRequest, UnsupportedMediaType
+from orchestrator.api.errors import UnsupportedMediaType
+from orchestrator.application.errors import InvalidRequest
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import Fault, InputNotCanonical
 from orchestrator.domain.fingerprint import check_integers

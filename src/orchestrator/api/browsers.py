@@ -18,7 +18,8 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orchestrator.api.errors import ApiError, HostNotAllowed, OriginNotAllowed, answer_to
+from orchestrator.api.errors import HostNotAllowed, OriginNotAllowed, answer_to
+from orchestrator.application.errors import RequestError
 
 _HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _PORTS = {"http": "80", "https": "443"}
@@ -53,7 +54,7 @@ class SameSite:
             return
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> ApiError | None:
+    def _refusal(self, scope: Scope) -> RequestError | None:
         hosts: list[str] = []
         origins: list[str] = []
         fetch: dict[bytes, str] = {}

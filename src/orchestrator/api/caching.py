@@ -8,11 +8,11 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Asking
-from orchestrator.api.explain import explanation_view
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
+from orchestrator.application.explain import explanation_view
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["cache"], route_class=Endpoint)
 

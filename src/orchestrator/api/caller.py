@@ -16,8 +16,8 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
 from orchestrator.access.identity import Role
-from orchestrator.api.commands import Caller
 from orchestrator.api.services import served
+from orchestrator.application.caller import Caller
 
 
 class Requires(SecurityBase):

@@ -1,6 +1,6 @@
 """Errors as answers: one shape, `{"error", "message", "details"}`, and the only place that knows status codes.
 
-    ApiError
+    RequestError
     ├── InvalidRequest           400  every fault of a request, each with its path
     ├── MalformedRequest         400
     ├── Unauthenticated          401
@@ -34,6 +34,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.answers import Json
+from orchestrator.application.errors import DeadlineExceeded, InvalidRequest, ProjectionLagging, RequestError
 from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import (
@@ -55,8 +56,8 @@ from orchestrator.domain.errors import (
     WorkflowNotFound,
     WorkflowVersionExists,
 )
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
-from orchestrator.projections.errors import (
+from orchestrator.postgres.unavailable import DatabaseUnavailable
+from orchestrator.projections.rebuild.errors import (
     ProgramTooOld,
     ProjectionNotFound,
     ProjectionNotStopped,
@@ -68,38 +69,13 @@ from orchestrator.projections.errors import (
 Hint = Callable[[Sequence[str | int]], str]
 
 
-class ApiError(Exception):
-    """A request cannot be served; the same shape as a domain error."""
-
-    code = "INTERNAL_ERROR"
-
-    def __init__(self, message: str, **details: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.details: Mapping[str, Any] = details
-
-
-class InvalidRequest(ApiError):
-    """The request breaks the contract; every fault is listed with its path."""
-
-    code = "VALIDATION_ERROR"
-
-    def __init__(self, faults: Sequence[Fault], **details: Any) -> None:
-        listed = "; ".join(str(fault) for fault in faults)
-        super().__init__(
-            f"the request is not valid: {listed}",
-            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
-            **details,
-        )
-
-
-class MalformedRequest(ApiError):
+class MalformedRequest(RequestError):
     """What arrived is not HTTP."""
 
     code = "MALFORMED_REQUEST"
 
 
-class Unauthenticated(ApiError):
+class Unauthenticated(RequestError):
     """The request does not show who makes it. `problem` is the code of RFC 6750 for what was shown, if anything was."""
 
     code = "UNAUTHENTICATED"
@@ -109,61 +85,61 @@ class Unauthenticated(ApiError):
         self.problem = problem
 
 
-class Forbidden(ApiError):
+class Forbidden(RequestError):
     """Whoever makes the request may not."""
 
     code = "FORBIDDEN"
 
 
-class OriginNotAllowed(ApiError):
+class OriginNotAllowed(RequestError):
     """A web page of another origin makes the request."""
 
     code = "ORIGIN_NOT_ALLOWED"
 
 
-class HostNotAllowed(ApiError):
+class HostNotAllowed(RequestError):
     """The request is for another host than this server."""
 
     code = "HOST_NOT_ALLOWED"
 
 
-class ArtifactNotFound(ApiError):
+class ArtifactNotFound(RequestError):
     """No such artifact."""
 
     code = "ARTIFACT_NOT_FOUND"
 
 
-class BodyTooSlow(ApiError):
+class BodyTooSlow(RequestError):
     """The body of the request did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
 
-class HeadTooSlow(ApiError):
+class HeadTooSlow(RequestError):
     """The head of the request did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
 
-class BodyTooLarge(ApiError):
+class BodyTooLarge(RequestError):
     """The body of the request is larger than is allowed."""
 
     code = "PAYLOAD_TOO_LARGE"
 
 
-class UnsupportedMediaType(ApiError):
+class UnsupportedMediaType(RequestError):
     """The body of the request is of a kind that this endpoint does not read."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
-class RangeNotSatisfiable(ApiError):
+class RangeNotSatisfiable(RequestError):
     """The artifact has no bytes in the range asked for."""
 
     code = "RANGE_NOT_SATISFIABLE"
 
 
-class ComeLater(ApiError):
+class ComeLater(RequestError):
     """Not now: again in some seconds."""
 
     def __init__(self, message: str, seconds: int, **details: Any) -> None:
@@ -183,37 +159,25 @@ class TooManyAttempts(ComeLater):
     code = "TOO_MANY_ATTEMPTS"
 
 
-class HeadTooLarge(ApiError):
+class HeadTooLarge(RequestError):
     """The request line and the headers are larger than is allowed."""
 
     code = "HEAD_TOO_LARGE"
 
 
-class DeadlineExceeded(ApiError):
-    """The answer was not ready in time."""
-
-    code = "DEADLINE_EXCEEDED"
-
-
-class Overloaded(ApiError):
+class Overloaded(RequestError):
     """More requests wait for an answer than are allowed."""
 
     code = "OVERLOADED"
 
 
-class ProjectionLagging(ApiError):
-    """The read models have not reached the position asked for in time."""
-
-    code = "PROJECTION_LAGGING"
-
-
-class NotReady(ApiError):
+class NotReady(RequestError):
     """The server cannot serve requests as it should."""
 
     code = "NOT_READY"
 
 
-class IdentityProviderAway(ApiError):
+class IdentityProviderAway(RequestError):
     """The keys to verify tokens with cannot be had."""
 
     code = "IDENTITY_PROVIDER_UNAVAILABLE"
@@ -274,7 +238,7 @@ _CLOSE = {"Connection": "close"}
 
 def answer_to(error: Exception) -> Json | None:
     """Return the answer that an error stands for, or None when nobody foresaw it (see `unforeseen`)."""
-    if isinstance(error, DomainError | ApiError):
+    if isinstance(error, DomainError | RequestError):
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
         if status is None:
             return None

@@ -18,17 +18,11 @@ from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
 from orchestrator.access.lobby import Lobby
 from orchestrator.access.rates import Rates
-from orchestrator.api.errors import (
-    ApiError,
-    Forbidden,
-    IdentityProviderAway,
-    RateLimited,
-    TooManyAttempts,
-    Unauthenticated,
-)
-from orchestrator.eventstore.listener import Listener
-from orchestrator.eventstore.shared_calls import SharedCalls
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
+from orchestrator.application.errors import RequestError
+from orchestrator.postgres.listener import Listener
+from orchestrator.postgres.shared_calls import SharedCalls
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -150,7 +144,7 @@ class Gate:
         raise CredentialsRefused("the credentials are of a kind that is not taken here")
 
 
-def _refusal(error: AccessError) -> ApiError:
+def _refusal(error: AccessError) -> RequestError:
     match error:
         case CredentialsUseless():
             return Forbidden(error.message)

@@ -13,14 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.access.identity import Identity
 from orchestrator.api.answers import Json
 from orchestrator.api.arrivals import Arrivals
-from orchestrator.api.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
-    DeadlineExceeded,
-    answer_to,
-    unforeseen,
-)
+from orchestrator.api.errors import BodyTooLarge, BodyTooSlow, answer_to, unforeseen
 from orchestrator.api.gate import IDENTITY
+from orchestrator.application.errors import DeadlineExceeded
 
 logger = logging.getLogger(__name__)
 

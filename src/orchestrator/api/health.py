@@ -14,7 +14,7 @@ from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoint)
 

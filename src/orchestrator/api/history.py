@@ -14,16 +14,16 @@ from orchestrator.access.identity import Identity, Role
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Asking
-from orchestrator.api.errors import ApiError, InvalidRequest
 from orchestrator.api.gate import IDENTITY
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
+from orchestrator.application.errors import InvalidRequest, RequestError
 from orchestrator.domain.errors import Fault
 from orchestrator.domain.events import TERMINAL_EVENTS
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.projections.event_views import event_view
+from orchestrator.projections.views.event_views import event_view
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["history"], route_class=Endpoint)
 
@@ -110,7 +110,7 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
                     while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
                         await readmit()
                         yield b": nothing new\n\n"
-    except ApiError as refusal:
+    except RequestError as refusal:
         yield _goodbye(refusal)
 
 
@@ -127,7 +127,7 @@ def _message(recorded: Recorded) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))
 
 
-def _goodbye(refusal: ApiError) -> bytes:
+def _goodbye(refusal: RequestError) -> bytes:
     """Return the last message of a stream that ends before its run: why."""
     error = {"error": refusal.code, "message": refusal.message, "details": dict(refusal.details)}
     return b"event: StreamEnded\ndata: %b\n\n" % orjson.dumps(error)

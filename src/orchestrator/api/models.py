@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from orchestrator.api.commands import MOST_AT_ONCE
+from orchestrator.application.commands import MOST_AT_ONCE
 from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 
 MAX_LABELS = 64

@@ -12,7 +12,7 @@ from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
-from orchestrator.projections.standing_views import standing_view
+from orchestrator.projections.rebuild.standing_views import standing_view
 
 router = APIRouter(prefix=f"{BASE}/projections", tags=["projections"], route_class=Endpoint)
 

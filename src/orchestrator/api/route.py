@@ -32,9 +32,10 @@ from starlette.types import Receive, Scope, Send
 
 from orchestrator.access.identity import Identity
 from orchestrator.api.body import parse_json, read_body, require_json
-from orchestrator.api.errors import InvalidRequest, to_faults
+from orchestrator.api.errors import to_faults
 from orchestrator.api.gate import IDENTITY
 from orchestrator.api.models import suggestion
+from orchestrator.application.errors import InvalidRequest
 from orchestrator.domain.errors import Fault
 
 # Whoever watches the server is answered however busy it is.

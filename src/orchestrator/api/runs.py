@@ -11,14 +11,14 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, revalidated
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.commands import Accepted, Wanted, accepted_view
-from orchestrator.api.cursor import from_cursor, to_cursor
 from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
-from orchestrator.api.moments import parse_moment, up_to
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
-from orchestrator.projections.views import View
+from orchestrator.application.commands import Accepted, Wanted, accepted_view
+from orchestrator.application.cursors import from_cursor, to_cursor
+from orchestrator.application.moments import parse_moment, up_to
+from orchestrator.projections.views.values import View
 from orchestrator.telemetry.tracing import traceparent
 
 BASE = "/api/v1"

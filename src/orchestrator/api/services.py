@@ -7,23 +7,23 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from orchestrator.access.keys import KeyStore
-from orchestrator.api.changes import RunChanges
-from orchestrator.api.commands import RunCommands
-from orchestrator.api.explain import CacheExplainer
-from orchestrator.api.feed import Feed
-from orchestrator.api.freshness import Freshness
 from orchestrator.api.gate import Gate
 from orchestrator.api.places import Places
-from orchestrator.api.run_loader import RunLoader
+from orchestrator.application.changes import RunChanges
+from orchestrator.application.commands import RunCommands
+from orchestrator.application.explain import CacheExplainer
+from orchestrator.application.feed import Feed
+from orchestrator.application.freshness import Freshness
+from orchestrator.application.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.listener import KEYS, Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
-from orchestrator.eventstore.shared_calls import SharedCalls
-from orchestrator.projections.background import BackgroundRebuilds
-from orchestrator.projections.reader import Reader
-from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.listener import KEYS, Listener
+from orchestrator.postgres.shared_calls import SharedCalls
+from orchestrator.projections.rebuild.background import BackgroundRebuilds
+from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
+from orchestrator.projections.views.reader import Reader
 from orchestrator.settings import Settings
 from orchestrator.telemetry.gauges import Exposition
 from orchestrator.telemetry.metrics import Metrics

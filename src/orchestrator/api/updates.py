@@ -14,7 +14,7 @@ from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE, IdempotencyKey, Trace, queued
 from orchestrator.api.services import Serving
 from orchestrator.domain.change import ChangeRequest as Change
-from orchestrator.projections.plan_views import plan_view
+from orchestrator.projections.views.plan_views import plan_view
 from orchestrator.telemetry.tracing import traceparent
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["updates"], route_class=Endpoint)

@@ -20,7 +20,7 @@ from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
-from orchestrator.projections.views import timestamp
+from orchestrator.projections.views.values import timestamp
 from orchestrator.workflows.document import load_text
 from orchestrator.workflows.registry import CatalogueEntry
 from orchestrator.workflows.validate import warnings

@@ -3,10 +3,10 @@
 from functools import partial
 
 from orchestrator.artifacts.verify import examine
+from orchestrator.audit.audit import Auditor
+from orchestrator.audit.transfer.importer import Importer
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import archive_findings
-from orchestrator.projections.audit import Auditor
-from orchestrator.projections.transfer.importer import Importer
 
 
 def build_importer(core: Core) -> Importer:

@@ -10,9 +10,9 @@ from importlib.resources import files
 from typing import Any
 
 from orchestrator.access.keys import KeyStore
-from orchestrator.api.changes import RunChanges
-from orchestrator.api.commands import RunCommands
-from orchestrator.api.explain import CacheExplainer
+from orchestrator.application.changes import RunChanges
+from orchestrator.application.commands import RunCommands
+from orchestrator.application.explain import CacheExplainer
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
 from orchestrator.bootstrap.configured import package_of, store_of
@@ -21,17 +21,17 @@ from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from orchestrator.eventstore.listener import Listener
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.mapper import build_mapper
-from orchestrator.eventstore.migrate import migrate
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.tombstones import Tombstones
-from orchestrator.projections.reader import Reader
-from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from orchestrator.postgres.listener import Listener
+from orchestrator.postgres.migrate import migrate
+from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
+from orchestrator.projections.views.reader import Reader
 from orchestrator.settings import Settings
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.telemetry.tracing import Tracing
@@ -80,7 +80,7 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
         DatabaseUnavailable: the configured one cannot be reached.
         MigrationError: it cannot be brought up to date.
     """
-    migrations = [files("orchestrator.eventstore") / "migrations"]
+    migrations = [files("orchestrator.postgres") / "migrations"]
     if settings.database_url is not None:
         migrate(settings.database_url, migrations)
         yield OpenDatabase(settings.database_url)

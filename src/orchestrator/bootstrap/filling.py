@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.log_session import LogSession
 from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.writer import OnCommit, Writer
-from orchestrator.projections.filling import Source
+from orchestrator.postgres.database import Database
+from orchestrator.projections.rebuild.filling import Source
 from orchestrator.workflows.registry import WorkflowRegistry
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from orchestrator.audit.audit import Finding
 from orchestrator.bootstrap.configured import store_of
 from orchestrator.bootstrap.core import Core
-from orchestrator.projections.audit import Finding
-from orchestrator.projections.stages import OnStage
+from orchestrator.projections.rebuild.stages import OnStage
 from orchestrator.retention.archive import Archive
 from orchestrator.retention.archivist import Archivist
 from orchestrator.retention.inspector import Inspector

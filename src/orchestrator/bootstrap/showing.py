@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from orchestrator.audit.chain import Chain, ChainKeeper
 from orchestrator.bootstrap.core import Core
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.tail import LogTail
-from orchestrator.projections.chain import Chain, ChainKeeper
 from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
-from orchestrator.projections.renewal import Renewer
-from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.projections.rebuild.renewal import Renewer
+from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 
 
 def build_projector(core: Core, on_news: Tell | None = None) -> Projector:

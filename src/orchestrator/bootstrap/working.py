@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.api.commands import now
+from orchestrator.application.clock import now
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.bootstrap.configured import package_of
 from orchestrator.bootstrap.core import Artifacts, Core, Outputs

@@ -7,11 +7,11 @@ from typing import Any
 
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.domain.events import StepCacheInvalidated
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.inline import withdrawal
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import cache_stream
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _KEYS_PER_EVENT = 1000

@@ -10,11 +10,11 @@ from psycopg.rows import tuple_row
 
 from orchestrator.cache.answers import Answer, Granted, Hit, Question, Taken
 from orchestrator.domain.output import output_from_json
-from orchestrator.eventstore.arrays import text_array
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.session import Statement
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.arrays import text_array
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.session import Statement
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 _SQL = load_sql(__file__)
 

@@ -5,8 +5,8 @@ import logging
 
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.listener import CACHE, Listener, wake
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.listener import CACHE, Listener, wake
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import hashlib
 from collections import OrderedDict
 from contextlib import suppress
 
-from orchestrator.eventstore.listener import FLIGHTS, Listener, wake
+from orchestrator.postgres.listener import FLIGHTS, Listener, wake
 
 LOOK_AGAIN_SECONDS = 1.0
 """How long a dead maker can go unnoticed by those who wait for it."""

@@ -22,12 +22,12 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.inline import inline_rows, withdrawal
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Connection, Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _BATCH = 2000

@@ -17,7 +17,7 @@ from orchestrator.cache.epochs import Epochs
 from orchestrator.cache.flights import Flights
 from orchestrator.cache.tier import CacheTier
 from orchestrator.domain.output import Output
-from orchestrator.eventstore.database import Database
+from orchestrator.postgres.database import Database
 
 logger = logging.getLogger(__name__)
 

@@ -4,20 +4,20 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.auditing import export, head, import_, keygen
-from orchestrator.cli.auditing import verify as verify_log
-from orchestrator.cli.caching import explain, invalidate, list_entries, prune, stats
-from orchestrator.cli.demo import demo
-from orchestrator.cli.keys import create, list_keys, revoke
-from orchestrator.cli.projections import list_projections, rebuild, retry_event, skip_event, verify
-from orchestrator.cli.replaying import diff, replay
-from orchestrator.cli.retention import apply_retention, list_archives, verify_archives
-from orchestrator.cli.run import run
-from orchestrator.cli.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
-from orchestrator.cli.serve import api, dev, projector, worker
-from orchestrator.cli.updates import retry, update
 from orchestrator.cli.verb import Sections, Verb
-from orchestrator.cli.workflows import list_workflows, register, show, validate
+from orchestrator.cli.verbs.audit import export, head, import_, keygen
+from orchestrator.cli.verbs.audit import verify as verify_log
+from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prune, stats
+from orchestrator.cli.verbs.demo import demo
+from orchestrator.cli.verbs.keys import create, list_keys, revoke
+from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
+from orchestrator.cli.verbs.replay import diff, replay
+from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
+from orchestrator.cli.verbs.run import run
+from orchestrator.cli.verbs.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
+from orchestrator.cli.verbs.serve import api, dev, projector, worker
+from orchestrator.cli.verbs.updates import retry, update
+from orchestrator.cli.verbs.workflows import list_workflows, register, show, validate
 
 # Plain help: the decorated one takes half a second to import.
 app = typer.Typer(

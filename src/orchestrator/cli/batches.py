@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.options import Target
-from orchestrator.cli.reports import ask
-from orchestrator.cli.terminal import print_error, print_json, print_line
+from orchestrator.cli.output.reports import ask
+from orchestrator.cli.output.terminal import print_error, print_json, print_line
 
 _MOST_RUNS = 500
 _MOST_BYTES = 500_000

@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.bootstrap.working import load_skills
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.definitions import workflow_files
-from orchestrator.cli.terminal import counted, print_error, print_json, print_line
+from orchestrator.cli.output.terminal import counted, print_error, print_json, print_line
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings

@@ -2,7 +2,7 @@
 
 Complaint          what the terminal itself finds wrong: a payload that is no JSON, a port that is taken
 DomainError        the rules, from every room
-ApiError           a request that breaks the contract
+RequestError           a request that breaks the contract
 ClientError        what a server that was asked says, or that it says nothing
 SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MissingGrants, MigrationError, UnreadableEvent, OSError
 psycopg.Error      only what the operator of the database can put right: grants, disk space, a read-only server
@@ -15,10 +15,10 @@ from collections.abc import Mapping
 
 import psycopg
 
-from orchestrator.api.errors import ApiError
+from orchestrator.application.errors import RequestError
 from orchestrator.bootstrap.grants import GRANT, MissingGrants
 from orchestrator.cli.complaint import Complaint, sentence
-from orchestrator.cli.terminal import print_error
+from orchestrator.cli.output.terminal import print_error
 from orchestrator.client import ClientError
 from orchestrator.client import errors as told
 from orchestrator.domain.errors import (
@@ -29,9 +29,9 @@ from orchestrator.domain.errors import (
     WorkflowVersionExists,
 )
 from orchestrator.eventstore.codec import UnreadableEvent
-from orchestrator.eventstore.embedded import EmbeddedPostgresError
-from orchestrator.eventstore.migrate import MigrationError
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.embedded import EmbeddedPostgresError
+from orchestrator.postgres.migrate import MigrationError
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
 FAILED = 1
@@ -66,7 +66,14 @@ def complain(error: BaseException) -> int:
 def _words(error: BaseException) -> str:
     said = str(error).strip() or type(error).__name__
     match error:
-        case Complaint() | ApiError() | SettingsError() | EmbeddedPostgresError() | MigrationError() | MissingGrants():
+        case (
+            Complaint()
+            | RequestError()
+            | SettingsError()
+            | EmbeddedPostgresError()
+            | MigrationError()
+            | MissingGrants()
+        ):
             return said
         case DatabaseUnavailable() if (refused := _refused_by_database(error)) is not None:
             return refused

@@ -9,7 +9,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
-from orchestrator.cli.visible import visible
+from orchestrator.cli.output.visible import visible
 from orchestrator.settings import Settings
 from orchestrator.telemetry.request_id import REQUEST_ID
 

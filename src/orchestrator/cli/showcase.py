@@ -14,12 +14,12 @@ from orchestrator.artifacts.private import make_private_folder
 from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.downloads import download
+from orchestrator.cli.local.run import Place, load_runnable, open_place, print_outcome
 from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.plans import print_outcome_of_plan, print_plan
-from orchestrator.cli.progress import RunProgress
-from orchestrator.cli.reports import print_history, print_steps
-from orchestrator.cli.single import Place, load_runnable, open_place, print_outcome
-from orchestrator.cli.terminal import open_console, print_json, print_line
+from orchestrator.cli.output.plans import print_outcome_of_plan, print_plan
+from orchestrator.cli.output.progress import RunProgress
+from orchestrator.cli.output.reports import print_history, print_steps
+from orchestrator.cli.output.terminal import open_console, print_json, print_line
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings

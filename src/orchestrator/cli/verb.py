@@ -4,7 +4,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from orchestrator.cli.answers import claim_stdout
+from orchestrator.cli.output.answers import claim_stdout
 
 _WHOLE_SENTENCE = 1000
 """The longest sentence about a verb in a list. It is wrapped to the terminal's width, never cut."""

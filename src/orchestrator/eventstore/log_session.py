@@ -6,10 +6,10 @@ from uuid import UUID
 import psycopg
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
-from orchestrator.eventstore.arrays import bigint, bigint_array, bytea_array, text_array, to_bigint, uuid_array
-from orchestrator.eventstore.loop_session import LoopSession
-from orchestrator.eventstore.session import Statement
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.arrays import bigint, bigint_array, bytea_array, text_array, to_bigint, uuid_array
+from orchestrator.postgres.loop_session import LoopSession
+from orchestrator.postgres.session import Statement
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 APPEND = Statement("append", _SQL.append, ("uuid[]", "int8[]", "text[]", "bytea[]", "jsonb"))

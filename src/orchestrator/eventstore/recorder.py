@@ -14,10 +14,10 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
-from orchestrator.eventstore.arrays import to_bigint
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log_session import APPEND, append_values
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.arrays import to_bigint
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _DIGEST_BYTES = 32

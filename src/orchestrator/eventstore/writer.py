@@ -21,10 +21,10 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
 
+from orchestrator.background.pauses import RETRIES, Backoff, Pauses, RareWarning
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.append import Append, Inline, OnWritten, gather, merged
-from orchestrator.eventstore.pauses import RETRIES, Backoff, Pauses, RareWarning
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 

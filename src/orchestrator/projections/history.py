@@ -17,8 +17,8 @@ from orchestrator.domain.evolve import begin, evolve
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, RunStore
-from orchestrator.projections.contract import ProjectedRun
 from orchestrator.projections.open_runs import OpenRuns
+from orchestrator.projections.read_models.contract import ProjectedRun
 
 FindSkips = Callable[[], Collection[int]]
 """Returns the positions of events that somebody decided to pass over."""

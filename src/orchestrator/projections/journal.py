@@ -32,7 +32,7 @@ from orchestrator.domain.events import (
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.projections.views import timestamp
+from orchestrator.projections.views.values import timestamp
 from orchestrator.telemetry.tracing import trace_id
 
 logger = logging.getLogger(__name__)

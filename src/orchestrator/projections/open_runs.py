@@ -5,7 +5,7 @@ When triggers outrun the workers, any number of runs wait; what is left out is r
 
 from collections.abc import Collection
 
-from orchestrator.projections.contract import ProjectedRun
+from orchestrator.projections.read_models.contract import ProjectedRun
 
 MOST_STEPS = 400_000
 """So many steps of open runs are kept, at some 50 bytes each and more as they are executed."""

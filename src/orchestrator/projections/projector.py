@@ -14,23 +14,23 @@ from itertools import chain
 
 import orjson
 
+from orchestrator.background.duty import DutyThread, OnRestart, ignore
+from orchestrator.background.pauses import RareWarning
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.arrays import bigint, bigint_array, text_array, to_bigint
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
-from orchestrator.eventstore.listener import EVENTS, Listener
 from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow
-from orchestrator.eventstore.session import Execute, Statement
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
-from orchestrator.projections.artifacts import Artifacts
-from orchestrator.projections.contract import ProjectedRun, ReadModel
+from orchestrator.postgres.arrays import bigint, bigint_array, text_array, to_bigint
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.listener import EVENTS, Listener
+from orchestrator.postgres.session import Execute, Statement
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.history import Batch, Histories
-from orchestrator.projections.run_steps import RunSteps
-from orchestrator.projections.runs import Runs
+from orchestrator.projections.read_models.artifacts import Artifacts
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel
+from orchestrator.projections.read_models.run_steps import RunSteps
+from orchestrator.projections.read_models.runs import Runs
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from orchestrator.artifacts.blobs import CHUNK_BYTES, Blobs
+from orchestrator.audit.transfer import parquet
+from orchestrator.audit.transfer.end import DamagedExport, ExportEnd
+from orchestrator.audit.transfer.export import write_export
 from orchestrator.eventstore.recorder import EventRow
-from orchestrator.projections.transfer import parquet
-from orchestrator.projections.transfer.end import DamagedExport, ExportEnd
-from orchestrator.projections.transfer.export import write_export
 
 _INCOMING = "incoming"
 

@@ -16,15 +16,15 @@ from uuid import UUID
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Identifier
 
+from orchestrator.audit.chain import Chain, digest
 from orchestrator.domain.events import RunCancelled, RunCompleted, RunFailed, RunTriggered, StepCompleted
 from orchestrator.domain.evolve import begin
-from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import EventRow
 from orchestrator.eventstore.runs import FindWorkflow
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.chain import Chain, digest
+from orchestrator.postgres.database import Connection, Database
+from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.projector import read_models
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers

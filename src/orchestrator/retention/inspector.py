@@ -6,16 +6,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orchestrator.audit.chain import digest
+from orchestrator.audit.transfer.end import DamagedExport
 from orchestrator.domain.audit import faults
 from orchestrator.domain.events import RunTriggered
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorder import EventRow
 from orchestrator.eventstore.runs import FindWorkflow
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
-from orchestrator.projections.chain import digest
-from orchestrator.projections.transfer.end import DamagedExport
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.retention.archive import Archive, ArchiveFile
 
 _SQL = load_sql(__file__)

@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from psycopg.rows import tuple_row
 
 from orchestrator.domain.events import StepCompleted
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _PAGE = 10_000

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from psycopg import Rollback
 from psycopg.rows import tuple_row
 
-from orchestrator.eventstore.database import Connection, Database
 from orchestrator.eventstore.inline import needs
 from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Connection, Database
+from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _PAGE = 10_000

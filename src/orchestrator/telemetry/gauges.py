@@ -10,10 +10,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.shared_calls import SharedCalls
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.shared_calls import SharedCalls
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.telemetry.metrics import Metrics
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4

@@ -11,13 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from orchestrator.domain.errors import DomainError
-from orchestrator.eventstore.arrays import double, integer, text_array, to_bigint
 from orchestrator.eventstore.codec import UnreadableEvent
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.runs import LoadedRun, RunStore
-from orchestrator.eventstore.session import Statement
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.arrays import double, integer, text_array, to_bigint
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.session import Statement
+from orchestrator.postgres.sql import load_sql
 from orchestrator.workers.pulse import has_ended
 
 logger = logging.getLogger(__name__)

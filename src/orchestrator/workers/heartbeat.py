@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from orchestrator.eventstore.duty import OnRestart, ignore, keep_going
-from orchestrator.eventstore.pauses import RareWarning
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.background.duty import OnRestart, ignore, keep_going
+from orchestrator.background.pauses import RareWarning
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.claims import HeartbeatReply
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import readable
 

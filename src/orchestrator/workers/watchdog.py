@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Callable
 from time import monotonic
 
-from orchestrator.eventstore.duty import DutyThread, OnRestart, ignore
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.background.duty import DutyThread, OnRestart, ignore
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from uuid_utils import uuid7
 
+from orchestrator.background.duty import OnRestart, ignore, keep_going
+from orchestrator.background.pauses import RareWarning
 from orchestrator.domain.errors import VersionConflict
-from orchestrator.eventstore.duty import OnRestart, ignore, keep_going
-from orchestrator.eventstore.listener import CANCEL, EVENTS, QUEUE, position_in, wake
-from orchestrator.eventstore.pauses import RareWarning
 from orchestrator.eventstore.runs import LoadedRun
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.listener import CANCEL, EVENTS, QUEUE, position_in, wake
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, WorkerServices
 from orchestrator.workers.heartbeat import Heartbeat

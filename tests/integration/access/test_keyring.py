@@ -11,9 +11,9 @@ from orchestrator.access.errors import CredentialsRefused
 from orchestrator.access.identity import Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import Key, KeyStore, fits, key_id
-from orchestrator.eventstore.database import Database
-from orchestrator.eventstore.listener import Listener
-from orchestrator.eventstore.shared_calls import SharedCalls
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.listener import Listener
+from orchestrator.postgres.shared_calls import SharedCalls
 
 
 class Counting(KeyStore):

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.api.commands import MOST_AT_ONCE, Caller, Wanted
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import MOST_AT_ONCE, Wanted
 from orchestrator.bootstrap.core import Core
 from orchestrator.domain.events import RunTriggered
 from tests.integration.api.test_runs import faults

@@ -15,8 +15,8 @@ from orchestrator.api.errors import answer_to
 from orchestrator.api.services import Limits
 from orchestrator.bootstrap.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.projections.reader import Reader
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.projections.views.reader import Reader
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
 

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.bootstrap.core import Core
-from orchestrator.projections.reader import Reader
+from orchestrator.projections.views.reader import Reader
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, finished, register, trigger
 

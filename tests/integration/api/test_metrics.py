@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import Core
-from orchestrator.eventstore.database import Database
+from orchestrator.postgres.database import Database
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import RUNS, STRANGE, at_work, eventually, finished, register, trigger
 from tests.integration.counting import CountingDatabase

@@ -9,7 +9,7 @@ import psycopg
 
 from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import open_core
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import LINE, RUNS, register

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
 from orchestrator.bootstrap.core import Core
-from orchestrator.cli.connections import Connections
-from orchestrator.cli.protocol import BoundedProtocol
+from orchestrator.cli.serving.connections import Connections
+from orchestrator.cli.serving.protocol import BoundedProtocol
 from tests.integration.api.conftest import services_of
 from tests.integration.api.test_server import Server
 from tests.integration.api.world import LINE, RUNS, eventually, register

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.eventstore.shared_calls import SharedCalls
-from orchestrator.projections.reader import Reader
-from orchestrator.projections.views import View
+from orchestrator.postgres.shared_calls import SharedCalls
+from orchestrator.projections.views.reader import Reader
+from orchestrator.projections.views.values import View
 from tests.integration.api.conftest import LIMITS, connect, services_of
 from tests.integration.api.world import LINE, RUNS, register, trigger
 

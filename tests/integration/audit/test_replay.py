@@ -2,7 +2,7 @@
 
 import psycopg
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.integration.audit.conftest import Recording, Verb
 
 SQL = load_sql(__file__)

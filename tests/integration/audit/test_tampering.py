@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from orchestrator.audit.audit import Finding
+from orchestrator.audit.chain import Chain, ChainHead
 from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.audit import Finding
-from orchestrator.projections.chain import Chain, ChainHead
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from tests.integration.audit.campaign import recorded
 

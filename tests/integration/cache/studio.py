@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.api.commands import Accepted, Caller
-from orchestrator.api.explain import Explanation
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import Accepted
+from orchestrator.application.explain import Explanation
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.explain import Difference, Explanation
+from orchestrator.application.explain import Difference, Explanation
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotFound, UnknownStep
 from orchestrator.skills import skill

@@ -19,7 +19,7 @@ from orchestrator.cache.cold_tier import NO_RESULT, ColdTier, Spoiled
 from orchestrator.cache.flights import LOOK_AGAIN_SECONDS
 from orchestrator.domain.output import Output
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import SkillError, skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.processes import WorkerProcess, worker_process

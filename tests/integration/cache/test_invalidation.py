@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.commands import now
+from orchestrator.application.clock import now
 from orchestrator.cache.catalogue import Limits
 from orchestrator.domain.events import StepCacheInvalidated
 from orchestrator.eventstore.recorded import cache_stream

@@ -9,7 +9,7 @@ import pytest
 from psycopg.rows import DictRow, dict_row
 from uuid_utils import uuid7
 
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 
 SQL = load_sql(__file__)
 ASKED = 20

@@ -30,7 +30,7 @@ from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.output import Artifact, Output, StepError
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.studio import Studio, at_work

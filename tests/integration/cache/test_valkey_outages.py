@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 import redis.asyncio
 
-from orchestrator.api.commands import now
+from orchestrator.application.clock import now
 from orchestrator.bootstrap.core import Artifacts, Outputs
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_executor

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import StepContext, skill
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import (
     BaseRunNotCompleted,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
-from orchestrator.api.commands import Accepted, Caller
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import Accepted
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.working import open_worker
-from orchestrator.eventstore.listener import QUEUE, Listener
+from orchestrator.postgres.listener import QUEUE, Listener
 from orchestrator.settings import load_settings
 from orchestrator.skills import SkillRegistry
 

@@ -8,15 +8,15 @@ from eventsourcing.persistence import StoredEvent
 from uuid_utils import uuid7
 
 from orchestrator.domain.events import RunCancelled, RunStarted
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import EventLog, PostgresLog
 from orchestrator.eventstore.log_session import LogSession
-from orchestrator.eventstore.loop_session import LoopSession
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
-from orchestrator.eventstore.sql import load_sql
 from orchestrator.eventstore.writer import OnCommit, Writer
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.loop_session import LoopSession
+from orchestrator.postgres.sql import load_sql
 
 SQL = load_sql(__file__)
 

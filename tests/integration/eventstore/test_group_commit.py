@@ -11,8 +11,8 @@ from eventsourcing.persistence import StoredEvent
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.log_session import LogSession
-from orchestrator.eventstore.loop_session import LoopSession
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.loop_session import LoopSession
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from tests.integration.eventstore.logs import append, new_stream, open_log, started, workers_of
 from tests.servers import Databases
 

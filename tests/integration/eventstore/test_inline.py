@@ -16,7 +16,7 @@ from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy, Step, Workflow
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import RunStore
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.integration.eventstore.logs import new_stream, open_log
 from tests.servers import Databases
 from tests.unit.domain.scenario import AT, HOPELESS, TAKEN, started, triggered

@@ -16,7 +16,7 @@ import pytest
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.integration.eventstore.logs import follow, new_stream, open_database, open_log, stored
 
 SQL = load_sql(__file__)

@@ -14,7 +14,7 @@ from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
-from orchestrator.projections.views import timestamp
+from orchestrator.projections.views.values import timestamp
 from tests.integration.workers.site import CALLER, PATIENCE_SECONDS, Journal, Site, open_site, step, workflow
 
 LAST = "9999-12-31T23:59:59.999Z"
@@ -57,7 +57,7 @@ async def test_a_retry_that_is_due_after_the_last_year_stops_no_read_model(site:
 
 
 async def test_a_key_that_never_ends_is_listed(site: Site) -> None:
-    from orchestrator.cli.key_ring import _view
+    from orchestrator.cli.local.keys import _view
 
     key, _ = site.core.keys.create(
         tenant="default", name="old", role=Role.VIEWER, created_by="test", now=0, expires_at=2**62

@@ -11,12 +11,12 @@ import pytest
 from benchmarks.histories import make_log
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import build_projector
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
-from orchestrator.projections.contract import ProjectedRun, Row
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.projector import Projector
-from orchestrator.projections.run_steps import RunSteps
-from orchestrator.projections.runs import Runs
-from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.read_models.run_steps import RunSteps
+from orchestrator.projections.read_models.runs import Runs
+from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from tests.chaos.wire import Wire
 from tests.integration.workers.site import Site, open_site
 

@@ -15,9 +15,9 @@ from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import build_projector, open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
-from orchestrator.eventstore.embedded import EmbeddedPostgres
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.embedded import EmbeddedPostgres
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.projector import Projector
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
 

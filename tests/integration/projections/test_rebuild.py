@@ -14,11 +14,14 @@ import pytest
 from benchmarks.histories import make_log, make_read_models
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import build_projector
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.artifacts import Artifacts
-from orchestrator.projections.background import BackgroundRebuilds
-from orchestrator.projections.contract import ProjectedRun, ReadModel, Row
-from orchestrator.projections.errors import (
+from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.projector import Projector
+from orchestrator.projections.read_models.artifacts import Artifacts
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel, Row
+from orchestrator.projections.read_models.run_steps import RunSteps
+from orchestrator.projections.read_models.runs import Runs
+from orchestrator.projections.rebuild.background import BackgroundRebuilds
+from orchestrator.projections.rebuild.errors import (
     ProgramTooOld,
     ProjectionNotFound,
     ProjectionNotStopped,
@@ -26,12 +29,9 @@ from orchestrator.projections.errors import (
     RebuildRunning,
     RebuildStopped,
 )
-from orchestrator.projections.projector import Projector
-from orchestrator.projections.rebuild import OnProgress
-from orchestrator.projections.renewal import Renewer
-from orchestrator.projections.run_steps import RunSteps
-from orchestrator.projections.runs import Runs
-from orchestrator.projections.supervision import ReadModelSupervisor
+from orchestrator.projections.rebuild.rebuild import OnProgress
+from orchestrator.projections.rebuild.renewal import Renewer
+from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from tests.integration.projections.test_read_models import dump, make_history
 from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
 

@@ -20,7 +20,7 @@ import pytest
 from benchmarks.histories import make_log, make_read_models
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import dump
 from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
 

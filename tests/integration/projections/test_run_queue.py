@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.working import open_worker
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import make_history
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
 

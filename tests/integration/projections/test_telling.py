@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 from prometheus_client import generate_latest
 
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Step, Workflow
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.projector import Projector
 from orchestrator.settings import load_settings
 

@@ -13,8 +13,8 @@ from eventsourcing.persistence import StoredEvent
 from uuid_utils import uuid7
 
 from benchmarks.histories import stored_history
-from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.recorder import LogRecorder
+from orchestrator.postgres.database import Database
 
 RUNS_AT_ONCE = 100
 

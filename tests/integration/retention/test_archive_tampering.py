@@ -7,12 +7,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.audit.transfer import parquet
+from orchestrator.audit.transfer.export import read_export, write_export
 from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.bootstrap.retaining import build_inspector
-from orchestrator.eventstore.sql import load_sql
-from orchestrator.projections.transfer import parquet
-from orchestrator.projections.transfer.export import read_export, write_export
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from tests.integration.changes.world import world
 from tests.integration.retention.test_retention import NO_CACHE, kept, plain

@@ -20,7 +20,7 @@ from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in
 RUNS, KILLS = 24, 5
 PROGRAM = """
 import sys
-from orchestrator.api.commands import now
+from orchestrator.application.clock import now
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_archivist
 from orchestrator.settings import load_settings

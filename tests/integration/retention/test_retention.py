@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.api.commands import now
+from orchestrator.application.clock import now
 from orchestrator.bootstrap.auditing import build_auditor
 from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
@@ -16,7 +16,7 @@ from orchestrator.cache.rebuild import StepCacheRebuild
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import IdempotencyConflict, RunArchived, RunNotFound
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.retention.archivist import RetentionHeld, Retired
 from orchestrator.retention.selection import Selector
 from tests.integration.audit.campaign import mixture, projected

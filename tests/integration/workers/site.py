@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.core import Core, open_core
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
 

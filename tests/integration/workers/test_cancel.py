@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.commands import Caller
+from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import RunNotCancellable, RunNotFound
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy

@@ -9,7 +9,7 @@ import psycopg
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
 from tests.integration.counting import CountingDatabase

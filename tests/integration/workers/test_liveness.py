@@ -17,8 +17,8 @@ from psycopg import sql
 from orchestrator import StepContext, skill
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered
-from orchestrator.eventstore.listener import CHANNELS
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.listener import CHANNELS
+from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import SkillRegistry
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
 

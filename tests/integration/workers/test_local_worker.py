@@ -9,12 +9,12 @@ from threading import Event
 
 import pytest
 
-from orchestrator.api.commands import RunCommands
+from orchestrator.application.commands import RunCommands
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import IdempotencyConflict
 from orchestrator.domain.workflow import CachePolicy
-from orchestrator.eventstore.listener import EVENTS, QUEUE
 from orchestrator.eventstore.runs import LoadedRun
+from orchestrator.postgres.listener import EVENTS, QUEUE
 from orchestrator.workers.worker import Worker
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
 

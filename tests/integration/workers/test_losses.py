@@ -13,7 +13,7 @@ from orchestrator.domain.decide import decide
 from orchestrator.domain.evolve import evolve
 from orchestrator.domain.output import Output
 from orchestrator.eventstore.runs import LoadedRun
-from orchestrator.eventstore.sql import load_sql
+from orchestrator.postgres.sql import load_sql
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import MAX_LOSSES
 from orchestrator.workers.worker import new_identity

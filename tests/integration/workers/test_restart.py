@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domain.events import RunRecovered, StepCompleted, StepStarted
-from orchestrator.eventstore.embedded import EmbeddedPostgres
+from orchestrator.postgres.embedded import EmbeddedPostgres
 from tests.chaos.fleet import open_fleet
 from tests.chaos.ledger import Ledger, open_ledger
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from benchmarks.folders import open_folder, open_parent
-from orchestrator.eventstore.embedded.account import Account
+from orchestrator.postgres.embedded.account import Account
 
 SERVER = Account.service() if os.geteuid() == 0 else Account.current()
 

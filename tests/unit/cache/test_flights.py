@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.cache.flights import LOOK_AGAIN_SECONDS, Flights
-from orchestrator.eventstore.listener import FLIGHTS, Listener
+from orchestrator.postgres.listener import FLIGHTS, Listener
 
 
 class Ear(Listener):

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.cache_reports import print_explanation
-from orchestrator.cli.replay_reports import print_comparison
-from orchestrator.cli.reports import progress_words
-from orchestrator.cli.terminal import counted, duration
+from orchestrator.cli.output.cache import print_explanation
+from orchestrator.cli.output.replay import print_comparison
+from orchestrator.cli.output.reports import progress_words
+from orchestrator.cli.output.terminal import counted, duration
 
 
 def test_an_explanation_has_no_empty_heading(capsys: pytest.CaptureFixture[str]) -> None:

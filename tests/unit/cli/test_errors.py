@@ -1,12 +1,12 @@
 import pytest
 
-from orchestrator.api.errors import InvalidRequest
+from orchestrator.application.errors import InvalidRequest
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.errors import complain
 from orchestrator.client.errors import NoAnswer
 from orchestrator.domain.errors import Fault, InvalidWorkflow, RunNotFound, WorkflowNotFound
-from orchestrator.eventstore.embedded import EmbeddedPostgresError
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.embedded import EmbeddedPostgresError
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
 

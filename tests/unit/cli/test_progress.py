@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator.cli.client import Client
-from orchestrator.cli.progress import RunProgress, begin_progress, count
-from orchestrator.cli.watch import _Picture, event_line, outcome, watch
+from orchestrator.cli.output.progress import RunProgress, begin_progress, count
+from orchestrator.cli.output.watch import _Picture, event_line, outcome, watch
 from orchestrator.domain.events import (
     RunBlocked,
     RunCancelled,
@@ -26,7 +26,7 @@ from orchestrator.domain.events import (
 )
 from orchestrator.domain.output import Output, StepError
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.projections.event_views import event_view
+from orchestrator.projections.views.event_views import event_view
 
 RUN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
 WORKFLOW: dict[str, Any] = {

@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.cli.terminal import between, duration, size
+from orchestrator.cli.output.terminal import between, duration, size
 
 
 @pytest.mark.parametrize(

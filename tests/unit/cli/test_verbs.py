@@ -95,8 +95,8 @@ def test_the_verbs_import_nothing_heavy() -> None:
 def test_a_process_goes_on_after_a_crash_before_it_imports_what_only_requests_need() -> None:
     """Python's imports are most of the time until the first step begins again."""
     later = ("starlette", "fastapi", "uvicorn", "httpx", "yaml", "jsonschema", "pyarrow", "redis", "cryptography")
-    ours = ("orchestrator.workflows.document", "orchestrator.projections.audit", "orchestrator.retention")
-    assert imported_by("orchestrator.cli.server", later + ours) == []
+    ours = ("orchestrator.workflows.document", "orchestrator.audit.audit", "orchestrator.retention")
+    assert imported_by("orchestrator.cli.serving.server", later + ours) == []
 
 
 def imported_by(module: str, names: tuple[str, ...]) -> list[str]:

@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from orchestrator.cli.logging import _as_text
-from orchestrator.cli.visible import SafeConsole, visible, visible_json
+from orchestrator.cli.output.visible import SafeConsole, visible, visible_json
 
 SHOWN = {
     "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.audit.histories import HistoriesAudit
+from orchestrator.audit.transfer.export import read_export
 from orchestrator.eventstore.codec import NAMES
 from orchestrator.eventstore.mapper import EventMapper
-from orchestrator.projections.histories import HistoriesAudit
-from orchestrator.projections.transfer.export import read_export
 from tests.golden.states import LOGS, events, states
 
 GOLDEN = sorted(LOGS.glob("*.jsonl"))

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from uuid_utils import uuid7
 
+from orchestrator.background.pauses import Backoff
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.memory import MemoryLog
-from orchestrator.eventstore.pauses import Backoff
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
 from orchestrator.eventstore.writer import Writer
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 Fate = Callable[[Sequence[StoredEvent]], str | None]
 

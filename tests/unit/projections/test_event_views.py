@@ -3,7 +3,7 @@ import orjson
 from orchestrator.domain.events import Reuse, RunFailed, RunTriggered, StepCompleted, StepRetried
 from orchestrator.domain.output import Artifact, Output, StepError
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.projections.event_views import event_view
+from orchestrator.projections.views.event_views import event_view
 
 RUN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
 

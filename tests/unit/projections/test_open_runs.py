@@ -3,8 +3,8 @@
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.decide import decide_trigger
 from orchestrator.domain.evolve import begin
-from orchestrator.projections.contract import ProjectedRun
 from orchestrator.projections.open_runs import OpenRuns
+from orchestrator.projections.read_models.contract import ProjectedRun
 from orchestrator.workflows import define, step
 
 WORKFLOW = define("w", "1", [step(f"s{number}", "test.s") for number in range(10)])

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from orchestrator.eventstore.unavailable import DatabaseUnavailable
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.watchdog import EXIT_CODE, Watchdog
 
 

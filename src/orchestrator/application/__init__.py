@@ -1,0 +1,1 @@
+"""What can be asked of the orchestrator, the same for HTTP, the terminal and tests."""

@@ -1,0 +1,319 @@
+"""What may be asked of runs: trigger, cancel. Checked, decided and appended; the same for HTTP and the terminal."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID, uuid5
+
+from uuid_utils import uuid7
+
+from orchestrator.application.caller import Caller
+from orchestrator.application.clock import now
+from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
+from orchestrator.domain.commands import CancelRun, TriggerRun
+from orchestrator.domain.decide import decide, decide_trigger
+from orchestrator.domain.errors import (
+    IdempotencyConflict,
+    InvalidPayload,
+    RunArchived,
+    RunNotFound,
+    VersionConflict,
+)
+from orchestrator.domain.events import RunTriggered
+from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.run import Run
+from orchestrator.domain.workflow import Workflow
+from orchestrator.eventstore.inline import NewRun, needs
+from orchestrator.eventstore.runs import LoadedRun, RunStore
+from orchestrator.postgres.database import Database
+from orchestrator.workflows.payload import MAX_LISTED, check_payload, invalid_payload
+from orchestrator.workflows.registry import WorkflowRegistry
+
+MOST_AT_ONCE = 1000
+"""How many runs can be asked for in one go."""
+
+_BATCHES = 4
+_CHECKS = 2
+"""How many payloads are checked in threads at once, so that others find a thread."""
+
+_BREATH = 50
+"""After so many runs the others who wait for this process have their turn."""
+
+RUN_NAMESPACE = UUID("5b1e0a3c-6a3f-4c8e-9f57-8f8d2f1c7e55")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that was asked for: its id, the position of its first event, and how many steps it may run."""
+
+    run_id: str
+    position: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A run as it is asked for: of a version of a workflow, the one registered last when none is named."""
+
+    workflow: str
+    version: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def request(self) -> list[Any]:
+        """What makes it the same request as another."""
+        return [self.workflow, self.version, self.payload, self.priority, self.labels]
+
+    def command(self, request: str | None, trace: str | None) -> TriggerRun:
+        """Return the command to begin it, now; `request` is the fingerprint of what was asked under a key."""
+        return TriggerRun(
+            now(), "initial", self.payload, priority=self.priority, labels=self.labels, request=request, trace=trace
+        )
+
+
+def accepted_view(accepted: Accepted, message: str | None = None) -> dict[str, Any]:
+    """Return what whoever asked for a run is told, over HTTP and in the terminal."""
+    return {
+        "runId": accepted.run_id,
+        "status": "queued",
+        "message": message or f"Run queued - {accepted.steps} steps",
+    }
+
+
+class LocalWorker(Protocol):
+    """A worker in this process. What is asked for here it can have at once, without a claim."""
+
+    def expect(self, run_id: str) -> str | None:
+        """Keep room for a run and return the worker's id; None when it has no room."""
+
+    def receive(self, loaded: LoadedRun) -> None:
+        """Drive a run that was expected and is now in the log."""
+
+    def forgo(self, run_id: str) -> None:
+        """Give up the room: the run did not come about."""
+
+
+class RunCommands:
+    """Commands on runs.
+
+    `local_worker` is the worker in this process, while there is one, and `known_skills` are the ids of its skills.
+    """
+
+    def __init__(self, database: Database, runs: RunStore, workflows: WorkflowRegistry) -> None:
+        self._database = database
+        self._runs = runs
+        self._workflows = workflows
+        self._batches = asyncio.Semaphore(_BATCHES)
+        self._checks = asyncio.Semaphore(_CHECKS)
+        self.local_worker: LocalWorker | None = None
+        self.known_skills: frozenset[str] | None = None
+
+    async def trigger(
+        self,
+        caller: Caller,
+        workflow_name: str,
+        *,
+        version: str | None = None,
+        payload: Mapping[str, Any] | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        trace: str | None = None,
+    ) -> Accepted:
+        """Ask for a run of a workflow, the version registered last unless one is named.
+
+        With an idempotency key the same request leads to the same run, however often it is made.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+            InvalidPayload: the payload breaks the workflow's payloadSchema.
+            IdempotencyConflict: the key was used with another request.
+        """
+        payload = {} if payload is None else payload
+        wanted = Wanted(workflow_name, version, payload, priority, labels or {})
+        command = wanted.command(await request_hash(idempotency_key, wanted.request), trace)
+        if version is None and (seen := self._workflows.newest_seen(caller.tenant, workflow_name)) is not None:
+            with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
+                await self.check(seen, payload)
+                return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
+        workflow = await self._workflows.find(caller.tenant, workflow_name, version)
+        await self.check(workflow, payload)
+        return await self.begin_run(caller, command, workflow, idempotency_key)
+
+    async def trigger_many(
+        self,
+        caller: Caller,
+        wanted: Sequence[Wanted],
+        *,
+        idempotency_key: str | None = None,
+        trace: str | None = None,
+    ) -> list[Accepted]:
+        """Ask for up to `MOST_AT_ONCE` runs and return them in that order. Nothing is recorded unless all are right.
+
+        They share few commits. Should this process end among them, the same request with the same idempotency key
+        makes those that are missing, and no other twice.
+
+        Raises:
+            WorkflowNotFound: no such workflow or version.
+            InvalidPayload: some payloads do not fit; their paths begin with `runs[3]`.
+            IdempotencyConflict: the key was used with another request.
+        """
+        named = dict.fromkeys((one.workflow, one.version) for one in wanted)
+        workflows = {place: await self._workflows.find(caller.tenant, *place) for place in named}
+        async with self._batches:  # so that what waits to be recorded is bounded
+            await self._check_all(wanted, workflows)
+            request = await request_hash(idempotency_key, [one.request for one in wanted])
+
+            async def begin_one(number: int) -> Accepted:
+                one = wanted[number]
+                # No key of a single run holds a line break.
+                key = None if idempotency_key is None else f"{idempotency_key}\n{number}"
+                workflow = workflows[one.workflow, one.version]
+                return await self.begin_run(caller, one.command(request, trace), workflow, key)
+
+            # With a key the first goes alone: it tells whether the key was used with another request.
+            accepted = [] if idempotency_key is None else [await begin_one(0)]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = []
+                    for number in range(len(accepted), len(wanted)):
+                        tasks.append(group.create_task(begin_one(number)))
+                        if number % _BREATH == 0:
+                            await asyncio.sleep(0)
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+            return accepted + [task.result() for task in tasks]
+
+    async def check(self, workflow: Workflow, payload: Mapping[str, Any]) -> None:
+        """Accept a payload for a workflow. A check that takes longer than a moment is done in a thread.
+
+        Raises:
+            InvalidPayload: it does not fit.
+        """
+        try:
+            check_payload(workflow, payload, Budget(QUICK_UNITS))
+        except BudgetExceeded:
+            async with self._checks:
+                await asyncio.to_thread(check_payload, workflow, payload)
+
+    async def _check_all(self, wanted: Sequence[Wanted], workflows: Mapping[tuple[str, str | None], Workflow]) -> None:
+        problems: list[tuple[str, str]] = []
+        for number, one in enumerate(wanted):
+            try:
+                await self.check(workflows[one.workflow, one.version], one.payload)
+            except InvalidPayload as error:
+                problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
+            if len(problems) > MAX_LISTED:
+                break
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)
+        if problems:
+            raise invalid_payload(problems)
+
+    async def begin_run(
+        self,
+        caller: Caller,
+        command: TriggerRun,
+        workflow: Workflow,
+        idempotency_key: str | None,
+        *,
+        needs_newest: bool = False,
+    ) -> Accepted:
+        """Append the first event of a run; the key, when there is one, decides the run's id.
+
+        Raises:
+            IdempotencyConflict: the key was used with another request.
+            VersionConflict: the newest version was needed and this is not it any more.
+        """
+        run_id = str(uuid7()) if idempotency_key is None else keyed_run_id(caller.tenant, idempotency_key)
+        event = decide_trigger(command, workflow)
+        run = begin(run_id, workflow, event)
+        steps = len(run.waiting)
+        try:
+            position = await self._save_new(run, event, caller, needs_newest)
+        except VersionConflict as conflict:
+            try:
+                return await self._accepted_before(run_id, event)
+            except RunArchived:
+                raise
+            except RunNotFound:
+                raise conflict from None  # it was not about the id
+        return Accepted(run_id, position, steps)
+
+    async def _save_new(self, run: Run, event: RunTriggered, caller: Caller, needs_newest: bool) -> int:
+        """Append the first event of a run, and hand the run to the worker in this process if that has room."""
+        worker = self.local_worker
+        owner = None if worker is None else worker.expect(run.id)
+        new = NewRun(owner, needs_newest)
+        if worker is None or owner is None:
+            return await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
+        try:
+            position = await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
+        except BaseException:
+            worker.forgo(run.id)  # if it was recorded all the same, the worker finds it at its next heartbeat
+            raise
+        worker.receive(LoadedRun(run, caller.tenant, position, event.at))
+        return position
+
+    async def _accepted_before(self, run_id: str, event: RunTriggered) -> Accepted:
+        """The key was used before: give the first answer again if the request is the same, however long ago it was.
+
+        Raises:
+            IdempotencyConflict: it is another request.
+            RunArchived: nothing was there before; what the run is based on was archived meanwhile.
+        """
+        tombstone = await self._database.call(self._runs.find_tombstone, run_id)
+        if tombstone is not None:
+            request, accepted = tombstone.request, Accepted(run_id, tombstone.last_position, tombstone.steps)
+        else:
+            try:
+                loaded = await self._database.call(self._runs.load, run_id)
+            except RunNotFound:
+                for needed in needs(event):
+                    await self._database.call(self._runs.load, needed)
+                    raise RunArchived(f"run {needed} is being archived", runId=needed) from None
+                raise
+            request, accepted = loaded.run.trigger.request, Accepted(run_id, loaded.position, len(loaded.run.waiting))
+        if request != event.request:
+            raise IdempotencyConflict(
+                f"this Idempotency-Key was used for another request, which made run {run_id}", runId=run_id
+            )
+        return accepted
+
+    async def cancel(self, caller: Caller, run_id: str, reason: str | None = None) -> LoadedRun:
+        """End a run now and return it.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotCancellable: it is finished.
+        """
+        while True:
+            loaded = await self._database.call(self._runs.load, run_id, caller.tenant)
+            events = decide(CancelRun(now(), reason, caller.actor), loaded.run)
+            for event in events:
+                evolve(loaded.run, event)
+            try:
+                loaded.position = await self._runs.save(loaded.run, events, tenant=caller.tenant, actor=caller.actor)
+            except VersionConflict:
+                continue
+            return loaded
+
+
+async def request_hash(idempotency_key: str | None, request: Sequence[Any]) -> str | None:
+    """Return the fingerprint of what is asked under a key, or None without one; a large one is made in a thread."""
+    if idempotency_key is None:
+        return None
+    try:
+        return fingerprint(request, Budget(QUICK_UNITS))
+    except BudgetExceeded:
+        return await asyncio.to_thread(fingerprint, request)
+
+
+def keyed_run_id(tenant: str, idempotency_key: str) -> str:
+    """Return the id of the run that an idempotency key of a tenant stands for."""
+    return str(uuid5(RUN_NAMESPACE, f"{tenant}\n{idempotency_key}"))

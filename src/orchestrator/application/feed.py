@@ -1,0 +1,138 @@
+"""Who watches which run: one question to the log for all watchers, and only when something was appended.
+
+    notification -> touched runs (one query, whoever many watch) -> their watchers -> each reads on in its stream
+
+An idle watcher costs a place in a dict; it asks the database nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.listener import EVENTS, Listener, wake
+from orchestrator.projections.views.reader import Reader
+
+# While much is appended, look at most this often: what comes meanwhile is found together.
+_PAUSE_SECONDS = 0.02
+
+
+class Watcher:
+    """Somebody who watches one run."""
+
+    __slots__ = ("_changed", "_feed", "_woken")
+
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self._woken = asyncio.Event()
+        self._changed = False
+
+    async def changed(self, seconds: float) -> bool:
+        """Wait up to some seconds; returns whether the run has new events since the last time.
+
+        It returns earlier when API keys were changed: that of whoever watches may be among them.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        changed, self._changed = self._changed, False
+        return changed
+
+    @property
+    def closed(self) -> bool:
+        """Whether the feed has ended and nothing will be heard any more."""
+        return self._feed.closed
+
+    def wake(self) -> None:
+        """Tell the watcher to look for events."""
+        self._changed = True
+        self._woken.set()
+
+    def nudge(self) -> None:
+        """Tell the watcher to check whether it may go on."""
+        self._woken.set()
+
+
+class Feed:
+    """Wakes the watchers of runs that were appended to. Belongs to one event loop."""
+
+    def __init__(self, database: Database, reader: Reader, log: PostgresLog, listener: Listener) -> None:
+        self._database = database
+        self._reader = reader
+        self._log = log
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._position: int | None = None
+        self._beginning = asyncio.Lock()
+        self._appended = False
+        self._looking: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+        listener.on(EVENTS, self._notified)
+
+    @asynccontextmanager
+    async def watch(self, run_id: str) -> AsyncIterator[Watcher]:
+        """Watch a run: what is appended to it after this begins wakes the watcher."""
+        watcher = Watcher(self)
+        self._loop = asyncio.get_running_loop()
+        self._watchers.setdefault(run_id, set()).add(watcher)
+        try:
+            async with self._beginning:
+                if self._position is None:
+                    self._position = await self._database.call(self._log.last_position)
+            yield watcher
+        finally:
+            watchers = self._watchers[run_id]
+            watchers.discard(watcher)
+            if not watchers:
+                del self._watchers[run_id]
+            if not self._watchers:
+                self._position = None  # nobody looks any more; the next one starts from where the log is then
+
+    @property
+    def watched(self) -> int:
+        """How many watchers there are."""
+        return sum(len(watchers) for watchers in self._watchers.values())
+
+    def close(self) -> None:
+        """End every stream: the server stops."""
+        self.closed = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.wake()
+
+    def keys_changed(self, _payload: str) -> None:
+        """On the listener's thread: an API key was changed, or notifications may have been missed."""
+        if self._watchers and self._loop is not None:
+            wake(self._loop, self._nudge)
+
+    def _nudge(self) -> None:
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.nudge()
+
+    def _notified(self, _payload: str) -> None:
+        """On the listener's thread: something was appended, or notifications may have been missed."""
+        if self._watchers and not self._appended and self._loop is not None:
+            self._appended = True
+            wake(self._loop, self._look)
+
+    def _look(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.ensure_future(self._find_touched())
+
+    async def _find_touched(self) -> None:
+        while self._appended:
+            self._appended = False
+            if self._position is None:
+                break  # whoever is about to watch reads the stream after this
+            self._position, touched = await self._database.ask(
+                self._reader.touched_since, self._position, list(self._watchers)
+            )
+            for run_id in touched:
+                for watcher in self._watchers.get(run_id, ()):
+                    watcher.wake()
+            await asyncio.sleep(_PAUSE_SECONDS)

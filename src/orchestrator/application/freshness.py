@@ -1,0 +1,87 @@
+"""Reading what was written: waits until the read models have reached a position of the log."""
+
+import asyncio
+
+from orchestrator.application.errors import InvalidRequest, ProjectionLagging
+from orchestrator.domain.errors import Fault
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.postgres.listener import PROJECTED, Listener, position_in, wake
+from orchestrator.postgres.shared_calls import SharedCalls
+from orchestrator.projections.views.reader import Reader
+
+
+class Freshness:
+    """Knows how far the read models are; the projector's notifications keep it up to date."""
+
+    def __init__(
+        self, shared: SharedCalls, reader: Reader, log: PostgresLog, listener: Listener, patience: float
+    ) -> None:
+        self._shared = shared
+        self._reader = reader
+        self._log = log
+        self._patience = patience
+        self._position = 0
+        self._end = 0
+        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asking: asyncio.Future[int] | None = None
+        listener.on(PROJECTED, self._notified)
+
+    async def reach(self, position: int | None) -> None:
+        """Return once the read models have reached a position of the log (None: any will do).
+
+        Raises:
+            InvalidRequest: the log does not reach that far.
+            ProjectionLagging: they did not within `patience` seconds.
+        """
+        if position is None or position <= self._position:
+            return
+        self._loop = asyncio.get_running_loop()
+        reached = self._loop.create_future()
+        self._waiting[reached] = position
+        try:
+            async with asyncio.timeout(self._patience) as patience:
+                self._advance(await self._shared.call(self._reader.position))
+                if not reached.done():
+                    await self._check(position)
+                await reached
+        except TimeoutError:
+            if not patience.expired():
+                raise  # of the database, not ours
+            raise ProjectionLagging(
+                f"the read models are at position {self._position}, not yet at {position}",
+                position=self._position,
+                minPosition=position,
+            ) from None
+        finally:
+            del self._waiting[reached]
+
+    async def _check(self, position: int) -> None:
+        """Refuse a position beyond the end of the log. Only the database knows the end: others write too."""
+        if position > self._end:
+            self._end = max(self._end, await self._shared.call(self._log.last_position))
+        if position > self._end:
+            fault = Fault("X-Min-Position", f"is {position}, but the last position of the log is {self._end}")
+            raise InvalidRequest([fault], lastPosition=self._end)
+
+    def _notified(self, payload: str) -> None:
+        """On the listener's thread: the read models moved, or (empty) notifications may have been missed."""
+        if self._loop is not None and self._waiting:
+            wake(self._loop, self._heard, payload)
+
+    def _heard(self, payload: str) -> None:
+        if payload:
+            self._advance(position_in(payload))
+        elif self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._shared.call(self._reader.position))
+            self._asking.add_done_callback(self._answered)
+
+    def _answered(self, asking: asyncio.Future[int]) -> None:
+        if not asking.cancelled() and asking.exception() is None:
+            self._advance(asking.result())
+
+    def _advance(self, position: int) -> None:
+        self._position = max(self._position, position)
+        for reached, wanted in self._waiting.items():
+            if wanted <= position and not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,97 @@
+"""Many readers, one query: runs asked for while a query is under way are fetched together by the next one.
+
+    load -> waiting -> [query for all that wait] -> answers
+
+No reader gets an answer of a query that began before it asked, so each sees what was written before.
+"""
+
+import asyncio
+from functools import partial
+from itertools import islice
+
+from orchestrator.application.errors import DeadlineExceeded
+from orchestrator.postgres.database import Database
+from orchestrator.projections.views.reader import Reader
+from orchestrator.projections.views.values import View
+
+_MOST_AT_ONCE = 128
+
+_Key = tuple[str, str]
+
+
+class RunLoader:
+    """Reads runs by id. Belongs to one event loop."""
+
+    def __init__(self, database: Database, reader: Reader, patience: float) -> None:
+        self._database = database
+        self._reader = reader
+        self._patience = patience
+        self._folding: set[asyncio.Future[View]] = set()
+        self._waiting: dict[_Key, list[asyncio.Future[View]]] = {}
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def load(self, tenant: str, run_id: str) -> View:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+        """
+        answer: asyncio.Future[View] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault((tenant, run_id), []).append(answer)
+        if self._fetching is None or self._fetching.done():
+            self._fetching = asyncio.ensure_future(self._fetch())
+        return await answer
+
+    async def _fetch(self) -> None:
+        while self._waiting:
+            batch = dict(islice(self._waiting.items(), _MOST_AT_ONCE))
+            for key in batch:
+                del self._waiting[key]
+            for tenant in {tenant for tenant, _ in batch}:
+                await self._answer(
+                    tenant, {run_id: answers for (owner, run_id), answers in batch.items() if owner == tenant}
+                )
+
+    async def _answer(self, tenant: str, wanted: dict[str, list[asyncio.Future[View]]]) -> None:
+        """Fetch runs of one tenant and tell everybody who asked for them."""
+        try:
+            async with asyncio.timeout(self._patience):
+                found = await self._database.call(self._reader.runs_named, tenant, list(wanted))
+        except TimeoutError:
+            late = DeadlineExceeded("the database does not answer")
+            for answers in wanted.values():
+                _fail(answers, late)
+            return
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
+            for answers in wanted.values():
+                _fail(answers, error)
+            return
+        for run_id, answers in wanted.items():
+            if run_id in found:
+                _resolve(answers, found[run_id])
+            else:  # not projected yet: it is read by itself, since nobody knows how long its history is
+                folding = asyncio.ensure_future(self._database.call(self._reader.run, tenant, run_id))
+                self._folding.add(folding)
+                folding.add_done_callback(partial(self._folded, answers))
+
+    def _folded(self, answers: list[asyncio.Future[View]], folding: asyncio.Future[View]) -> None:
+        self._folding.discard(folding)
+        if folding.cancelled():
+            return
+        error = folding.exception()
+        if error is None:
+            _resolve(answers, folding.result())
+        else:
+            _fail(answers, error)
+
+
+def _resolve(answers: list[asyncio.Future[View]], view: View) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_result(view)
+
+
+def _fail(answers: list[asyncio.Future[View]], error: BaseException) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

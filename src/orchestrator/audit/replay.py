@@ -1,0 +1,123 @@
+"""Replay: a run as it was at a moment of its past, event by event, and what is different between two moments."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.domain.events import RunCancelled, RunRecovered, RunTriggered
+from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.run import Run
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.projections.views.event_views import event_view
+from orchestrator.projections.views.values import View
+
+_COMPARED = (
+    "status",
+    "inputHash",
+    "data",
+    "outputHash",
+    "artifacts",
+    "skillId",
+    "attempt",
+    "cacheHit",
+    "error",
+    "durationMs",
+)
+
+
+def frames(history: Sequence[Recorded], find_workflow: FindWorkflow) -> Iterator[View]:
+    """Yield for every event of a run's history what it was and what it changed: `{event, status, changes}`.
+
+    `changes` names the steps whose status is another, with the status before and after. Each costs the same
+    however long the history is.
+    """
+    first = history[0].event
+    if not isinstance(first, RunTriggered):
+        raise ValueError(f"the history begins with {type(first).__name__}")
+    workflow = find_workflow(history[0].tenant, first.workflow_name, first.workflow_version)
+    run = begin(history[0].stream_id, workflow, first)
+    yield {"event": event_view(history[0]), "status": run.status, "changes": []}
+    for recorded in history[1:]:
+        touched = _touched(run, recorded)
+        before = {step_id: run.step(step_id).status for step_id in touched}
+        evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
+        after = {step_id: run.step(step_id).status for step_id in touched}
+        changes = [
+            {"stepId": step_id, "before": before[step_id], "after": after[step_id]}
+            for step_id in touched
+            if before[step_id] != after[step_id]
+        ]
+        yield {"event": event_view(recorded), "status": run.status, "changes": changes}
+
+
+def _touched(run: Run, recorded: Recorded) -> Sequence[str]:
+    match recorded.event:
+        case RunRecovered():
+            return list(run.executing)
+        case RunCancelled():
+            return run.workflow.graph.order
+        case event:
+            step_id = getattr(event, "step", None)
+            return [] if step_id is None else [step_id]
+
+
+def contents(artifacts: Iterable[View]) -> list[View]:
+    """Return what artifacts are, without where they came from: what two moments are compared by."""
+    return [{name: each[name] for name in ("filename", "type", "contentHash", "sizeBytes")} for each in artifacts]
+
+
+def compare(before: View, after: View) -> View:
+    """Return what is different between two moments: of the run, of its payload, and step by step.
+
+    A moment is `{run, steps}`. `run` and `payload` are lists of `{field, before, after}`; `steps` has an entry for
+    every step that is not the same, with the same list in `differences`, and `only` when one of the two does not have
+    it. `reused` names the steps that are the same because one run reuses what the other made, or both reuse what a
+    third one made.
+    """
+    ours, theirs = ({step["stepId"]: step for step in each["steps"]} for each in (before, after))
+    runs = before["run"]["id"], after["run"]["id"]
+    steps, reused = [], []
+    for step_id in dict.fromkeys((*ours, *theirs)):
+        if step_id not in ours or step_id not in theirs:
+            steps.append({"stepId": step_id, "only": "before" if step_id in ours else "after", "differences": []})
+            continue
+        if runs[0] != runs[1] and _is_one_result(ours[step_id], theirs[step_id], runs):
+            reused.append(step_id)
+            continue
+        found = [
+            difference
+            for name in _COMPARED
+            for difference in differences(ours[step_id].get(name), theirs[step_id].get(name), name)
+        ]
+        if found:
+            steps.append({"stepId": step_id, "only": None, "differences": found})
+    run = [
+        difference
+        for name in ("workflowName", "workflowVersion", "triggerType", "status", "error", "labels")
+        for difference in differences(before["run"][name], after["run"][name], name)
+    ]
+    return {
+        "run": run,
+        "payload": list(differences(before["run"]["triggerPayload"], after["run"]["triggerPayload"], "")),
+        "steps": steps,
+        "reused": reused,
+    }
+
+
+def _is_one_result(ours: View, theirs: View, runs: tuple[str, str]) -> bool:
+    """Say whether a reused step of one run is that very step of the other, or of the run that both reuse."""
+    if "reused" not in (ours["hitReason"], theirs["hitReason"]):
+        return False
+    return (ours["reusedFromRunId"] or runs[0]) == (theirs["reusedFromRunId"] or runs[1])
+
+
+def differences(before: Any, after: Any, place: str) -> Iterator[View]:
+    """Yield where two JSON values differ, as deep as they can be told apart: `{field, before, after}`."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys((*before, *after)):
+            yield from differences(before.get(key), after.get(key), f"{place}.{key}" if place else str(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from differences(one, other, f"{place}[{number}]")
+    elif before != after:
+        yield {"field": place, "before": before, "after": after}

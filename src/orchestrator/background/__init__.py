@@ -1,0 +1,1 @@
+"""Background duties: restarted when they fail, with growing pauses between attempts."""

@@ -1,0 +1,1 @@
+"""What verbs do on the database itself, without a server."""

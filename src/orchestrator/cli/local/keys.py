@@ -1,0 +1,127 @@
+"""Making, listing and ending API keys in the database."""
+
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.access.identity import Role
+from orchestrator.access.keys import Key, KeyStore
+from orchestrator.bootstrap.core import open_core
+from orchestrator.cli.actor import actor_name
+from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.inputs import read_age, read_settings
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.terminal import print_json, print_line, print_table
+from orchestrator.projections.views.values import timestamp
+from orchestrator.settings import Settings
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,99}")
+_GIVEN = re.compile(r"(?:ork_)?([a-z0-9]{8})(?:_.*)?")
+
+
+def make_key(
+    name: str, role: str, *, tenant: str | None, expires: str | None, data_dir: Path | None, as_json: bool
+) -> None:
+    """Make a key and print it, alone on stdout; what to know about it goes to stderr.
+
+    Raises:
+        Complaint: the name, role or age cannot be used, or a valid key of the tenant has the name: the log names who
+            did something by it.
+        SettingsError: the tenant cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise Complaint(
+            f"The name {name!r} cannot be used", "Up to 100 letters, digits, spaces and . _ @ + -, a letter first."
+        )
+    known = Role.of(role)
+    if known is None:
+        raise Complaint(f"There is no role {role!r}", f"Use --role {' or '.join(each.word for each in Role)}.")
+    seconds = None if expires is None else read_age(expires)
+    with _open(data_dir, need_data=False, tenant=tenant) as (settings, keys):
+        now = _now()
+        for other in keys.list(settings.tenant):
+            if other.name == name and other.is_valid(now):
+                raise Complaint(
+                    f"The key {other.prefix} of tenant {settings.tenant} has the name {name!r} already",
+                    f"Choose another name, or end that key first: `orchestrator keys revoke {other.id}`.",
+                )
+        key, shown = keys.create(
+            tenant=settings.tenant,
+            name=name,
+            role=known,
+            created_by=actor_name(),
+            now=now,
+            expires_at=None if seconds is None else now + round(seconds * 1000),
+        )
+    if as_json:
+        print_json({**_view(key), "key": shown})
+        return
+    print_line(shown)
+    sys.stderr.write(
+        f"This key has the role {known.word} in the tenant {key.tenant}. It is not shown again; "
+        f"`orchestrator keys revoke {key.id}` revokes it.\n"
+    )
+
+
+def show_keys(*, tenant: str | None, data_dir: Path | None, as_json: bool) -> None:
+    """Print keys, oldest first."""
+    with _open(data_dir, tenant=tenant) as (_, keys):
+        found = [_view(key) for key in keys.list(tenant)]
+    if as_json:
+        print_json({"keys": found})
+        return
+    columns = ("prefix", "name", "tenant", "role", "state", "expiresAt")
+    rows = [[str(view[column] or "") for column in columns] for view in found]
+    print_table(("KEY", "NAME", "TENANT", "ROLE", "STATE", "EXPIRES"), rows, empty="no keys")
+
+
+def end_key(given: str, *, data_dir: Path | None, as_json: bool) -> None:
+    """End a key.
+
+    Raises:
+        Complaint: there is none.
+    """
+    named = _GIVEN.fullmatch(given)
+    if named is None:
+        raise Complaint("This is neither the prefix nor the id of a key", "Name it as `orchestrator keys list` does.")
+    with _open(data_dir) as (_, keys):
+        key = keys.revoke(named[1], _now())
+    if key is None:
+        raise Complaint(f"There is no key {named[1]}", "`orchestrator keys list` shows those there are.")
+    if as_json:
+        print_json(_view(key))
+    else:
+        print_line(f"{key.prefix} ({key.name}) is revoked")
+
+
+@contextmanager
+def _open(
+    data_dir: Path | None, *, need_data: bool = True, tenant: str | None = None
+) -> Iterator[tuple[Settings, KeyStore]]:
+    settings = read_settings(need_data=need_data, data_dir=data_dir, tenant=tenant)
+    configure_logging(settings, quiet=True)
+    with open_core(settings) as core:
+        yield settings, core.keys
+
+
+def _view(key: Key) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "prefix": key.prefix,
+        "name": key.name,
+        "tenant": key.tenant,
+        "role": key.role.word,
+        "state": "revoked" if key.revoked_at is not None else "valid" if key.is_valid(_now()) else "expired",
+        "createdAt": timestamp(key.created_at),
+        "createdBy": key.created_by,
+        "expiresAt": timestamp(key.expires_at),
+        "revokedAt": timestamp(key.revoked_at),
+    }
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

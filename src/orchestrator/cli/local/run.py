@@ -1,0 +1,137 @@
+"""One run in this process: its worker, its projector and its progress, gone when it ends."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.bootstrap.core import open_core
+from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
+from orchestrator.cli.client import Client
+from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.definitions import missing_skills
+from orchestrator.cli.local.client import LocalClient
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.progress import RunProgress
+from orchestrator.cli.output.terminal import duration, open_console, print_json, print_line
+from orchestrator.cli.output.watch import load_progress, outcome, watch
+from orchestrator.cli.process import Stop
+from orchestrator.domain.workflow import Workflow
+from orchestrator.settings import Settings
+from orchestrator.skills import SkillCall, SkillRegistry
+from orchestrator.workflows import load_file
+
+_EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be run: a workflow file, its payload, labels and priority."""
+
+    file: Path
+    payload: Mapping[str, Any]
+    labels: Mapping[str, str]
+    priority: int = 0
+
+
+class Place:
+    """Where a run is made: a client, with a worker and a projector behind it in this process."""
+
+    def __init__(self, client: Client, stop: Stop) -> None:
+        self.client = client
+        self.stop = stop
+        self._shown: dict[str, RunProgress] = {}
+
+    async def follow(self, run_id: str) -> RunProgress:
+        """Show a run to its end and return how it went. Ctrl-C cancels it; SIGTERM only ends the watching."""
+        progress = self._shown[run_id] = await load_progress(self.client, run_id)
+        watching = asyncio.create_task(watch(self.client, progress))
+        stopping = asyncio.create_task(self.stop.wait())
+        await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not watching.done():
+            if self.stop.signal == signal.SIGINT:
+                await self.client.cancel(run_id, "Ctrl-C")
+            else:
+                watching.cancel()
+        await asyncio.wait((watching,))
+        return progress if watching.cancelled() else watching.result()
+
+    def report(self, call: SkillCall, fraction: float, doing: str) -> None:
+        """Take note of what a skill says of itself."""
+        progress = self._shown.get(call.run_id)
+        if progress is not None:
+            progress.report(call.step_id, fraction, doing)
+
+
+@asynccontextmanager
+async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator[Place]:
+    """Open the database, a projector and a worker with these skills in this process."""
+    stop = Stop(settings.shutdown_grace_seconds)
+    with open_core(settings) as core:
+        await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
+        with open_projector(core):
+            place = Place(LocalClient(core), stop)
+            async with open_worker(core, skills, place.report) as worker:
+                with open_watchdog(core, worker):
+                    yield place
+
+
+def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegistry]:
+    """Return a workflow and the skills to run it with.
+
+    Raises:
+        InvalidWorkflow: the file has faults.
+        InvalidSkills: a source of skills cannot be loaded.
+        Complaint: the workflow needs skills that no source has.
+    """
+    workflow = load_file(file, max_attempts_bound=settings.max_attempts_bound)
+    skills = load_skills(settings)
+    missing = missing_skills(workflow, skills.ids)
+    if missing:
+        raise Complaint(
+            f"{file} needs skills that are not loaded: {', '.join(missing)}",
+            "Say where they are with --skills (package.module, a .py file, a folder, a .yaml of declarations).",
+        )
+    return workflow, skills
+
+
+async def run_once(settings: Settings, order: Order, *, as_json: bool) -> int:
+    """Run a workflow file once and return the exit code that tells how it ended."""
+    configure_logging(settings, quiet=True)
+    workflow, skills = load_runnable(order.file, settings)
+    async with open_place(settings, skills) as place:
+        await place.client.register(workflow)
+        accepted = await place.client.trigger(
+            workflow.name,
+            version=workflow.version,
+            payload=order.payload,
+            labels=order.labels,
+            priority=order.priority,
+        )
+        progress = await place.follow(accepted["runId"])
+        if as_json:
+            print_json(await place.client.run(progress.run_id))
+    if not progress.is_over:
+        open_console(stderr=True).print(
+            f"run {progress.run_id} is handed over; a worker on {settings.data_dir} goes on with it", soft_wrap=True
+        )
+        return place.stop.exit_code
+    if not as_json:
+        print_outcome(progress)
+    return _EXIT_CODES[progress.status]
+
+
+def print_outcome(progress: RunProgress) -> None:
+    """Print on one line how a run ended."""
+    told = outcome(progress)
+    counts = ", ".join(f"{number} {status}" for status, number in told["steps"].items())
+    took = duration(told["durationMs"])
+    print_line(f"run {progress.run_id} {progress.status}" + (f" after {took}" if took else "") + f": {counts}")
+    if progress.status == "failed":
+        print_line(progress.note)

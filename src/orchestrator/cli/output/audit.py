@@ -1,0 +1,114 @@
+"""What the verbs of the audit print."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from orchestrator.audit.audit import Finding
+from orchestrator.audit.chain import ChainHead, Tally
+from orchestrator.audit.heads import SignedHead, head_view
+from orchestrator.cli.client import Document
+from orchestrator.cli.local.audit import Audited, ImportedLog
+from orchestrator.cli.output.terminal import print_json, print_line, print_table
+
+
+def print_head(head: SignedHead, output: Path | None, *, as_json: bool) -> None:
+    """Print a head, and where it was written."""
+    if as_json:
+        print_json(head_view(head))
+        return
+    print_line(f"position {head.head.position}, link {head.head.link}")
+    if head.signature is not None:
+        print_line(f"signed with the key {head.signature.key}")
+    if output is not None:
+        print_line(f"written to {output}; keep it where nobody who can write to the log can write")
+
+
+def print_keys(private: Path, public: Path, *, as_json: bool) -> None:
+    """Print where a pair of keys is."""
+    if as_json:
+        print_json({"privateKey": str(private), "publicKey": str(public)})
+        return
+    print_line(f"private key {private}, for `orchestrator audit head --sign`; keep it to yourself")
+    print_line(f"public key {public}, for `orchestrator audit verify --key`; give it to whoever is to verify")
+
+
+def print_exported(tally: Tally, output: Path, *, as_json: bool) -> None:
+    """Print what an export came to."""
+    if as_json:
+        print_json(
+            {
+                "file": str(output),
+                "events": tally.events,
+                "complete": tally.is_beginning,
+                "head": _head(tally.head),
+            }
+        )
+        return
+    print_line(f"{tally.events:,} events written to {output}")
+    if tally.is_beginning:
+        print_line(f"the whole log up to position {tally.position}, link {tally.head.link}")
+
+
+def print_imported(done: ImportedLog, *, as_json: bool) -> None:
+    """Print what an import came to."""
+    if as_json:
+        document: Document = {"events": done.events, "resumedAt": done.resumed_at, "head": _head(done.head)}
+        if done.findings is not None:
+            document |= {"verified": not done.findings, "findings": _findings(done.findings)}
+        print_json(document)
+        return
+    resumed = f" (the first {done.resumed_at:,} were there already)" if done.resumed_at else ""
+    print_line(f"{done.events:,} events imported{resumed}; the log comes to {done.head.link}, as the export does")
+    if done.findings is not None:
+        _print_findings(done.findings)
+
+
+def print_audit(done: Audited, *, as_json: bool) -> None:
+    """Print what an audit came to: nothing is the proof, otherwise the first bad position comes first."""
+    if as_json:
+        print_json(
+            {
+                "verified": not done.findings,
+                "position": done.position,
+                "covered": done.covered,
+                "firstBadPosition": _first(done.findings),
+                "findings": _findings(done.findings),
+                "unchecked": _findings(done.unchecked),
+            }
+        )
+        return
+    print_line(f"the log goes to position {done.position}, its chain to {done.covered}")
+    _print_findings(done.findings)
+    if done.unchecked:
+        print_line("")
+        print_table(
+            ("what", "where", "could not be checked"),
+            [(each.kind, each.place, each.message) for each in done.unchecked],
+        )
+        print_line("")
+        print_line(f"{len(done.unchecked)} not checked; --strict makes that an error")
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    if not findings:
+        print_line("verified: nothing is wrong")
+        return
+    print_table(("what", "where", "is wrong"), [(each.kind, each.place, each.message) for each in findings])
+    print_line("")
+    first = _first(findings)
+    print_line(f"{len(findings)} wrong" + ("" if first is None else f", first at position {first}"))
+
+
+def _first(findings: Sequence[Finding]) -> int | None:
+    return min((each.position for each in findings if each.position is not None), default=None)
+
+
+def _findings(findings: Sequence[Finding]) -> list[Document]:
+    return [
+        {"kind": each.kind, "place": each.place, "position": each.position, "message": each.message}
+        for each in findings
+    ]
+
+
+def _head(head: ChainHead) -> Document:
+    return {"position": head.position, "link": head.link}

@@ -1,0 +1,89 @@
+"""What the verbs about the step cache print."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from rich.text import Text
+
+from orchestrator.cli.client import Document
+from orchestrator.cli.output.blocks import print_facts
+from orchestrator.cli.output.terminal import open_console, print_json, print_line, print_table, size
+
+_STYLES = {"hit": "green", "unchanged": "green", "reused": "green", "miss": "yellow", "failed": "red", "pending": "dim"}
+_LONGEST = 60
+
+
+def print_stats(stats: Document, *, as_json: bool) -> None:
+    """Print what the cache holds, step by step, and in all."""
+    if as_json:
+        print_json(stats)
+        return
+    rows = [
+        (
+            each["workflowName"],
+            each["stepId"],
+            str(each["entries"]),
+            size(each["sizeBytes"]),
+            each["oldest"],
+            each["newest"],
+        )
+        for each in stats["steps"]
+    ]
+    print_table(("workflow", "step", ">results", ">size", "oldest", "newest"), rows, empty="the cache is empty")
+    if rows:
+        print_line("")
+        print_line(f"{stats['entries']} results, {size(stats['sizeBytes'])}")
+
+
+def print_entries(entries: Sequence[Document], *, as_json: bool) -> None:
+    """Print results with their keys."""
+    if as_json:
+        print_json({"entries": entries})
+        return
+    rows = [
+        (each["key"], each["skill"], each["scope"], size(each["sizeBytes"]), each["storedAt"], each["runId"])
+        for each in entries
+    ]
+    print_table(("key", "skill", "scope", ">size", "stored", "by run"), rows, empty="no results")
+
+
+def print_explanation(explained: Document, *, as_json: bool) -> None:
+    """Print why a step was, or was not, taken from the cache."""
+    if as_json:
+        print_json(explained)
+        return
+    rows: list[tuple[str, Text | str]] = [
+        ("step", explained["stepId"]),
+        ("verdict", Text(explained["verdict"], _STYLES[explained["verdict"]])),
+        ("why", explained["reason"]),
+    ]
+    if explained["cacheKey"]:
+        rows.append(("key", explained["cacheKey"]))
+    components = explained["components"] or {}
+    if components.get("skill"):
+        rows.append(("skill", components["skill"]))
+    if components:
+        rows.append(("input", _short(components["input"])))
+    if explained["comparedWithRunId"]:
+        rows.append(("compared with run", explained["comparedWithRunId"]))
+    print_facts(open_console(), dict(rows))
+    if explained["differences"]:
+        print_line("")
+        changes = [(each["field"], _short(each["before"]), _short(each["after"])) for each in explained["differences"]]
+        print_table(("differs in", "before", "now"), changes)
+
+
+def print_withdrawn(withdrawn: Document, *, as_json: bool) -> None:
+    """Print how many results were withdrawn."""
+    if as_json:
+        print_json(withdrawn)
+        return
+    count = withdrawn["withdrawn"]
+    print_line("1 result withdrawn" if count == 1 else f"{count} results withdrawn")
+
+
+def _short(value: Any) -> str:
+    """Return JSON, cut where it would fill the screen."""
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"

@@ -1,0 +1,66 @@
+"""Plans for people: what will run, may run and is reused, why, and what became of it."""
+
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from orchestrator.cli.client import Document
+from orchestrator.cli.output.terminal import duration, print_json, print_line, print_table
+
+_STYLES = {"run": "bold yellow", "may_run": "yellow", "reuse": "green"}
+_WORDS = {"run": "run", "may_run": "may run", "reuse": "reuse"}
+
+
+def print_plan(plan: Document, *, as_json: bool) -> None:
+    """Print a plan."""
+    if as_json:
+        print_json(plan)
+        return
+    rows: list[Sequence[Text | str]] = [
+        (
+            step["stepId"],
+            Text(_WORDS[step["action"]] + (" (forced)" if step["forced"] else ""), _STYLES[step["action"]]),
+            duration(step["estimatedMs"]),
+            step["reason"],
+            " > ".join(step["chain"][:-1]),
+        )
+        for step in plan["steps"]
+    ]
+    print_table(("step", "plan", ">took before", "why", "by way of"), rows, empty="no steps")
+    print_line("")
+    counts = plan["counts"]
+    print_line(
+        f"{counts['run']} run, {counts['may_run']} may run ({duration(plan['estimatedMs'])} before), "
+        f"{counts['reuse']} are reused ({duration(plan['savedMs'])} saved)"
+    )
+    print_line(f"plan hash {plan['planHash']}")
+
+
+def print_outcome_of_plan(plan: Document, steps: Sequence[Document], before: Mapping[str, float]) -> None:
+    """Print what was planned beside what happened, and the time it saved; `before` are milliseconds by step."""
+    happened = {step["stepId"]: step for step in steps}
+    rows: list[Sequence[Text | str]] = []
+    spent = 0.0
+    for planned in plan["steps"]:
+        step = happened[planned["stepId"]]
+        spent += step["durationMs"] if step["status"] == "completed" else 0.0
+        rows.append(
+            (
+                planned["stepId"],
+                Text(_WORDS[planned["action"]], _STYLES[planned["action"]]),
+                _happened(step),
+                duration(before.get(planned["stepId"])),
+                duration(step["durationMs"]) if step["status"] == "completed" else "",
+            )
+        )
+    print_table(("step", "planned", "happened", ">took before", ">took now"), rows, empty="no steps")
+    total = sum(before.values())
+    print_line("")
+    print_line(f"{duration(spent)} of work in the place of {duration(total)}: {duration(total - spent)} saved")
+
+
+def _happened(step: Document) -> Text:
+    if step["status"] != "skipped":
+        return Text("executed" if step["status"] == "completed" else step["status"], "bold yellow")
+    words = {"reused": "reused", "unchanged": "unchanged, not executed", "cache": "found in the cache"}
+    return Text(words.get(step["hitReason"], "skipped"), "green")

@@ -1,0 +1,130 @@
+"""What the verbs about the past print."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from rich.text import Text
+
+from orchestrator.cli.client import Document
+from orchestrator.cli.local.replay import CheckedHistories
+from orchestrator.cli.output.answers import answers
+from orchestrator.cli.output.blocks import natural_width
+from orchestrator.cli.output.reports import error_words, event_words, print_run
+from orchestrator.cli.output.terminal import (
+    ask_line,
+    counted,
+    duration,
+    open_console,
+    print_json,
+    print_line,
+    print_table,
+    styled,
+)
+from orchestrator.cli.output.tree import step_tree
+
+_LONGEST = 80
+
+
+def print_moment(moment: Document, *, as_json: bool) -> None:
+    """Print a run as it was, its steps as a tree."""
+    if as_json:
+        print_json(moment)
+        return
+    print_run(moment["run"], as_json=False)
+    print_line(f"version  {moment['run']['version']}")
+    print_line("")
+    steps = {step["stepId"]: step for step in moment["steps"]}
+    tree = step_tree({name: step["dependsOn"] for name, step in steps.items()}, lambda name: _row(steps[name]))
+    console = open_console()
+    console.print(tree, width=max(console.width, natural_width(console, tree)), crop=False)
+
+
+def _row(step: Document) -> Text:
+    told = [duration(step["durationMs"])]
+    if step["hitReason"]:
+        told.append(f"{step['hitReason']}, made by run {step['reusedFromRunId']}")
+    if step["attempt"] > 1:
+        told.append(f"attempt {step['attempt']}")
+    if step["error"] and step["status"] != "completed":
+        told.append(" ".join(error_words(step["error"]).split()))
+    told += [each["filename"] or each["type"] for each in step["artifacts"]]
+    words = (" ".join(word for word in told if word), "dim")
+    return Text.assemble(step["stepId"], " ", styled(step["status"]), " ", words)
+
+
+def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> None:
+    """Print what each event changed: all at once, or on a terminal one after the other, as the user goes."""
+    if as_json:
+        print_json({"runId": run_id, "frames": list(frames)})
+        return
+    if not (sys.stdin.isatty() and answers().isatty()):
+        for frame in frames:
+            print_line(_told(frame))
+        return
+    place = 0
+    while 0 <= place < len(frames):
+        print_line(_told(frames[place]))
+        answer = ask_line(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").lower()
+        if answer == "q":
+            return
+        place = max(0, place - 1) if answer == "b" else place + 1
+
+
+def _told(frame: Document) -> str:
+    event = frame["event"]
+    changes = ", ".join(f"{each['stepId']} {each['before']} -> {each['after']}" for each in frame["changes"])
+    told = f"{event['version']:>5}  {event['at']}  {event['type']} {event_words(event['data'])}".rstrip()
+    return f"{told}  [run {frame['status']}{f'; {changes}' if changes else ''}]"
+
+
+def print_check(checked: CheckedHistories, *, as_json: bool) -> None:
+    """Print whether histories could have happened, and which events could not."""
+    if as_json:
+        faults = [
+            {"runId": each.stream_id, "position": each.position, "message": each.message} for each in checked.faults
+        ]
+        print_json({"accepted": not faults, "events": checked.events, "runs": checked.runs, "faults": faults})
+        return
+    print_line(f"checked {counted(checked.events, 'event')} of {counted(checked.runs, 'run')}")
+    if not checked.faults:
+        print_line("this program would decide every one of them")
+        return
+    print_table(
+        (">position", "run", "is wrong"),
+        [(str(each.position), each.stream_id, each.message) for each in checked.faults],
+    )
+
+
+def print_comparison(found: Document, *, as_json: bool) -> None:
+    """Print what is different between two moments."""
+    if as_json:
+        print_json(found)
+        return
+    for word in ("before", "after"):
+        print_line(f"{word:<7} run {found[word]['runId']} at version {found[word]['version']}")
+    rows = [("run", *_shown(each)) for each in found["run"]]
+    rows += [("payload", *_shown(each)) for each in found["payload"]]
+    for step in found["steps"]:
+        if step["only"]:
+            rows.append((step["stepId"], "", *(("there", "") if step["only"] == "before" else ("", "there"))))
+        rows += [(step["stepId"], *_shown(each)) for each in step["differences"]]
+    print_line("")
+    print_table(("of", "field", "before", "after"), rows, empty="no differences")
+    if found["reused"]:
+        print_line("")
+        print_line(f"reused, so the same: {', '.join(found['reused'])}")
+
+
+def _shown(difference: Document) -> tuple[str, str, str]:
+    if difference["field"] == "durationMs":
+        return "took", duration(difference["before"]), duration(difference["after"])
+    return difference["field"], _short(difference["before"]), _short(difference["after"])
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"

@@ -1,0 +1,307 @@
+"""Asking a client once, and printing its answer for a person or a program."""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.text import Text
+
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.complaint import unknown
+from orchestrator.cli.inputs import names_server, read_settings
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.options import Target
+from orchestrator.cli.output.blocks import print_facts
+from orchestrator.cli.output.terminal import (
+    between,
+    duration,
+    open_console,
+    print_json,
+    print_line,
+    print_table,
+    size,
+    styled,
+)
+from orchestrator.cli.output.watch import load_progress, watch
+from orchestrator.cli.process import run_async
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.cli.local.client import LocalClient
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+
+def ask(target: Target, question: Callable[[Client], Coroutine[Any, Any, T]], *, need_data: bool = True) -> T:
+    """Ask a server, or the data directory here, and return the answer.
+
+    Raises:
+        Complaint: it is not said clearly whom to ask; or there is no data yet, and `need_data`.
+    """
+    if names_server(target):
+        from orchestrator.cli.remote import open_remote  # noqa: PLC0415 - who asks a server needs no database
+
+        settings = read_settings(server=target.server, key=target.key)
+        opened: AbstractAsyncContextManager[Client] = open_remote(settings)
+    else:
+        from orchestrator.cli.local.client import open_local  # noqa: PLC0415
+
+        settings = read_settings(need_data=need_data, data_dir=target.data_dir)
+        opened = open_local(settings)
+    return _asked(settings, opened, question)
+
+
+def ask_here(data_dir: Path | None, question: Callable[["LocalClient"], Coroutine[Any, Any, T]]) -> T:
+    """Ask the data directory here what no server is asked, and return the answer.
+
+    Raises:
+        Complaint: there is no data yet, or the settings name a server.
+    """
+    from orchestrator.cli.local.client import open_local  # noqa: PLC0415
+
+    settings = read_settings(need_data=True, data_dir=data_dir)
+    return _asked(settings, open_local(settings), question)
+
+
+def _asked(
+    settings: Settings, opened: AbstractAsyncContextManager[C], question: Callable[[C], Coroutine[Any, Any, T]]
+) -> T:
+    configure_logging(settings, quiet=True)
+
+    async def asked() -> T:
+        async with opened as client:
+            return await question(client)
+
+    return run_async(asked())
+
+
+async def watched_run(client: Client, run_id: str) -> Document:
+    """Show a run until it ends, and return it."""
+    await watch(client, await load_progress(client, run_id))
+    return await client.run(run_id)
+
+
+async def found_runs(client: Client, *, workflow: str | None, **filters: Any) -> Document:
+    """Return a page of runs.
+
+    Raises:
+        Complaint: there are none, since the workflow does not exist.
+    """
+    page = await client.runs(workflow=workflow, **filters)
+    if workflow is not None and not page["runs"]:
+        names = [each["workflowName"] for each in await client.workflows()]
+        if workflow not in names:
+            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+    return page
+
+
+async def run_and_progress(client: Client, run_id: str) -> tuple[Document, list[Document]]:
+    """Return a run, and those of its steps that execute."""
+    run = await client.run(run_id)
+    return run, await client.steps(run_id, "running") if run["stepsSummary"]["running"] else []
+
+
+def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: bool) -> None:
+    """Print where a run is, and what the skills of its executing steps say."""
+    if as_json:
+        print_json(run)
+        return
+    counts = run["stepsSummary"]
+    facts: dict[str, str | Text] = {
+        "run": run["id"],
+        "workflow": f"{run['workflowName']} {run['workflowVersion']}",
+        "status": styled(run["status"]),
+        "steps": f"{counts['total']}: " + ", ".join(_counted(counts)),
+        "triggered": f"{run['createdAt']} ({run['triggerType']})",
+        "base run": run["baseRunId"] or "",
+        "started": run["startedAt"] or "",
+        "ended": run["completedAt"] or "",
+        "took": duration(between(run["startedAt"], run["completedAt"])),
+        "labels": _labels(run["labels"]),
+        "priority": str(run["priority"] or ""),
+        "executing": "\n".join(f"{step['stepId']} {progress_words(step)}".rstrip() for step in executing),
+        "missing skills": ", ".join(run["missingSkills"] or ()),
+    }
+    if run["error"]:
+        facts["error"] = error_words(run["error"])
+        facts["failed step"] = run["error"]["failedStepId"] or ""
+    print_facts(open_console(), facts)
+
+
+def _counted(counts: Mapping[str, int]) -> list[str]:
+    return [f"{number} {status}" for status, number in counts.items() if status != "total" and number]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def print_runs(page: Document, *, as_json: bool) -> None:
+    """Print a page of runs."""
+    if as_json:
+        print_json(page)
+        return
+    rows: list[Sequence[Text | str]] = [
+        (
+            run["id"],
+            styled(run["status"]),
+            f"{run['workflowName']} {run['workflowVersion']}",
+            ", ".join(_counted(run["stepsSummary"])),
+            run["createdAt"],
+            duration(between(run["startedAt"], run["completedAt"])),
+            _labels(run["labels"]),
+        )
+        for run in page["runs"]
+    ]
+    print_table(("run", "status", "workflow", "steps", "triggered", ">took", "labels"), rows, empty="no runs")
+    if page["nextCursor"]:
+        print_line(f"more with --cursor {page['nextCursor']}")
+
+
+def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> None:
+    """Print the steps of a run."""
+    if as_json:
+        print_json({"runId": run_id, "steps": steps})
+        return
+    print_table(("step", "status", ">took", ">attempt", "skill", "note"), map(_step_row, steps), empty="no steps")
+
+
+def _step_row(step: Document) -> Sequence[Text | str]:
+    note = ""
+    if step["error"] and step["status"] != "completed":
+        note = error_words(step["error"])
+    elif step["hitReason"]:
+        note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
+    elif step["status"] == "running" and (step["progress"] or step["progressMessage"]):
+        note = progress_words(step)
+    elif step["attempts"]:
+        past = step["attempts"][-1]
+        note = f"attempt {past['number']} failed: {error_words(past['error'])}"
+    attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
+    return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
+
+
+def progress_words(step: Document) -> str:
+    """Return what a skill says of an attempt that is under way; nothing when it said nothing."""
+    if not step["progress"] and not step["progressMessage"]:
+        return ""
+    return f"{step['progress'] or 0:.0%} {step['progressMessage'] or ''}".rstrip()
+
+
+def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:
+    """Print the artifacts of a run, and where they were copied to."""
+    if as_json:
+        print_json({"runId": run_id, "artifacts": artifacts})
+        return
+    rows = [
+        (
+            each["stepId"],
+            each["filename"] or "",
+            each["type"],
+            size(each["sizeBytes"]),
+            each.get("path") or each["uri"],
+        )
+        for each in artifacts
+    ]
+    print_table(("step", "file", "type", ">size", "where"), rows, empty="no artifacts")
+
+
+def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> None:
+    """Print the events of a run."""
+    if as_json:
+        print_json({"runId": run_id, "events": events})
+        return
+    rows = [
+        (str(event["version"]), event["at"], event["type"], event_words(event["data"]), event["actor"])
+        for event in events
+    ]
+    print_table((">", "at", "event", "", "by"), rows)
+
+
+_TELLING = (
+    "step",
+    "attempt",
+    "nextAttempt",
+    "durationMs",
+    "reason",
+    "workflowName",
+    "workflowVersion",
+    "lostWorker",
+    "completed",
+    "skipped",
+)
+
+
+def event_words(data: Document) -> str:
+    """Return what matters of an event on one line."""
+    words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
+    if data.get("error"):
+        words.append(" ".join(error_words(data["error"]).split()))
+    return " ".join(words)
+
+
+def error_words(error: Mapping[str, Any]) -> str:
+    """Return why something failed: the code of the error and its message."""
+    return f"{error['code']}: {error['message']}"
+
+
+def _word(name: str, value: Any) -> str:
+    match name:
+        case "durationMs":
+            return f"({duration(value)})"
+        case "attempt":
+            return f"attempt {value}" if value > 1 else ""
+        case "nextAttempt":
+            return f"attempt {value}"
+        case "lostWorker":
+            return f"from {value}"
+        case "completed" | "skipped":
+            return f"{value} {name}" if value else ""
+        case _:
+            return str(value)
+
+
+def print_workflows(workflows: Iterable[Document], *, as_json: bool) -> None:
+    """Print the registered workflows."""
+    if as_json:
+        print_json({"workflows": list(workflows)})
+        return
+    rows = [
+        (each["workflowName"], each["version"], str(each["stepCount"]), each["registeredAt"], each["description"])
+        for each in workflows
+    ]
+    print_table(("workflow", "version", ">steps", "registered", "description"), rows, empty="no workflows")
+
+
+def print_workflow(workflow: Document, *, as_json: bool) -> None:
+    """Print a workflow: its facts, its steps and the changes it knows."""
+    if as_json:
+        print_json(workflow)
+        return
+    changes = workflow.get("changeTypes") or {}
+    print_facts(
+        open_console(),
+        {
+            "workflow": workflow["workflowName"],
+            "version": workflow["version"],
+            "versions": ", ".join(workflow["versions"]),
+            "description": workflow["description"],
+            "registered": workflow["registeredAt"] or "",
+            "digest": workflow["digest"],
+            "change types": ", ".join(changes),
+        },
+    )
+    rows = [
+        (
+            step["stepId"],
+            step["skillId"],
+            ", ".join(step.get("dependsOn") or ()),
+            step["cachePolicy"]["scope"] if step["cachePolicy"]["enabled"] else "off",
+            str(step["retryPolicy"]["maxAttempts"]),
+        )
+        for step in workflow["steps"]
+    ]
+    print_line("")
+    print_table(("step", "skill", "depends on", "cache", ">attempts"), rows)

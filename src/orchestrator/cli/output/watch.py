@@ -1,0 +1,187 @@
+"""Showing a run as it goes on, on stderr: a live tree on a terminal, a line for each event elsewhere."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from orchestrator.cli.client import Client, Document
+from orchestrator.cli.output.progress import RunProgress, StepProgress, begin_progress, count
+from orchestrator.cli.output.terminal import between, duration, open_console, styled
+from orchestrator.cli.output.tree import step_tree
+from orchestrator.cli.output.visible import visible
+
+_REFRESHES_A_SECOND = 10
+_ICONS = {
+    "pending": ("○", "dim"),
+    "running": ("●", "blue"),
+    "completed": ("✔", "green"),
+    "skipped": ("↺", "cyan"),
+    "failed": ("✖", "red"),
+    "cancelled": ("⊘", "magenta"),
+}
+_PLAIN_ICONS = {"pending": ".", "running": ">", "completed": "+", "skipped": "=", "failed": "x", "cancelled": "/"}
+_HITS = {"cache": "from the cache", "unchanged": "unchanged", "reused": "reused"}
+
+Show = Callable[[Mapping[str, Any] | None], None]
+"""Called after each event (or with None when there is something else to show)."""
+
+
+async def watch(client: Client, progress: RunProgress, *, quiet: bool = False) -> RunProgress:
+    """Follow a run to its end, showing it unless `quiet`; returns `progress`, which is kept up to date meanwhile."""
+    with _silence() if quiet else open_show(progress) as show:
+        async for event in client.follow(progress.run_id):
+            progress.apply(event)
+            show(event)
+    return progress
+
+
+async def load_progress(client: Client, run_id: str) -> RunProgress:
+    """Return the progress of a run, as yet without its events; raises RunNotFound."""
+    run = await client.run(run_id)
+    workflow = await client.workflow(run["workflowName"], run["workflowVersion"])
+    return begin_progress(run, workflow)
+
+
+@contextmanager
+def open_show(progress: RunProgress) -> Iterator[Show]:
+    """Begin to show a run in the way that fits stderr."""
+    console = open_console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield lambda event: _print_event(console, progress, event)
+        return
+    picture = _Picture(progress, console)
+    with Live(picture, console=console, refresh_per_second=_REFRESHES_A_SECOND):
+        yield lambda _: None
+
+
+@contextmanager
+def _silence() -> Iterator[Show]:
+    yield lambda _: None
+
+
+class _Picture:
+    """The run as it is at the moment it is drawn."""
+
+    def __init__(self, progress: RunProgress, console: Console) -> None:
+        self._progress = progress
+        self._console = console
+        self._unicode = (console.encoding or "").lower().startswith("utf")
+        self._spinner = Spinner("dots" if self._unicode else "line", style="blue")
+
+    def __rich__(self) -> RenderableType:
+        progress = self._progress
+        fits = len(progress.steps) + 3 <= self._console.height
+        return Group(self._title(), self._tree() if fits else self._excerpt(), self._summary())
+
+    def _title(self) -> Text:
+        progress = self._progress
+        now = datetime.now(UTC).isoformat()
+        title = Text.assemble((progress.workflow, "bold"), "  run ", (progress.run_id, "dim"), "  ")
+        title.append_text(styled(progress.status))
+        title.append(f"  {duration(between(progress.began, progress.ended or now))}")
+        if progress.note:
+            title.append(f"  {visible(progress.note, lines=False)}", style="yellow")
+        return title
+
+    def _tree(self) -> Tree:
+        steps = self._progress.steps
+        return step_tree(
+            {step.id: step.depends_on for step in steps.values()}, lambda step_id: self._row(steps[step_id])
+        )
+
+    def _excerpt(self) -> Group:
+        """Return what matters of a run too large for the screen: what executes and what failed."""
+        room = max(1, self._console.height - 3)
+        steps = [step for step in self._progress.steps.values() if step.status in ("failed", "running")]
+        return Group(*(self._row(step) for step in steps[:room]))
+
+    def _row(self, step: StepProgress) -> RenderableType:
+        icon: RenderableType
+        if step.status == "running":
+            icon = self._spinner
+        else:
+            sign, style = _ICONS[step.status]
+            icon = Text(sign if self._unicode else _PLAIN_ICONS[step.status], style=style)
+        row = Table.grid(padding=(0, 1))
+        row.add_row(icon, Text(step.id, style="dim" if step.status == "pending" else ""), _detail(step))
+        return row
+
+    def _summary(self) -> Text:
+        counts = count(self._progress.steps.values())
+        words = [f"{counts[status]} {status}" for status in _ICONS if status in counts]
+        return Text(f"{len(self._progress.steps)} steps: {', '.join(words)}", style="dim")
+
+
+def _detail(step: StepProgress) -> Text:
+    detail = Text()
+    if step.status == "running":
+        detail.append(duration(between(step.began, datetime.now(UTC).isoformat())), style="blue")
+        if step.fraction is not None:
+            detail.append(f" {step.fraction:.0%} {visible(step.doing, lines=False)}", style="dim")
+    elif step.status == "completed":
+        detail.append(duration(step.duration_ms), style="green")
+    elif step.status == "skipped":
+        detail.append(_HITS.get(step.hit or "", ""), style="cyan")
+    if step.attempt > 1:
+        detail.append(f" attempt {step.attempt}", style="yellow")
+    if step.error and step.status in ("failed", "pending", "running"):
+        detail.append(f" {visible(step.error.splitlines()[0], lines=False)}", style="red")
+    return detail
+
+
+def _print_event(console: Console, progress: RunProgress, event: Mapping[str, Any] | None) -> None:
+    line = None if event is None else event_line(progress, event)
+    if line is not None:
+        console.print(line, soft_wrap=True)
+
+
+def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
+    """Return the line that tells of an event `progress` has taken note of."""
+    data = event["data"]
+    match event["type"]:
+        case "RunTriggered":
+            return f"run {progress.run_id} of {progress.workflow} queued"
+        case "RunStarted" | "RunRecovered" | "RunBlocked":
+            return _joined(f"run {progress.status}", progress.note)
+        case "RunCompleted" | "RunFailed" | "RunCancelled":
+            took = duration(between(progress.began, progress.ended))
+            return _joined(f"run {progress.status}" + (f" after {took}" if took else ""), progress.note)
+        case "StepStarted":
+            return f"step {data['step']} started" + (f", attempt {data['attempt']}" if data["attempt"] > 1 else "")
+        case "StepCacheHit":
+            return f"step {data['step']} skipped, {_HITS[data['reason']]}"
+        case "StepCompleted":
+            return f"step {data['step']} completed after {duration(data['durationMs'])}"
+        case "StepFailed":
+            return f"step {data['step']} failed, attempt {data['attempt']}: {_one_line(data['error'])}"
+        case "StepRetried":
+            return f"step {data['step']} gets attempt {data['nextAttempt']} at {data['dueAt']}"
+        case _:
+            return None
+
+
+def _joined(said: str, note: str) -> str:
+    return f"{said}: {' '.join(note.split())}" if note else said
+
+
+def _one_line(error: Mapping[str, Any]) -> str:
+    return " ".join(f"{error['code']}: {error['message']}".split())
+
+
+def outcome(progress: RunProgress) -> Document:
+    """Return how a run ended, in short: what the last line of a verb tells."""
+    counts = count(progress.steps.values())
+    return {
+        "runId": progress.run_id,
+        "status": progress.status,
+        "durationMs": between(progress.began, progress.ended),
+        "steps": counts,
+    }

@@ -1,0 +1,1 @@
+"""Processes that serve: sockets, HTTP with bounds, start and stop."""

@@ -1,0 +1,153 @@
+"""A process that serves: its parts are opened one after the other and taken down in the opposite order."""
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
+from orchestrator.bootstrap.showing import open_projector
+from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
+from orchestrator.cli.actor import actor_name
+from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.definitions import find_definitions
+from orchestrator.cli.inputs import read_settings
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.terminal import print_line
+from orchestrator.cli.process import Stop, hide_secrets, run_async
+from orchestrator.domain.workflow import Workflow
+from orchestrator.settings import Settings
+from orchestrator.skills import SkillRegistry
+from orchestrator.workflows.validate import warnings
+
+logger = logging.getLogger(__name__)
+
+_UNREAD_MILLISECONDS = 60_000
+_SILENCE_SECONDS = 5.0
+"""How long a database that is silent may hold up the end of a process, beyond the grace period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process is to do."""
+
+    api: bool = False
+    worker: bool = False
+    projector: bool = False
+
+
+def serve(parts: Parts, **given: Any) -> None:
+    """Serve until SIGINT or SIGTERM; `given` are settings that win over the environment."""
+    settings = read_settings(**given)
+    configure_logging(settings)
+    hide_secrets()
+    run_async(_serve(settings, parts))
+
+
+async def _serve(settings: Settings, parts: Parts) -> None:
+    stop = Stop(settings.shutdown_grace_seconds)
+    # Whatever can be wrong with what the user gave is found before anything is started.
+    definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
+    skills = load_skills(settings) if parts.worker else None
+    async with AsyncExitStack() as stack:
+        listening = None
+        if parts.api:
+            where = listen(settings.host, settings.port, only_loopback=not settings.auth)
+            listening = stack.enter_context(where)
+        watched = None
+        if listening is None and settings.metrics_port is not None:
+            where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
+            watched = stack.enter_context(where)
+        core = stack.enter_context(open_core(settings))
+        needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
+        await core.database.call(check_grants, core.database, *needed)
+        await _register(core, definitions, skills)
+        ready = "projector"
+        if parts.projector:
+            stack.enter_context(open_projector(core))
+        if skills is not None:
+            worker = await stack.enter_async_context(open_worker(core, skills))
+            stack.enter_context(open_watchdog(core, worker))
+            await worker.has_claimed()
+            ready = f"worker {worker.identity.id}"
+        if listening is not None:
+            # After a crash runs go on before this process is ready: the web framework takes longer to import.
+            answer = await asyncio.to_thread(_load_endpoint)
+            await stack.enter_async_context(answer(core, listening, api=True))
+            ready = url(listening)
+            if not settings.auth:
+                logger.info("no authentication: only this machine can connect, and all its users are admins")
+        elif watched is not None:
+            answer = await asyncio.to_thread(_load_endpoint)
+            await stack.enter_async_context(answer(core, watched, api=False))
+            logger.info("figures at %s/metrics", url(watched))
+        # What is loaded stays. To go through its hundred thousand objects for garbage, each time there has been some
+        # traffic, would hold up every request for 35 ms and more.
+        gc.freeze()
+        print_line(f"ready {ready}")
+        await stop.wait()
+        logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
+        core.database.end_waits(settings.shutdown_grace_seconds + _SILENCE_SECONDS)
+
+
+class _Endpoint(Protocol):
+    """Serves the API, or only the figures of a process, on a socket."""
+
+    def __call__(self, core: Core, listening: socket.socket, *, api: bool) -> AbstractAsyncContextManager[None]: ...
+
+
+def _load_endpoint() -> _Endpoint:
+    from orchestrator.cli.serving.endpoint import answer  # noqa: PLC0415 - see `_serve`
+
+    return answer
+
+
+async def _register(core: Core, definitions: list[Workflow], skills: SkillRegistry | None) -> None:
+    known = None if skills is None else set(skills.ids)
+    for workflow in definitions:
+        for doubt in warnings(workflow, known):
+            logger.warning("workflow %s %s: %s", workflow.name, workflow.version, doubt)
+        await core.workflows.register(workflow, tenant=core.settings.tenant, actor=actor_name())
+
+
+@contextmanager
+def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool = True) -> Iterator[socket.socket]:
+    """Yield a socket bound to an address; it takes connections once a server is put on it.
+
+    Raises:
+        Complaint: the address is not one of this machine's own loopback, is taken, or cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise Complaint(f"The host {host!r} is unknown: {error.strerror}", "Use --host 127.0.0.1") from error
+    family, kind, protocol, _, address = found[0]
+    if only_loopback and not ipaddress.ip_address(address[0]).is_loopback:
+        raise Complaint(
+            f"Refusing to listen on {host} without authentication: other machines could run programs on this one",
+            "Set ORCHESTRATOR_AUTH=keys and make keys with `orchestrator keys create`, or use --host 127.0.0.1.",
+        )
+    with closing(socket.socket(family, kind, protocol)) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # its connections inherit it: a peer that takes nothing is given up
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
+        try:
+            bound.bind(address)
+        except OSError as error:
+            raise Complaint(
+                f"Port {port} of {host} cannot be used: {(error.strerror or str(error)).lower()}",
+                f"Choose another with {option}; 0 takes a free one.",
+            ) from error
+        yield bound
+
+
+def url(listening: socket.socket) -> str:
+    """Return the address of a socket as a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,113 @@
+"""The verbs about the step cache: stats, list, explain, invalidate, prune."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
+
+Workflow = Annotated[str | None, typer.Option(metavar="NAME", help="Only results of this workflow.")]
+Step = Annotated[str | None, typer.Option(metavar="STEP", help="Only results of this step of it.")]
+
+
+def stats(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Show how many results each step has in the cache, and how old they are.
+
+    Example: orchestrator cache stats
+    """
+    from orchestrator.cli.output.cache import print_stats
+    from orchestrator.cli.output.reports import ask_here
+
+    print_stats(ask_here(data_dir, lambda client: client.cache.stats()), as_json=as_json)
+
+
+def list_entries(
+    *,
+    workflow: Workflow = None,
+    step: Step = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """List results, newest first, with their keys.
+
+    Example: orchestrator cache list --workflow campaign.build.v1 --step mix_audio_for_game
+    """
+    from orchestrator.cli.output.cache import print_entries
+    from orchestrator.cli.output.reports import ask_here
+
+    found = ask_here(data_dir, lambda client: client.cache.entries(workflow=workflow, step=step, limit=limit))
+    print_entries(found, as_json=as_json)
+
+
+def explain(
+    run: RunId,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step of the run's workflow.")],
+    *,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a step was, or was not, taken from the cache, and which field made the difference.
+
+    Example: orchestrator cache explain 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d mix_audio_for_game
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.cache import print_explanation
+    from orchestrator.cli.output.reports import ask
+
+    run_id = read_run_id(run)
+    print_explanation(ask(Target(data_dir, server, key), lambda client: client.explain(run_id, step)), as_json=as_json)
+
+
+def invalidate(
+    *,
+    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="The result with this key; repeatable.")] = None,
+    workflow: Annotated[str | None, typer.Option(metavar="NAME", help="All results of this workflow.")] = None,
+    step: Annotated[
+        str | None, typer.Option(metavar="STEP", help="With --workflow: only those of this step of it.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the log.")] = "invalidated by hand",
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw results: no run is given them any more. Runs that have them keep them.
+
+    Example: orchestrator cache invalidate --workflow campaign.build.v1 --step mix_audio_for_game
+    """
+    from orchestrator.cli.inputs import require_place
+    from orchestrator.cli.output.cache import print_withdrawn
+    from orchestrator.cli.output.reports import ask_here
+
+    keys = tuple(key or ())
+    require_place(keys, workflow, step)
+    withdrawn = ask_here(
+        data_dir, lambda client: client.cache.invalidate(keys=keys, workflow=workflow, step=step, reason=reason)
+    )
+    print_withdrawn(withdrawn, as_json=as_json)
+
+
+def prune(
+    *,
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Withdraw what is older: 90s, 45m, 12h, 30d.")
+    ] = None,
+    max_entries: Annotated[int | None, typer.Option(min=0, max=10**12, metavar="N", help="Leave the newest N.")] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Leave the newest, up to this size: 500kB, 10GB, 2GiB.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Withdraw old results, so that the cache stays within limits. Artifacts stay: runs refer to them.
+
+    Example: orchestrator cache prune --older-than 30d --max-size 10GB
+    """
+    from orchestrator.cli.inputs import read_limits
+    from orchestrator.cli.output.cache import print_withdrawn
+    from orchestrator.cli.output.reports import ask_here
+
+    limits = read_limits(older_than, max_entries, max_size)
+    print_withdrawn(ask_here(data_dir, lambda client: client.cache.prune(limits)), as_json=as_json)

@@ -1,0 +1,38 @@
+"""The verb `run`: one run, here and now."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, DataDir, Executor, Labels, Payload, Priority, Skills, listed
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="WORKFLOW_FILE", help="A workflow in YAML or JSON.")],
+    *,
+    payload: Payload = None,
+    skills: Skills = None,
+    label: Labels = None,
+    priority: Priority = 0,
+    executor: Executor = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a workflow, run it once in this process, and show it as it goes on.
+
+    Exit code: 0 completed, 1 failed, 130 cancelled (Ctrl-C cancels the run). SIGTERM hands the run over: a
+    worker on the same data goes on with it.
+
+    Example: orchestrator run examples/campaign/campaign.build.v1.yaml
+    --payload @examples/campaign/brief.json --skills examples/campaign/skills
+    """
+    from orchestrator.cli.inputs import read_labels, read_payload, read_settings
+    from orchestrator.cli.local.run import Order, run_once
+    from orchestrator.cli.process import hide_secrets, run_async
+
+    order = Order(file, read_payload(payload), read_labels(label), priority)
+    settings = read_settings(data_dir=data_dir, skills=listed(skills), executor=executor)
+    hide_secrets()
+    raise typer.Exit(run_async(run_once(settings, order, as_json=as_json)))

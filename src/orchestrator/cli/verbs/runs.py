@@ -1,0 +1,206 @@
+"""The verbs about runs: trigger, cancel, status, steps, artifacts, history, runs list; and version."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from orchestrator.cli.options import AsJson, DataDir, Each, Key, Labels, Payload, Priority, RunId, Server, Target
+
+StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
+
+
+def trigger(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The name of a registered workflow.")],
+    *,
+    payload: Payload = None,
+    each: Each = None,
+    version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
+    label: Labels = None,
+    priority: Priority = 0,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a run, or one for each line of a file, for a worker to execute. Prints the ids of the runs.
+
+    Example: orchestrator trigger campaign.build.v1 --payload @brief.json --label client=acme
+    """
+    from orchestrator.cli.batches import trigger_each
+    from orchestrator.cli.inputs import read_each, read_labels, read_payload
+    from orchestrator.cli.output.reports import ask
+    from orchestrator.cli.output.terminal import print_json, print_line
+
+    target, labels = Target(data_dir, server, key), read_labels(label)
+    if each is not None:
+        payloads = read_each(each, payload)
+        trigger_each(target, workflow, payloads, version=version, labels=labels, priority=priority, as_json=as_json)
+        return
+    given = read_payload(payload)
+    accepted = ask(
+        target,
+        lambda client: client.trigger(workflow, version=version, payload=given, labels=labels, priority=priority),
+    )
+    if as_json:
+        print_json(accepted)
+    else:
+        print_line(accepted["runId"])
+
+
+def cancel(
+    run: RunId,
+    *,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the run.")] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """End a run now. What it has completed is kept.
+
+    Example: orchestrator cancel 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --reason "wrong brief"
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask, print_run
+
+    run_id = read_run_id(run)
+    print_run(ask(Target(data_dir, server, key), lambda client: client.cancel(run_id, reason)), as_json=as_json)
+
+
+def status(
+    run: RunId,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it until it ends.")] = False,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the state of a run.
+
+    Example: orchestrator status 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --watch
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask, print_run, run_and_progress, watched_run
+
+    run_id, target = read_run_id(run), Target(data_dir, server, key)
+    if watch:
+        print_run(ask(target, lambda client: watched_run(client, run_id)), as_json=as_json)
+    elif as_json:
+        print_run(ask(target, lambda client: client.run(run_id)), as_json=True)
+    else:
+        print_run(*ask(target, lambda client: run_and_progress(client, run_id)), as_json=False)
+
+
+def steps(
+    run: RunId,
+    *,
+    status: Annotated[StepStatus | None, typer.Option(help="Only those with this status.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="STEP", help="Print the data of this step instead, as JSON.")
+    ] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the steps of a run, or print what one returned.
+
+    Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --status failed
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask, print_steps
+    from orchestrator.cli.output.terminal import print_json
+
+    run_id = read_run_id(run)
+    if data is not None:
+        print_json(ask(Target(data_dir, server, key), lambda client: client.step_data(run_id, data)))
+        return
+    found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status))
+    print_steps(run_id, found, as_json=as_json)
+
+
+def artifacts(
+    run: RunId,
+    *,
+    step: Annotated[str | None, typer.Option(help="Only those of this step.")] = None,
+    download: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME, with the folders in it.")
+    ] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the artifacts of a run, or copy them.
+
+    Example: orchestrator artifacts 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
+    """
+    from orchestrator.cli.downloads import found_artifacts
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask, print_artifacts
+
+    run_id = read_run_id(run)
+    found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
+    print_artifacts(run_id, found, as_json=as_json)
+
+
+def history(
+    run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Show the events of a run as recorded.
+
+    Example: orchestrator history 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask, print_history
+
+    run_id = read_run_id(run)
+    print_history(run_id, ask(Target(data_dir, server, key), lambda client: client.history(run_id)), as_json=as_json)
+
+
+def list_runs(
+    *,
+    status: Annotated[RunStatus | None, typer.Option(help="Only those with this status.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only those with this label.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Go on where a list ended (its nextCursor).")] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """List runs, newest first.
+
+    Example: orchestrator runs list --status failed --workflow campaign.build.v1
+    """
+    from orchestrator.cli.inputs import read_labels
+    from orchestrator.cli.output.reports import ask, found_runs, print_runs
+
+    wanted = next(iter(read_labels([label]).items())) if label else None
+    page = ask(
+        Target(data_dir, server, key),
+        lambda client: found_runs(client, status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
+    )
+    print_runs(page, as_json=as_json)
+
+
+def version(as_json: AsJson = False) -> None:
+    """Show the version of this program.
+
+    Example: orchestrator version
+    """
+    import platform
+    from importlib import metadata
+
+    from orchestrator.cli.output.terminal import print_json, print_line
+
+    found = {"version": metadata.version("orchestrator"), "python": platform.python_version()}
+    if as_json:
+        print_json(found)
+    else:
+        print_line(f"orchestrator {found['version']} (Python {found['python']})")

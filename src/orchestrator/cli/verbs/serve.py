@@ -1,0 +1,126 @@
+"""The verbs that serve until they are told to stop: dev, api, worker, projector."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import DataDir, Executor, Host, MetricsPort, Port, Skills, WorkflowFiles, listed
+
+Projecting = Annotated[
+    bool,
+    typer.Option(
+        "--projector/--no-projector",
+        help="Keep the read models up to date in this process too. Several may: one works, the others stand by.",
+    ),
+]
+
+
+def dev(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    workflows: WorkflowFiles = None,
+    skills: Skills = None,
+    executor: Executor = None,
+) -> None:
+    """Serve everything in one process: API, worker, projector and our own Postgres.
+
+    Prints `ready http://HOST:PORT` when it accepts requests. SIGINT and SIGTERM hand over what runs.
+
+    Example: orchestrator dev --workflows examples/campaign --skills examples/campaign/skills
+    """
+    with _loading():
+        from orchestrator.cli.serving.server import Parts, serve
+
+    serve(
+        Parts(api=True, worker=True, projector=True),
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        workflows=tuple(workflows) if workflows else None,
+        skills=listed(skills),
+        executor=executor,
+    )
+
+
+def api(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    workflows: WorkflowFiles = None,
+    projector: Projecting = True,
+) -> None:
+    """Serve the HTTP API, and keep what it shows up to date.
+
+    Prints `ready http://HOST:PORT` when it accepts requests.
+
+    Example: orchestrator api --port 8000 --workflows workflows/
+    """
+    with _loading():
+        from orchestrator.cli.serving.server import Parts, serve
+
+    serve(
+        Parts(api=True, projector=projector),
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        workflows=tuple(workflows) if workflows else None,
+    )
+
+
+def worker(
+    data_dir: DataDir = None,
+    skills: Skills = None,
+    executor: Executor = None,
+    projector: Projecting = False,
+    metrics_port: MetricsPort = None,
+) -> None:
+    """Serve as a worker: claim runs and execute their steps.
+
+    Prints `ready worker ID` when it claims runs. SIGINT and SIGTERM hand over what runs.
+
+    Example: orchestrator worker --skills studio.skills --skills more_skills.yaml
+    """
+    with _loading():
+        from orchestrator.cli.serving.server import Parts, serve
+
+    serve(
+        Parts(worker=True, projector=projector),
+        data_dir=data_dir,
+        skills=listed(skills),
+        executor=executor,
+        metrics_port=metrics_port,
+    )
+
+
+def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> None:
+    """Serve as a projector: keep the read models up to date.
+
+    Prints `ready projector`.
+
+    Example: orchestrator projector --data-dir /var/lib/orchestrator
+    """
+    with _loading():
+        from orchestrator.cli.serving.server import Parts, serve
+
+    serve(Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """Import what these verbs need.
+
+    All of it stays, so to look through it for garbage meanwhile only takes time, a tenth of the whole: after a crash
+    runs wait for it.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -1,0 +1,71 @@
+"""The verbs update and retry."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, Change, DataDir, Key, RunId, Server, Target
+
+
+def update(
+    run: RunId,
+    change: Annotated[str, typer.Argument(metavar="TYPE", help="A change type of the workflow, or payload.patch.")],
+    *,
+    payload: Change = None,
+    force: Annotated[
+        list[str] | None, typer.Option(metavar="STEP", help="Execute this step in spite of the cache; repeatable.")
+    ] = None,
+    force_all: Annotated[
+        bool, typer.Option("--force-all", help="Execute all the seeds in spite of the cache.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would run, and why.")] = False,
+    expect: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Only if the plan still has this hash (see --plan).")
+    ] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a completed run: what the change reaches runs again, the rest is reused. Prints the new run's id.
+
+    Example: orchestrator update 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d audio.update --payload @audio.json --plan
+    """
+    from orchestrator.cli.inputs import read_payload, read_run_id
+    from orchestrator.cli.output.plans import print_plan
+    from orchestrator.cli.output.reports import ask
+    from orchestrator.cli.output.terminal import print_json, print_line
+    from orchestrator.domain.change import ChangeRequest
+
+    run_id = read_run_id(run)
+    request = ChangeRequest(change, read_payload(payload), True if force_all else tuple(force or ()))
+    if plan:
+        print_plan(ask(Target(data_dir, server, key), lambda client: client.plan(run_id, request)), as_json=as_json)
+        return
+    accepted = ask(
+        Target(data_dir, server, key), lambda client: client.update(run_id, request, expected_plan_hash=expect)
+    )
+    if as_json:
+        print_json(accepted)
+    else:
+        print_line(accepted["runId"])
+
+
+def retry(
+    run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Try a failed or cancelled run again; what it completed is reused. Prints the new run's id.
+
+    Example: orchestrator retry 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
+    """
+    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.output.reports import ask
+    from orchestrator.cli.output.terminal import print_json, print_line
+
+    run_id = read_run_id(run)
+    accepted = ask(Target(data_dir, server, key), lambda client: client.retry(run_id))
+    if as_json:
+        print_json(accepted)
+    else:
+        print_line(accepted["runId"])

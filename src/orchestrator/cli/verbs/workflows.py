@@ -1,0 +1,78 @@
+"""The verbs about workflows: list, show, validate, register."""
+# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import AsJson, DataDir, Key, Server, Skills, Target, listed
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Workflow files, or folders of them."),
+]
+
+
+def list_workflows(
+    *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """List the registered workflows.
+
+    Example: orchestrator workflows list
+    """
+    from orchestrator.cli.output.reports import ask, print_workflows
+
+    print_workflows(ask(Target(data_dir, server, key), lambda client: client.workflows()), as_json=as_json)
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a workflow.")],
+    *,
+    version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a workflow; with --json its whole definition.
+
+    Example: orchestrator workflows show campaign.build.v1
+    """
+    from orchestrator.cli.output.reports import ask, print_workflow
+
+    print_workflow(ask(Target(data_dir, server, key), lambda client: client.workflow(name, version)), as_json=as_json)
+
+
+def validate(files: Files, skills: Skills = None, as_json: AsJson = False) -> None:
+    """Check workflow files without registering them. Every fault is listed; the exit code is 1 if there is one.
+
+    With --skills, steps that call a skill which is not there are named too.
+
+    Example: orchestrator workflows validate workflows/*.yaml --skills studio.skills
+    """
+    from orchestrator.cli.checks import check_files, print_checks
+    from orchestrator.cli.inputs import read_settings
+
+    checks = check_files(read_settings(skills=listed(skills)), files, with_skills=bool(skills))
+    print_checks(checks, as_json=as_json)
+    raise typer.Exit(0 if all(check.workflow is not None for check in checks) else 1)
+
+
+def register(
+    files: Files, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+) -> None:
+    """Register workflow files: all of them, or none if one has a fault.
+
+    A version is immutable: the same content again is fine, other content under the same version is refused.
+
+    Example: orchestrator workflows register examples/campaign/campaign.build.v1.yaml
+    """
+    from orchestrator.cli.checks import print_registered, register_all
+    from orchestrator.cli.definitions import find_definitions
+    from orchestrator.cli.inputs import read_settings
+    from orchestrator.cli.output.reports import ask
+
+    definitions = find_definitions(files, read_settings(data_dir=data_dir).max_attempts_bound)
+    registered = ask(Target(data_dir, server, key), lambda client: register_all(client, definitions), need_data=False)
+    print_registered(registered, as_json=as_json)

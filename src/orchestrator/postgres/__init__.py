@@ -1,0 +1,1 @@
+"""The Postgres toolkit: connections, sessions, notifications, named SQL, migrations, the embedded server."""

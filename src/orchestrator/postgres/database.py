@@ -1,0 +1,223 @@
+"""Connections to Postgres: a pool, and sessions for what runs all the time. Every wait has a deadline."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, ParamSpec, TypeVar, cast
+
+import psycopg
+from eventsourcing.postgres import PostgresDatastore
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool
+
+from orchestrator.background.pauses import RETRIES, Pauses, RareWarning
+from orchestrator.postgres.connect import NETWORK_TIMEOUT_MS, BoundedConnection, end_when_client_is_gone, parameters
+from orchestrator.postgres.loop_session import LoopSession
+from orchestrator.postgres.session import Session
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable, is_unavailable, unavailable
+
+Connection = BoundedConnection[DictRow]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_SQL = load_sql(__file__)
+_WAIT_SECONDS = 5.0
+_RECONNECT_SECONDS = 0.5
+_CHECK_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
+
+
+class _Datastore(PostgresDatastore):
+    """The library's datastore on our pool."""
+
+    def register_type_adapters(self) -> None:
+        """Register none, and so ask the database for nothing: what we send is in the server's form already."""
+
+
+class _Pool(ConnectionPool[BoundedConnection[DictRow]]):
+    """The library's pool; a connection is found broken after a second, however long statements may take on it."""
+
+    @staticmethod
+    def check_connection(conn: Any) -> None:
+        """Raise an error if a connection does not answer."""
+        limit, conn.answer_seconds = conn.answer_seconds, _CHECK_SECONDS
+        try:
+            conn.execute("")
+        finally:
+            conn.answer_seconds = limit
+
+
+class Database:
+    """The process's way to Postgres.
+
+    Statements are synchronous. Asyncio code goes through `call`, which runs a function in one of `pool_size` threads.
+    What runs see all the time, the append and the step cache, has a `loop_session` of its own, without threads.
+
+    Args:
+        conninfo: a connection string, `key=value` pairs or a URL.
+        pool_size: how many threads, and connections, there are.
+        statement_timeout_ms: how long the server works on a statement at most.
+        network_timeout_ms: how long a dead network may go unnoticed.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        pool_size: int = 8,
+        statement_timeout_ms: int = 30_000,
+        network_timeout_ms: int = NETWORK_TIMEOUT_MS,
+    ) -> None:
+        self.conninfo = conninfo
+        self._parameters = parameters(conninfo, network_timeout_ms)
+        self._network_seconds = network_timeout_ms / 1000
+        self._ends_at = math.inf
+        self._configure = _configure(statement_timeout_ms, network_timeout_ms, lambda: self._ends_at)
+        self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
+        # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
+        # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
+        self._pool = _Pool(
+            conninfo,
+            connection_class=BoundedConnection[DictRow],
+            kwargs={"row_factory": dict_row, **self._parameters},
+            min_size=1,
+            max_size=1 + pool_size,
+            open=False,
+            configure=self._configure,
+            timeout=_WAIT_SECONDS,
+            reconnect_timeout=_RECONNECT_SECONDS,
+            reconnect_failed=lambda pool: pool.check(),
+        )
+        self.datastore.pool = cast("Any", self._pool)
+        self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+        self._sessions: list[Session | LoopSession] = []
+        self._warn = RareWarning(logger, "database unavailable, retrying")
+
+    def session(self) -> Session:
+        """Return a connection of its own, for statements that run all the time; it is closed with this."""
+        session = Session(self.connect)
+        self._sessions.append(session)
+        return session
+
+    def loop_session(self, answer_seconds: float | None = None) -> LoopSession:
+        """Return a connection of its own for one event loop; it is closed with this.
+
+        Args:
+            answer_seconds: how long an answer may take; as long as a dead network may go unnoticed unless given.
+        """
+        session = LoopSession(self.connect, answer_seconds or self._network_seconds)
+        self._sessions.append(session)
+        return session
+
+    def connect(self) -> BoundedConnection[DictRow]:
+        """Open a connection outside the pool, in autocommit mode; whoever asked for it closes it.
+
+        Raises:
+            DatabaseUnavailable: it cannot be opened.
+        """
+        try:
+            connection = BoundedConnection[DictRow].connect(self.conninfo, row_factory=dict_row, **self._parameters)
+        except psycopg.Error as error:
+            raise unavailable(error) from error
+        try:
+            self._configure(connection)
+        except BaseException as error:
+            connection.close()
+            if is_unavailable(error):
+                raise unavailable(error) from error
+            raise
+        return connection
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection in autocommit mode with `dict` rows.
+
+        Raises:
+            DatabaseUnavailable: there is none, or a statement inside met what means that (see `is_unavailable`).
+        """
+        lent: Connection | None = None
+        try:
+            if self._pool.closed:
+                self._pool.open()
+            with self._pool.connection() as lent:
+                yield lent
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            if lent is not None:
+                lent.close()
+            if isinstance(error.__cause__ or error, psycopg.errors.ReadOnlySqlTransaction):
+                self._pool.drain()  # the others lead to the same server
+            raise unavailable(error) from error
+
+    @contextmanager
+    def transaction(self, *, bounded: bool = True) -> Iterator[Connection]:
+        """Lend a connection inside a transaction; unless `bounded`, its statements may take as long as they need."""
+        with self.connection() as connection, connection.transaction():
+            if bounded:
+                yield connection
+                return
+            connection.execute(_SQL.no_deadline)
+            limit, connection.answer_seconds = connection.answer_seconds, None
+            try:
+                yield connection
+            finally:
+                connection.answer_seconds = limit
+
+    def mend(self) -> None:
+        """Replace the connections that an outage has broken; call it after a failure."""
+        if not self._pool.closed:  # as it is before the first use
+            self._pool.check()
+
+    async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a synchronous function on a database thread and await its answer."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    async def ask(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Like `call`, for a function that is safe to repeat: until the database answers, with growing pauses."""
+        pauses = Pauses(RETRIES)
+        while True:
+            try:
+                return await self.call(function, *args, **kwargs)
+            except DatabaseUnavailable as error:
+                self._warn(error)
+                await asyncio.sleep(pauses.next())
+                await self.call(self.mend)
+
+    def end_waits(self, seconds: float) -> None:
+        """Let nobody wait for the server for longer than this from now on: the process ends.
+
+        A server that is silent, as behind a dead network, would hold it up for as long as a statement may take.
+        """
+        self._ends_at = min(self._ends_at, monotonic() + seconds)
+
+    def close(self) -> None:
+        """Give back every connection and end the threads."""
+        self.end_waits(_CLOSE_SECONDS)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for session in self._sessions:
+            session.close()
+        self.datastore.close()
+
+
+def _configure(
+    statement_timeout_ms: int, network_timeout_ms: int, ends_at: Callable[[], float]
+) -> Callable[[Connection], None]:
+    """Return what makes a new connection ours: autocommit, and a deadline for every statement on both sides."""
+
+    def configure(connection: Connection) -> None:
+        connection.autocommit = True
+        connection.ends_at = ends_at
+        connection.answer_seconds = (statement_timeout_ms + network_timeout_ms) / 1000
+        connection.execute(_SQL.configure, {"timeout_ms": str(statement_timeout_ms)})
+        end_when_client_is_gone(connection, network_timeout_ms)
+
+    return configure

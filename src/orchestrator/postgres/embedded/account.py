@@ -1,0 +1,106 @@
+"""Which system user runs the server: ourselves, or for root a user without rights of its own."""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from orchestrator.postgres.embedded.errors import EmbeddedPostgresError
+
+SERVICE_USER = "orchestrator"
+FALLBACK_USER = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A system user by its numbers."""
+
+    uid: int
+    gid: int
+
+    @classmethod
+    def current(cls) -> Self:
+        """The user of this process."""
+        return cls(os.geteuid(), os.getegid())
+
+    @classmethod
+    def owner_of(cls, path: Path) -> Self:
+        """The user that owns `path`."""
+        found = path.stat()
+        return cls(found.st_uid, found.st_gid)
+
+    @classmethod
+    def service(cls) -> Self:
+        """The user that root's servers run as: `orchestrator`, made if missing, else `nobody`.
+
+        Raises:
+            EmbeddedPostgresError: Neither user exists and none can be made.
+        """
+        found = _lookup(SERVICE_USER) or _created(SERVICE_USER) or _lookup(FALLBACK_USER)
+        if found is None:
+            raise EmbeddedPostgresError(
+                "Postgres does not run as root, and this machine has no user to run it as",
+                f"Create one (useradd --system {SERVICE_USER}), start as an ordinary user, "
+                "or set ORCHESTRATOR_DATABASE_URL",
+            )
+        return cls(found.pw_uid, found.pw_gid)
+
+    @property
+    def is_us(self) -> bool:
+        """Whether this process already is that user."""
+        return self.uid == os.geteuid()
+
+    def demotion(self) -> dict[str, Any]:
+        """Arguments for `subprocess` that make a child run as this user and with none of our groups."""
+        if self.is_us:
+            return {}
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def may(self, path: Path, *, read: bool = False, execute: bool = False) -> bool:
+        """Whether this user gets to `path` through all its parents, and may then read or execute it.
+
+        Permission bits only: an access list that says otherwise shows when the program starts.
+
+        Args:
+            path: An existing, resolved path.
+            read: Also ask for the right to read it.
+            execute: Also ask for the right to execute it (a file) or to enter it (a folder).
+        """
+        wanted = (stat.S_IROTH if read else 0) | (stat.S_IXOTH if execute else 0)
+        return all(self._has(parent, stat.S_IXOTH) for parent in path.parents) and self._has(path, wanted)
+
+    def _has(self, path: Path, bits: int) -> bool:
+        found = path.stat()
+        if found.st_uid == self.uid:
+            bits <<= 6
+        elif found.st_gid == self.gid:
+            bits <<= 3
+        return found.st_mode & bits == bits
+
+
+def make_public(folder: Path) -> None:
+    """Make a folder that everybody may enter, whatever the umask; one that exists is left as it is."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+
+
+def _lookup(name: str) -> pwd.struct_passwd | None:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        return None
+
+
+def _created(name: str) -> pwd.struct_passwd | None:
+    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if useradd is None:
+        return None
+    options = ("--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin")
+    # Two processes may try at once: whoever loses finds the winner's user.
+    subprocess.run([useradd, *options, name], check=False, capture_output=True, stdin=subprocess.DEVNULL)  # noqa: S603 - fixed words
+    return _lookup(name)

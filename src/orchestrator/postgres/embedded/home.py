@@ -1,0 +1,215 @@
+"""Where the cluster, its locks and its log live: in the data directory, or for root elsewhere.
+
+See docs/decisions/0002-where-roots-data-goes.md.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.postgres.embedded.account import Account, make_public
+from orchestrator.postgres.embedded.binaries import MAJOR
+from orchestrator.postgres.embedded.errors import EmbeddedPostgresError
+
+LOCATION_FILE = "postgres.location"
+OTHER_PLACE = "Set ORCHESTRATOR_DATA_DIR to another folder, or ORCHESTRATOR_DATABASE_URL to a Postgres of your own"
+
+# A path in a socket address has 107 bytes, so the sockets do not go below a data directory of any length;
+# not $TMPDIR either, which differs between the processes that must meet here.
+_SOCKETS = Path("/tmp")  # noqa: S108 - the folder below is private and its owner is checked
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Places of one cluster.
+
+    Attributes:
+        folder: Holds the cluster, its locks and its log.
+        account: The user that the server runs as; owns the cluster.
+    """
+
+    folder: Path
+    account: Account
+
+    @property
+    def cluster(self) -> Path:
+        """The folder that Postgres calls its data directory."""
+        return self.folder / "postgres"
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.folder / "postgres.log"
+
+    @property
+    def sockets(self) -> Path:
+        """The private folder of the server's socket; the same for every process that uses this cluster."""
+        digest = hashlib.sha256(os.fsencode(self.cluster)).hexdigest()
+        return _SOCKETS / f"orchestrator-{self.account.uid}-{digest[:12]}"
+
+    def initialised(self) -> bool:
+        """Whether there is a cluster already.
+
+        Raises:
+            EmbeddedPostgresError: There is something else, or a cluster of another major version.
+        """
+        version_file = self.cluster / "PG_VERSION"
+        try:
+            version = version_file.read_text().strip()
+        except FileNotFoundError:
+            if self.cluster.exists():
+                raise EmbeddedPostgresError(
+                    f"{self.cluster} exists but is no Postgres cluster", "Move it away, or set ORCHESTRATOR_DATA_DIR"
+                ) from None
+            return False
+        if version != str(MAJOR):
+            raise EmbeddedPostgresError(
+                f"{self.cluster} was made by Postgres {version}; this program brings Postgres {MAJOR}",
+                "Move the data over with pg_dump and psql (or pg_upgrade), or set ORCHESTRATOR_DATABASE_URL to a "
+                f"Postgres {version} that serves it",
+            )
+        return True
+
+    def make_sockets(self) -> None:
+        """Make the private socket folder, or check that the one there is ours and clear it.
+
+        Call it when no server runs: a crashed one leaves a lock that names its process id, and the id may be in
+        use again.
+
+        Raises:
+            EmbeddedPostgresError: Somebody else made a folder of that name.
+        """
+        with suppress(FileExistsError):
+            self.sockets.mkdir(mode=0o700)
+            if not self.account.is_us:
+                os.chown(self.sockets, self.account.uid, self.account.gid)
+        if not self._owns_sockets():
+            raise EmbeddedPostgresError(
+                f"{self.sockets} is not a private folder of the server's user (uid {self.account.uid})",
+                "Remove it, and find out who made it",
+            )
+        for remains in self.sockets.iterdir():
+            remains.unlink()
+
+    def remove_sockets(self) -> None:
+        """Remove the socket folder, unless somebody else made it. Call it when no server runs."""
+        if self._owns_sockets():
+            shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def _owns_sockets(self) -> bool:
+        try:
+            found = self.sockets.lstat()
+        except FileNotFoundError:
+            return False
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == self.account.uid and not found.st_mode & 0o077
+
+
+def find_home(data_dir: Path, state_dir: Path) -> Home:
+    """Decide where the cluster of a data directory lives, and make the folders for it.
+
+    Args:
+        data_dir: The data directory; made when missing.
+        state_dir: Root's own folder for clusters that cannot live in their data directory.
+
+    Raises:
+        EmbeddedPostgresError: The directory cannot be used; says why.
+    """
+    data_dir = _made(data_dir)
+    if os.geteuid() != 0:
+        return _own_home(data_dir)
+    if (data_dir / LOCATION_FILE).exists():
+        folder = _located(data_dir, state_dir)
+    elif (data_dir / "postgres").exists() or Account.service().may(data_dir, execute=True):
+        folder = data_dir
+    else:
+        folder = _make_elsewhere(data_dir, state_dir)
+    home = Home(folder, _account_of(folder / "postgres"))
+    if not home.account.may(folder, execute=True):
+        raise EmbeddedPostgresError(
+            f"The user of the database in {folder} (uid {home.account.uid}) can no longer enter that folder",
+            f"Give it back the right to pass through {folder} and its parents (chmod o+x)",
+        )
+    return home
+
+
+def _made(data_dir: Path) -> Path:
+    data_dir = data_dir.resolve()
+    if data_dir.exists() and not data_dir.is_dir():
+        raise EmbeddedPostgresError(f"The data directory {data_dir} is a file", OTHER_PLACE)
+    try:
+        _make_private(data_dir)
+        probe = data_dir / f".writable-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"The data directory {data_dir} cannot be written: {error.strerror}", OTHER_PLACE
+        ) from error
+    return data_dir
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that only we may read; one that exists is left as it is. Root's database user may pass through."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700 if os.geteuid() != 0 else 0o711)
+
+
+def _own_home(data_dir: Path) -> Home:
+    home = Home(data_dir, Account.current())
+    if (data_dir / LOCATION_FILE).exists() or (home.cluster.exists() and _account_of(home.cluster) != home.account):
+        owner = "root" if (data_dir / LOCATION_FILE).exists() else f"uid {home.cluster.stat().st_uid}"
+        raise EmbeddedPostgresError(
+            f"The database of {data_dir} belongs to another user ({owner})", f"Run as that user. {OTHER_PLACE}"
+        )
+    return home
+
+
+def _account_of(cluster: Path) -> Account:
+    """Who runs the server of `cluster`: its owner, or for root's new clusters the service user."""
+    if cluster.exists():
+        owner = Account.owner_of(cluster)
+        return owner if owner.uid != 0 else Account.service()
+    return Account.current() if os.geteuid() != 0 else Account.service()
+
+
+def _located(data_dir: Path, state_dir: Path) -> Path:
+    folder = Path((data_dir / LOCATION_FILE).read_text(encoding="utf-8").strip())
+    # Whoever can write to the data directory must not be able to send root to a folder of their choice.
+    if folder.parent != state_dir or not folder.is_dir():
+        raise EmbeddedPostgresError(
+            f"{data_dir / LOCATION_FILE} says that the database is in {folder}, which is no folder of {state_dir}",
+            "Bring that folder back, or remove the file to start with an empty database",
+        )
+    return folder
+
+
+def _make_elsewhere(data_dir: Path, state_dir: Path) -> Path:
+    # A new name each time: who deletes a data directory and makes it again expects an empty database.
+    digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()
+    folder = state_dir / f"{digest[:12]}-{secrets.token_hex(4)}"
+    draft = data_dir / f".{LOCATION_FILE}-{folder.name}"
+    try:
+        make_public(state_dir)
+        make_public(folder)
+        (folder / "README").write_text(f"The database of {data_dir}. Delete both together.\n", encoding="utf-8")
+        draft.write_text(f"{folder}\n", encoding="utf-8")
+        try:
+            (data_dir / LOCATION_FILE).hardlink_to(draft)  # fails when another process was quicker: use its folder
+        except FileExistsError:
+            (folder / "README").unlink()
+            folder.rmdir()
+            return _located(data_dir, state_dir)
+        finally:
+            draft.unlink()
+    except OSError as error:
+        raise EmbeddedPostgresError(
+            f"Postgres does not run as root, no other user can enter {data_dir}, and {state_dir} fails: {error}",
+            f"Run as an ordinary user. {OTHER_PLACE}",
+        ) from error
+    return folder

@@ -1,0 +1,1 @@
+"""The read models: which rows follow from a run."""

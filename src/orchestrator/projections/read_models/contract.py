@@ -1,0 +1,47 @@
+"""What a read model is: rows that follow from runs, written with SQL of its own."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestrator.domain.run import Run
+from orchestrator.postgres.database import Connection
+from orchestrator.postgres.session import Statement
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class ProjectedRun:
+    """A run as folded so far, and what of it changed since the rows were last written."""
+
+    run: Run
+    tenant: str
+    first_position: int
+    position: int
+    updated_at: int
+    touched: set[str] = field(default_factory=set)
+
+
+class ReadModel(Protocol):
+    """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
+
+    `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
+    rows apart, `documents` those that hold JSON. `topics` are the stored names of the events that its rows follow
+    from, besides the time and place of the latest one of a run (None: of all); a rebuild reads no others. `upsert`
+    inserts or replaces rows; its one parameter is a JSON array of them. It can be pickled, since a rebuild uses several
+    processes.
+    """
+
+    name: str
+    version: int
+    key: tuple[str, ...]
+    documents: tuple[str, ...]
+    topics: tuple[str, ...] | None
+    upsert: Statement
+
+    def rows(self, projected: ProjectedRun) -> Iterable[Row]:
+        """Return the rows that the touched parts of a run now have."""
+
+    def settle(self, connection: Connection) -> None:
+        """Make rows that were copied in, run by run and in any order, into those that `upsert` would have made."""

@@ -1,0 +1,1 @@
+"""Rebuilding a read model beside the live one: fill, catch up, compare, swap."""

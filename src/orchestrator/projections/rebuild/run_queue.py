@@ -1,0 +1,121 @@
+"""The run queue made again from the log: a row for each run that is not over.
+
+Who claimed a run, and what a claimed run is blocked on, is the workers' own business and not in the log: `owner` is
+not compared, and `blocked_on` only where nobody owns the run. A row put back is claimed anew.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from orchestrator.domain.events import TERMINAL_EVENTS
+from orchestrator.eventstore.codec import NAMES
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
+from orchestrator.projections.history import begin_run, fold_event
+from orchestrator.projections.projector import skipped_positions
+from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.rebuild.differences import RowDifference
+from orchestrator.projections.rebuild.errors import RebuildStopped
+
+_SQL = load_sql(__file__)
+_PAGE = 500
+
+
+class RunQueueRebuild:
+    """Folds the runs that are not over into what the queue must hold."""
+
+    name = "run_queue"
+
+    def __init__(self, database: Database, log: PostgresLog, find_workflow: FindWorkflow) -> None:
+        self._database = database
+        self._log = log
+        self._find_workflow = find_workflow
+
+    def compare(self, *, repair: bool, on_events: Callable[[int], None]) -> Sequence[RowDifference]:
+        """Return where the queue differs from what the log says, and put that right if asked to.
+
+        Raises:
+            RebuildStopped: an event cannot be applied, and nobody passed over it.
+        """
+        skips = skipped_positions(self._database)
+        expected: dict[str, Row] = {}
+        position = self._log.last_position()
+        terminal = [NAMES[kind] for kind in TERMINAL_EVENTS]
+        with self._database.transaction(bounded=False) as connection:
+            found = connection.execute(_SQL.open_runs, {"until": position, "terminal": terminal}).fetchall()
+            self._refresh(expected, (row["run_id"] for row in found), skips)
+            on_events(position)
+            # from here on nothing is appended
+            connection.execute(_SQL.hold_appends)
+            found = connection.execute(_SQL.touched, {"after": position}).fetchall()
+            self._refresh(expected, (row["run_id"] for row in found), skips)
+            live = {row["run_id"]: row for row in connection.execute(_SQL.live).fetchall()}
+            differences = _differences(live, expected)
+            if repair and differences:
+                wrong = [found.key for found in differences]
+                rows = [expected[run_id] for run_id in wrong if run_id in expected]
+                connection.execute(_SQL.remove, {"run_ids": [run_id for run_id in wrong if run_id not in expected]})
+                connection.execute(_SQL.put, {"rows": orjson.dumps(rows).decode()})
+        return differences
+
+    def _refresh(self, expected: dict[str, Row], run_ids: Iterable[str], skips: frozenset[int]) -> None:
+        """Fold runs again, and note what the queue must hold of them."""
+        wanted = list(run_ids)
+        for first in range(0, len(wanted), _PAGE):
+            page = wanted[first : first + _PAGE]
+            runs: dict[str, ProjectedRun] = {}
+            for stored in self._log.recorder.read_streams([UUID(run_id) for run_id in page]):
+                self._fold(runs, stored, skips)
+            for run_id in page:
+                expected.pop(run_id, None)
+                projected = runs.get(run_id)
+                if projected is not None and not projected.run.is_finished:
+                    expected[run_id] = _row(projected)
+
+    def _fold(self, runs: dict[str, ProjectedRun], stored: Any, skips: frozenset[int]) -> None:
+        run_id = str(stored.originator_id)
+        try:
+            recorded = self._log.mapper.recorded(stored)
+            if stored.originator_version == 1:
+                runs[run_id] = begin_run(recorded, self._find_workflow)
+            elif run_id in runs:
+                fold_event(runs[run_id], recorded)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            if stored.id not in skips:
+                raise RebuildStopped(self.name, stored.id, repr(error)) from error
+
+
+def _row(projected: ProjectedRun) -> Row:
+    run = projected.run
+    return {
+        "run_id": run.id,
+        "tenant": projected.tenant,
+        "priority": run.trigger.priority,
+        "blocked_on": list(run.missing_skills) if run.status == "blocked" else None,
+        "position": projected.first_position,
+    }
+
+
+def _differences(live: dict[str, Row], expected: dict[str, Row]) -> list[RowDifference]:
+    missing = [RowDifference(run_id, "missing") for run_id in expected if run_id not in live]
+    found = [RowDifference(run_id, "extra") for run_id in live if run_id not in expected]
+    for run_id, row in live.items():
+        if run_id in expected and (columns := _changed(row, expected[run_id])):
+            found.append(RowDifference(run_id, "changed", columns))
+    return missing + sorted(found, key=lambda one: one.key)
+
+
+def _changed(live: Row, expected: Row) -> dict[str, tuple[Any, Any]]:
+    compared = ["tenant", "priority"]
+    # a claim takes the skills off before there is an event of it
+    if live["owner"] is None and live["blocked_on"] is not None:
+        compared.append("blocked_on")
+    return {column: (live[column], expected[column]) for column in compared if live[column] != expected[column]}

@@ -1,0 +1,256 @@
+"""Looking after the read models: where each is, rebuilding and comparing them, and getting past a poisoned event."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from typing import Any, Literal
+
+from orchestrator.eventstore.codec import UnreadableEvent
+from orchestrator.eventstore.log import PostgresLog
+from orchestrator.eventstore.runs import FindWorkflow
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.projector import read_models
+from orchestrator.projections.read_models.contract import ReadModel
+from orchestrator.projections.rebuild.differences import RebuildReport
+from orchestrator.projections.rebuild.errors import ProjectionNotFound, ProjectionNotStopped, RebuildInterrupted
+from orchestrator.projections.rebuild.filling import OpenSource, Source
+from orchestrator.projections.rebuild.inline_models import InlineModel, inline_models
+from orchestrator.projections.rebuild.rebuild import OnProgress, Rebuilder
+
+_SQL = load_sql(__file__)
+_MOST_DIFFERENCES = 100
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildStanding:
+    """A rebuild under way, or one that was interrupted: `events` of `goal` are in the new table."""
+
+    state: Literal["running", "interrupted"]
+    version: int
+    events: int
+    goal: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a read model is.
+
+    `kind` is async (written by the projector) or inline (written in the transaction of the append, never behind).
+    `lag_events` is how far it is behind the newest event, `lag_seconds` how long ago the first event it has not
+    seen was decided. `state` is live or stopped (with the `position` and `error` that stopped it); `program_version`
+    is what this program makes. `last_rebuild` says what the last rebuild or comparison came to.
+    """
+
+    name: str
+    kind: Literal["async", "inline"]
+    version: int
+    program_version: int
+    position: int
+    lag_events: int
+    lag_seconds: float
+    state: str
+    stopped_at: int | None
+    error: str | None
+    rebuild: RebuildStanding | None
+    last_rebuild: Mapping[str, Any] | None
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether this program makes other rows of the same events, so that it has to be rebuilt."""
+        return self.version < self.program_version
+
+
+class ReadModelSupervisor:
+    """The operators' hands on the read models. Synchronous.
+
+    With `open_source` a rebuild of a long log uses several processes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        log: PostgresLog,
+        find_workflow: FindWorkflow,
+        *,
+        open_source: OpenSource | None = None,
+        models: tuple[ReadModel, ...] | None = None,
+        clock: Clock = time.time,
+    ) -> None:
+        self._database = database
+        self._log = log
+        self._source = Source(database, log, find_workflow)
+        self._open_source = open_source
+        self._clock = clock
+        self._models = {model.name: model for model in models or read_models()}
+        self._inline = {model.name: model for model in inline_models(database, log, find_workflow)}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The read models that the projector keeps."""
+        return tuple(self._models)
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """All read models, the inline ones last."""
+        return (*self._models, *self._inline)
+
+    def require(self, name: str) -> None:
+        """Accept the name of a read model.
+
+        Raises:
+            ProjectionNotFound: there is none of this name.
+        """
+        if name not in self._models and name not in self._inline:
+            raise ProjectionNotFound(
+                f"there is no read model {name!r}; there are {', '.join(self.all_names)}", name=name
+            )
+
+    def standings(self) -> list[Standing]:
+        """Return where each read model is, by name."""
+        with self._database.connection() as connection:
+            rows = {row["name"]: row for row in connection.execute(_SQL["list"]).fetchall()}
+            newest = self._log.last_position()
+        found = [self._standing(model, rows.get(model.name), newest) for model in self._models.values()]
+        found += [
+            Standing(name, "inline", 1, 1, newest, 0, 0.0, "live", None, None, None, None) for name in self._inline
+        ]
+        return sorted(found, key=lambda standing: standing.name)
+
+    def standing(self, name: str) -> Standing:
+        """Return where a read model is.
+
+        Raises:
+            ProjectionNotFound: there is none of this name.
+        """
+        self.require(name)
+        return next(standing for standing in self.standings() if standing.name == name)
+
+    def _standing(self, model: ReadModel, row: Mapping[str, Any] | None, newest: int) -> Standing:
+        if row is None:
+            row = {"version": model.version, "position": 0, "state": "live", "error": None, "goal": None}
+            row |= {"updated_at": None, "last_rebuild": None}
+        error, lag = row["error"] or {}, max(0, newest - row["position"])
+        rebuild = None
+        if row["goal"] is not None:
+            state: Literal["running", "interrupted"] = "running" if row["is_running"] else "interrupted"
+            rebuild = RebuildStanding(state, row["new_version"], row["events"], row["goal"])
+        return Standing(
+            name=model.name,
+            kind="async",
+            version=row["version"],
+            program_version=model.version,
+            position=row["position"],
+            lag_events=lag,
+            lag_seconds=self._waiting_seconds(row["position"], row["updated_at"]) if lag else 0.0,
+            state=row["state"],
+            stopped_at=error.get("position"),
+            error=error.get("error"),
+            rebuild=rebuild,
+            last_rebuild=row["last_rebuild"],
+        )
+
+    def rebuild(
+        self,
+        name: str,
+        *,
+        dry_run: bool = False,
+        on_begun: Callable[[], None] | None = None,
+        on_progress: OnProgress | None = None,
+        stopping: Event | None = None,
+        processes: int | None = None,
+        busy: bool = False,
+    ) -> RebuildReport:
+        """Rebuild a read model and put it in the place of the live one; see `Rebuilder`.
+
+        With `dry_run` it is built beside the live one and compared, and nothing is changed.
+
+        Raises:
+            ProjectionNotFound: there is none of this name.
+            RebuildRunning: another process is at it.
+            RebuildStopped, RebuildInterrupted, ProgramTooOld: see there.
+        """
+        self.require(name)
+        stopping = stopping or Event()
+        if name in self._inline:
+            if on_begun is not None:
+                on_begun()
+            return self._rebuild_inline(self._inline[name], dry_run, on_progress, stopping)
+        rebuilder = Rebuilder(
+            self._source,
+            self._models[name],
+            open_source=self._open_source,
+            processes=processes,
+            busy=busy,
+            most_differences=_MOST_DIFFERENCES,
+            stopping=stopping,
+            on_progress=on_progress,
+        )
+        return rebuilder.rebuild(dry_run=dry_run, on_begun=on_begun)
+
+    def verify(self, name: str) -> RebuildReport:
+        """Report how a read model differs from what the log says, without changing anything; see `rebuild`."""
+        return self.rebuild(name, dry_run=True)
+
+    def _rebuild_inline(
+        self, model: InlineModel, dry_run: bool, on_progress: OnProgress | None, stopping: Event
+    ) -> RebuildReport:
+        started, newest = time.monotonic(), self._log.last_position()
+
+        def report(events: int) -> None:
+            if stopping.is_set():
+                raise RebuildInterrupted(f"the comparison of {model.name} was stopped; nothing was changed")
+            if on_progress is not None:
+                on_progress("compare", events, max(events, newest))
+
+        found = model.compare(repair=not dry_run, on_events=report)
+        return RebuildReport(
+            model.name,
+            1,
+            1,
+            newest,
+            newest,
+            0,
+            time.monotonic() - started,
+            len(found),
+            tuple(found[:_MOST_DIFFERENCES]),
+            not dry_run,
+        )
+
+    def retry(self, name: str) -> None:
+        """Let a stopped read model try the event again that it stopped at.
+
+        Raises:
+            ProjectionNotFound, ProjectionNotStopped.
+        """
+        self.require(name)
+        with self._database.connection() as connection:
+            if not connection.execute(_SQL.retry, {"name": name}).rowcount:
+                raise ProjectionNotStopped(f"{name} is not stopped", name=name)
+            connection.execute(_SQL.notify)
+
+    def skip(self, name: str, by: str) -> int:
+        """Send a stopped read model past the event that it stopped at, on record; return the event's position.
+
+        Raises:
+            ProjectionNotFound, ProjectionNotStopped.
+        """
+        self.require(name)
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.skip, {"name": name, "by": by}).fetchone()
+            if row is None:
+                raise ProjectionNotStopped(f"{name} is not stopped", name=name)
+            connection.execute(_SQL.notify)
+        return int(row["position"])
+
+    def _waiting_seconds(self, position: int, moved_at: datetime | None) -> float:
+        """Return how long the event after a position has waited; one that cannot be read, since when nothing moves."""
+        try:
+            following = self._log.read_log(position, 1)
+        except UnreadableEvent:
+            return max(0.0, self._clock() - moved_at.timestamp()) if moved_at is not None else 0.0
+        return max(0.0, self._clock() - following[0].event.at / 1000) if following else 0.0

@@ -1,0 +1,1 @@
+"""Queries on the read models, and how their rows are shown."""

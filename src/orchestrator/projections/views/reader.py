@@ -1,0 +1,317 @@
+"""The questions the status endpoints ask, answered from the read models. Synchronous.
+
+A run that the projector has not reached yet is shown as it was asked for: what was accepted is never unknown,
+and nobody is shown a state that the next look would take back.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from orchestrator.cache.answers import Entry
+from orchestrator.domain.errors import UnknownStep
+from orchestrator.domain.events import Reuse, RunTriggered
+from orchestrator.domain.output import Output, output_from_json
+from orchestrator.domain.plan import BaseRun
+from orchestrator.domain.run import TERMINAL, RunStatus, maker_of
+from orchestrator.domain.workflow import Workflow
+from orchestrator.eventstore.recorded import Recorded
+from orchestrator.eventstore.runs import FindWorkflow, LoadedRun, RunStore
+from orchestrator.postgres.database import Database
+from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.read_models.run_steps import RunSteps
+from orchestrator.projections.read_models.runs import Runs
+from orchestrator.projections.views.values import (
+    View,
+    artifact_views,
+    reused_step_view,
+    run_view,
+    step_view,
+    untouched_step_view,
+)
+
+_SQL = load_sql(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run that another may start from: what planning needs, its definition, and what the other one inherits."""
+
+    base: BaseRun
+    workflow: Workflow
+    status: RunStatus
+    position: int
+    priority: int
+    labels: Mapping[str, str]
+
+
+class Reader:
+    """Reads runs, steps, artifacts and histories, each for one tenant."""
+
+    def __init__(self, database: Database, runs: RunStore, find_workflow: FindWorkflow) -> None:
+        self._database = database
+        self._runs = runs
+        self._find_workflow = find_workflow
+
+    def run(self, tenant: str, run_id: str) -> View:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+        """
+        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        if row is None:
+            return self.folded_run(self._triggered(tenant, run_id))
+        return run_view(row, row, len(self._workflow(row).steps))
+
+    def runs_named(self, tenant: str, run_ids: Sequence[str]) -> dict[str, View]:
+        """Return those of the runs named that are in the read models, by id."""
+        rows = self._all(_SQL.runs_named, {"run_ids": list(run_ids), "tenant": tenant})
+        return {str(row["run_id"]): run_view(row, row, len(self._workflow(row).steps)) for row in rows}
+
+    def runs(
+        self,
+        tenant: str,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        base_run_id: str | None = None,
+        label: tuple[str, str] | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> tuple[list[View], int | None]:
+        """Return a page of runs, newest first, and where the next page begins (None: this was the last)."""
+        rows = self._all(
+            _SQL.runs,
+            {
+                "tenant": tenant,
+                "status": status,
+                "workflow": workflow,
+                "base_run_id": base_run_id,
+                "label": None if label is None else orjson.dumps({label[0]: label[1]}).decode(),
+                "before": before,
+                "limit": limit + 1,
+            },
+        )
+        views = [run_view(row, row, len(self._workflow(row).steps)) for row in rows[:limit]]
+        return views, int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
+
+    def steps(self, tenant: str, run_id: str, status: str | None = None) -> list[View]:
+        """Return the steps of a run in topological order, those it reuses included."""
+        views = list(self._step_views(tenant, run_id))
+        return [view for view in views if status is None or view["status"] == status]
+
+    def artifacts(self, tenant: str, run_id: str, step_id: str | None = None) -> list[View]:
+        """Return the artifacts of a run's completed and skipped steps, with the run that made each."""
+        run, rows = self._run_and_steps(tenant, run_id)
+        views: list[View] = []
+        for name, maker, row in self._results(run, rows, tenant):
+            if (step_id is None or name == step_id) and row["output"] and row["status"] in ("completed", "skipped"):
+                views.extend(artifact_views(name, str(row["source_run"] or maker), row["output"], row["ended_at"]))
+        return views
+
+    def output(self, tenant: str, run_id: str, step_id: str) -> Output | None:
+        """Return the output of a step of a run, made there or taken over; None while there is none.
+
+        Raises:
+            RunNotFound: there is no run with this id, or it is another tenant's.
+            UnknownStep: the run's workflow has no such step.
+        """
+        run, rows = self._run_and_steps(tenant, run_id)
+        workflow = self._workflow(run)
+        if step_id not in workflow.steps:
+            raise UnknownStep.of(workflow.name, step_id, workflow.steps)
+        for name, _, row in self._results(run, rows, tenant):
+            if name == step_id and row["output"] is not None:
+                return output_from_json(row["output"])
+        return None
+
+    def artifact(self, tenant: str, artifact_id: str) -> Row | None:
+        """Return an artifact's row, or None."""
+        return self._one(_SQL.artifact, {"tenant": tenant, "id": artifact_id})
+
+    def history(self, tenant: str, run_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
+        """Return the events of a run after a version as recorded, all of them or up to `limit`.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+        """
+        history = self._runs.log.read(run_id, 0, limit if after_version == 0 else 1)
+        if not history or history[0].tenant != tenant or not isinstance(history[0].event, RunTriggered):
+            raise self._runs.absence(run_id, tenant)
+        return history if after_version == 0 else self._runs.log.read(run_id, after_version, limit)
+
+    def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
+        """Return the outputs of steps that a run completed; what is not projected yet is folded from the log."""
+        rows = self._all(_SQL.outputs, {"run_id": run_id, "tenant": tenant, "steps": list(steps)})
+        found = {row["step_id"]: output_from_json(row["output"]) for row in rows}
+        if len(found) < len(set(steps)):
+            run = self._runs.load(run_id, tenant).run
+            for step_id in steps:
+                output = run.step(step_id).output
+                if output is not None:
+                    found[step_id] = output
+        return found
+
+    def base(self, tenant: str, run_id: str) -> FinishedRun:
+        """Return a run as the base of another; one that is not known to be finished is folded from the log.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+        """
+        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        if row is None or row["status"] not in TERMINAL:
+            loaded = self._runs.load(run_id, tenant)
+            row, _ = self._rows_of(loaded)
+        impacted = row["impacted"]
+        reused = tuple(
+            Reuse(item["run_id"], None if item["steps"] is None else tuple(item["steps"])) for item in row["reused"]
+        )
+        return FinishedRun(
+            BaseRun(run_id, row["payload"], None if impacted is None else tuple(impacted), reused),
+            self._workflow(row),
+            row["status"],
+            row["position"],
+            row["priority"],
+            row["labels"],
+        )
+
+    def with_artifacts(self, tenant: str, run_ids: Sequence[str], limit: int) -> list[tuple[str, str, Output]]:
+        """Return `(run, step, output)` for up to `limit` steps of these runs that made artifacts."""
+        rows = self._all(_SQL.with_artifacts, {"run_ids": list(run_ids), "tenant": tenant, "limit": limit})
+        return [(row["run_id"], row["step_id"], output_from_json(row["output"])) for row in rows]
+
+    def durations(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[str, float]:
+        """Return how many milliseconds each of these `(run, step)` pairs took, where that is known, by step."""
+        rows = self._all(_SQL.durations, _pairs(tenant, wanted))
+        return {row["step_id"]: row["duration_ms"] for row in rows}
+
+    def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
+        """Return `(run, step) -> (input hash, result)` for those of the wanted pairs that have a result."""
+        rows = self._all(_SQL.earlier, _pairs(tenant, wanted))
+        return {
+            (row["run_id"], row["step_id"]): (
+                row["input_hash"],
+                Entry(row["skill"], row["source_run"] or row["run_id"], output_from_json(row["output"])),
+            )
+            for row in rows
+        }
+
+    def position(self) -> int:
+        """Return the position that every read model has reached."""
+        row = self._one(_SQL.position, {})
+        return int(row["position"]) if row else 0
+
+    def touched_since(self, position: int, run_ids: Sequence[str]) -> tuple[int, list[str]]:
+        """Return how far the log goes, and which of the runs named have events after a position of it."""
+        rows = self._all(_SQL.touched_since, {"after": position, "run_ids": list(run_ids)})
+        return int(rows[0]["position"]), [row["run_id"] for row in rows if row["run_id"] is not None]
+
+    def queues(self) -> dict[str, int]:
+        """Return how many runs are queued, running (claimed by a worker) and blocked."""
+        return dict(self._all(_SQL.queues, {})[0])
+
+    def lag(self) -> tuple[int, int, int | None]:
+        """Return the position of the read models, that of the log, and the time of the first event between them.
+
+        The time is milliseconds since 1970 UTC; None when there is no such event.
+        """
+        position = self.position()
+        behind = self._runs.log.read_log(position, 1)
+        return position, self._runs.log.last_position(), behind[0].event.at if behind else None
+
+    def folded_run(self, loaded: LoadedRun) -> View:
+        """Return the view of a run folded from its events, without the read models."""
+        row, rows = self._rows_of(loaded)
+        counts = Counter(item["status"] for item in rows.values())
+        return run_view(row, counts, len(loaded.run.workflow.steps))
+
+    def folded_steps(self, loaded: LoadedRun) -> list[View]:
+        """Return the views of a folded run's steps."""
+        row, rows = self._rows_of(loaded)
+        return list(self._views(loaded.tenant, row, rows))
+
+    def _triggered(self, tenant: str, run_id: str) -> LoadedRun:
+        """Return a run that the read models do not know yet, as it was when it was asked for.
+
+        Not as it is by now: the next look, at the read models, would go back in time.
+        """
+        return self._runs.fold(run_id, self._runs.log.read(run_id, limit=1), tenant)
+
+    def _rows_of(self, loaded: LoadedRun) -> tuple[Row, dict[str, Row]]:
+        """Return the rows that the read models will have for a run."""
+        run = loaded.run
+        at = max(loaded.updated_at, run.ended_at or 0)  # a cancel has just been folded in
+        projected = ProjectedRun(run, loaded.tenant, loaded.position, loaded.position, at, set(run.steps))
+        row = _as_stored(next(iter(Runs().rows(projected))))
+        return row, {item["step_id"]: _as_stored(item) for item in RunSteps().rows(projected)}
+
+    def _run_and_steps(self, tenant: str, run_id: str) -> tuple[Row, dict[str, Row]]:
+        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        if row is None:
+            return self._rows_of(self._triggered(tenant, run_id))
+        rows = self._all(_SQL.steps, {"run_id": run_id, "tenant": tenant})
+        return row, {item["step_id"]: item for item in rows}
+
+    def _step_views(self, tenant: str, run_id: str) -> Iterator[View]:
+        row, rows = self._run_and_steps(tenant, run_id)
+        return self._views(tenant, row, rows)
+
+    def _views(self, tenant: str, run: Row, rows: Mapping[str, Row]) -> Iterator[View]:
+        run_id, workflow = str(run["run_id"]), self._workflow(run)
+        results = {name: (maker, row) for name, maker, row in self._results(run, rows, tenant)}
+        untouched = "cancelled" if run["status"] == "cancelled" else "pending"
+        for step_id in workflow.graph.order:
+            skill = workflow.steps[step_id].skill
+            if step_id not in results:
+                yield untouched_step_view(run_id, step_id, skill, untouched)
+                continue
+            maker, row = results[step_id]
+            view = step_view(maker, step_id, skill, row)
+            yield view if maker == run_id else reused_step_view(run_id, maker, view)
+
+    def _results(self, run: Row, rows: Mapping[str, Row], tenant: str) -> Iterator[tuple[str, str, Row]]:
+        """Yield `(step, run that holds its row, row)` for every step that has one, here or where it is reused from."""
+        run_id = str(run["run_id"])
+        for step_id, row in rows.items():
+            yield step_id, run_id, row
+        if not run["reused"]:
+            return
+        reused = [Reuse(item["run_id"], item["steps"]) for item in run["reused"]]
+        impacted = set(run["impacted"] or ())
+        wanted: dict[str, list[str]] = {}
+        for step_id in self._workflow(run).steps:
+            if step_id not in impacted:
+                wanted.setdefault(maker_of(step_id, reused), []).append(step_id)
+        for maker, steps in wanted.items():
+            for row in self._all(_SQL.steps_named, {"run_id": maker, "tenant": tenant, "steps": steps}):
+                yield row["step_id"], maker, row
+
+    def _workflow(self, row: Row) -> Workflow:
+        return self._find_workflow(row["tenant"], row["workflow_name"], row["workflow_version"])
+
+    def _one(self, statement: str, parameters: Mapping[str, Any]) -> Row | None:
+        with self._database.connection() as connection:
+            return connection.execute(statement, parameters, prepare=True).fetchone()
+
+    def _all(self, statement: str, parameters: Mapping[str, Any]) -> list[Row]:
+        with self._database.connection() as connection:
+            return connection.execute(statement, parameters, prepare=True).fetchall()
+
+
+def _pairs(tenant: str, wanted: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "tenant": tenant,
+        "run_ids": [run_id for run_id, _ in wanted],
+        "steps": [step for _, step in wanted],
+    }
+
+
+def _as_stored(row: Row) -> Row:
+    """Return a row as it comes back from its table: nested values as plain JSON."""
+    stored: Row = orjson.loads(orjson.dumps(row))
+    return stored
