@@ -9,9 +9,10 @@ from typing import Any
 from benchmarks.folders import open_folder
 from benchmarks.histories import make_log
 from benchmarks.report import Report
+from orchestrator.application.core import Core
 from orchestrator.audit.histories import HistoriesAudit
 from orchestrator.audit.transfer.export import Format, Selection, check_export, select, write_export
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_chain
 from orchestrator.settings import Settings
 

@@ -14,7 +14,9 @@ from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.settings import Settings
@@ -98,7 +100,7 @@ async def _times(core: Core, worker: Worker, name: str, repeat: int) -> list[flo
     for _ in range(repeat + 2):
         await projected(core)
         started = time.perf_counter()
-        await core.commands.trigger(CALLER, name, payload={"seed": 1, "leaf": 0})
+        await core.commands.trigger(CALLER, Wanted(name, payload={"seed": 1, "leaf": 0}))
         await finished(worker)
         times.append(time.perf_counter() - started)
     return times[2:]

@@ -9,7 +9,9 @@ from benchmarks.changes import CALLER, finished, projected
 from benchmarks.folders import open_folder
 from benchmarks.report import Report, median
 from benchmarks.server import ROOT
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.domain.change import ChangeRequest
@@ -35,7 +37,7 @@ async def _measure(report: Report, core: Core, repeat: int) -> None:
         for number in range(repeat):
             payload = {"brief": {**brief["brief"], "title": f"Harbor {number}"}}
             started = time.perf_counter()
-            base = await core.commands.trigger(CALLER, "campaign.build.v1", payload=payload)
+            base = await core.commands.trigger(CALLER, Wanted("campaign.build.v1", payload=payload))
             await finished(worker)
             builds.append(time.perf_counter() - started)
             await projected(core)

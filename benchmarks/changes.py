@@ -9,8 +9,9 @@ from benchmarks.folders import open_folder
 from benchmarks.report import Report, median
 from benchmarks.skills import noop
 from orchestrator.application.caller import Caller
-from orchestrator.application.commands import Accepted
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Accepted, Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import ChangeRequest
@@ -108,7 +109,7 @@ async def _updates(report: Report, core: Core, worker: Worker, base: str, one_st
 
 async def _run(core: Core, worker: Worker, name: str, seed: int) -> tuple[float, Accepted]:
     started = time.perf_counter()
-    accepted = await core.commands.trigger(CALLER, name, payload={"seed": seed, "leaf": 0})
+    accepted = await core.commands.trigger(CALLER, Wanted(name, payload={"seed": seed, "leaf": 0}))
     await finished(worker)
     seconds = time.perf_counter() - started
     await projected(core)

@@ -11,7 +11,8 @@ from benchmarks.graphs import campaign_graph
 from benchmarks.labels import ALL_DONE, CRASH, EXECUTING, FIRST_STEP, REPEATED
 from benchmarks.report import Report
 from benchmarks.server import Server, database, launch, start
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.events import RunRecovered, RunStarted, RunTriggered, StepCompleted, StepStarted
 from orchestrator.eventstore.recorded import Recorded

@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 
 from benchmarks.graphs import campaign_graph
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.domain.commands import CompleteRun, CompleteStep, FailStep, StartStep, TakeRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
 from orchestrator.domain.evolve import begin, evolve

@@ -17,7 +17,8 @@ from psycopg.sql import SQL, Identifier
 from benchmarks.folders import open_folder
 from benchmarks.histories import make_log, make_read_models
 from benchmarks.report import Report, median
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 

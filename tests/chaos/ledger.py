@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from benchmarks.graphs import campaign_graph
 from orchestrator.application.caller import Caller
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotCancellable
@@ -83,7 +85,7 @@ class Ledger:
     async def trigger(self, workflow: str = STEADY, seed: int = 0) -> str:
         key = f"run {len(self.asked)} of {time.time_ns()}"
         accepted = await _patiently(
-            lambda: self.core.commands.trigger(CALLER, workflow, payload={"seed": seed}, idempotency_key=key)
+            lambda: self.core.commands.trigger(CALLER, Wanted(workflow, payload={"seed": seed}), idempotency_key=key)
         )
         self.asked[accepted.run_id] = None
         return accepted.run_id

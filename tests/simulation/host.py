@@ -10,6 +10,7 @@ import orjson
 from eventsourcing.persistence import StoredEvent
 
 from orchestrator.application.commands import RunCommands
+from orchestrator.application.local_workers import LocalWorkers
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.workflow import Workflow
@@ -257,11 +258,11 @@ class RemoteDatabase:
         self.call = server.ask
 
 
-def commands(server: Server, runs: RunStore) -> RunCommands:
+def commands(server: Server, runs: RunStore, local: LocalWorkers | None = None) -> RunCommands:
     """The real commands; those that would look for a workflow are not to be used."""
     without: Any = None
     database: Any = RemoteDatabase(server)
-    return RunCommands(database, runs, without)
+    return RunCommands(database, runs, without, local or LocalWorkers())
 
 
 class Host:
@@ -295,7 +296,8 @@ class Host:
         self.listener = RemoteListener(self.process, server)
         listener = self.listener
         runs = RunStore(RemoteLog(server), lambda tenant, name, version: workflows[name])
-        self.commands = commands(server, runs)
+        local = LocalWorkers()
+        self.commands = commands(server, runs, local)
         earlier = EarlierRuns(server, runs)
         cache = RemoteCache(server, listener, earlier, self.name)
         known = registry(skills)
@@ -308,7 +310,7 @@ class Host:
             clock=stage.clock,
         )
         self.queue = RemoteQueue(server, runs, identity, skills)
-        worker = self.commands.local_worker = Worker(
+        worker = local.worker = Worker(
             identity,
             around,
             self.queue,

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.events import TERMINAL_EVENTS, StepStarted
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.settings import Settings

@@ -15,7 +15,8 @@ from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
 from orchestrator.api.pages import pages
-from orchestrator.api.services import Limits, Served, Services, serve
+from orchestrator.api.services import Limits, Served, serve
+from orchestrator.application.core import Core
 
 # In the order of how often they are asked for: routes are tried one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -80,10 +81,10 @@ class Api(Described):
         return Entrance(app, self.served.core.metrics, self.served.core.tracing)
 
 
-def create_app(services: Services, limits: Limits | None = None) -> Api:
-    """Return the app that serves the API on these services."""
+def create_app(core: Core, limits: Limits | None = None) -> Api:
+    """Return the app that serves the API on this core."""
     app = Api(
-        serve(services, limits or Limits()),
+        serve(core, limits or Limits()),
         title="orchestrator",
         version=version("orchestrator"),
         summary="Each step once, results reused, every decision on record.",
@@ -91,7 +92,7 @@ def create_app(services: Services, limits: Limits | None = None) -> Api:
         docs_url=None,
         redoc_url=None,
     )
-    app.lets_in_all = not services.settings.auth
+    app.lets_in_all = not core.settings.auth
     # Not `include_router`, which matches every request twice; and before the pages of the documentation.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
     app.router.routes += pages()

@@ -11,7 +11,6 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, is_match
 from orchestrator.api.caller import Asking
 from orchestrator.api.content import chunks, content_type, disposition, etag, parse_range
-from orchestrator.api.errors import ArtifactNotFound
 from orchestrator.api.openapi import MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -42,8 +41,8 @@ async def list_artifacts(
     min_position: MinPosition = None,
 ) -> Response:
     """Return what the completed and skipped steps of a run made, and what they took over from other runs."""
-    await serving.freshness.reach(min_position)
-    found = await serving.core.database.call(serving.core.reader.artifacts, caller.tenant, str(run_id), step_id)
+    await serving.reach(min_position)
+    found = await serving.calls(caller).artifacts(str(run_id), step_id=step_id)
     return Json({"runId": str(run_id), "artifacts": found})
 
 
@@ -65,7 +64,7 @@ async def get_data(
 ) -> Response:
     """Return the data of a step, however large it is, after a check that it is still what was recorded."""
     core = serving.core
-    await serving.freshness.reach(min_position)
+    await serving.reach(min_position)
     output = await core.database.call(core.reader.output, caller.tenant, str(run_id), step_id)
     if output is None or output.data_ref is None:
         return Json(None if output is None else output.data)
@@ -98,19 +97,8 @@ async def get_artifact_content(
 ) -> Response:
     """Return the bytes of an artifact, after a check that they are still what was recorded."""
     core = serving.core
-    await serving.freshness.reach(min_position)
-    row = await core.database.call(core.reader.artifact, caller.tenant, str(artifact_id))
-    if row is None:
-        raise ArtifactNotFound(f"there is no artifact {artifact_id}", artifactId=str(artifact_id))
-    artifact = Artifact(
-        str(row["id"]),
-        row["type"],
-        row["uri"],
-        row["content_hash"],
-        row["size_bytes"],
-        row["filename"],
-        row["metadata"],
-    )
+    await serving.reach(min_position)
+    artifact = await serving.calls(caller).artifact(str(artifact_id))
     if artifact.uri.startswith(_OUTSIDE):
         return Response(status_code=307, headers={"Location": artifact.uri})
     tag = etag(artifact)

@@ -12,7 +12,6 @@ from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
-from orchestrator.application.explain import explanation_view
 
 router = APIRouter(prefix=f"{BASE}/runs", tags=["cache"], route_class=Endpoint)
 
@@ -30,6 +29,5 @@ async def analyse_cache(
 
     It comes from the log itself and never lags.
     """
-    steps = None if step_id is None else [step_id]
-    explained = await serving.core.explainer.explain(caller.tenant, str(run_id), steps)
-    return Json({"runId": str(run_id), "steps": [explanation_view(one) for one in explained]})
+    steps = await serving.calls(caller).cache_analysis(str(run_id), step_id=step_id)
+    return Json({"runId": str(run_id), "steps": steps})

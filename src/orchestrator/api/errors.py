@@ -34,7 +34,13 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from orchestrator.api.answers import Json
-from orchestrator.application.errors import DeadlineExceeded, InvalidRequest, ProjectionLagging, RequestError
+from orchestrator.application.errors import (
+    ArtifactNotFound,
+    DeadlineExceeded,
+    InvalidRequest,
+    ProjectionLagging,
+    RequestError,
+)
 from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import (
@@ -101,12 +107,6 @@ class HostNotAllowed(RequestError):
     """The request is for another host than this server."""
 
     code = "HOST_NOT_ALLOWED"
-
-
-class ArtifactNotFound(RequestError):
-    """No such artifact."""
-
-    code = "ARTIFACT_NOT_FOUND"
 
 
 class BodyTooSlow(RequestError):

@@ -15,8 +15,8 @@ from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
-from orchestrator.application.commands import Accepted, Wanted, accepted_view
-from orchestrator.application.cursors import from_cursor, to_cursor
+from orchestrator.application.calls import Recorded
+from orchestrator.application.commands import Wanted
 from orchestrator.application.moments import parse_moment, up_to
 from orchestrator.projections.views.values import View
 from orchestrator.telemetry.tracing import traceparent
@@ -60,7 +60,7 @@ async def get_run(
         # What a run was at a version is settled; at a time, only when nothing is appended with that time any more.
         past = await _past_run(serving, caller.tenant, str(run_id), at)
         return revalidated(past, if_none_match, forever=at.isdecimal())
-    await serving.freshness.reach(min_position)
+    await serving.reach(min_position)
     return revalidated(await serving.run_loader.load(caller.tenant, str(run_id)), if_none_match)
 
 
@@ -88,15 +88,14 @@ async def trigger_run(
     trace: Trace = None,
 ) -> Response:
     """Ask for a run of a workflow. It is queued; a worker begins it as soon as it can."""
-    accepted = await serving.core.commands.trigger(
-        caller,
+    accepted = await serving.calls(caller).trigger(
         body.workflow_name,
+        body.trigger_payload,
         version=body.workflow_version,
-        payload=body.trigger_payload,
         priority=body.priority,
         labels=body.labels,
         idempotency_key=idempotency_key,
-        trace=traceparent(trace),
+        traceparent=traceparent(trace),
     )
     return queued(accepted)
 
@@ -122,20 +121,16 @@ async def trigger_runs(
         Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
         for one in body.runs
     ]
-    accepted = await serving.core.commands.trigger_many(
-        caller, wanted, idempotency_key=idempotency_key, trace=traceparent(trace)
+    accepted = await serving.calls(caller).trigger_all(
+        wanted, idempotency_key=idempotency_key, traceparent=traceparent(trace)
     )
-    position = max(one.position for one in accepted)
-    return Json({"runs": [accepted_view(one) for one in accepted]}, 202, {"X-Log-Position": str(position)})
+    return Json(accepted, 202, {"X-Log-Position": str(accepted.position)})
 
 
-def queued(accepted: Accepted, message: str | None = None) -> Json:
-    """Return the answer to whoever asked for a run."""
-    return Json(
-        accepted_view(accepted, message),
-        202,
-        {"Location": f"{BASE}/runs/{accepted.run_id}", "X-Log-Position": str(accepted.position)},
-    )
+def queued(accepted: Recorded) -> Json:
+    """Return the answer to a request that triggered a run."""
+    headers = {"Location": f"{BASE}/runs/{accepted['runId']}", "X-Log-Position": str(accepted.position)}
+    return Json(accepted, 202, headers)
 
 
 @router.get("", response_model=shapes.RunPage, responses=answers())
@@ -155,20 +150,17 @@ async def list_runs(
     min_position: MinPosition = None,
 ) -> Response:
     """Return runs, newest first, page by page."""
-    before = None if cursor is None else from_cursor(cursor)
     key, _, value = (label or "").partition(":")
-    await serving.freshness.reach(min_position)
-    views, following = await serving.core.database.call(
-        serving.core.reader.runs,
-        caller.tenant,
+    await serving.reach(min_position)
+    page = await serving.calls(caller).run_page(
         status=status,
         workflow=workflow_name,
         base_run_id=None if base_run_id is None else str(base_run_id),
         label=None if label is None else (key, value),
-        before=before,
+        cursor=cursor,
         limit=limit,
     )
-    return Json({"runs": views, "nextCursor": None if following is None else to_cursor(following)})
+    return Json(page)
 
 
 @router.post(
@@ -180,9 +172,8 @@ async def cancel_run(
     serving: Serving, caller: Operating, run_id: RunId, body: Annotated[CancelRun | None, Body()] = None
 ) -> Response:
     """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
-    loaded = await serving.core.commands.cancel(caller, str(run_id), None if body is None else body.reason)
-    view = await serving.core.database.call(serving.core.reader.folded_run, loaded)
-    return Json(view, headers={"X-Log-Position": str(loaded.position)})
+    cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
+    return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
 
 
 @router.get("/{runId}/steps", response_model=shapes.RunSteps, responses={**answers(404), **NOT_MODIFIED})
@@ -196,6 +187,6 @@ async def list_steps(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return the steps of a run in topological order, those taken over from other runs included."""
-    await serving.freshness.reach(min_position)
-    steps = await serving.core.database.call(serving.core.reader.steps, caller.tenant, str(run_id), status)
+    await serving.reach(min_position)
+    steps = await serving.calls(caller).steps(str(run_id), status=status)
     return revalidated({"runId": str(run_id), "steps": steps}, if_none_match)

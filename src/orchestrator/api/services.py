@@ -6,50 +6,17 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request
 
-from orchestrator.access.keys import KeyStore
 from orchestrator.api.gate import Gate
 from orchestrator.api.places import Places
-from orchestrator.application.changes import RunChanges
-from orchestrator.application.commands import RunCommands
-from orchestrator.application.explain import CacheExplainer
+from orchestrator.application.caller import Caller
+from orchestrator.application.calls import Calls
+from orchestrator.application.core import Core
 from orchestrator.application.feed import Feed
-from orchestrator.application.freshness import Freshness
 from orchestrator.application.run_loader import RunLoader
-from orchestrator.artifacts.store import ArtifactStore
-from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.runs import RunStore
-from orchestrator.postgres.database import Database
-from orchestrator.postgres.listener import KEYS, Listener
+from orchestrator.postgres.listener import KEYS
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.rebuild.background import BackgroundRebuilds
-from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
-from orchestrator.projections.views.reader import Reader
-from orchestrator.settings import Settings
 from orchestrator.telemetry.gauges import Exposition
-from orchestrator.telemetry.metrics import Metrics
-from orchestrator.telemetry.tracing import Tracing
-from orchestrator.workflows.registry import WorkflowRegistry
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """The core as the API sees it."""
-
-    settings: Settings
-    database: Database
-    listener: Listener
-    log: PostgresLog
-    workflows: WorkflowRegistry
-    runs: RunStore
-    reader: Reader
-    commands: RunCommands
-    changes: RunChanges
-    explainer: CacheExplainer
-    store: ArtifactStore
-    read_models: ReadModelSupervisor
-    metrics: Metrics
-    tracing: Tracing
-    keys: KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +40,9 @@ class Limits:
 class Served:
     """The services, and what one app adds to them for all of its requests."""
 
-    core: Services
+    core: Core
     limits: Limits
     feed: Feed
-    freshness: Freshness
     shared: SharedCalls
     run_loader: RunLoader
     exposition: Exposition
@@ -84,13 +50,21 @@ class Served:
     gate: Gate
     places: Places
 
+    def calls(self, caller: Caller) -> Calls:
+        """Return what this caller can ask."""
+        return Calls(self.core, caller)
+
+    async def reach(self, position: int | None) -> None:
+        """Wait for the read models; see `Freshness.reach`."""
+        await self.core.freshness.reach(position, self.limits.patience)
+
     def close(self) -> None:
         """End what goes on by itself: streams, and rebuilds in the background."""
         self.feed.close()
         self.rebuilds.close()
 
 
-def serve(core: Services, limits: Limits) -> Served:
+def serve(core: Core, limits: Limits) -> Served:
     """Return what the endpoints of one app share."""
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)
@@ -101,7 +75,6 @@ def serve(core: Services, limits: Limits) -> Served:
         core,
         limits,
         feed,
-        Freshness(shared, core.reader, core.log, core.listener, limits.patience),
         shared,
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),

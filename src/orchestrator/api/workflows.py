@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -20,9 +20,7 @@ from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
 from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
-from orchestrator.projections.views.values import timestamp
 from orchestrator.workflows.document import load_text
-from orchestrator.workflows.registry import CatalogueEntry
 from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
@@ -95,7 +93,7 @@ async def register_workflow(serving: Serving, caller: Operating, given: Given) -
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core = serving.core
     # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
-    known = core.commands.known_skills
+    known = core.local_workers.skills
     workflow, doubts = await asyncio.to_thread(
         _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
     )
@@ -134,8 +132,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
 @router.get("", response_model=shapes.WorkflowList, responses=answers())
 async def list_workflows(serving: Serving, caller: Asking) -> Response:
     """Return every workflow by name, each in the version registered last."""
-    entries = await serving.core.database.call(serving.core.workflows.list, caller.tenant)
-    return Json({"workflows": [_summary(entry) for entry in entries]})
+    return Json({"workflows": await serving.calls(caller).workflows()})
 
 
 @router.get("/{workflowName}", response_model=shapes.Workflow, responses={**answers(404), **NOT_MODIFIED})
@@ -147,19 +144,4 @@ async def get_workflow(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Return a definition with its steps, policies and change types, and the names of all versions."""
-    core = serving.core
-    entry = await core.database.call(core.workflows.entry, caller.tenant, name, version)
-    versions = await core.database.call(core.workflows.versions, caller.tenant, name)
-    document = {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
-    return revalidated(document, if_none_match)
-
-
-def _summary(entry: CatalogueEntry) -> dict[str, Any]:
-    return {
-        "workflowName": entry.name,
-        "version": entry.version,
-        "description": entry.definition.get("description", ""),
-        "stepCount": len(entry.definition["steps"]),
-        "digest": entry.digest,
-        "registeredAt": timestamp(entry.registered_at),
-    }
+    return revalidated(await serving.calls(caller).workflow(name, version), if_none_match)

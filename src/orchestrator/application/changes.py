@@ -1,6 +1,5 @@
 """Changes of finished runs: plan one, make it, try a failed run again. The same for HTTP and the terminal."""
 
-import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +8,8 @@ from typing import Any, Protocol
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
 from orchestrator.application.commands import Accepted, RunCommands, request_hash
+from orchestrator.application.errors import ProjectionLagging
+from orchestrator.application.freshness import Freshness
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import BaseRunNotCompleted, PlanChanged, RunNotRetryable
@@ -24,9 +25,6 @@ from orchestrator.workflows.registry import WorkflowRegistry
 
 MOST_CHECKED = 1000
 """Up to so many steps with artifacts are checked for an update; beyond, only those that the update reads."""
-
-_PATIENCE_SECONDS = 2.0
-_LOOK_AGAIN_SECONDS = 0.02
 
 
 class ArtifactCheck(Protocol):
@@ -61,6 +59,7 @@ class RunChanges:
         reader: Reader,
         workflows: WorkflowRegistry,
         commands: RunCommands,
+        freshness: Freshness,
         check: ArtifactCheck,
     ) -> None:
         self._database = database
@@ -68,6 +67,7 @@ class RunChanges:
         self._reader = reader
         self._workflows = workflows
         self._commands = commands
+        self._freshness = freshness
         self._check = check
 
     async def plan(self, caller: Caller, run_id: str, change: ChangeRequest) -> PlannedChange:
@@ -103,7 +103,9 @@ class RunChanges:
             InvalidPayload: the payload with the change breaks the workflow's payloadSchema.
             PlanChanged: the plan is no longer the one with the expected hash.
         """
-        await self._caught_up(caller.tenant, run_id)
+        finished = await self._database.call(self._reader.base, caller.tenant, run_id)
+        with suppress(ProjectionLagging):  # it may have finished just now; what the read models lack is run again
+            await self._freshness.reach(finished.position)
         planned = await self._database.call(
             self._planned, caller.tenant, run_id, change, timed=False, guarded=expected_plan_hash is not None
         )
@@ -161,14 +163,6 @@ class RunChanges:
             trace=trace,
         )
         return await self._commands.begin_run(caller, command, plan.workflow, idempotency_key)
-
-    async def _caught_up(self, tenant: str, run_id: str) -> None:
-        """Give the read models a moment to reach a run that finished just now; what they lack is run again."""
-        finished = await self._database.call(self._reader.base, tenant, run_id)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                while await self._database.call(self._reader.position) < finished.position:  # noqa: ASYNC110 - rare, short
-                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     def _planned(
         self, tenant: str, run_id: str, change: ChangeRequest, *, timed: bool = True, guarded: bool = True

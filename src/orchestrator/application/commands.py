@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID, uuid5
 
 from uuid_utils import uuid7
 
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
+from orchestrator.application.local_workers import LocalWorkers
 from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.commands import CancelRun, TriggerRun
 from orchestrator.domain.decide import decide, decide_trigger
@@ -76,52 +77,22 @@ class Wanted:
         )
 
 
-def accepted_view(accepted: Accepted, message: str | None = None) -> dict[str, Any]:
-    """Return what whoever asked for a run is told, over HTTP and in the terminal."""
-    return {
-        "runId": accepted.run_id,
-        "status": "queued",
-        "message": message or f"Run queued - {accepted.steps} steps",
-    }
-
-
-class LocalWorker(Protocol):
-    """A worker in this process. What is asked for here it can have at once, without a claim."""
-
-    def expect(self, run_id: str) -> str | None:
-        """Keep room for a run and return the worker's id; None when it has no room."""
-
-    def receive(self, loaded: LoadedRun) -> None:
-        """Drive a run that was expected and is now in the log."""
-
-    def forgo(self, run_id: str) -> None:
-        """Give up the room: the run did not come about."""
-
-
 class RunCommands:
-    """Commands on runs.
+    """Commands on runs."""
 
-    `local_worker` is the worker in this process, while there is one, and `known_skills` are the ids of its skills.
-    """
-
-    def __init__(self, database: Database, runs: RunStore, workflows: WorkflowRegistry) -> None:
+    def __init__(self, database: Database, runs: RunStore, workflows: WorkflowRegistry, local: LocalWorkers) -> None:
         self._database = database
         self._runs = runs
         self._workflows = workflows
         self._batches = asyncio.Semaphore(_BATCHES)
         self._checks = asyncio.Semaphore(_CHECKS)
-        self.local_worker: LocalWorker | None = None
-        self.known_skills: frozenset[str] | None = None
+        self._local = local
 
     async def trigger(
         self,
         caller: Caller,
-        workflow_name: str,
+        wanted: Wanted,
         *,
-        version: str | None = None,
-        payload: Mapping[str, Any] | None = None,
-        priority: int = 0,
-        labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         trace: str | None = None,
     ) -> Accepted:
@@ -134,15 +105,14 @@ class RunCommands:
             InvalidPayload: the payload breaks the workflow's payloadSchema.
             IdempotencyConflict: the key was used with another request.
         """
-        payload = {} if payload is None else payload
-        wanted = Wanted(workflow_name, version, payload, priority, labels or {})
         command = wanted.command(await request_hash(idempotency_key, wanted.request), trace)
-        if version is None and (seen := self._workflows.newest_seen(caller.tenant, workflow_name)) is not None:
+        name, version = wanted.workflow, wanted.version
+        if version is None and (seen := self._workflows.newest_seen(caller.tenant, name)) is not None:
             with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
-                await self.check(seen, payload)
+                await self.check(seen, wanted.payload)
                 return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
-        workflow = await self._workflows.find(caller.tenant, workflow_name, version)
-        await self.check(workflow, payload)
+        workflow = await self._workflows.find(caller.tenant, name, version)
+        await self.check(workflow, wanted.payload)
         return await self.begin_run(caller, command, workflow, idempotency_key)
 
     async def trigger_many(
@@ -247,7 +217,7 @@ class RunCommands:
 
     async def _save_new(self, run: Run, event: RunTriggered, caller: Caller, needs_newest: bool) -> int:
         """Append the first event of a run, and hand the run to the worker in this process if that has room."""
-        worker = self.local_worker
+        worker = self._local.worker
         owner = None if worker is None else worker.expect(run.id)
         new = NewRun(owner, needs_newest)
         if worker is None or owner is None:

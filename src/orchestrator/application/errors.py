@@ -47,3 +47,9 @@ class ProjectionLagging(RequestError):
     """The read models have not reached the position asked for in time."""
 
     code = "PROJECTION_LAGGING"
+
+
+class ArtifactNotFound(RequestError):
+    """No such artifact."""
+
+    code = "ARTIFACT_NOT_FOUND"

@@ -1,6 +1,8 @@
 """Reading what was written: waits until the read models have reached a position of the log."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 
 from orchestrator.application.errors import InvalidRequest, ProjectionLagging
 from orchestrator.domain.errors import Fault
@@ -9,17 +11,20 @@ from orchestrator.postgres.listener import PROJECTED, Listener, position_in, wak
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 
+PATIENCE_SECONDS = 2.0
+"""How long a read waits for the read models unless it says otherwise."""
+
+_OTHERS_SECONDS = 0.3
+_CATCH_UP_SECONDS = 10.0
+
 
 class Freshness:
     """Knows how far the read models are; the projector's notifications keep it up to date."""
 
-    def __init__(
-        self, shared: SharedCalls, reader: Reader, log: PostgresLog, listener: Listener, patience: float
-    ) -> None:
+    def __init__(self, shared: SharedCalls, reader: Reader, log: PostgresLog, listener: Listener) -> None:
         self._shared = shared
         self._reader = reader
         self._log = log
-        self._patience = patience
         self._position = 0
         self._end = 0
         self._waiting: dict[asyncio.Future[None], int] = {}
@@ -27,12 +32,12 @@ class Freshness:
         self._asking: asyncio.Future[int] | None = None
         listener.on(PROJECTED, self._notified)
 
-    async def reach(self, position: int | None) -> None:
+    async def reach(self, position: int | None, seconds: float = PATIENCE_SECONDS) -> None:
         """Return once the read models have reached a position of the log (None: any will do).
 
         Raises:
             InvalidRequest: the log does not reach that far.
-            ProjectionLagging: they did not within `patience` seconds.
+            ProjectionLagging: they did not within these seconds.
         """
         if position is None or position <= self._position:
             return
@@ -40,7 +45,7 @@ class Freshness:
         reached = self._loop.create_future()
         self._waiting[reached] = position
         try:
-            async with asyncio.timeout(self._patience) as patience:
+            async with asyncio.timeout(seconds) as patience:
                 self._advance(await self._shared.call(self._reader.position))
                 if not reached.done():
                     await self._check(position)
@@ -55,6 +60,21 @@ class Freshness:
             ) from None
         finally:
             del self._waiting[reached]
+
+    async def catch_up(self, project: Callable[[], int]) -> None:
+        """Return once the read models have what the log has now, or after ten seconds.
+
+        Args:
+            project: projects a batch, where no other process does; returns how many there were.
+        """
+        goal = await self._shared.call(self._log.last_position)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CATCH_UP_SECONDS):
+                while True:
+                    with suppress(ProjectionLagging):
+                        return await self.reach(goal, _OTHERS_SECONDS)
+                    while await self._shared.call(project):
+                        pass
 
     async def _check(self, position: int) -> None:
         """Refuse a position beyond the end of the log. Only the database knows the end: others write too."""

@@ -2,10 +2,10 @@
 
 from functools import partial
 
+from orchestrator.application.core import Core
 from orchestrator.artifacts.verify import examine
 from orchestrator.audit.audit import Auditor
 from orchestrator.audit.transfer.importer import Importer
-from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import archive_findings
 
 

@@ -12,7 +12,10 @@ from typing import Any
 from orchestrator.access.keys import KeyStore
 from orchestrator.application.changes import RunChanges
 from orchestrator.application.commands import RunCommands
+from orchestrator.application.core import Core
 from orchestrator.application.explain import CacheExplainer
+from orchestrator.application.freshness import Freshness
+from orchestrator.application.local_workers import LocalWorkers
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
 from orchestrator.bootstrap.configured import package_of, store_of
@@ -30,37 +33,14 @@ from orchestrator.postgres.database import Database
 from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.postgres.listener import Listener
 from orchestrator.postgres.migrate import migrate
+from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from orchestrator.projections.views.reader import Reader
 from orchestrator.settings import Settings
 from orchestrator.telemetry.metrics import Metrics
-from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows.registry import WorkflowRegistry
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Core:
-    """What every process needs: the database, the log on it, and the ways to ask and to read."""
-
-    settings: Settings
-    database: Database
-    listener: Listener
-    log: PostgresLog
-    workflows: WorkflowRegistry
-    runs: RunStore
-    reader: Reader
-    commands: RunCommands
-    changes: RunChanges
-    cache: CacheCatalogue
-    cache_counts: CacheCounts
-    metrics: Metrics
-    tracing: Tracing
-    explainer: CacheExplainer
-    store: ArtifactStore
-    read_models: ReadModelSupervisor
-    keys: KeyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +114,9 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
             workflows = WorkflowRegistry(log, database)
             runs = RunStore(log, workflows.get, Tombstones(database).find)
             reader = Reader(database, runs, workflows.get)
-            commands = RunCommands(database, runs, workflows)
+            freshness = Freshness(SharedCalls(database), reader, log, listener)
+            local_workers = LocalWorkers()
+            commands = RunCommands(database, runs, workflows, local_workers)
             catalogue = CacheCatalogue(database, log)
             with store_of("ARTIFACT_URL", settings.artifact_url):
                 store = ArtifactStore(settings.artifact_url, settings.spill_bytes, networks=settings.artifact_networks)
@@ -146,6 +128,8 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
                 workflows=workflows,
                 runs=runs,
                 reader=reader,
+                freshness=freshness,
+                local_workers=local_workers,
                 commands=commands,
                 changes=RunChanges(
                     database=database,
@@ -153,6 +137,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
                     reader=reader,
                     workflows=workflows,
                     commands=commands,
+                    freshness=freshness,
                     check=Artifacts(store),
                 ),
                 cache=catalogue,

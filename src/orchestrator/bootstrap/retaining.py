@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from orchestrator.application.core import Core
 from orchestrator.audit.audit import Finding
 from orchestrator.bootstrap.configured import store_of
-from orchestrator.bootstrap.core import Core
 from orchestrator.projections.rebuild.stages import OnStage
 from orchestrator.retention.archive import Archive
 from orchestrator.retention.archivist import Archivist

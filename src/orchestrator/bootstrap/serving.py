@@ -3,21 +3,18 @@
 Only a process that answers HTTP imports this: it waits for the web framework.
 """
 
-from dataclasses import fields
-
 from starlette.types import ASGIApp
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.figures import Probe
-from orchestrator.api.services import Services
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.telemetry.gauges import Exposition
 
 
 def build_api(core: Core) -> Api:
     """Return the web application on the core."""
-    return create_app(Services(**{field.name: getattr(core, field.name) for field in fields(Services)}))
+    return create_app(core)
 
 
 def build_probe(core: Core, *, only_local: bool) -> ASGIApp:

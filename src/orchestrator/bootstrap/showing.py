@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from orchestrator.application.core import Core
 from orchestrator.audit.chain import Chain, ChainKeeper
-from orchestrator.bootstrap.core import Core
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.tail import LogTail

@@ -7,9 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.application.clock import now
+from orchestrator.application.core import Core
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.bootstrap.configured import package_of
-from orchestrator.bootstrap.core import Artifacts, Core, Outputs
+from orchestrator.bootstrap.core import Artifacts, Outputs
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs
@@ -179,11 +180,10 @@ async def open_worker(
         body = asyncio.current_task()
         # A worker that fails takes its process with it, rather than leaving one that only looks alive.
         working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
-        core.commands.local_worker, core.commands.known_skills = worker, frozenset(skills.ids)
         try:
-            yield worker
+            with core.local_workers.announced(worker, skills.ids):
+                yield worker
         finally:
-            core.commands.local_worker = core.commands.known_skills = None
             await worker.stop(settings.shutdown_grace_seconds)
             with suppress(asyncio.CancelledError):
                 await working

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.client import Client, Document
+from orchestrator.cli.asking import ask
 from orchestrator.cli.options import Target
-from orchestrator.cli.output.reports import ask
 from orchestrator.cli.output.terminal import print_error, print_json, print_line
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
 
 _MOST_RUNS = 500
 _MOST_BYTES = 500_000
+
+Document = dict[str, Any]
 
 
 def trigger_each(
@@ -29,7 +33,7 @@ def trigger_each(
     """
     accepted: list[Document] = []
 
-    async def ask_for_all(client: Client) -> None:
+    async def ask_for_all(client: "Calls") -> None:
         for part in parts(payloads):
             answer = await client.trigger_many(workflow, part, version=version, labels=labels, priority=priority)
             accepted.extend(answer["runs"])

@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.bootstrap.working import load_skills
-from orchestrator.cli.client import Client, Document
 from orchestrator.cli.definitions import workflow_files
 from orchestrator.cli.output.terminal import counted, print_error, print_json, print_line
 from orchestrator.domain.errors import Fault, InvalidWorkflow
-from orchestrator.domain.workflow import Workflow
+from orchestrator.domain.workflow import Workflow, workflow_to_json
 from orchestrator.settings import Settings
 from orchestrator.workflows import load_file, warnings
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +75,14 @@ def _check_document(check: Check) -> Document:
     }
 
 
-async def register_all(client: Client, definitions: Sequence[Workflow]) -> list[Document]:
+async def register_all(client: "Calls", definitions: Sequence[Workflow]) -> list[Document]:
     """Register workflows and say of each whether it is new.
 
     Raises:
         WorkflowVersionExists: a version is there with other content.
     """
-    return [
-        {"workflowName": each.name, "version": each.version, "new": await client.register(each)} for each in definitions
-    ]
+    registered = [await client.register(workflow_to_json(each)) for each in definitions]
+    return [{name: each[name] for name in ("workflowName", "version", "new")} for each in registered]
 
 
 def print_registered(registered: Sequence[Document], *, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from orchestrator.cli.client import CacheLimits
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.options import Target
 from orchestrator.domain.bounds import MAX_AGE_SECONDS, MAX_BYTES
@@ -171,8 +170,8 @@ def require_place(keys: Sequence[str], workflow: str | None, step: str | None) -
         )
 
 
-def read_limits(older_than: str | None, max_entries: int | None, max_size: str | None) -> CacheLimits:
-    """Return the limits of a prune.
+def read_limits(older_than: str | None, max_entries: int | None, max_size: str | None) -> dict[str, Any]:
+    """Return the limits of a prune, as `CacheCalls.prune` takes them.
 
     Raises:
         Complaint: there are none, or one cannot be read.
@@ -181,13 +180,14 @@ def read_limits(older_than: str | None, max_entries: int | None, max_size: str |
         raise Complaint(
             "There is no limit to prune to", "Give --older-than 30d, --max-entries 10000 or --max-size 10GB."
         )
-    return CacheLimits(
-        None if older_than is None else read_age(older_than),
-        max_entries,
-        None
+    most = (MAX_BYTES, "9007TB")
+    return {
+        "older_than_seconds": None if older_than is None else read_age(older_than),
+        "max_entries": max_entries,
+        "max_bytes": None
         if max_size is None
-        else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB", (MAX_BYTES, "9007TB"))),
-    )
+        else round(_amount(max_size, _BYTES, "size", "500kB, 10GB or 2GiB", most)),
+    }
 
 
 def read_age(given: str) -> float:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.artifacts.paths import Paths
 from orchestrator.artifacts.private import make_private_folder
-from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.downloads import download
 from orchestrator.cli.local.run import Place, load_runnable, open_place, print_outcome
@@ -20,9 +20,11 @@ from orchestrator.cli.output.plans import print_outcome_of_plan, print_plan
 from orchestrator.cli.output.progress import RunProgress
 from orchestrator.cli.output.reports import print_history, print_steps
 from orchestrator.cli.output.terminal import open_console, print_json, print_line
-from orchestrator.domain.change import ChangeRequest
-from orchestrator.domain.workflow import Workflow
+from orchestrator.domain.workflow import Workflow, workflow_to_json
 from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
 
 _FOLDER = Path("examples") / "campaign"
 _NEEDED = ("numpy", "PIL")
@@ -33,6 +35,8 @@ _SHOWN = {
     "page": ("bundle_game_template", "text/html"),
 }
 """What a newcomer wants to see: the first artifact of a step that has this type."""
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,13 @@ async def show_campaign(settings: Settings, campaign: Campaign, *, as_json: bool
 
 async def update(place: Place, campaign: Campaign, built: Built, *, quiet: bool) -> Updated | None:
     """Change only the audio of what was built: plan it, make it; None when it did not complete."""
-    change = ChangeRequest("audio.update", json.loads(campaign.change.read_text(encoding="utf-8")))
-    plan = await place.client.plan(built.run["id"], change)
+    change = json.loads(campaign.change.read_text(encoding="utf-8"))
+    plan = await place.client.plan(built.run["id"], "audio.update", change)
     if not quiet:
         _heading(f"Change only the audio: {campaign.change.name}, the plan")
         print_plan(plan, as_json=False)
         print_line("")
-    accepted = await place.client.update(built.run["id"], change, expected_plan_hash=plan["planHash"])
+    accepted = await place.client.update(built.run["id"], "audio.update", change, expected_plan_hash=plan["planHash"])
     progress = await place.follow(accepted["runId"])
     if progress.status != "completed":
         print_outcome(progress)
@@ -142,12 +146,12 @@ def print_updated(built: Built, updated: Updated) -> None:
 
 async def build(place: Place, workflow: Workflow, brief: Document) -> RunProgress:
     """Register the workflow, ask for a run and show it to its end."""
-    await place.client.register(workflow)
+    await place.client.register(workflow_to_json(workflow))
     accepted = await place.client.trigger(workflow.name, version=workflow.version, payload=brief)
     return await place.follow(accepted["runId"])
 
 
-async def collect(client: Client, run_id: str, folder: Path) -> Built:
+async def collect(client: "Calls", run_id: str, folder: Path) -> Built:
     """Read what the log has of a run, and copy what a newcomer wants to see into a folder."""
     artifacts = await client.artifacts(run_id)
     files: dict[str, str] = {}
@@ -159,7 +163,9 @@ async def collect(client: Client, run_id: str, folder: Path) -> Built:
                 path = await download(client, artifact, paths)
                 if path is not None:
                     files[name] = path
-    return Built(await client.run(run_id), await client.steps(run_id), await client.history(run_id), files)
+    return Built(
+        await client.run(run_id), await client.steps(run_id), [event async for event in client.history(run_id)], files
+    )
 
 
 def print_built(progress: RunProgress, built: Built) -> None:

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits, Services
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.api.services import Limits
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
 
 LIMITS = Limits(deadline=5.0, patience=0.5, readiness=1.0, heartbeat=0.2)
@@ -20,14 +21,9 @@ def core(database_url: str, tmp_path: Path) -> Iterator[Core]:
         yield core
 
 
-def services_of(core: Core, **others: object) -> Services:
-    parts = {name: getattr(core, name) for name in Services.__slots__}
-    return Services(**{**parts, **others})
-
-
 @pytest.fixture
 def app(core: Core) -> Api:
-    return create_app(services_of(core), LIMITS)
+    return create_app(core, LIMITS)
 
 
 def connect(app: Api) -> httpx.AsyncClient:

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from orchestrator.application.clock import now
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.retaining import build_archivist
 from tests.integration.api.world import LINE, RUNS, at_work, eventually, register
 

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,9 +11,9 @@ from orchestrator.api.answers import is_match
 from orchestrator.api.app import create_app
 from orchestrator.api.content import content_type, disposition, parse_range
 from orchestrator.api.errors import RangeNotSatisfiable
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.domain.output import Artifact
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import RUNS, finished
 
 TEXT = "0123456789" * 100
@@ -92,7 +93,7 @@ async def test_unknown_and_foreign_artifacts_are_not_found(
     assert (answer.status_code, answer.json()["error"]) == (404, "ARTIFACT_NOT_FOUND")
     assert (await client.get("/api/v1/artifacts/x/content")).status_code == 400
     others = core.settings.model_copy(update={"tenant": "others"})
-    async with connect(create_app(services_of(core, settings=others), LIMITS)) as stranger:
+    async with connect(create_app(replace(core, settings=others), LIMITS)) as stranger:
         assert (await stranger.get(url(artifact))).status_code == 404
 
 

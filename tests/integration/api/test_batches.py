@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.application.caller import Caller
 from orchestrator.application.commands import MOST_AT_ONCE, Wanted
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.domain.events import RunTriggered
 from tests.integration.api.test_runs import faults
 from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, register, until_status

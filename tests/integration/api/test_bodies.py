@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from tests.integration.api.world import LINE, RUNS, register
 
 JSON = {"Content-Type": "application/json"}

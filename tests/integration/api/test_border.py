@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import ROUTERS, Api
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.workflows import define, step
 from tests.integration.api.conftest import connect
 from tests.integration.api.test_errors import check

@@ -1,14 +1,15 @@
 """Web pages that the user of an open server has open: none of another origin reads or changes anything."""
 
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_errors import check
 from tests.integration.api.test_gate import guarded
 from tests.integration.api.world import LINE, RUNS, register
@@ -136,7 +137,7 @@ async def test_our_own_pages_and_links_to_them_work(client: httpx.AsyncClient) -
 async def test_hosts_and_origins_can_be_allowed(core: Core) -> None:
     allowed = {"allowed_hosts": ("Studio.example",), "cors_origins": ("https://app.example",)}
     settings = core.settings.model_copy(update=allowed)
-    async with connect(create_app(services_of(core, settings=settings), LIMITS)) as client:
+    async with connect(create_app(replace(core, settings=settings), LIMITS)) as client:
         for headers in (
             {"Host": "studio.example:8000"},
             {"Host": "STUDIO.EXAMPLE"},

@@ -3,7 +3,7 @@ from uuid import uuid4
 
 import httpx
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from tests.integration.api.world import LINE, RUNS, at_work, register, trigger, until_status
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ from orchestrator.access.identity import Role
 from orchestrator.api.app import create_app
 from orchestrator.api.arrivals import Arrivals
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_gate import issue
 from tests.integration.api.test_overload import SQL
 from tests.integration.api.test_protocol import BODY, POST, serving
@@ -58,7 +59,7 @@ def close(crowd: list[Connection]) -> None:
 
 def crowded(core: Core, **settings: Any) -> Any:
     settings = {"auth": ("keys",), "max_requests": PLACES, **settings}
-    return create_app(services_of(core, settings=core.settings.model_copy(update=settings)), Limits(deadline=60.0))
+    return create_app(replace(core, settings=core.settings.model_copy(update=settings)), Limits(deadline=60.0))
 
 
 @pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", "/api/v1/workflows"])
@@ -159,7 +160,7 @@ async def test_who_waits_for_the_provider_keeps_nobody_else_waiting(core: Core, 
             oidc_audience=AUDIENCE,
             oidc_jwks_url=served.url,
         )
-        app = create_app(services_of(core, settings=settings), LIMITS)
+        app = create_app(replace(core, settings=settings), LIMITS)
         client = await stack.enter_async_context(connect(app))
         verified = bearer(token(key))
         assert (await client.get(RUNS, headers=verified)).status_code == 200

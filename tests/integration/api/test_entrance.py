@@ -15,11 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.cli.logging import configure_logging
 from orchestrator.settings import load_settings
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import LINE, RUNS, finished, register, trigger
 
 STUDIO = "https://studio.example"
@@ -132,7 +132,7 @@ async def test_pages_of_other_origins_are_let_in_only_when_named(core: Core, cli
     asked = {"Origin": STUDIO, "Access-Control-Request-Method": "POST"}
     assert "access-control-allow-origin" not in (await client.get(RUNS, headers=asked)).headers
     open_core = replace(core, settings=core.settings.model_copy(update={"cors_origins": (STUDIO,)}))
-    async with connect(create_app(services_of(open_core), LIMITS)) as open_client:
+    async with connect(create_app(open_core, LIMITS)) as open_client:
         asking = {**asked, "Access-Control-Request-Headers": "authorization,idempotency-key,x-min-position"}
         leave = await open_client.options(RUNS, headers=asking)
         assert (leave.status_code, leave.headers["access-control-allow-origin"]) == (200, STUDIO)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,11 +14,11 @@ from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.errors import answer_to
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
 
 
@@ -61,7 +62,7 @@ class Broken(Reader):
 
 
 def with_broken_reader(core: Core, limits: Limits) -> Api:
-    return create_app(services_of(core, reader=Broken(core.database, core.runs, core.workflows.get)), limits)
+    return create_app(replace(core, reader=Broken(core.database, core.runs, core.workflows.get)), limits)
 
 
 async def test_a_fault_of_ours_is_logged_and_not_told(core: Core, caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +88,7 @@ async def test_every_request_has_a_deadline(core: Core) -> None:
 
 async def test_a_database_that_hangs_is_no_hang_of_ours(core: Core, database_url: str) -> None:
     await register(core, LINE)
-    async with connect(create_app(services_of(core), Limits(deadline=0.5))) as client:
+    async with connect(create_app(core, Limits(deadline=0.5))) as client:
         run_id = await trigger(client)
         with psycopg.connect(database_url) as other:
             other.execute("LOCK TABLE orchestrator.events, orchestrator.runs IN ACCESS EXCLUSIVE MODE")
@@ -116,7 +117,7 @@ async def test_a_database_that_is_away_is_said_at_once(
     caplog.set_level(logging.CRITICAL)
     core: Core = open_on(own_postgres.conninfo())
     await register(core, LINE)
-    async with connect(create_app(services_of(core), Limits(deadline=1.5, readiness=0.5))) as client:
+    async with connect(create_app(core, Limits(deadline=1.5, readiness=0.5))) as client:
         run_id = await trigger(client)
         own_postgres.kill_immediate()
         paths = (RUNS, f"{RUNS}/{run_id}", f"{RUNS}/{run_id}/events", "/api/v1/health/queues")
@@ -145,7 +146,7 @@ async def test_who_waits_for_the_database_before_the_body_is_read_is_not_told_th
     _, key = core.keys.create(
         tenant="default", name="test", role=Role.OPERATOR, created_by="test", now=0, expires_at=None
     )
-    app = create_app(services_of(core, settings=settings), Limits(deadline=0.5))
+    app = create_app(replace(core, settings=settings), Limits(deadline=0.5))
     async with connect(app) as client:
         with psycopg.connect(database_url) as other:
             other.execute("LOCK TABLE orchestrator.keys IN ACCESS EXCLUSIVE MODE")

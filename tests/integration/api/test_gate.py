@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -9,8 +10,8 @@ import pytest
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
-from orchestrator.bootstrap.core import Core
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from orchestrator.application.core import Core
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_errors import check
 from tests.integration.api.world import LINE, RUNS, eventually, register
 
@@ -26,9 +27,7 @@ def issue(core: Core, role: Role, tenant: str = "default", expires_at: int | Non
 
 
 def guarded(core: Core, **settings: Any) -> Api:
-    return create_app(
-        services_of(core, settings=core.settings.model_copy(update={"auth": ("keys",), **settings})), LIMITS
-    )
+    return create_app(replace(core, settings=core.settings.model_copy(update={"auth": ("keys",), **settings})), LIMITS)
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ async def test_who_guesses_has_to_wait(core: Core) -> None:
 
 
 async def test_the_document_says_whether_credentials_have_to_be_shown(core: Core) -> None:
-    for app, is_open in ((create_app(services_of(core), LIMITS), True), (guarded(core), False)):
+    for app, is_open in ((create_app(core, LIMITS), True), (guarded(core), False)):
         for methods in app.openapi()["paths"].values():
             for operation in methods.values():
                 assert ({} in operation.get("security", [{}])) == (is_open or "security" not in operation)

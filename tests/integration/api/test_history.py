@@ -1,15 +1,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, finished, register, trigger
 
 Message = dict[str, Any]
@@ -148,7 +149,7 @@ class Counting(Reader):
 async def test_many_watchers_ask_once(core: Core) -> None:
     await register(core, LINE)
     reader = Counting(core.database, core.runs, core.workflows.get)
-    app = create_app(services_of(core, reader=reader), LIMITS)
+    app = create_app(replace(core, reader=reader), LIMITS)
     async with connect(app) as client:
         await watch_in_crowds(app, client, reader)
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from tests.integration.api.world import LINE, RUNS, register
 
 LONG = "x" * 256

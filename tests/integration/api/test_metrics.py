@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.postgres.database import Database
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import RUNS, STRANGE, at_work, eventually, finished, register, trigger
 from tests.integration.counting import CountingDatabase
 
@@ -86,7 +87,7 @@ async def test_an_unknown_path_makes_no_figure_of_its_own(client: httpx.AsyncCli
 async def test_without_the_database_there_is_still_an_answer(core: Core) -> None:
     away = Database("host=127.0.0.1 port=1 dbname=nowhere user=nobody connect_timeout=1")
     try:
-        async with connect(create_app(services_of(core, database=away), LIMITS)) as client:
+        async with connect(create_app(replace(core, database=away), LIMITS)) as client:
             begun = time.monotonic()
             found = await scrape(client)
             assert time.monotonic() - begun < 5, "the pool alone would wait 5 s, a statement 30 s"
@@ -100,7 +101,7 @@ async def test_without_the_database_there_is_still_an_answer(core: Core) -> None
 async def test_scrapes_at_once_share_their_query(core: Core, database_url: str) -> None:
     database = CountingDatabase(database_url)
     try:
-        async with connect(create_app(services_of(core, database=database), LIMITS)) as client:
+        async with connect(create_app(replace(core, database=database), LIMITS)) as client:
             await asyncio.gather(*(scrape(client) for _ in range(50)))
     finally:
         database.close()

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from orchestrator.api.app import Api
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from tests.integration.api.world import RUNS, STRANGE, at_work, finished, register, trigger, until_status
 
 

@@ -11,7 +11,7 @@ from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import LINE, RUNS, register
 
 SQL = load_sql(__file__)
@@ -22,7 +22,7 @@ async def test_who_is_too_many_is_told_to_come_again(database_url: str, tmp_path
     settings = Settings(database_url=database_url, data_dir=tmp_path, max_requests=MOST)
     with open_core(settings) as core:
         await register(core, LINE)
-        app = create_app(services_of(core), LIMITS)
+        app = create_app(core, LIMITS)
         async with connect(app) as client:
 
             async def ask() -> httpx.Response:

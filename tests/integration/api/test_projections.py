@@ -4,7 +4,7 @@ import threading
 
 import httpx
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.projections.rebuild.background import BackgroundRebuilds
 from tests.integration.api.test_openapi import Visitor
 from tests.integration.api.world import eventually, finished

@@ -14,10 +14,9 @@ from starlette.responses import Response
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.cli.serving.connections import Connections
 from orchestrator.cli.serving.protocol import BoundedProtocol
-from tests.integration.api.conftest import services_of
 from tests.integration.api.test_server import Server
 from tests.integration.api.world import LINE, RUNS, eventually, register
 
@@ -69,7 +68,7 @@ async def serving(
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE)
-    return create_app(services_of(core), Limits(deadline=3.0))
+    return create_app(core, Limits(deadline=3.0))
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ async def port(app: Api) -> AsyncIterator[int]:
 async def patient(core: Core) -> AsyncIterator[int]:
     """The port of a server that bounds sizes alone: nothing ends because it takes too long."""
     await register(core, LINE)
-    app = create_app(services_of(core), Limits(deadline=600.0))
+    app = create_app(core, Limits(deadline=600.0))
     async with serving(app, protocol=Patient) as port:
         yield port
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.access.identity import Role
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from tests.integration.api.conftest import connect
 from tests.integration.api.test_errors import check
 from tests.integration.api.test_gate import guarded, issue

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -6,9 +7,9 @@ import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import (
     FAULTY,
     LINE,
@@ -170,7 +171,7 @@ async def test_an_unknown_run_is_not_found(client: httpx.AsyncClient) -> None:
 async def test_another_tenants_run_is_not_found(core: Core, client: httpx.AsyncClient) -> None:
     run = await finished(core, client)
     others = core.settings.model_copy(update={"tenant": "others"})
-    async with connect(create_app(services_of(core, settings=others), LIMITS)) as stranger:
+    async with connect(create_app(replace(core, settings=others), LIMITS)) as stranger:
         for path in ("", "?at=1", "/steps", "/artifacts", "/events", "/events/stream"):
             assert (await stranger.get(f"{RUNS}/{run['id']}{path}")).status_code == 404, path
         assert (await stranger.post(f"{RUNS}/{run['id']}/cancel")).status_code == 404

@@ -12,8 +12,7 @@ import uvicorn
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap.core import Core
-from tests.integration.api.conftest import services_of
+from orchestrator.application.core import Core
 from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
 
 
@@ -44,7 +43,7 @@ async def serving(app: Api) -> AsyncIterator[int]:
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE)
-    return create_app(services_of(core), Limits(deadline=1.0, heartbeat=0.3))
+    return create_app(core, Limits(deadline=1.0, heartbeat=0.3))
 
 
 @pytest.fixture

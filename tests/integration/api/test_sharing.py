@@ -3,16 +3,17 @@
 import asyncio
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 from orchestrator.projections.views.values import View
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import LINE, RUNS, register, trigger
 
 
@@ -88,7 +89,7 @@ async def test_runs_asked_for_at_once_take_few_queries(core: Core) -> None:
     await register(core, LINE)
     reader = Counting(core.database, core.runs, core.workflows.get)
     reader.batches = []
-    async with connect(create_app(services_of(core, reader=reader), LIMITS)) as client:
+    async with connect(create_app(replace(core, reader=reader), LIMITS)) as client:
         with open_projector(core):
             ids = [await trigger(client) for _ in range(50)]
             answers = await asyncio.gather(*(client.get(f"{RUNS}/{run_id}") for run_id in ids))

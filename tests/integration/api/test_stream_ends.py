@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -11,10 +12,10 @@ import pytest
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_gate import guarded, issue
 from tests.integration.api.test_history import read_messages
 from tests.integration.api.test_tokens import bearer
@@ -105,7 +106,7 @@ async def test_a_stream_ends_with_its_token_and_with_the_key_that_signed_it(core
         given = {"oidc_issuer": ISSUER, "oidc_audience": AUDIENCE, "oidc_jwks_url": served.url}
         settings = load_settings(database_url=core.settings.database_url, auth=("oidc",), **given)
         settings = settings.model_copy(update={"oidc_leeway_seconds": 0.0})
-        app = create_app(services_of(core, settings=settings), LIMITS)
+        app = create_app(replace(core, settings=settings), LIMITS)
         async with connect(app) as client:
             client.headers.update(bearer(token(key)))
             url = f"{RUNS}/{await trigger(client)}/events/stream"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -9,10 +10,10 @@ import pytest
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, Provider, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_errors import check
 from tests.integration.api.test_gate import issue
 from tests.integration.api.world import LINE, RUNS, register
@@ -37,7 +38,7 @@ async def client(core: Core, served: Provider) -> AsyncIterator[httpx.AsyncClien
         oidc_audience=AUDIENCE,
         oidc_jwks_url=served.url,
     )
-    async with connect(create_app(services_of(core, settings=settings), LIMITS)) as client:
+    async with connect(create_app(replace(core, settings=settings), LIMITS)) as client:
         yield client
 
 
@@ -91,6 +92,6 @@ async def test_keys_of_the_provider_may_lie_in_a_file(core: Core, tmp_path: Path
     (tmp_path / "keys.json").write_text(json.dumps({"keys": [jwk("first", KEY)]}))
     given = {"oidc_issuer": ISSUER, "oidc_audience": AUDIENCE, "oidc_jwks_url": str(tmp_path / "keys.json")}
     settings = load_settings(auth=("oidc",), **given)
-    async with connect(create_app(services_of(core, settings=settings), LIMITS)) as client:
+    async with connect(create_app(replace(core, settings=settings), LIMITS)) as client:
         assert (await client.get(RUNS, headers=bearer(token(KEY)))).status_code == 200
         check(await client.get(RUNS, headers=issue(core, Role.ADMIN)), 401, "UNAUTHENTICATED")

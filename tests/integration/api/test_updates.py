@@ -1,6 +1,7 @@
 """Updates, their plans and retries, as asked for over HTTP."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -8,9 +9,9 @@ import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import FAULTY, RUNS, at_work, register, trigger, until_status
 
 
@@ -183,7 +184,7 @@ async def test_a_base_run_that_is_not_completed_is_refused(core: Core, client: h
 async def test_a_run_of_nobody_or_of_another_tenant_is_not_found(core: Core, client: httpx.AsyncClient) -> None:
     base = await completed(core, client)
     others = core.settings.model_copy(update={"tenant": "others"})
-    async with connect(create_app(services_of(core, settings=others), LIMITS)) as stranger:
+    async with connect(create_app(replace(core, settings=others), LIMITS)) as stranger:
         for who, run_id in ((stranger, base), (client, str(uuid4()))):
             for path, body in (("update", CHANGE), ("update/plan", CHANGE), ("retry", None)):
                 answer = await who.post(f"{RUNS}/{run_id}/{path}", json=body)

@@ -1,14 +1,15 @@
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.domain.workflow import workflow_to_json
-from tests.integration.api.conftest import LIMITS, connect, services_of
+from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.world import FAULTY, LINE, RUNS, register, trigger
 
 WORKFLOWS = "/api/v1/workflows"
@@ -154,7 +155,7 @@ async def test_what_is_not_there_is_not_found(core: Core, client: httpx.AsyncCli
     for path in ("/a%00b", "/test.line?version=", "/test.line?v=1", f"/{'x' * 256}"):
         assert (await client.get(f"{WORKFLOWS}{path}")).status_code == 400, path
     others = core.settings.model_copy(update={"tenant": "others"})
-    async with connect(create_app(services_of(core, settings=others), LIMITS)) as stranger:
+    async with connect(create_app(replace(core, settings=others), LIMITS)) as stranger:
         assert (await stranger.get(f"{WORKFLOWS}/test.line")).status_code == 404
         assert (await stranger.get(WORKFLOWS)).json() == {"workflows": []}
 

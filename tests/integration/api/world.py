@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import Workflow

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
 from orchestrator.domain.change import ChangeRequest
 from tests.integration.changes.world import CALLER, World, world
 
@@ -37,7 +38,7 @@ async def mixture(here: World, count: int = 6) -> list[str]:
     here.broken.add("right")
     ids.append(await here.run("audited", {"seed": 99}, status="failed"))
     here.broken.clear()
-    accepted = await here.core.commands.trigger(CALLER, "audited", payload={"seed": 5})
+    accepted = await here.core.commands.trigger(CALLER, Wanted("audited", payload={"seed": 5}))
     await here.finished(accepted)
     return ids
 
@@ -52,11 +53,11 @@ async def every_fate(here: World) -> list[str]:
     await here.register(DOCUMENT | {"version": "2", "description": "The second."})
     ids.append(await here.run("audited", {"seed": 1}))
     await here.register(OPEN)
-    blocked = (await here.core.commands.trigger(CALLER, "open", payload={}, priority=3)).run_id
+    blocked = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}, priority=3))).run_id
     async with asyncio.timeout(30):
         while (await here.core.database.call(here.core.reader.run, "default", blocked))["status"] != "blocked":
             await asyncio.sleep(0.01)
-    cancelled = (await here.core.commands.trigger(CALLER, "open", payload={})).run_id
+    cancelled = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}))).run_id
     await here.core.commands.cancel(CALLER, cancelled, "enough")
     return [*ids, blocked, cancelled]
 

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from orchestrator.application.core import Core
 from orchestrator.audit.audit import Finding
 from orchestrator.audit.chain import Chain, ChainHead
 from orchestrator.bootstrap.auditing import build_auditor
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from tests.integration.audit.campaign import recorded

@@ -10,11 +10,12 @@ import orjson
 import psycopg
 import pytest
 
+from orchestrator.application.core import Core
 from orchestrator.audit.transfer.end import DamagedExport
 from orchestrator.audit.transfer.export import Format, Selection, check_export, read_export, select, write_export
 from orchestrator.audit.transfer.importer import ImportRefused
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
 from orchestrator.domain.events import RunTriggered, WorkflowRegistered
 from orchestrator.eventstore.codec import UnreadableEvent

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.application.caller import Caller
-from orchestrator.application.commands import Accepted
+from orchestrator.application.commands import Accepted, Wanted
+from orchestrator.application.core import Core
 from orchestrator.application.explain import Explanation
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import ChangeRequest
@@ -37,7 +38,7 @@ class Studio:
 
     async def run(self, workflow: str, payload: Mapping[str, Any] | None = None, caller: Caller = CALLER) -> Run:
         """Trigger a run, see it finished."""
-        return await self.finished(await self.core.commands.trigger(caller, workflow, payload=payload))
+        return await self.finished(await self.core.commands.trigger(caller, Wanted(workflow, payload=payload)))
 
     async def update(self, base: Run, change: ChangeRequest) -> Run:
         await self.projected()

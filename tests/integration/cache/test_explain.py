@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.application.commands import Wanted
 from orchestrator.application.explain import Difference, Explanation
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotFound, UnknownStep
@@ -109,7 +110,7 @@ async def test_the_first_result_has_nothing_to_be_compared_with(studio: Studio) 
 
 async def test_a_step_that_has_not_begun_has_no_key(studio: Studio) -> None:
     await studio.register(WORKFLOW)
-    accepted = await studio.core.commands.trigger(CALLER, "test.explained", payload={})
+    accepted = await studio.core.commands.trigger(CALLER, Wanted("test.explained", payload={}))
     run = await studio.folded(accepted.run_id)
     assert facts(await studio.core.explainer.explain("default", run.id)) == {
         "plan": ("pending", None, ()),
@@ -120,7 +121,7 @@ async def test_a_step_that_has_not_begun_has_no_key(studio: Studio) -> None:
 
 async def test_what_is_not_there_is_an_error(studio: Studio) -> None:
     await studio.register(WORKFLOW)
-    accepted = await studio.core.commands.trigger(CALLER, "test.explained", payload={})
+    accepted = await studio.core.commands.trigger(CALLER, Wanted("test.explained", payload={}))
     with pytest.raises(UnknownStep, match="has no step 'nothing'"):
         await studio.core.explainer.explain("default", accepted.run_id, ["nothing"])
     with pytest.raises(RunNotFound):

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from uuid_utils import uuid7
 
+from orchestrator.application.commands import Wanted
 from orchestrator.cache.answers import Answer, Granted, Hit, Taken
 from orchestrator.cache.cold_tier import NO_RESULT, ColdTier, Spoiled
 from orchestrator.cache.flights import LOOK_AGAIN_SECONDS
@@ -51,7 +52,7 @@ async def begun(journal: Path, times: int = 1) -> int:
 async def trigger(studio: Studio, count: int, journal: Path, seconds: float) -> list[str]:
     payload = {"journal": str(journal), "seconds": seconds}
     accepted = await asyncio.gather(
-        *(studio.core.commands.trigger(CALLER, "test.slow", payload=payload) for _ in range(count))
+        *(studio.core.commands.trigger(CALLER, Wanted("test.slow", payload=payload)) for _ in range(count))
     )
     return [each.run_id for each in accepted]
 

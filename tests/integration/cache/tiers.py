@@ -6,7 +6,7 @@ from typing import Protocol
 
 from uuid_utils import uuid7
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.cache.answers import Entry, Hit, Question
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.tier import CacheTier

@@ -9,7 +9,9 @@ from typing import Any
 
 from orchestrator import StepContext, skill
 from orchestrator.application.caller import Caller
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import merge_patch
@@ -57,7 +59,7 @@ def check_executions(plan: Plan, run_id: str) -> None:
 
 async def check(core: Core, case: Case) -> int:
     await core.workflows.register(case.workflow, tenant="default", actor="test")
-    base = (await core.commands.trigger(CALLER, case.workflow.name, payload=case.payload)).run_id
+    base = (await core.commands.trigger(CALLER, Wanted(case.workflow.name, payload=case.payload))).run_id
     assert (await finished(core, base))["status"] == "completed"
     assert await outputs_of(core, base) == case.outputs(case.payload)
     payload, skipped = case.payload, 0

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.application.caller import Caller
+from orchestrator.application.commands import Wanted
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import (
     BaseRunNotCompleted,
@@ -193,8 +194,8 @@ async def test_updates_and_retries_inherit_labels_and_priority(database_url: str
             return run["labels"], run["priority"]
 
         await here.register(document())
-        asked = {"payload": {"a": 1, "b": 1}, "labels": {"order": "4711"}, "priority": 7}
-        base = await here.finished(await here.core.commands.trigger(CALLER, "small", **asked))
+        asked = Wanted("small", payload={"a": 1, "b": 1}, labels={"order": "4711"}, priority=7)
+        base = await here.finished(await here.core.commands.trigger(CALLER, asked))
         first = await update(here, base, ChangeRequest("b", {"b": 2}))
         second = await update(here, first, ChangeRequest("payload.patch", {"b": 3}))
         here.broken.add("d")

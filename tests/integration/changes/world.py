@@ -10,8 +10,9 @@ from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.application.caller import Caller
-from orchestrator.application.commands import Accepted
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Accepted, Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import Workflow
@@ -36,7 +37,7 @@ class World:
         return workflow
 
     async def run(self, name: str, payload: dict[str, Any], status: str = "completed") -> str:
-        return await self.finished(await self.core.commands.trigger(CALLER, name, payload=payload), status)
+        return await self.finished(await self.core.commands.trigger(CALLER, Wanted(name, payload=payload)), status)
 
     async def finished(self, accepted: Accepted, status: str = "completed") -> str:
         while True:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.postgres.listener import QUEUE, Listener
 from orchestrator.settings import load_settings

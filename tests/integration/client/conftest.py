@@ -4,10 +4,10 @@ import pytest
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import Limits
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.client import AsyncClient
-from tests.integration.api.conftest import core, services_of
+from tests.integration.api.conftest import core
 from tests.integration.api.test_server import serving
 from tests.integration.api.world import FAULTY, LINE, STRANGE, register
 from tests.integration.client.relay import Relay
@@ -18,7 +18,7 @@ __all__ = ["core"]
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE, FAULTY, STRANGE)
-    return create_app(services_of(core), Limits(deadline=5.0, heartbeat=0.3))
+    return create_app(core, Limits(deadline=5.0, heartbeat=0.3))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator import skill
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.client import AsyncClient, Client
 from orchestrator.client.errors import (

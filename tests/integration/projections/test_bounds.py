@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from orchestrator.access.identity import Role
+from orchestrator.application.commands import Wanted
 from orchestrator.bootstrap.serving import build_api
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
@@ -71,7 +72,7 @@ async def test_a_priority_that_no_queue_holds_is_refused(site: Site, priority: i
     await site.register(workflow("plain", step("a")))
     before = site.core.log.last_position()
     with pytest.raises(InvalidPayload, match="priority: must be from -2,147,483,648 to 2,147,483,647"):
-        await site.core.commands.trigger(CALLER, "plain", priority=priority)
+        await site.core.commands.trigger(CALLER, Wanted("plain", priority=priority))
     assert site.core.log.last_position() == before
 
 

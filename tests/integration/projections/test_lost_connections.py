@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.histories import make_log
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.projector import Projector

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from orchestrator import StepContext, skill
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import build_projector, open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy

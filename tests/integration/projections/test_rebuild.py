@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from benchmarks.histories import make_log, make_read_models
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.projector import Projector

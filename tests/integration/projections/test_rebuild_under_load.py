@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from benchmarks.histories import make_log, make_read_models
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import dump

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import make_history

@@ -8,7 +8,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from orchestrator.application.caller import Caller
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Step, Workflow
@@ -52,7 +54,7 @@ def project(projector: Projector) -> None:
 
 
 async def trigger(core: Core) -> str:
-    return (await core.commands.trigger(CALLER, "w.v1")).run_id
+    return (await core.commands.trigger(CALLER, Wanted("w.v1"))).run_id
 
 
 async def test_each_event_is_told_once_in_order_across_restarts(core: Core) -> None:

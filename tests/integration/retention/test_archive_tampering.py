@@ -7,10 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.application.core import Core
 from orchestrator.audit.transfer import parquet
 from orchestrator.audit.transfer.export import read_export, write_export
 from orchestrator.bootstrap.auditing import build_auditor
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.retention.archive import Archive
 from orchestrator.settings import Settings

@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from orchestrator.application.clock import now
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.auditing import build_auditor
-from orchestrator.bootstrap.core import Core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
 from orchestrator.bootstrap.showing import build_chain, build_supervisor
 from orchestrator.cache.rebuild import StepCacheRebuild
@@ -151,16 +152,16 @@ async def test_nothing_is_built_upon_what_left_and_keys_go_on_to_be_known(databa
     async with world(database_url, tmp_path) as here:
         core = here.core
         workflow = await here.register(NO_CACHE)
-        asked = {"payload": {"first": 1, "second": 2}, "idempotency_key": "once"}
-        first = await core.commands.trigger(CALLER, "plain", **asked)
+        asked = Wanted("plain", payload={"first": 1, "second": 2})
+        first = await core.commands.trigger(CALLER, asked, idempotency_key="once")
         await here.finished(first)
         await plain(here)
         assert (await kept(core)).runs == 1  # the newest event stays, and its run with it
         events = core.log.last_position()
-        again = await core.commands.trigger(CALLER, "plain", **asked)
+        again = await core.commands.trigger(CALLER, asked, idempotency_key="once")
         assert (again.run_id, again.steps) == (first.run_id, first.steps)
         with pytest.raises(IdempotencyConflict):
-            await core.commands.trigger(CALLER, "plain", payload={"first": 9}, idempotency_key="once")
+            await core.commands.trigger(CALLER, Wanted("plain", payload={"first": 9}), idempotency_key="once")
         for change in (
             core.changes.update(CALLER, first.run_id, ChangeRequest("second", {"second": 3})),
             core.changes.retry(CALLER, first.run_id),

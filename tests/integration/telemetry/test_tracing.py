@@ -15,14 +15,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import LIMITS, connect, core, services_of
+from tests.integration.api.conftest import LIMITS, connect, core
 from tests.integration.api.world import RUNS, eventually, register
 
 __all__ = ["core"]
@@ -64,7 +65,7 @@ async def at_work(core: Core) -> AsyncIterator[httpx.AsyncClient]:
     seen.clear()
     await register(core, CHAIN, FAILING)
     async with (
-        connect(create_app(services_of(core), LIMITS)) as client,
+        connect(create_app(core, LIMITS)) as client,
         open_worker(core, SkillRegistry([remember, fail])),
     ):
         yield client

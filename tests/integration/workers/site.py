@@ -11,7 +11,9 @@ from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
 from orchestrator.application.caller import Caller
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.commands import Wanted
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Step, Workflow
 from orchestrator.eventstore.recorded import Recorded
@@ -111,7 +113,7 @@ class Site:
             await self.core.workflows.register(one, tenant="default", actor="test")
 
     async def trigger(self, name: str, **payload: Any) -> str:
-        return (await self.core.commands.trigger(CALLER, name, payload=payload)).run_id
+        return (await self.core.commands.trigger(CALLER, Wanted(name, payload=payload))).run_id
 
     async def run(self, name: str, **payload: Any) -> Run:
         """Trigger a run and see it finished."""

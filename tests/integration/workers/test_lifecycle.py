@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.application.commands import Wanted
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered, RunStarted, StepStarted
@@ -33,7 +34,9 @@ def journal() -> Journal:
 async def test_a_triggered_run_is_queued_and_every_step_pending_at_once(site: Site) -> None:
     """R1: from the moment the trigger is accepted, with no worker and no projector about."""
     await site.register(DIAMOND)
-    accepted = await site.core.commands.trigger(CALLER, "diamond", payload={"n": 1}, labels={"team": "red"}, priority=3)
+    accepted = await site.core.commands.trigger(
+        CALLER, Wanted("diamond", payload={"n": 1}, labels={"team": "red"}, priority=3)
+    )
     assert accepted.steps == 4
     view = site.core.reader.run("default", accepted.run_id)
     assert (view["id"], view["status"], view["triggerType"]) == (accepted.run_id, "queued", "initial")
@@ -123,7 +126,7 @@ async def test_runs_of_higher_priority_are_taken_first(database_url: str, tmp_pa
         await site.register(workflow("one", step("a")))
         ids = {}
         for priority in (0, 5, 1, 5):
-            accepted = await site.core.commands.trigger(CALLER, "one", priority=priority)
+            accepted = await site.core.commands.trigger(CALLER, Wanted("one", priority=priority))
             ids[accepted.run_id] = priority
         async with open_worker(site.core, journal.registry()):
             await site.all_finished(list(ids))

@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from orchestrator.application.commands import RunCommands
+from orchestrator.application.commands import RunCommands, Wanted
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import IdempotencyConflict
 from orchestrator.domain.workflow import CachePolicy
@@ -78,9 +78,9 @@ async def test_a_request_that_leads_to_no_run_takes_up_no_room(site: Site, journ
     await site.register(LONG)
     async with open_worker(site.core, journal.registry()) as worker:
         for _ in range(3):
-            await site.core.commands.trigger(CALLER, "long", payload={"ms": 0}, idempotency_key="one")
+            await site.core.commands.trigger(CALLER, Wanted("long", payload={"ms": 0}), idempotency_key="one")
             with pytest.raises(IdempotencyConflict):
-                await site.core.commands.trigger(CALLER, "long", payload={"ms": 1}, idempotency_key="one")
+                await site.core.commands.trigger(CALLER, Wanted("long", payload={"ms": 1}), idempotency_key="one")
         assert worker.expect("a") == worker.expect("b") == worker.identity.id
         assert worker.expect("c") is None
         worker.forgo("a")
@@ -103,13 +103,13 @@ async def test_news_that_come_before_the_worker_had_its_first_turn_are_not_misse
     heard = Event()
 
     def ask(commands: RunCommands) -> None:
-        asyncio.run(commands.trigger(CALLER, "cached", payload={}))
+        asyncio.run(commands.trigger(CALLER, Wanted("cached", payload={})))
         assert heard.wait(10)
 
     async with open_worker(site.core, journal.registry()) as worker:
         site.core.listener.on(EVENTS, lambda _: heard.set())
         with open_site(database_url, tmp_path) as other, ThreadPoolExecutor(1) as elsewhere:
-            other.core.commands.local_worker = slow = Slow(worker)
+            other.core.local_workers.worker = slow = Slow(worker)
             elsewhere.submit(ask, other.core.commands).result()  # the loop stands still meanwhile
         (loaded,) = slow.received
         worker.receive(loaded)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.application.commands import Wanted
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.workflow import Workflow
 from tests.integration.workers.site import CALLER, Site, open_site, step
@@ -55,8 +56,8 @@ async def test_the_newest_version_says_what_payload_it_takes(database_url: str, 
 async def test_a_key_that_was_used_is_answered_as_before(database_url: str, tmp_path: Path) -> None:
     with open_site(database_url, tmp_path) as one, open_site(database_url, tmp_path) as other:
         await one.register(version("1"))
-        first = await one.core.commands.trigger(CALLER, "flow", payload={}, idempotency_key="k")
+        first = await one.core.commands.trigger(CALLER, Wanted("flow", payload={}), idempotency_key="k")
         await other.register(version("2"))
-        again = await one.core.commands.trigger(CALLER, "flow", payload={}, idempotency_key="k")
+        again = await one.core.commands.trigger(CALLER, Wanted("flow", payload={}), idempotency_key="k")
         assert again.run_id == first.run_id
         assert version_of(one, again.run_id) == "1"

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from orchestrator.cli.client import Client
+from orchestrator.application.calls import Calls
 from orchestrator.cli.output.progress import RunProgress, begin_progress, count
 from orchestrator.cli.output.watch import _Picture, event_line, outcome, watch
 from orchestrator.domain.events import (
@@ -138,7 +138,7 @@ class Replay:
     def __init__(self, *events: RunEvent) -> None:
         self._events = views(*events)
 
-    async def follow(self, run_id: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, run_id: str) -> AsyncIterator[dict[str, Any]]:
         assert run_id == RUN
         for view in self._events:
             yield view
@@ -156,7 +156,7 @@ async def test_elsewhere_than_on_a_terminal_each_event_is_a_line(capsys: pytest.
         StepCacheHit(30, "draw", "hash", "key", Output(), RUN, "unchanged"),
         RunCancelled(2500, None, "me"),
     )
-    await watch(cast("Client", client), begin())
+    await watch(cast("Calls", client), begin())
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -173,7 +173,7 @@ async def test_elsewhere_than_on_a_terminal_each_event_is_a_line(capsys: pytest.
 
 
 async def test_nothing_is_shown_when_nothing_is_to_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = await watch(cast("Client", Replay(TRIGGERED, RunCompleted(5, 0, 0))), begin(), quiet=True)
+    progress = await watch(cast("Calls", Replay(TRIGGERED, RunCompleted(5, 0, 0))), begin(), quiet=True)
     assert progress.status == "completed"
     assert capsys.readouterr() == ("", "")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 
 from orchestrator.application.clock import now
+from orchestrator.application.core import Core
 from orchestrator.artifacts.private import create_private_file
 from orchestrator.audit.audit import Finding
 from orchestrator.audit.chain import ChainHead, Tally
@@ -26,7 +27,7 @@ from orchestrator.audit.transfer.export import Format, Selection, select, write_
 from orchestrator.audit.transfer.importer import ImportRefused
 from orchestrator.audit.transfer.parquet import ParquetMissing
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging

@@ -1,14 +1,15 @@
 """Looking into the past of runs, in the log itself."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from orchestrator.application.core import Core
 from orchestrator.application.errors import InvalidRequest
 from orchestrator.application.moments import parse_moment, up_to
 from orchestrator.audit.histories import HistoriesAudit, HistoryFault
 from orchestrator.audit.replay import compare, contents, frames
 from orchestrator.audit.transfer.export import Selection, select
-from orchestrator.bootstrap.core import Core, open_core
-from orchestrator.cli.client import Document
+from orchestrator.bootstrap.core import open_core
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.meter import open_meter
@@ -18,6 +19,8 @@ from orchestrator.domain.run import Run, StepState
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.projections.views.values import artifact_views
 from orchestrator.settings import Settings
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from datetime import UTC
 from typing import Any
 
 from orchestrator.application.clock import now
+from orchestrator.application.core import Core
 from orchestrator.audit.transfer.end import DamagedExport
 from orchestrator.audit.transfer.parquet import ParquetMissing
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_archivist, build_inspector
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.cli.actor import actor_name

@@ -6,25 +6,27 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
-from orchestrator.cli.client import Client
+from orchestrator.cli.asking import calls_here
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
-from orchestrator.cli.local.client import LocalClient
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.progress import RunProgress
 from orchestrator.cli.output.terminal import duration, open_console, print_json, print_line
 from orchestrator.cli.output.watch import load_progress, outcome, watch
 from orchestrator.cli.process import Stop
-from orchestrator.domain.workflow import Workflow
+from orchestrator.domain.workflow import Workflow, workflow_to_json
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillCall, SkillRegistry
 from orchestrator.workflows import load_file
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
 
@@ -42,7 +44,7 @@ class Order:
 class Place:
     """Where a run is made: a client, with a worker and a projector behind it in this process."""
 
-    def __init__(self, client: Client, stop: Stop) -> None:
+    def __init__(self, client: "Calls", stop: Stop) -> None:
         self.client = client
         self.stop = stop
         self._shown: dict[str, RunProgress] = {}
@@ -76,7 +78,7 @@ async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator
     with open_core(settings) as core:
         await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
         with open_projector(core):
-            place = Place(LocalClient(core), stop)
+            place = Place(calls_here(core), stop)
             async with open_worker(core, skills, place.report) as worker:
                 with open_watchdog(core, worker):
                     yield place
@@ -106,11 +108,11 @@ async def run_once(settings: Settings, order: Order, *, as_json: bool) -> int:
     configure_logging(settings, quiet=True)
     workflow, skills = load_runnable(order.file, settings)
     async with open_place(settings, skills) as place:
-        await place.client.register(workflow)
+        await place.client.register(workflow_to_json(workflow))
         accepted = await place.client.trigger(
             workflow.name,
+            order.payload,
             version=workflow.version,
-            payload=order.payload,
             labels=order.labels,
             priority=order.priority,
         )

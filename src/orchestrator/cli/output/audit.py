@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestrator.audit.audit import Finding
 from orchestrator.audit.chain import ChainHead, Tally
 from orchestrator.audit.heads import SignedHead, head_view
-from orchestrator.cli.client import Document
 from orchestrator.cli.local.audit import Audited, ImportedLog
 from orchestrator.cli.output.terminal import print_json, print_line, print_table
+
+Document = dict[str, Any]
 
 
 def print_head(head: SignedHead, output: Path | None, *, as_json: bool) -> None:

@@ -1,17 +1,21 @@
 """What the verbs about the step cache print."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from rich.text import Text
 
-from orchestrator.cli.client import Document
 from orchestrator.cli.output.blocks import print_facts
 from orchestrator.cli.output.terminal import open_console, print_json, print_line, print_table, size
 
 _STYLES = {"hit": "green", "unchanged": "green", "reused": "green", "miss": "yellow", "failed": "red", "pending": "dim"}
 _LONGEST = 60
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
+
+Document = dict[str, Any]
 
 
 def print_stats(stats: Document, *, as_json: bool) -> None:
@@ -46,6 +50,12 @@ def print_entries(entries: Sequence[Document], *, as_json: bool) -> None:
         for each in entries
     ]
     print_table(("key", "skill", "scope", ">size", "stored", "by run"), rows, empty="no results")
+
+
+async def explanation(client: "Calls", run_id: str, step: str) -> Document:
+    """Return why a step was, or was not, taken from the cache."""
+    (explained,) = await client.cache_analysis(run_id, step_id=step)
+    return {"runId": run_id, **explained}
 
 
 def print_explanation(explained: Document, *, as_json: bool) -> None:

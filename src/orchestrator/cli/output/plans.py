@@ -1,14 +1,16 @@
 """Plans for people: what will run, may run and is reused, why, and what became of it."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.text import Text
 
-from orchestrator.cli.client import Document
 from orchestrator.cli.output.terminal import duration, print_json, print_line, print_table
 
 _STYLES = {"run": "bold yellow", "may_run": "yellow", "reuse": "green"}
 _WORDS = {"run": "run", "may_run": "may run", "reuse": "reuse"}
+
+Document = dict[str, Any]
 
 
 def print_plan(plan: Document, *, as_json: bool) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from orchestrator.cli.client import Document
 from orchestrator.cli.local.replay import CheckedHistories
 from orchestrator.cli.output.answers import answers
 from orchestrator.cli.output.blocks import natural_width
@@ -25,6 +24,8 @@ from orchestrator.cli.output.terminal import (
 from orchestrator.cli.output.tree import step_tree
 
 _LONGEST = 80
+
+Document = dict[str, Any]
 
 
 def print_moment(moment: Document, *, as_json: bool) -> None:

@@ -1,17 +1,11 @@
-"""Asking a client once, and printing its answer for a person or a program."""
+"""What the verbs about runs and workflows print, for a person or a program."""
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from orchestrator.cli.client import Client, Document
 from orchestrator.cli.complaint import unknown
-from orchestrator.cli.inputs import names_server, read_settings
-from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.options import Target
 from orchestrator.cli.output.blocks import print_facts
 from orchestrator.cli.output.terminal import (
     between,
@@ -24,72 +18,28 @@ from orchestrator.cli.output.terminal import (
     styled,
 )
 from orchestrator.cli.output.watch import load_progress, watch
-from orchestrator.cli.process import run_async
-from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestrator.cli.local.client import LocalClient
+    from orchestrator.application.calls import Calls
 
-T = TypeVar("T")
-C = TypeVar("C")
+Document = Mapping[str, Any]
 
-
-def ask(target: Target, question: Callable[[Client], Coroutine[Any, Any, T]], *, need_data: bool = True) -> T:
-    """Ask a server, or the data directory here, and return the answer.
-
-    Raises:
-        Complaint: it is not said clearly whom to ask; or there is no data yet, and `need_data`.
-    """
-    if names_server(target):
-        from orchestrator.cli.remote import open_remote  # noqa: PLC0415 - who asks a server needs no database
-
-        settings = read_settings(server=target.server, key=target.key)
-        opened: AbstractAsyncContextManager[Client] = open_remote(settings)
-    else:
-        from orchestrator.cli.local.client import open_local  # noqa: PLC0415
-
-        settings = read_settings(need_data=need_data, data_dir=target.data_dir)
-        opened = open_local(settings)
-    return _asked(settings, opened, question)
+_PAGE = 200
 
 
-def ask_here(data_dir: Path | None, question: Callable[["LocalClient"], Coroutine[Any, Any, T]]) -> T:
-    """Ask the data directory here what no server is asked, and return the answer.
-
-    Raises:
-        Complaint: there is no data yet, or the settings name a server.
-    """
-    from orchestrator.cli.local.client import open_local  # noqa: PLC0415
-
-    settings = read_settings(need_data=True, data_dir=data_dir)
-    return _asked(settings, open_local(settings), question)
-
-
-def _asked(
-    settings: Settings, opened: AbstractAsyncContextManager[C], question: Callable[[C], Coroutine[Any, Any, T]]
-) -> T:
-    configure_logging(settings, quiet=True)
-
-    async def asked() -> T:
-        async with opened as client:
-            return await question(client)
-
-    return run_async(asked())
-
-
-async def watched_run(client: Client, run_id: str) -> Document:
+async def watched_run(client: "Calls", run_id: str) -> Document:
     """Show a run until it ends, and return it."""
     await watch(client, await load_progress(client, run_id))
     return await client.run(run_id)
 
 
-async def found_runs(client: Client, *, workflow: str | None, **filters: Any) -> Document:
+async def found_runs(client: "Calls", *, workflow: str | None, **filters: Any) -> Document:
     """Return a page of runs.
 
     Raises:
         Complaint: there are none, since the workflow does not exist.
     """
-    page = await client.runs(workflow=workflow, **filters)
+    page = await _run_page(client, workflow=workflow, **filters)
     if workflow is not None and not page["runs"]:
         names = [each["workflowName"] for each in await client.workflows()]
         if workflow not in names:
@@ -97,10 +47,21 @@ async def found_runs(client: Client, *, workflow: str | None, **filters: Any) ->
     return page
 
 
-async def run_and_progress(client: Client, run_id: str) -> tuple[Document, list[Document]]:
+async def _run_page(client: "Calls", *, cursor: str | None, limit: int, **filters: Any) -> Document:
+    """Return a page of runs, put together from as many of the server's as it takes."""
+    found: list[Document] = []
+    while True:
+        page = await client.run_page(cursor=cursor, limit=min(_PAGE, limit - len(found)), **filters)
+        found += page["runs"]
+        cursor = page["nextCursor"]
+        if cursor is None or len(found) >= limit:
+            return {"runs": found, "nextCursor": cursor}
+
+
+async def run_and_progress(client: "Calls", run_id: str) -> tuple[Document, Sequence[Document]]:
     """Return a run, and those of its steps that execute."""
     run = await client.run(run_id)
-    return run, await client.steps(run_id, "running") if run["stepsSummary"]["running"] else []
+    return run, await client.steps(run_id, status="running") if run["stepsSummary"]["running"] else []
 
 
 def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: bool) -> None:
@@ -206,6 +167,11 @@ def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool
         for each in artifacts
     ]
     print_table(("step", "file", "type", ">size", "where"), rows, empty="no artifacts")
+
+
+async def found_events(client: "Calls", run_id: str) -> list[Document]:
+    """Return the events of a run recorded so far."""
+    return [event async for event in client.history(run_id)]
 
 
 def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> None:

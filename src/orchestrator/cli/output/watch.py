@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from orchestrator.cli.client import Client, Document
 from orchestrator.cli.output.progress import RunProgress, StepProgress, begin_progress, count
 from orchestrator.cli.output.terminal import between, duration, open_console, styled
 from orchestrator.cli.output.tree import step_tree
 from orchestrator.cli.output.visible import visible
+
+if TYPE_CHECKING:
+    from orchestrator.application.calls import Calls
 
 _REFRESHES_A_SECOND = 10
 _ICONS = {
@@ -33,17 +35,19 @@ _HITS = {"cache": "from the cache", "unchanged": "unchanged", "reused": "reused"
 Show = Callable[[Mapping[str, Any] | None], None]
 """Called after each event (or with None when there is something else to show)."""
 
+Document = dict[str, Any]
 
-async def watch(client: Client, progress: RunProgress, *, quiet: bool = False) -> RunProgress:
+
+async def watch(client: "Calls", progress: RunProgress, *, quiet: bool = False) -> RunProgress:
     """Follow a run to its end, showing it unless `quiet`; returns `progress`, which is kept up to date meanwhile."""
     with _silence() if quiet else open_show(progress) as show:
-        async for event in client.follow(progress.run_id):
+        async for event in client.events(progress.run_id):
             progress.apply(event)
             show(event)
     return progress
 
 
-async def load_progress(client: Client, run_id: str) -> RunProgress:
+async def load_progress(client: "Calls", run_id: str) -> RunProgress:
     """Return the progress of a run, as yet without its events; raises RunNotFound."""
     run = await client.run(run_id)
     workflow = await client.workflow(run["workflowName"], run["workflowVersion"])

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import uvicorn
 
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.bootstrap.serving import build_api, build_probe
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.serving.connections import Connections

@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing, con
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from orchestrator.bootstrap.core import Core, open_core
+from orchestrator.application.core import Core
+from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker

@@ -16,8 +16,8 @@ def stats(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
     Example: orchestrator cache stats
     """
+    from orchestrator.cli.asking import ask_here
     from orchestrator.cli.output.cache import print_stats
-    from orchestrator.cli.output.reports import ask_here
 
     print_stats(ask_here(data_dir, lambda client: client.cache.stats()), as_json=as_json)
 
@@ -34,8 +34,8 @@ def list_entries(
 
     Example: orchestrator cache list --workflow campaign.build.v1 --step mix_audio_for_game
     """
+    from orchestrator.cli.asking import ask_here
     from orchestrator.cli.output.cache import print_entries
-    from orchestrator.cli.output.reports import ask_here
 
     found = ask_here(data_dir, lambda client: client.cache.entries(workflow=workflow, step=step, limit=limit))
     print_entries(found, as_json=as_json)
@@ -54,12 +54,14 @@ def explain(
 
     Example: orchestrator cache explain 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d mix_audio_for_game
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.cache import print_explanation
-    from orchestrator.cli.output.reports import ask
+    from orchestrator.cli.output.cache import explanation, print_explanation
 
     run_id = read_run_id(run)
-    print_explanation(ask(Target(data_dir, server, key), lambda client: client.explain(run_id, step)), as_json=as_json)
+    print_explanation(
+        ask(Target(data_dir, server, key), lambda client: explanation(client, run_id, step)), as_json=as_json
+    )
 
 
 def invalidate(
@@ -77,9 +79,9 @@ def invalidate(
 
     Example: orchestrator cache invalidate --workflow campaign.build.v1 --step mix_audio_for_game
     """
+    from orchestrator.cli.asking import ask_here
     from orchestrator.cli.inputs import require_place
     from orchestrator.cli.output.cache import print_withdrawn
-    from orchestrator.cli.output.reports import ask_here
 
     keys = tuple(key or ())
     require_place(keys, workflow, step)
@@ -105,9 +107,9 @@ def prune(
 
     Example: orchestrator cache prune --older-than 30d --max-size 10GB
     """
+    from orchestrator.cli.asking import ask_here
     from orchestrator.cli.inputs import read_limits
     from orchestrator.cli.output.cache import print_withdrawn
-    from orchestrator.cli.output.reports import ask_here
 
     limits = read_limits(older_than, max_entries, max_size)
-    print_withdrawn(ask_here(data_dir, lambda client: client.cache.prune(limits)), as_json=as_json)
+    print_withdrawn(ask_here(data_dir, lambda client: client.cache.prune(**limits)), as_json=as_json)

@@ -29,9 +29,9 @@ def trigger(
 
     Example: orchestrator trigger campaign.build.v1 --payload @brief.json --label client=acme
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.batches import trigger_each
     from orchestrator.cli.inputs import read_each, read_labels, read_payload
-    from orchestrator.cli.output.reports import ask
     from orchestrator.cli.output.terminal import print_json, print_line
 
     target, labels = Target(data_dir, server, key), read_labels(label)
@@ -42,7 +42,7 @@ def trigger(
     given = read_payload(payload)
     accepted = ask(
         target,
-        lambda client: client.trigger(workflow, version=version, payload=given, labels=labels, priority=priority),
+        lambda client: client.trigger(workflow, given, version=version, labels=labels, priority=priority),
     )
     if as_json:
         print_json(accepted)
@@ -63,8 +63,9 @@ def cancel(
 
     Example: orchestrator cancel 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --reason "wrong brief"
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask, print_run
+    from orchestrator.cli.output.reports import print_run
 
     run_id = read_run_id(run)
     print_run(ask(Target(data_dir, server, key), lambda client: client.cancel(run_id, reason)), as_json=as_json)
@@ -83,8 +84,9 @@ def status(
 
     Example: orchestrator status 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --watch
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask, print_run, run_and_progress, watched_run
+    from orchestrator.cli.output.reports import print_run, run_and_progress, watched_run
 
     run_id, target = read_run_id(run), Target(data_dir, server, key)
     if watch:
@@ -111,15 +113,16 @@ def steps(
 
     Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --status failed
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask, print_steps
+    from orchestrator.cli.output.reports import print_steps
     from orchestrator.cli.output.terminal import print_json
 
     run_id = read_run_id(run)
     if data is not None:
         print_json(ask(Target(data_dir, server, key), lambda client: client.step_data(run_id, data)))
         return
-    found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status))
+    found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status=status))
     print_steps(run_id, found, as_json=as_json)
 
 
@@ -139,9 +142,10 @@ def artifacts(
 
     Example: orchestrator artifacts 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.downloads import found_artifacts
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask, print_artifacts
+    from orchestrator.cli.output.reports import print_artifacts
 
     run_id = read_run_id(run)
     found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
@@ -155,11 +159,14 @@ def history(
 
     Example: orchestrator history 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask, print_history
+    from orchestrator.cli.output.reports import found_events, print_history
 
     run_id = read_run_id(run)
-    print_history(run_id, ask(Target(data_dir, server, key), lambda client: client.history(run_id)), as_json=as_json)
+    print_history(
+        run_id, ask(Target(data_dir, server, key), lambda client: found_events(client, run_id)), as_json=as_json
+    )
 
 
 def list_runs(
@@ -178,8 +185,9 @@ def list_runs(
 
     Example: orchestrator runs list --status failed --workflow campaign.build.v1
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_labels
-    from orchestrator.cli.output.reports import ask, found_runs, print_runs
+    from orchestrator.cli.output.reports import found_runs, print_runs
 
     wanted = next(iter(read_labels([label]).items())) if label else None
     page = ask(

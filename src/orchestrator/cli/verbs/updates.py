@@ -32,20 +32,18 @@ def update(
 
     Example: orchestrator update 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d audio.update --payload @audio.json --plan
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_payload, read_run_id
     from orchestrator.cli.output.plans import print_plan
-    from orchestrator.cli.output.reports import ask
     from orchestrator.cli.output.terminal import print_json, print_line
-    from orchestrator.domain.change import ChangeRequest
 
     run_id = read_run_id(run)
-    request = ChangeRequest(change, read_payload(payload), True if force_all else tuple(force or ()))
+    given, forced = read_payload(payload), True if force_all else tuple(force or ())
+    target = Target(data_dir, server, key)
     if plan:
-        print_plan(ask(Target(data_dir, server, key), lambda client: client.plan(run_id, request)), as_json=as_json)
+        print_plan(ask(target, lambda client: client.plan(run_id, change, given, force=forced)), as_json=as_json)
         return
-    accepted = ask(
-        Target(data_dir, server, key), lambda client: client.update(run_id, request, expected_plan_hash=expect)
-    )
+    accepted = ask(target, lambda client: client.update(run_id, change, given, force=forced, expected_plan_hash=expect))
     if as_json:
         print_json(accepted)
     else:
@@ -59,8 +57,8 @@ def retry(
 
     Example: orchestrator retry 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import ask
     from orchestrator.cli.output.terminal import print_json, print_line
 
     run_id = read_run_id(run)

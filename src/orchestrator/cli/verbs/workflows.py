@@ -21,7 +21,8 @@ def list_workflows(
 
     Example: orchestrator workflows list
     """
-    from orchestrator.cli.output.reports import ask, print_workflows
+    from orchestrator.cli.asking import ask
+    from orchestrator.cli.output.reports import print_workflows
 
     print_workflows(ask(Target(data_dir, server, key), lambda client: client.workflows()), as_json=as_json)
 
@@ -39,7 +40,8 @@ def show(
 
     Example: orchestrator workflows show campaign.build.v1
     """
-    from orchestrator.cli.output.reports import ask, print_workflow
+    from orchestrator.cli.asking import ask
+    from orchestrator.cli.output.reports import print_workflow
 
     print_workflow(ask(Target(data_dir, server, key), lambda client: client.workflow(name, version)), as_json=as_json)
 
@@ -68,10 +70,10 @@ def register(
 
     Example: orchestrator workflows register examples/campaign/campaign.build.v1.yaml
     """
+    from orchestrator.cli.asking import ask
     from orchestrator.cli.checks import print_registered, register_all
     from orchestrator.cli.definitions import find_definitions
     from orchestrator.cli.inputs import read_settings
-    from orchestrator.cli.output.reports import ask
 
     definitions = find_definitions(files, read_settings(data_dir=data_dir).max_attempts_bound)
     registered = ask(Target(data_dir, server, key), lambda client: register_all(client, definitions), need_data=False)

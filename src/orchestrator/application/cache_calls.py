@@ -1,18 +1,20 @@
-"""The step cache of one tenant: on the database itself; no server is asked for this."""
+"""The step cache of one tenant: look at results, withdraw them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
-from orchestrator.bootstrap.core import Core
+from orchestrator.application.core import Core
 from orchestrator.cache.catalogue import Limits
-from orchestrator.cli.client import CacheLimits, Document
-from orchestrator.cli.complaint import unknown
+from orchestrator.domain.errors import UnknownStep
+from orchestrator.domain.spelling import did_you_mean
 from orchestrator.projections.views.values import timestamp
 
+Document = dict[str, Any]
 
-class LocalCache:
+
+class CacheCalls:
     """Reads the catalogue of results, withdraws."""
 
     def __init__(self, core: Core, caller: Caller) -> None:
@@ -42,7 +44,7 @@ class LocalCache:
         """Return results, newest first.
 
         Raises:
-            Complaint: there are none, and the workflow or the step does not exist.
+            WorkflowNotFound, UnknownStep: there are none, since there is no such workflow or step.
         """
         rows = await self._core.database.call(
             self._core.cache.entries, self._caller.tenant, workflow=workflow, step=step, limit=limit
@@ -55,7 +57,7 @@ class LocalCache:
         """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number.
 
         Raises:
-            Complaint: the workflow or the step does not exist.
+            WorkflowNotFound, UnknownStep.
         """
         await self._check_place(workflow, step)
         count = await self._core.cache.invalidate(
@@ -65,26 +67,36 @@ class LocalCache:
 
     async def _check_place(self, workflow: str | None, step: str | None) -> None:
         """Refuse a workflow that is not registered, and a step that no version of it has."""
-        if workflow is None and step is None:
-            return
         database, workflows, tenant = self._core.database, self._core.workflows, self._caller.tenant
-        names = [each.name for each in await database.call(workflows.list, tenant)]
-        if workflow is not None and workflow not in names:
-            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+        if workflow is not None:
+            await database.call(workflows.entry, tenant, workflow)
         if step is None:
             return
+        names = [each.name for each in await database.call(workflows.list, tenant)] if workflow is None else [workflow]
         steps: set[str] = set()
-        for name in names if workflow is None else [workflow]:
+        for name in names:
             for version in await database.call(workflows.versions, tenant, name):
                 steps |= {each["stepId"] for each in version.definition["steps"]}
         if step not in steps:
-            raise unknown("step", step, steps, "`orchestrator workflows show NAME` lists the steps of a workflow.")
+            raise UnknownStep(f"there is no step {step!r}{did_you_mean(step, steps)}", step=step)
 
-    async def prune(self, limits: CacheLimits) -> Document:
-        """Withdraw what exceeds the limits; returns `{withdrawn}`, a number."""
-        before = None if limits.older_than_seconds is None else now() - round(limits.older_than_seconds * 1000)
-        chosen = Limits(before, limits.most_entries, limits.most_bytes)
-        return {"withdrawn": await self._core.cache.prune(self._caller.tenant, self._caller.actor, chosen)}
+    async def prune(
+        self,
+        *,
+        older_than_seconds: float | None = None,
+        max_entries: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Document:
+        """Withdraw what exceeds the limits; returns `{withdrawn}`, a number.
+
+        Args:
+            older_than_seconds: withdraw results that are older.
+            max_entries: keep at most so many results, the newest.
+            max_bytes: keep at most so many bytes of results, without artifacts, the newest.
+        """
+        before = None if older_than_seconds is None else now() - round(older_than_seconds * 1000)
+        limits = Limits(before, max_entries, max_bytes)
+        return {"withdrawn": await self._core.cache.prune(self._caller.tenant, self._caller.actor, limits)}
 
 
 def _entry(row: dict[str, Any]) -> Document:

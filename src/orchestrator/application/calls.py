@@ -1,0 +1,299 @@
+"""Every call, once: as one caller, JSON documents out.
+
+The names and parameters are those of `orchestrator.client.AsyncClient`, so a program, and every verb of the CLI, can
+use either: this one on the database itself, that one through a server.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from os import PathLike
+from typing import Any
+
+from orchestrator.application.cache_calls import CacheCalls
+from orchestrator.application.caller import Caller
+from orchestrator.application.commands import Accepted, Wanted
+from orchestrator.application.core import Core
+from orchestrator.application.cursors import from_cursor, to_cursor
+from orchestrator.application.downloads import save
+from orchestrator.application.errors import ArtifactNotFound
+from orchestrator.application.explain import explanation_view
+from orchestrator.application.following import follow
+from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.output import Artifact
+from orchestrator.domain.workflow import Workflow
+from orchestrator.projections.views.event_views import event_view
+from orchestrator.projections.views.plan_views import plan_view
+from orchestrator.projections.views.values import timestamp
+from orchestrator.workflows import load_document
+from orchestrator.workflows.document import load_text
+from orchestrator.workflows.registry import CatalogueEntry
+
+Document = dict[str, Any]
+
+
+class Recorded(Document):
+    """A document about something that was just recorded; `position` is its place in the log."""
+
+    def __init__(self, document: Mapping[str, Any], position: int) -> None:
+        super().__init__(document)
+        self.position = position
+
+
+class Calls:
+    """What can be asked, as one caller.
+
+    Args:
+        core: what the process stands on.
+        caller: whose runs these are, and who is named in the log.
+        project: projects a batch of events, where this process looks after the read models itself: reads then see
+            everything that is in the log. Elsewhere, wait with `Freshness.reach`.
+    """
+
+    def __init__(self, core: Core, caller: Caller, project: Callable[[], int] | None = None) -> None:
+        self._core = core
+        self._caller = caller
+        self._tenant = caller.tenant
+        self._project = project
+
+    @property
+    def cache(self) -> CacheCalls:
+        """The step cache."""
+        return CacheCalls(self._core, self._caller)
+
+    async def trigger(
+        self,
+        workflow: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Recorded:
+        """Trigger a run; returns `{runId, status, message}`. See `RunCommands.trigger`."""
+        wanted = Wanted(workflow, version, payload or {}, priority, labels or {})
+        accepted = await self._core.commands.trigger(
+            self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
+        )
+        return _accepted(accepted, f"Run queued - {accepted.steps} steps")
+
+    async def trigger_many(
+        self,
+        workflow: str,
+        payloads: Iterable[Mapping[str, Any]],
+        *,
+        version: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Recorded:
+        """Trigger a run of a workflow for each payload, all or none; returns `{runs: [{runId, status, message}]}`."""
+        wanted = [Wanted(workflow, version, payload, priority, labels or {}) for payload in payloads]
+        return await self.trigger_all(wanted, idempotency_key=idempotency_key, traceparent=traceparent)
+
+    async def trigger_all(
+        self, wanted: list[Wanted], *, idempotency_key: str | None = None, traceparent: str | None = None
+    ) -> Recorded:
+        """Trigger runs of one workflow or of several, all or none. See `RunCommands.trigger_many`."""
+        accepted = await self._core.commands.trigger_many(
+            self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
+        )
+        runs = [_accepted(one, f"Run queued - {one.steps} steps") for one in accepted]
+        return Recorded({"runs": runs}, max((one.position for one in runs), default=0))
+
+    async def plan(
+        self,
+        run_id: str,
+        change: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        force: Collection[str] | bool = False,
+    ) -> Document:
+        """Say what an update would do; nothing happens. See `RunChanges.plan`."""
+        await self._catch_up()
+        planned = await self._core.changes.plan(self._caller, run_id, _change(change, payload, force))
+        return plan_view(planned.plan, planned.plan_hash, planned.durations)
+
+    async def update(
+        self,
+        run_id: str,
+        change: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        force: Collection[str] | bool = False,
+        expected_plan_hash: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> Recorded:
+        """Trigger a run that changes a completed one and reuses the rest. See `RunChanges.update`."""
+        await self._catch_up()
+        accepted = await self._core.changes.update(
+            self._caller,
+            run_id,
+            _change(change, payload, force),
+            expected_plan_hash=expected_plan_hash,
+            idempotency_key=idempotency_key,
+            trace=traceparent,
+        )
+        return _accepted(accepted, f"Update run queued - {accepted.steps} steps may re-run")
+
+    async def retry(
+        self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+    ) -> Recorded:
+        """Trigger another try of a failed or cancelled run. See `RunChanges.retry`."""
+        await self._catch_up()
+        accepted = await self._core.changes.retry(
+            self._caller, run_id, idempotency_key=idempotency_key, trace=traceparent
+        )
+        return _accepted(accepted, f"Retry run queued - {accepted.steps} steps to run")
+
+    async def cancel(self, run_id: str, reason: str | None = None) -> Recorded:
+        """End a run and return it. See `RunCommands.cancel`."""
+        loaded = await self._core.commands.cancel(self._caller, run_id, reason)
+        return Recorded(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
+
+    async def run(self, run_id: str) -> Document:
+        """Return a run.
+
+        Raises:
+            RunNotFound: there is none with this id, or it is another tenant's.
+        """
+        await self._catch_up()
+        return await self._core.database.call(self._core.reader.run, self._tenant, run_id)
+
+    async def run_page(
+        self,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        label: tuple[str, str] | None = None,
+        base_run_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Document:
+        """Return `{runs, nextCursor}`, newest first.
+
+        Raises:
+            InvalidRequest: the cursor is not one.
+        """
+        before = None if cursor is None else from_cursor(cursor)
+        await self._catch_up()
+        runs, following = await self._core.database.call(
+            self._core.reader.runs,
+            self._tenant,
+            status=status,
+            workflow=workflow,
+            label=label,
+            base_run_id=base_run_id,
+            before=before,
+            limit=limit,
+        )
+        return {"runs": runs, "nextCursor": None if following is None else to_cursor(following)}
+
+    async def steps(self, run_id: str, *, status: str | None = None) -> list[Document]:
+        """Return the steps of a run in topological order; raises RunNotFound."""
+        await self._catch_up()
+        return await self._core.database.call(self._core.reader.steps, self._tenant, run_id, status)
+
+    async def step_data(self, run_id: str, step_id: str) -> Any:
+        """Return the data of a step, however large; raises RunNotFound, UnknownStep, ArtifactGone."""
+        await self._catch_up()
+        output = await self._core.database.call(self._core.reader.output, self._tenant, run_id, step_id)
+        return None if output is None else await asyncio.to_thread(self._core.store.load_data, output, self._tenant)
+
+    async def artifacts(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
+        """Return the artifacts of a run, new and reused; raises RunNotFound."""
+        await self._catch_up()
+        return await self._core.database.call(self._core.reader.artifacts, self._tenant, run_id, step_id)
+
+    async def artifact(self, artifact_id: str) -> Artifact:
+        """Return what is known of an artifact.
+
+        Raises:
+            ArtifactNotFound: there is none with this id.
+        """
+        row = await self._core.database.call(self._core.reader.artifact, self._tenant, artifact_id)
+        if row is None:
+            raise ArtifactNotFound(f"there is no artifact {artifact_id}", artifactId=artifact_id)
+        facts = (row[name] for name in ("type", "uri", "content_hash", "size_bytes", "filename", "metadata"))
+        return Artifact(str(row["id"]), *facts)
+
+    async def download(self, artifact_id: str, target: str | PathLike[str]) -> None:
+        """Write the bytes of an artifact to a file, whole or not at all. See `save` for what it raises."""
+        await self._catch_up()
+        artifact = await self.artifact(artifact_id)
+        await asyncio.to_thread(save, self._core.store, artifact, self._tenant, target)
+
+    async def history(self, run_id: str) -> AsyncGenerator[Document, None]:
+        """Yield the events of a run recorded so far, oldest first; raises RunNotFound."""
+        for recorded in await self._core.database.call(self._core.reader.history, self._tenant, run_id):
+            yield event_view(recorded)
+
+    async def events(self, run_id: str) -> AsyncGenerator[Document, None]:
+        """Yield the events of a run, those there are and then each as it happens, up to the one that ends it."""
+        async for recorded in follow(self._core, self._tenant, run_id):
+            yield event_view(recorded)
+
+    async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
+        """Say of each step whether its result came from the cache, and why. See `CacheExplainer.explain`."""
+        steps = None if step_id is None else [step_id]
+        return [explanation_view(one) for one in await self._core.explainer.explain(self._tenant, run_id, steps)]
+
+    async def workflows(self) -> list[Document]:
+        """Return every workflow by name, each in the version registered last."""
+        entries = await self._core.database.call(self._core.workflows.list, self._tenant)
+        return [_summary(entry) for entry in entries]
+
+    async def workflow(self, name: str, version: str | None = None) -> Document:
+        """Return a definition, and the names of all versions; raises WorkflowNotFound."""
+        entry = await self._core.database.call(self._core.workflows.entry, self._tenant, name, version)
+        versions = await self._core.database.call(self._core.workflows.versions, self._tenant, name)
+        return {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
+
+    async def register(self, definition: Mapping[str, Any] | str) -> Document:
+        """Register a version of a workflow: a document, or the text of a YAML file. Returns it with `new`.
+
+        Raises:
+            InvalidWorkflow: every fault of the definition, each with its place.
+            WorkflowVersionExists: the version is there with other content.
+        """
+        workflow = await asyncio.to_thread(self._load, definition)
+        new = await self._core.workflows.register(workflow, tenant=self._tenant, actor=self._caller.actor)
+        return {
+            "workflowName": workflow.name,
+            "version": workflow.version,
+            "digest": workflow.digest,
+            "stepCount": len(workflow.steps),
+            "new": new,
+        }
+
+    def _load(self, definition: Mapping[str, Any] | str) -> Workflow:
+        bound = self._core.settings.max_attempts_bound
+        if isinstance(definition, str):
+            return load_text(definition, is_yaml=True, max_attempts_bound=bound)
+        return load_document(definition, max_attempts_bound=bound)
+
+    async def _catch_up(self) -> None:
+        if self._project is not None:
+            await self._core.freshness.catch_up(self._project)
+
+
+def _accepted(accepted: Accepted, message: str) -> Recorded:
+    return Recorded({"runId": accepted.run_id, "status": "queued", "message": message}, accepted.position)
+
+
+def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> ChangeRequest:
+    return ChangeRequest(change, payload or {}, force if isinstance(force, bool) else tuple(force))
+
+
+def _summary(entry: CatalogueEntry) -> Document:
+    return {
+        "workflowName": entry.name,
+        "version": entry.version,
+        "description": entry.definition.get("description", ""),
+        "stepCount": len(entry.definition["steps"]),
+        "digest": entry.digest,
+        "registeredAt": timestamp(entry.registered_at),
+    }
