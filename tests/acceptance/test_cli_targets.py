@@ -243,9 +243,9 @@ def test_a_name_that_stands_for_nothing_is_no_empty_answer(target: str, world: W
     ]
     if here is not None:
         mistakes += [
-            (("cache", "list", "--workflow", "chian.v1"), "Did you mean 'chain.v1'?"),
-            (("cache", "list", "--step", "thrid"), "Did you mean 'third'?"),
-            (("cache", "invalidate", "--workflow", "chain.v1", "--step", "frist"), "Did you mean 'first'?"),
+            (("cache", "list", "--workflow", "chian.v1"), "did you mean 'chain.v1'?"),
+            (("cache", "list", "--step", "thrid"), "did you mean 'third'?"),
+            (("cache", "invalidate", "--workflow", "chain.v1", "--step", "frist"), "did you mean 'first'?"),
         ]
     for words, told in mistakes:
         done = world.ask(target, *words)
