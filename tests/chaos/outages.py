@@ -34,26 +34,15 @@ _LENGTHS = (0.1, 1.0, 3.0, 1.5 * LEASE_SECONDS)
 async def failover(folder: Path, chance: random.Random, seconds: float) -> list[str]:
     """Crash the primary and promote its standby, read-only for a while in between; then it has a standby again."""
     with Pair(folder / "pair") as pair:
-        migrate(pair.url, [files("orchestrator.postgres") / "migrations"])
-        with (
-            open_ledger(pair.url, folder) as ledger,
-            open_fleet(pair.url, folder, step_seconds=0.2, lease_seconds=LEASE_SECONDS) as fleet,
-        ):
-            await ledger.register()
-            fleet.start(3)
-            deadline = time.monotonic() + seconds
-            interrupted = 0
-            async with ledger.feeding(chance):
-                while time.monotonic() < deadline or not interrupted:
-                    await asyncio.sleep(chance.uniform(0.3, 1.5))
-                    interrupted += len(await asyncio.to_thread(ledger.under_way))
-                    await asyncio.to_thread(pair.lose_primary)
-                    await asyncio.sleep(chance.choice(_LENGTHS))
-                    await asyncio.to_thread(pair.fail_over)
-                    await asyncio.sleep(chance.uniform(0.0, 1.0))
-                    await asyncio.to_thread(pair.join)
-            await ledger.all_over()
-            return ledger.faults(alone=True)
+
+        async def break_and_mend() -> None:
+            await asyncio.to_thread(pair.lose_primary)
+            await asyncio.sleep(chance.choice(_LENGTHS))
+            await asyncio.to_thread(pair.fail_over)
+            await asyncio.sleep(chance.uniform(0.0, 1.0))
+            await asyncio.to_thread(pair.join)
+
+        return await _outages(pair, pair.url, folder, chance, seconds, break_and_mend)
 
 
 async def dead_network(folder: Path, chance: random.Random, seconds: float) -> list[str]:
@@ -107,7 +96,7 @@ async def cut_link(folder: Path, chance: random.Random, seconds: float) -> list[
 
 
 async def _outages(
-    cluster: Cluster,
+    server: Cluster | Pair,
     url: str,
     folder: Path,
     chance: random.Random,
@@ -115,10 +104,10 @@ async def _outages(
     break_and_mend: Callable[[], Awaitable[None]],
 ) -> list[str]:
     """Let workers execute runs through outages, and return what is wrong afterwards."""
-    migrate(cluster.url, [files("orchestrator.postgres") / "migrations"])
+    migrate(server.url, [files("orchestrator.postgres") / "migrations"])
     options = {"lease_seconds": LEASE_SECONDS, "network_timeout_ms": _NETWORK_TIMEOUT_MS}
     with (
-        open_ledger(cluster.url, folder, network_timeout_ms=_NETWORK_TIMEOUT_MS) as ledger,
+        open_ledger(server.url, folder, network_timeout_ms=_NETWORK_TIMEOUT_MS) as ledger,
         open_fleet(url, folder, step_seconds=0.2, **options) as fleet,
     ):
         await ledger.register()
@@ -131,8 +120,10 @@ async def _outages(
                 interrupted += len(await asyncio.to_thread(ledger.under_way))
                 await break_and_mend()
         await ledger.all_over()
-        left = await asyncio.to_thread(left_behind, cluster) if cluster.addresses else []
-        return [*ledger.faults(alone=True), *left]
+        faults = ledger.faults(alone=True)
+        if isinstance(server, Cluster) and server.addresses:
+            faults += await asyncio.to_thread(left_behind, server)
+        return faults
 
 
 def left_behind(cluster: Cluster) -> list[str]:

@@ -85,8 +85,10 @@ class Member:
 
     def kill(self) -> None:
         """Kill -9, also when it is frozen."""
+        at = time.time() * 1000  # others may have taken its runs over before we hear of its end
         self._running.kill()
         self.reap()
+        self.deaths[self.pid] = at
 
     def reap(self) -> int:
         """Wait for its end, and note when that was."""

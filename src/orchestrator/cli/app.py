@@ -1,5 +1,6 @@
 """The verbs and where they stand. What they do is in the modules named here."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -49,86 +50,51 @@ def _every_verb(
     del debug, print_version
 
 
-app.command("dev", cls=Verb, rich_help_panel="Serve")(dev)
-app.command("api", cls=Verb, rich_help_panel="Serve")(api)
-app.command("worker", cls=Verb, rich_help_panel="Serve")(worker)
-app.command("projector", cls=Verb, rich_help_panel="Serve")(projector)
+def _add(panel: str, **verbs: Callable[..., None]) -> None:
+    for name, verb in verbs.items():
+        app.command(name, cls=Verb, rich_help_panel=panel)(verb)
 
-app.command("demo", cls=Verb, rich_help_panel="Run")(demo)
-app.command("run", cls=Verb, rich_help_panel="Run")(run)
-app.command("trigger", cls=Verb, rich_help_panel="Run")(trigger)
-app.command("update", cls=Verb, rich_help_panel="Run")(update)
-app.command("retry", cls=Verb, rich_help_panel="Run")(retry)
-app.command("cancel", cls=Verb, rich_help_panel="Run")(cancel)
 
-app.command("status", cls=Verb, rich_help_panel="Look")(status)
-app.command("steps", cls=Verb, rich_help_panel="Look")(steps)
-app.command("artifacts", cls=Verb, rich_help_panel="Look")(artifacts)
-app.command("history", cls=Verb, rich_help_panel="Look")(history)
-app.command("replay", cls=Verb, rich_help_panel="Look")(replay)
-app.command("diff", cls=Verb, rich_help_panel="Look")(diff)
+def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[..., None]]) -> None:
+    group = typer.Typer(cls=Sections, help=about, no_args_is_help=True, rich_markup_mode=None)
+    for verb, function in verbs.items():
+        group.command(verb, cls=Verb)(function)
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
-listing = typer.Typer(cls=Sections, help="List runs.", no_args_is_help=True, rich_markup_mode=None)
-listing.command("list", cls=Verb)(list_runs)
-app.add_typer(listing, name="runs", rich_help_panel="Look")
 
-registry = typer.Typer(
-    cls=Sections, help="List, show, check and register workflows.", no_args_is_help=True, rich_markup_mode=None
+_add("Serve", dev=dev, api=api, worker=worker, projector=projector)
+_add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
+_add("Look", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
+_add_group("Look", "runs", "List runs.", {"list": list_runs})
+_add_group(
+    "Look",
+    "workflows",
+    "List, show, check and register workflows.",
+    {"list": list_workflows, "show": show, "validate": validate, "register": register},
 )
-registry.command("list", cls=Verb)(list_workflows)
-registry.command("show", cls=Verb)(show)
-registry.command("validate", cls=Verb)(validate)
-registry.command("register", cls=Verb)(register)
-app.add_typer(registry, name="workflows", rich_help_panel="Look")
-
-cache = typer.Typer(
-    cls=Sections,
-    help="Inspect the step cache, explain misses, withdraw results.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+_add_group(
+    "Look",
+    "cache",
+    "Inspect the step cache, explain misses, withdraw results.",
+    {"stats": stats, "list": list_entries, "explain": explain, "invalidate": invalidate, "prune": prune},
 )
-cache.command("stats", cls=Verb)(stats)
-cache.command("list", cls=Verb)(list_entries)
-cache.command("explain", cls=Verb)(explain)
-cache.command("invalidate", cls=Verb)(invalidate)
-cache.command("prune", cls=Verb)(prune)
-app.add_typer(cache, name="cache", rich_help_panel="Look")
-
-projections = typer.Typer(
-    cls=Sections,
-    help="Show, compare and rebuild the read models.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+_add_group(
+    "Look",
+    "projections",
+    "Show, compare and rebuild the read models.",
+    {"list": list_projections, "rebuild": rebuild, "verify": verify, "retry": retry_event, "skip": skip_event},
 )
-projections.command("list", cls=Verb)(list_projections)
-projections.command("rebuild", cls=Verb)(rebuild)
-projections.command("verify", cls=Verb)(verify)
-projections.command("retry", cls=Verb)(retry_event)
-projections.command("skip", cls=Verb)(skip_event)
-app.add_typer(projections, name="projections", rich_help_panel="Look")
-
-audit = typer.Typer(
-    cls=Sections, help="Verify, export and import the log.", no_args_is_help=True, rich_markup_mode=None
+_add_group(
+    "Look",
+    "audit",
+    "Verify, export and import the log.",
+    {"verify": verify_log, "head": head, "export": export, "import": import_, "keygen": keygen},
 )
-audit.command("verify", cls=Verb)(verify_log)
-audit.command("head", cls=Verb)(head)
-audit.command("export", cls=Verb)(export)
-audit.command("import", cls=Verb)(import_)
-audit.command("keygen", cls=Verb)(keygen)
-app.add_typer(audit, name="audit", rich_help_panel="Look")
-
-keeping = typer.Typer(
-    cls=Sections, help="Archive old runs, check the archive.", no_args_is_help=True, rich_markup_mode=None
+_add_group(
+    "Look",
+    "retention",
+    "Archive old runs, check the archive.",
+    {"apply": apply_retention, "list": list_archives, "verify": verify_archives},
 )
-keeping.command("apply", cls=Verb)(apply_retention)
-keeping.command("list", cls=Verb)(list_archives)
-keeping.command("verify", cls=Verb)(verify_archives)
-app.add_typer(keeping, name="retention", rich_help_panel="Look")
-
-keys = typer.Typer(cls=Sections, help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
-keys.command("create", cls=Verb)(create)
-keys.command("list", cls=Verb)(list_keys)
-keys.command("revoke", cls=Verb)(revoke)
-app.add_typer(keys, name="keys", rich_help_panel="Serve")
-
-app.command("version", cls=Verb, rich_help_panel="Look")(version)
+_add_group("Serve", "keys", "Make, list and revoke API keys.", {"create": create, "list": list_keys, "revoke": revoke})
+_add("Look", version=version)

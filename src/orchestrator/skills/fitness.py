@@ -6,7 +6,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 from orchestrator.skills.errors import WorkerUnfit
 
@@ -33,6 +33,17 @@ class Fitness:
             if self._trouble is None:
                 logger.info("steps can be executed again")
         return self._trouble
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Raise WorkerUnfit in place of an error that was raised because something is missing in this process."""
+        try:
+            yield
+        except Exception as error:
+            unfit = self.judge(error)
+            if unfit is not None:
+                raise unfit from error
+            raise
 
     def judge(self, error: Exception) -> WorkerUnfit | None:
         """Return an error to raise instead when an attempt failed because something is missing in this process now."""

@@ -80,13 +80,8 @@ class LocalExecutor:
 
     async def execute(self, call: SkillCall) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
-        try:
+        with self._fitness.judging():
             return await self._execute(call)
-        except Exception as error:
-            unfit = self._fitness.judge(error)
-            if unfit is not None:
-                raise unfit from error
-            raise
 
     async def _execute(self, call: SkillCall) -> Output:
         skill = self._registry.get(call.skill_id)

@@ -69,13 +69,8 @@ class ProcessExecutor:
         """
         if self._registry.get(call.skill_id).kind != "python":
             return await self._here.execute(call)
-        try:
+        with self._fitness.judging():
             return await self._execute(call)
-        except Exception as error:
-            unfit = self._fitness.judge(error)
-            if unfit is not None:
-                raise unfit from error
-            raise
 
     async def _execute(self, call: SkillCall) -> Output:
         async with self._places:

@@ -4,7 +4,7 @@ Everything that it does goes through a keyword or through `evolve`, so these pay
 patterns, since Python's engine can take exponential time, and those that compare all items with each other.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -164,34 +164,32 @@ def _each(keyword: Keyword) -> Keyword:
 
 
 def _unevaluated_properties(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, dict):
-        return
-    # The keyword itself is no answer to what else has evaluated a property.
-    others = {name: part for name, part in schema.items() if name != "unevaluatedProperties"}
-    known = evaluated_properties(validator, instance, others, _work.get().budget)
-    wrong = [
-        name
-        for name, item in instance.items()
-        if name not in known and next(validator.descend(item, value), None) is not None
-    ]
-    if wrong:
-        listed, verb = ", ".join(map(repr, sorted(wrong))), "was" if len(wrong) == 1 else "were"
-        yield ValidationError(f"Unevaluated properties are not allowed ({listed} {verb} unexpected)")
+    if isinstance(instance, dict):
+        known = evaluated_properties(validator, instance, _without(schema, "unevaluatedProperties"), _work.get().budget)
+        others = {name: item for name, item in instance.items() if name not in known}
+        yield from _unevaluated("properties", sorted(_refused(validator, value, others)))
 
 
 def _unevaluated_items(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
-    if not isinstance(instance, list):
-        return
-    others = {name: part for name, part in schema.items() if name != "unevaluatedItems"}
-    known = evaluated_items(validator, instance, others, _work.get().budget)
-    wrong = [
-        item
-        for index, item in enumerate(instance)
-        if index not in known and next(validator.descend(item, value), None) is not None
-    ]
+    if isinstance(instance, list):
+        known = evaluated_items(validator, instance, _without(schema, "unevaluatedItems"), _work.get().budget)
+        others = {index: item for index, item in enumerate(instance) if index not in known}
+        yield from _unevaluated("items", [instance[index] for index in _refused(validator, value, others)])
+
+
+def _without(schema: Any, keyword: str) -> dict[str, Any]:
+    """Return what else may have evaluated a part of the instance: the keyword itself does not count."""
+    return {name: part for name, part in schema.items() if name != keyword}
+
+
+def _refused(validator: Any, value: Any, parts: Mapping[Any, Any]) -> list[Any]:
+    return [key for key, part in parts.items() if next(validator.descend(part, value), None) is not None]
+
+
+def _unevaluated(kind: str, wrong: Sequence[Any]) -> Iterator[ValidationError]:
     if wrong:
         listed, verb = ", ".join(map(repr, wrong)), "was" if len(wrong) == 1 else "were"
-        yield ValidationError(f"Unevaluated items are not allowed ({listed} {verb} unexpected)")
+        yield ValidationError(f"Unevaluated {kind} are not allowed ({listed} {verb} unexpected)")
 
 
 def _evolve(self: Any, **changes: Any) -> Any:

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,20 +9,9 @@ from orchestrator.application.caller import Caller
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import RunNotCancellable, RunNotFound
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
-from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
+from tests.integration.workers.site import CALLER, Journal, Site, statuses, step, workflow
 
 LONG = workflow("long", step("a"), step("b", "a", ms="`60000`"), step("c", "b"))
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
 
 
 async def test_while_it_executes(site: Site, journal: Journal) -> None:

@@ -2,11 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-
-import pytest
 
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
@@ -14,17 +11,6 @@ from orchestrator.domain.workflow import RetryPolicy
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
 
 QUICK = RetryPolicy(max_attempts=3, backoff_ms=100, multiplier=2.0, jitter=0.1)
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
 
 
 class TestRetries:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,17 +18,6 @@ from orchestrator.workers.claims import Claimed
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
 
 DIAMOND = workflow("diamond", step("plan"), step("left", "plan"), step("right", "plan"), step("join", "left", "right"))
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
 
 
 async def test_a_triggered_run_is_queued_and_every_step_pending_at_once(site: Site) -> None:

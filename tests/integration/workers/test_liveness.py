@@ -45,11 +45,6 @@ def role(database_url: str) -> Iterator[str]:
             connection.execute(sql.SQL(statement).format(role=sql.Identifier(name)))
 
 
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
 @contextmanager
 def no_heartbeats(database_url: str) -> Iterator[None]:
     """Heartbeats of the workers there are wait, and nothing else does."""

@@ -39,11 +39,6 @@ class Slow:
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
     with open_site(database_url, tmp_path, max_runs=2) as opened:
         yield opened

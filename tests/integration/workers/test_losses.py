@@ -1,11 +1,7 @@
 """A run that takes its workers down is counted, kept away from others, and failed in the end."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.commands import CompleteStep, StartStep, TakeRun
@@ -17,21 +13,10 @@ from orchestrator.postgres.sql import load_sql
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import MAX_LOSSES
 from orchestrator.workers.worker import new_identity
-from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.integration.workers.site import Journal, Site, step, workflow
 
 SQL = load_sql(__file__)
 TWO = workflow("two", step("a"), step("b", "a"))
-
-
-@pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
 
 
 class Doomed:

@@ -68,11 +68,6 @@ def elsewhere(site: Site, journal: Journal) -> Iterator[Elsewhere]:
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
-
-
-@pytest.fixture
 def sites(database_url: str, tmp_path: Path) -> Iterator[tuple[Site, Site]]:
     """Two programs on one database."""
     with open_site(database_url, tmp_path, **QUICK) as one, open_site(database_url, tmp_path, **QUICK) as other:

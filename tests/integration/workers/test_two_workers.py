@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.events import RunRecovered
 from orchestrator.domain.workflow import CachePolicy
@@ -17,11 +15,6 @@ FIVE = workflow(
     "five", step("a", ms="`2`"), step("b", "a"), step("c", "a"), step("d", "b", "c", ms="`2`"), step("e", "d")
 )
 KEPT = CachePolicy()
-
-
-@pytest.fixture
-def journal() -> Journal:
-    return Journal()
 
 
 @contextmanager
