@@ -10,6 +10,7 @@ from orchestrator.cli.verbs.audit import verify as verify_log
 from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.verbs.demo import demo
 from orchestrator.cli.verbs.keys import create, list_keys, revoke
+from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.verbs.replay import diff, replay
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
@@ -53,6 +54,7 @@ app.command("dev", cls=Verb, rich_help_panel="Serve")(dev)
 app.command("api", cls=Verb, rich_help_panel="Serve")(api)
 app.command("worker", cls=Verb, rich_help_panel="Serve")(worker)
 app.command("projector", cls=Verb, rich_help_panel="Serve")(projector)
+app.command("migrate", cls=Verb, rich_help_panel="Serve")(migrate)
 
 app.command("demo", cls=Verb, rich_help_panel="Run")(demo)
 app.command("run", cls=Verb, rich_help_panel="Run")(run)
