@@ -26,7 +26,7 @@ class EventMapper(Mapper[UUID]):
         self, compressor: Compressor | None = None, cipher: Cipher | None = None, formats: Formats | None = None
     ) -> None:
         super().__init__(JSONTranscoder(), compressor, cipher)
-        self._formats = formats or Formats()
+        self.formats = formats or Formats()
 
     def store(self, stream_id: UUID, version: int, event: Event, tenant: str, actor: str) -> StoredEvent:
         """Return the stored form of an event.
@@ -34,7 +34,7 @@ class EventMapper(Mapper[UUID]):
         Raises:
             FormatNotFinished: programs that do not know the event may still be at work.
         """
-        name, state = encode(event, tenant, actor, self._formats)
+        name, state = encode(event, tenant, actor, self.formats)
         if self.compressor is not None:
             state = self.compressor.compress(state)
         if self.cipher is not None:
