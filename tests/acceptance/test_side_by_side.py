@@ -85,6 +85,7 @@ def world(database_url: str, home: Path, tmp_path: Path, programs: ExitStack) ->
     return World(database_url, tmp_path, Release(programs, env), Release(programs, next_env))
 
 
+@pytest.mark.timeout(600)
 def test_two_releases_share_a_database(world: World) -> None:
     ours, following = world.ours, world.following
     ours.serve()
