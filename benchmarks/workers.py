@@ -17,6 +17,8 @@ from benchmarks.folders import open_folder
 from benchmarks.graphs import campaign_graph
 from benchmarks.report import Report, median
 from benchmarks.server import Server, start
+from orchestrator.bootstrap.database import MIGRATIONS
+from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
@@ -33,7 +35,9 @@ def measure(report: Report, *, full: bool) -> None:
 
 
 def _rate(report: Report, workers: int, runs: int, repeat: int) -> float:
-    variables = {"ORCHESTRATOR_DATABASE_URL": postgres.fresh("workers")}
+    url = postgres.fresh("workers")
+    migrate(url, MIGRATIONS)
+    variables = {"ORCHESTRATOR_DATABASE_URL": url}
     with open_folder() as folder, ExitStack() as stack:
 
         def started(verb: str, *options: str) -> Server:

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from orchestrator.bootstrap.database import MIGRATIONS
+from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.sql import load_sql
 from tests.acceptance.programs import Program, wait_until
 from tests.proxy import SwallowingProxy
@@ -164,15 +166,17 @@ def outage(made: Plant, break_it: Callable[[], None], mend_it: Callable[[], None
 
 
 def test_a_failover_to_a_standby(tmp_path: Path, data_dir: Path) -> None:
-    with Pair(data_dir / "pair") as pair, plant(pair.url, tmp_path) as made:
+    with Pair(data_dir / "pair") as pair:
+        migrate(pair.url, MIGRATIONS)
+        with plant(pair.url, tmp_path) as made:
 
-        def promote() -> None:
-            # In between the standby answers, read-only: long enough for leases to lapse.
-            for _ in range(3):
-                assert made.trigger(0.1).status_code == 503
-            pair.fail_over()
+            def promote() -> None:
+                # In between the standby answers, read-only: long enough for leases to lapse.
+                for _ in range(3):
+                    assert made.trigger(0.1).status_code == 503
+                pair.fail_over()
 
-        outage(made, pair.lose_primary, promote)
+            outage(made, pair.lose_primary, promote)
 
 
 def test_a_database_that_turns_read_only(databases: Databases, template_database: str, tmp_path: Path) -> None:

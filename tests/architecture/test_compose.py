@@ -134,8 +134,8 @@ def test_a_service_starts_and_passes_its_health_check(service: str, environment:
 
 def test_every_service_says_when_it_is_healthy() -> None:
     services = COMPOSE["services"]
-    assert set(services) == {"postgres", "valkey", *OURS}
-    assert {name for name, service in services.items() if not service["healthcheck"]["test"]} == set()
+    assert set(services) == {"postgres", "valkey", "migrate", *OURS}
+    assert {name for name, service in services.items() if not service.get("healthcheck", {}).get("test")} == {"migrate"}
     assert services["postgres"]["image"] == "postgres:18"
     assert "pg_isready" in services["postgres"]["healthcheck"]["test"][1]
     assert services["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]  # from 18 on, not .../data
@@ -149,9 +149,34 @@ def test_ours_are_one_image_and_one_verb_each(service: str) -> None:
     assert stated["build"] == "."
     assert stated["command"][:2] == ["orchestrator", service]
     assert {name: need["condition"] for name, need in stated["depends_on"].items()} == {
+        "migrate": "service_completed_successfully",
         "postgres": "service_healthy",
         "valkey": "service_healthy",
     }
+
+
+def test_the_database_is_migrated_before_anything_else_starts(
+    environment: dict[str, str], empty_database_url: str
+) -> None:
+    stated = COMPOSE["services"]["migrate"]
+    assert stated["build"] == "."
+    assert stated["restart"] == "on-failure"  # and not again once it is done: the others wait for its end
+    assert stated["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    seen = environment_of("migrate", {**environment, "ORCHESTRATOR_DATABASE_URL": empty_database_url})
+    refused = subprocess.run(
+        here(COMPOSE["services"]["projector"]["command"]), cwd=ROOT, env=seen, capture_output=True, text=True,
+        check=False, timeout=START_SECONDS,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert "is empty. Set it up with `orchestrator migrate`." in refused.stderr
+    for _ in range(2):
+        subprocess.run(here(stated["command"]), cwd=ROOT, env=seen, check=True, timeout=START_SECONDS)
+    with running("projector", seen) as projector:
+        deadline = time.monotonic() + START_SECONDS
+        while check("projector", seen).returncode != 0:
+            assert projector.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def test_the_image_holds_what_the_services_need() -> None:

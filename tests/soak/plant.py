@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 
+from orchestrator.bootstrap.database import MIGRATIONS
+from orchestrator.postgres.migrate import migrate
 from tests.acceptance.programs import ROOT, call
 from tests.chaos.skills import JOURNAL
 from tests.chaos.wire import Wire
@@ -88,6 +90,7 @@ def open_plant(folder: Path, chance: random.Random) -> Iterator[Plant]:
             JOURNAL: str(folder / "journal"),
         }
         direct = {**env, "ORCHESTRATOR_DATABASE_URL": pair.url}
+        migrate(pair.url, MIGRATIONS)
         keys = {tenant: _key(tenant, direct) for tenant in TENANTS}
         elder = {**env, "ORCHESTRATOR_SKILLS": "tests.soak.skills"}
         mortal = {**env, "ORCHESTRATOR_SKILLS": "tests.soak.skills,tests.soak.deadly_skills"}

@@ -6,8 +6,8 @@ history      every event of every run is one that the decider accepts at its pla
 read model   every row is the fold of its run
 artifact     every recorded artifact, and all data too large for the log, is there, byte for byte
 
-What could not be looked at (a server that does not answer, an address that may not be asked) is a finding of its own:
-nothing is known to be wrong with it.
+What could not be looked at (a server that does not answer, an event that a newer program wrote) is a finding of its
+own: nothing is known to be wrong with it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ from orchestrator.artifacts.outside import Verdict
 from orchestrator.audit.chain import Chain, ChainHead
 from orchestrator.audit.histories import HistoriesAudit
 from orchestrator.audit.transfer.export import Selection, select
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.output import Artifact, artifact_from_json
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
@@ -110,7 +111,7 @@ class Auditor:
         audit = HistoriesAudit(self._log.mapper, None if since is None else lambda first: first.event.at >= since)
         rows, total = select(self._log, Selection(run_id=run_id)), None if run_id else self._log.last_position()
         for fault in audit.faults(rows, total, report):
-            yield Finding("history", f"run {fault.stream_id}", fault.message, fault.position)
+            yield Finding("history", f"run {fault.stream_id}", fault.message, fault.position, fault.checked)
 
     def _read_model_findings(self, report: OnStage) -> Iterator[Finding]:
         for name in self._read_models.names:
@@ -119,6 +120,9 @@ class Auditor:
                 report(f"{name}: events", result.events, None)
             except DatabaseUnavailable:
                 raise
+            except NeedsNewerProgram as error:
+                yield Finding("read model", name, str(error), checked=False)
+                continue
             except Exception as error:  # noqa: BLE001 - a history that cannot be folded is a finding
                 yield Finding("read model", name, f"it cannot be rebuilt: {error!r}")
                 continue

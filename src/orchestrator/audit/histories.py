@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.domain.audit import HistoryAudit
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.events import RunTriggered, StepCacheInvalidated, WorkflowRegistered
 from orchestrator.domain.workflow import Workflow, workflow_from_json
 from orchestrator.eventstore.mapper import EventMapper
@@ -21,11 +22,15 @@ IsWanted = Callable[[Recorded], bool]
 
 @dataclass(frozen=True, slots=True)
 class HistoryFault:
-    """An event that could not have happened: its stream, its position in the log, and why not."""
+    """An event that could not have happened: its stream, its position in the log, and why not.
+
+    Without `checked`, a newer program wrote it and this one cannot tell.
+    """
 
     stream_id: str
     position: int
     message: str
+    checked: bool = True
 
 
 @dataclass(slots=True)
@@ -43,6 +48,7 @@ class HistoriesAudit:
         self._mapper = mapper
         self._is_wanted = is_wanted
         self._workflows: dict[tuple[str, str, str], Workflow] = {}
+        self._newer: dict[tuple[str, str, str], NeedsNewerProgram] = {}
         self._open: dict[str, _Open] = {}
         self._in_doubt: set[str] = set()
         self.events = 0
@@ -69,6 +75,11 @@ class HistoriesAudit:
             return
         try:
             found = list(self._found(self._mapper.from_row(*row)))
+        except NeedsNewerProgram as error:
+            self._open.pop(stream_id, None)
+            self._in_doubt.add(stream_id)
+            yield HistoryFault(stream_id, position, f"version {row[1]}, {row[2]}: {error}", checked=False)
+            return
         except Exception as error:  # noqa: BLE001 - whatever a tampered event leads to is a finding
             self._open.pop(stream_id, None)
             self._in_doubt.add(stream_id)
@@ -78,7 +89,11 @@ class HistoriesAudit:
     def _found(self, recorded: Recorded) -> Iterator[str]:
         match recorded.event:
             case WorkflowRegistered() as event:
-                workflow = workflow_from_json(event.definition)
+                try:
+                    workflow = workflow_from_json(event.definition)
+                except NeedsNewerProgram as error:
+                    self._newer[recorded.tenant, event.name, event.version] = error
+                    return
                 self._workflows[recorded.tenant, event.name, event.version] = workflow
                 if workflow.digest != event.digest:
                     yield f"the definition has digest {workflow.digest}, not {event.digest}"
@@ -103,6 +118,8 @@ class HistoriesAudit:
         self.runs += 1
         key = recorded.tenant, trigger.workflow_name, trigger.workflow_version
         workflow = self._workflows.get(key)
+        if key in self._newer:
+            raise self._newer[key]
         if workflow is None:
             self._in_doubt.add(recorded.stream_id)
             yield f"its workflow {trigger.workflow_name} {trigger.workflow_version} was never registered"

@@ -1,12 +1,9 @@
 """The core every process stands on: the database, the log on it, and the ways to ask and to read."""
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
 from orchestrator.access.keys import KeyStore
@@ -19,20 +16,20 @@ from orchestrator.application.local_workers import LocalWorkers
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify_all
 from orchestrator.bootstrap.configured import package_of, store_of
+from orchestrator.bootstrap.database import open_database
 from orchestrator.bootstrap.filling import build_writer, open_source
 from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
+from orchestrator.eventstore.formats import Formats
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.mapper import build_mapper
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.eventstore.tombstones import Tombstones
 from orchestrator.postgres.database import Database
-from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
-from orchestrator.postgres.listener import Listener
-from orchestrator.postgres.migrate import migrate
+from orchestrator.postgres.listener import FORMAT, Listener
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from orchestrator.projections.views.reader import Reader
@@ -40,54 +37,17 @@ from orchestrator.settings import Settings
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.workflows.registry import WorkflowRegistry
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenDatabase:
-    """A database that is up to date. `revive` starts our own again if it crashed; there is none for others."""
-
-    conninfo: str
-    revive: Callable[[], None] | None = None
-
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[OpenDatabase]:
-    """Yield a database that is up to date, our own one if none is configured.
-
-    Raises:
-        EmbeddedPostgresError: our own Postgres cannot be started.
-        DatabaseUnavailable: the configured one cannot be reached.
-        MigrationError: it cannot be brought up to date.
-    """
-    migrations = [files("orchestrator.postgres") / "migrations"]
-    if settings.database_url is not None:
-        migrate(settings.database_url, migrations)
-        yield OpenDatabase(settings.database_url)
-        return
-    with EmbeddedPostgres(settings.data_dir) as server:
-        conninfo = server.conninfo()
-        migrate(conninfo, migrations)
-
-        def revive() -> None:
-            try:
-                if server.revive():
-                    logger.warning("our own Postgres had crashed and was started again")
-            except EmbeddedPostgresError:
-                logger.exception("our own Postgres crashed and cannot be started again")
-
-        yield OpenDatabase(conninfo, revive)
-
-
-@contextmanager
-def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> Iterator[Core]:
+def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migrates: bool = False) -> Iterator[Core]:
     """Build the core on an open database and take it down at the end.
 
     Args:
         settings: what to build.
         max_wait_seconds: how long an append may wait for the database; None is as long as that takes.
+        migrates: whether to bring a configured database up to date; see `open_database`.
     """
-    with open_tracing(settings) as tracing, open_database(settings) as opened:
+    with open_tracing(settings) as tracing, open_database(settings, migrates=migrates) as opened:
         database = Database(
             opened.conninfo,
             pool_size=settings.pool_size,
@@ -96,8 +56,9 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
         )
         key = settings.cipher_key
         secret = key.get_secret_value() if key else None
+        formats = Formats(opened.format)
         with package_of("CIPHER_KEY", "encryption"):
-            mapper = build_mapper(compress=settings.compress, cipher_key=secret)
+            mapper = build_mapper(compress=settings.compress, cipher_key=secret, formats=formats)
         recorder = LogRecorder(database)
         counts = CacheCounts()
         metrics = Metrics(counts)
@@ -108,6 +69,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
             network_timeout_ms=settings.network_timeout_ms,
             on_restart=metrics.duty_restarted,
         )
+        listener.on(FORMAT, formats.finish)
         listener.start()
         try:
             log = PostgresLog(recorder, mapper, writer)

@@ -11,6 +11,7 @@ from orchestrator.cli.verbs.audit import verify as verify_log
 from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.verbs.demo import demo
 from orchestrator.cli.verbs.keys import create, list_keys, revoke
+from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.verbs.replay import diff, replay
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
@@ -62,7 +63,7 @@ def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[.
     app.add_typer(group, name=name, rich_help_panel=panel)
 
 
-_add("Serve", dev=dev, api=api, worker=worker, projector=projector)
+_add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate)
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
 _add("Look", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
 _add_group("Look", "runs", "List runs.", {"list": list_runs})

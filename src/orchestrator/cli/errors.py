@@ -24,13 +24,14 @@ from orchestrator.client import errors as told
 from orchestrator.domain.errors import (
     DomainError,
     InvalidPayload,
+    NeedsNewerProgram,
     RunNotFound,
     WorkflowNotFound,
     WorkflowVersionExists,
 )
 from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.postgres.embedded import EmbeddedPostgresError
-from orchestrator.postgres.migrate import MigrationError
+from orchestrator.postgres.migration_files import MigrationError
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
@@ -51,6 +52,7 @@ _FIXES: Mapping[type[BaseException], str] = {
     told.NotAllowed: "Use a key with another role.",
     InvalidPayload: "`orchestrator workflows show NAME --json` shows the payloadSchema.",
     DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use our own Postgres.",
+    NeedsNewerProgram: "Upgrade this program.",
     UnreadableEvent: "The log was written by a newer program, or with another ORCHESTRATOR_CIPHER_KEY.",
 }
 

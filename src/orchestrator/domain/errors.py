@@ -18,6 +18,8 @@
     ├── UnknownStep
     ├── IdempotencyConflict        the same idempotency key was used with another request
     ├── VersionConflict            somebody else appended first: reload and decide again
+    ├── NeedsNewerProgram          a newer program wrote what this one does not know
+    ├── FormatNotFinished          older programs that do not know it may still be at work
     └── InputNotCanonical          a value that has no canonical JSON form
         └── ValueTooLarge          a value that expands to more than can be hashed
 
@@ -174,6 +176,18 @@ class VersionConflict(DomainError):
     """The stream has moved on since it was read; reload it and decide again."""
 
     code = "VERSION_CONFLICT"
+
+
+class NeedsNewerProgram(DomainError):
+    """A newer program wrote something that this one does not know, so it leaves it alone."""
+
+    code = "NEEDS_NEWER_PROGRAM"
+
+
+class FormatNotFinished(DomainError):
+    """What was asked for cannot be written yet: programs that do not know it may still be at work."""
+
+    code = "FORMAT_NOT_FINISHED"
 
 
 class InputNotCanonical(DomainError):

@@ -8,9 +8,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.graph import Graph, build_graph
 from orchestrator.domain.selectors import Input, Path, reads
+
+_WORDS = frozenset(
+    {"workflowName", "version", "description", "steps", "changeTypes", "payloadSchema", "maxParallelSteps"}
+)
+_STEP_WORDS = frozenset({"stepId", "skillId", "dependsOn", "input", "cachePolicy", "retryPolicy", "timeoutMs"})
+_CACHE_WORDS = frozenset({"enabled", "scope", "ttlSeconds"})
+_RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplier", "jitter", "nonRetryable"})
+_CHANGE_WORDS = frozenset({"seeds", "force"})
+
+WORD_FORMATS: Mapping[str, int] = {}
+"""The words of definitions that came after the first format, with the one that brought each."""
 
 CacheScope = Literal["global", "run_only"]
 
@@ -122,6 +134,11 @@ class Workflow:
         return {path: tuple(steps) for path, steps in found.items()}
 
     @cached_property
+    def format(self) -> int:
+        """The format that a program must know to drive its runs."""
+        return format_of(workflow_to_json(self)) if WORD_FORMATS else 1
+
+    @cached_property
     def digest(self) -> str:
         """The SHA-256 of the canonical document: the identity of the content."""
         return fingerprint(workflow_to_json(self))
@@ -172,12 +189,29 @@ def _step_to_json(step: Step) -> dict[str, Any]:
     return document
 
 
+def format_of(document: Mapping[str, Any]) -> int:
+    """Return the format that brought the newest word of a definition; 1 when all were there from the beginning."""
+    if not WORD_FORMATS:
+        return 1
+    parts = [document, *document["steps"], *(document.get("changeTypes") or {}).values()]
+    parts += [step.get(policy) or {} for step in document["steps"] for policy in ("cachePolicy", "retryPolicy")]
+    return max((WORD_FORMATS.get(word, 1) for part in parts for word in part), default=1)
+
+
 def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
     """Return the workflow of a document that was checked before (`workflow_to_json` wrote it).
 
     Raises:
+        NeedsNewerProgram: a newer program registered it, with a word that this one does not know.
         KeyError, TypeError: the document was never checked; `workflows.load_document` is the way in for those.
     """
+    _require_known(document, _WORDS, document)
+    for item in (document.get("changeTypes") or {}).values():
+        _require_known(item, _CHANGE_WORDS, document)
+    for item in document["steps"]:
+        _require_known(item, _STEP_WORDS, document)
+        _require_known(item.get("cachePolicy") or {}, _CACHE_WORDS, document)
+        _require_known(item.get("retryPolicy") or {}, _RETRY_WORDS, document)
     steps = [_step_from_json(item) for item in document["steps"]]
     return Workflow(
         name=document["workflowName"],
@@ -191,6 +225,19 @@ def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
         payload_schema=document.get("payloadSchema"),
         max_parallel_steps=document.get("maxParallelSteps"),
     )
+
+
+def _require_known(part: Mapping[str, Any], known: frozenset[str], document: Mapping[str, Any]) -> None:
+    """Accept a part of a definition. Nobody can tell what a word that is not known changes, so none is passed over."""
+    if not part.keys() <= known:
+        name, version = document.get("workflowName"), document.get("version")
+        words = ", ".join(sorted(part.keys() - known))
+        raise NeedsNewerProgram(
+            f"workflow {name} {version} says {words}, which this program does not know: a newer one registered it",
+            workflowName=name,
+            version=version,
+            steps=len(document["steps"]),
+        )
 
 
 def _step_from_json(document: Mapping[str, Any]) -> Step:

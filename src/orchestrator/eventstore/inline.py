@@ -26,6 +26,7 @@ from orchestrator.domain.events import (
 from orchestrator.domain.output import output_to_json
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.append import Inline
+from orchestrator.eventstore.codec import event_format
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,15 @@ def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent], new: NewRun =
     """Return the rows that new events of a run call for; the run has been evolved by them already."""
     rows: dict[str, list[Any]] = {}
     needed: set[str] = set()
+    newest = 1
     for event in events:
+        newest = max(newest, event_format(event))
         needed.update(needs(event))
         for name, row in _rows(run, tenant, event, new):
             rows.setdefault(name, []).append(row)
     needed.discard(run.id)
+    if newest > 1:  # from here on programs that do not know these events leave the run alone
+        rows["queue_format"] = [{"run_id": run.id, "format": newest}]
     if needed:
         rows["needs"] = sorted(needed)  # refused if one of them has been archived meanwhile
     return rows
@@ -75,6 +80,8 @@ def _rows(run: Run, tenant: str, event: RunEvent, new: NewRun) -> Iterator[tuple
     match event:
         case RunTriggered():
             row = {"run_id": run.id, "tenant": tenant, "priority": event.priority, "owner": new.owner}
+            if run.workflow.format > 1:
+                row["format"] = run.workflow.format
             if new.needs_newest:
                 row |= {"newest_of": event.workflow_name, "version": event.workflow_version}
             yield "queue_put", row

@@ -12,18 +12,29 @@ from eventsourcing.utils import Environment
 
 from orchestrator.domain.events import Event
 from orchestrator.eventstore.codec import UnreadableEvent, decode, encode
+from orchestrator.eventstore.formats import Formats
 from orchestrator.eventstore.recorded import Recorded
 
 
 class EventMapper(Mapper[UUID]):
-    """Writes an event as `(stream, version, name, state)` and reads it back."""
+    """Writes an event as `(stream, version, name, state)` and reads it back.
 
-    def __init__(self, compressor: Compressor | None = None, cipher: Cipher | None = None) -> None:
+    `formats` says what may be written; all that this program knows unless given.
+    """
+
+    def __init__(
+        self, compressor: Compressor | None = None, cipher: Cipher | None = None, formats: Formats | None = None
+    ) -> None:
         super().__init__(JSONTranscoder(), compressor, cipher)
+        self.formats = formats or Formats()
 
     def store(self, stream_id: UUID, version: int, event: Event, tenant: str, actor: str) -> StoredEvent:
-        """Return the stored form of an event."""
-        name, state = encode(event, tenant, actor)
+        """Return the stored form of an event.
+
+        Raises:
+            FormatNotFinished: programs that do not know the event may still be at work.
+        """
+        name, state = encode(event, tenant, actor, self.formats)
         if self.compressor is not None:
             state = self.compressor.compress(state)
         if self.cipher is not None:
@@ -61,9 +72,11 @@ class EventMapper(Mapper[UUID]):
         return decode(name, state)
 
 
-def build_mapper(*, compress: bool = False, cipher_key: str | None = None) -> EventMapper:
+def build_mapper(
+    *, compress: bool = False, cipher_key: str | None = None, formats: Formats | None = None
+) -> EventMapper:
     """Return a mapper; `cipher_key` is an AES key of 16, 24 or 32 bytes in base64 (extra `encryption`)."""
-    return EventMapper(ZlibCompressor() if compress else None, _cipher(cipher_key) if cipher_key else None)
+    return EventMapper(ZlibCompressor() if compress else None, _cipher(cipher_key) if cipher_key else None, formats)
 
 
 def _cipher(key: str) -> Cipher:

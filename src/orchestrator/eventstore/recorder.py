@@ -14,6 +14,7 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
+from orchestrator.eventstore.codec import CODECS
 from orchestrator.eventstore.log_session import APPEND, append_values
 from orchestrator.postgres.arrays import to_bigint
 from orchestrator.postgres.database import Database
@@ -90,12 +91,14 @@ class LogRecorder(PostgresApplicationRecorder):
             after: the first events of the runs stand in the log after this position,
             until: and not after this one.
             goal: the position of the last event to read.
-            topics: stored names of the events to read, besides the last one of each run; None reads all.
+            topics: stored names of the events to read, besides the last one of each run and those with a name that
+                this program does not know; None reads all.
         """
         asked: dict[str, Any] = {"after": after, "until": until, "goal": goal, "others": list(_OTHER_STREAMS)}
         statement = _SQL.read_begun
         if topics is not None:
-            asked["topics"], statement = list(topics), _SQL.read_begun_topics
+            asked |= {"topics": list(topics), "known": list(CODECS)}
+            statement = _SQL.read_begun_topics
         lent = self._database.transaction(bounded=False)
         with lent as connection, connection.cursor(row_factory=tuple_row) as cursor:
             rows: Iterator[Any] = cursor.stream(statement, asked, binary=True, size=_STREAMED_ROWS)

@@ -39,7 +39,10 @@ CACHE = "orchestrator_cache"
 KEYS = "orchestrator_keys"
 """An API key was changed; the payload is its id."""
 
-CHANNELS = (CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
+FORMAT = "orchestrator_format"
+"""Programs may write a newer format from now on; the payload is its number."""
+
+CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
 """In the order in which news that come together are handed on: what was withdrawn first, how far the log is last."""
 
 Callback = Callable[[str], None]

@@ -3,11 +3,13 @@
     lock checkpoints -> read batch -> fold -> rows of each read model -> write with the new checkpoint
 
 Several projectors may run; whoever holds the checkpoints projects, the others find them locked and wait. An
-event that a read model cannot apply stops that one alone, with its position and the error on record.
+event that a read model cannot apply stops that one alone, with its position and the error on record. One that a newer
+program wrote stops nothing: this projector stands back, so that one of that release projects it.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -16,6 +18,7 @@ import orjson
 
 from orchestrator.background.duty import DutyThread, OnRestart, ignore
 from orchestrator.background.pauses import RareWarning
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
@@ -37,6 +40,8 @@ logger = logging.getLogger(__name__)
 _SQL = load_sql(__file__)
 _LOOK_AGAIN_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
+_STAND_BACK_SECONDS = 30.0
+"""How long a projector leaves the checkpoints alone when it met what only a newer program knows."""
 _GATHER_SECONDS = 0.01
 """How long news may wait for more of it: a run of many quick appends then costs a few passes instead of one each."""
 
@@ -94,6 +99,7 @@ class Projector:
         self._batch_size = self._limit = batch_size
         self._tell = tell
         self._position = 0
+        self._back_at = 0.0
         self._wake = threading.Event()
         self._warn = RareWarning(logger, "projecting waits, database unavailable")
         self._duty = DutyThread("projector", self._serve, on_restart)
@@ -133,7 +139,12 @@ class Projector:
         self._stopping.wait(_GATHER_SECONDS)
 
     def project_batch(self) -> int:
-        """Project the next events and return how many there were (0 also when another projector is at it)."""
+        """Project the next events and return how many there were.
+
+        0 also when another projector is at it, or a newer release has to be.
+        """
+        if time.monotonic() < self._back_at:
+            return 0
         try:
             projected = self._project()
         except PoisonedEvent as poison:
@@ -217,12 +228,26 @@ class Projector:
         if poison.count > 1:
             self._limit = max(1, poison.count // 8)
             return poison.count
+        if isinstance(poison.cause, NeedsNewerProgram):
+            self._stand_back(poison)
+            return 0
         names = [model.name for model in poison.models]
         logger.error("%s stopped at position %d: %r", ", ".join(names), poison.position, poison.cause)
         fault = orjson.dumps({"position": poison.position, "error": repr(poison.cause)}).decode()
         with self._database.connection() as connection:
             connection.execute(_SQL.stop, {"names": names, "error": fault})
         return 1
+
+    def _stand_back(self, poison: PoisonedEvent) -> None:
+        """Leave the next event to a projector of a newer release, and look again after a while."""
+        logger.warning(
+            "standing back, a newer release has to project this",
+            extra={"position": poison.position, "reason": poison.cause},
+        )
+        with self._database.connection() as connection:
+            connection.execute(_SQL.call_others)
+        self._limit = self._batch_size
+        self._back_at = time.monotonic() + _STAND_BACK_SECONDS
 
     def _forget(self) -> None:
         self._histories.forget()

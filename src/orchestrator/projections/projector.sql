@@ -25,3 +25,6 @@ UPDATE projections SET state = 'stopped', error = %(error)s::json, updated_at = 
 
 -- name: skips
 SELECT DISTINCT position FROM orchestrator.projection_skips
+
+-- name: call_others
+SELECT pg_notify('orchestrator_events', '')

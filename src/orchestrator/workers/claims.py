@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from orchestrator.domain.errors import DomainError
+from orchestrator.domain.errors import DomainError, NeedsNewerProgram
 from orchestrator.eventstore.codec import UnreadableEvent
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.runs import LoadedRun, RunStore
 from orchestrator.postgres.arrays import double, integer, text_array, to_bigint
@@ -23,7 +24,7 @@ from orchestrator.workers.pulse import has_ended
 logger = logging.getLogger(__name__)
 
 _SQL = load_sql(__file__)
-_BEAT = Statement("beat", _SQL.beat, ("text", "text", "int4", "text", "float8", "text[]"))
+_BEAT = Statement("beat", _SQL.beat, ("text", "text", "int4", "text", "float8", "text[]", "int4"))
 _BEAT_SHARE = 0.3
 """How much of a lease a heartbeat may wait for its answer before the connection is replaced."""
 _TRUE = b"\x01"
@@ -88,6 +89,7 @@ class Claims:
                 None if worker.pulse is None else worker.pulse.encode(),
                 double(worker.lease_seconds),
                 text_array(skills),
+                integer(FORMAT),
             ),
         )
         others, owned, waiting = (found.get_value(0, column) for column in range(3))
@@ -110,7 +112,8 @@ class Claims:
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
         """Claim up to `room` runs and read what their events tell, in one round trip.
 
-        A run that is blocked is claimed only if all the skills it lacks are among `skills`.
+        A run that is blocked is claimed only if all the skills it lacks are among `skills`, and one of a format that
+        this program does not know never is.
         """
         return await self._database.call(self._claim, room, skills)
 
@@ -131,13 +134,16 @@ class Claims:
         await self._run(_SQL.sign_off, {"id": self._worker.id})
 
     def _claim(self, room: int, skills: Sequence[str]) -> Claimed:
-        rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills)})
+        rows = self._query(_SQL.claim, {"id": self._worker.id, "room": room, "skills": list(skills), "format": FORMAT})
         streams = groupby(rows, key=lambda row: str(row["originator_id"]))
-        folded = [self._fold(run_id, stream) for run_id, stream in streams]
+        too_new: list[str] = []
+        folded = [self._fold(run_id, stream, too_new) for run_id, stream in streams]
+        if too_new:
+            self._query(_SQL.leave, {"id": self._worker.id, "run_ids": too_new, "format": FORMAT + 1})
         losses = {str(row["originator_id"]): row["losses"] for row in rows if row["losses"]}
         return Claimed([loaded for loaded in folded if loaded is not None], len(folded) >= room, losses)
 
-    def _fold(self, run_id: str, stream: Iterable[dict[str, Any]]) -> LoadedRun | None:
+    def _fold(self, run_id: str, stream: Iterable[dict[str, Any]], too_new: list[str]) -> LoadedRun | None:
         try:
             history = [
                 self._mapper.from_row(
@@ -146,6 +152,10 @@ class Claims:
                 for row in stream
             ]
             return self._runs.fold(run_id, history)
+        except NeedsNewerProgram as error:
+            too_new.append(run_id)
+            logger.warning("run is left to workers of a newer release", extra={"run_id": run_id, "reason": str(error)})
+            return None
         except (DomainError, UnreadableEvent):
             self._unreadable.add(run_id)
             logger.exception("run %s cannot be folded and stays with this worker until somebody looks", run_id)

@@ -6,7 +6,7 @@ RETURNING
     (SELECT EXISTS (SELECT FROM run_queue WHERE owner <> $1)) AS others_at_work,
     (SELECT count(*) FROM run_queue WHERE owner = $1) AS owned,
     (SELECT EXISTS (
-        SELECT FROM run_queue WHERE owner IS NULL AND (blocked_on IS NULL OR blocked_on <@ $6))) AS waiting
+        SELECT FROM run_queue WHERE owner IS NULL AND format <= $7 AND (blocked_on IS NULL OR blocked_on <@ $6))) AS waiting
 
 -- name: keep_lease
 UPDATE workers SET heartbeat_at = now() WHERE id = %(id)s
@@ -46,13 +46,13 @@ SELECT count(*) AS freed FROM freed
 -- the next once that got on or a minute has passed, so that it does not take the same others down with it each time.
 WITH picked AS (
     SELECT run_id FROM run_queue
-    WHERE owner IS NULL AND losses < 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
+    WHERE owner IS NULL AND format <= %(format)s AND losses < 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
     ORDER BY priority DESC, number
     LIMIT %(room)s
     FOR UPDATE SKIP LOCKED
 ), suspect AS (
     SELECT run_id FROM run_queue
-    WHERE owner IS NULL AND losses >= 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
+    WHERE owner IS NULL AND format <= %(format)s AND losses >= 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
       AND NOT EXISTS (
         SELECT FROM run_queue AS own
         WHERE own.owner = %(id)s AND own.losses >= 3 AND own.claimed_at > now() - interval '1 minute'
@@ -75,6 +75,15 @@ ORDER BY e.originator_id, e.originator_version
 
 -- name: owners
 SELECT run_id, owner FROM run_queue WHERE owner = %(id)s OR run_id = ANY(%(run_ids)s::uuid[])
+
+-- name: leave
+-- What a newer program appended to these runs this one does not know. It does not claim them again.
+WITH left_alone AS (
+    UPDATE run_queue SET owner = NULL, format = greatest(format, %(format)s::integer)
+    WHERE owner = %(id)s AND run_id = ANY(%(run_ids)s::uuid[])
+    RETURNING run_id
+)
+SELECT pg_notify('orchestrator_queue', '') FROM left_alone LIMIT 1
 
 -- name: release
 WITH released AS (

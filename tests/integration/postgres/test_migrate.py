@@ -7,7 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.postgres.migrate import DatabaseTooNew, MigrationChanged, MigrationError, migrate
+from orchestrator.postgres.migrate import finish, migrate
+from orchestrator.postgres.migration_files import DatabaseTooNew, MigrationChanged, MigrationError, read_migrations
+from orchestrator.postgres.schema import Schema, read_schema
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 
@@ -135,3 +137,74 @@ def test_a_database_that_is_away_is_said_so(tmp_path: Path) -> None:
     away = "postgresql://someone:hunter2@127.0.0.1:1/things"
     with pytest.raises(DatabaseUnavailable, match=r"database at 127\.0\.0\.1:1/things is not available: .*refused"):
         migrate(away, [folder(tmp_path)])
+
+
+def schema(conninfo: str) -> Schema:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        return read_schema(connection)
+
+
+def test_migrating_ends_where_it_is_told_to(empty_database_url: str) -> None:
+    assert migrate(empty_database_url, [OURS], to=3) == ["0001_log", "0002_queue", "0003_read_models"]
+    assert schema(empty_database_url).number == 3
+    with pytest.raises(MigrationError, match="cannot go back to 2"):
+        migrate(empty_database_url, [OURS], to=2)
+    with pytest.raises(MigrationError, match="There is no migration 999; the newest one is"):
+        migrate(empty_database_url, [OURS], to=999)
+
+
+def test_each_migration_is_told_of_when_it_begins(empty_database_url: str) -> None:
+    told: list[tuple[str, int, int]] = []
+    migrate(empty_database_url, [OURS], to=2, on_begin=lambda *begun: told.append(begun))
+    assert told == [("0001_log", 1, 2), ("0002_queue", 2, 2)]
+
+
+def test_a_database_says_what_may_live_with_it(empty_database_url: str, tmp_path: Path) -> None:
+    migrate(empty_database_url, [OURS])
+    before = schema(empty_database_url)
+    copied = tmp_path / "migrations"
+    shutil.copytree(str(OURS), copied)
+    (copied / "0998_more.sql").write_text("SELECT 1", encoding="utf-8")
+    migrate(empty_database_url, [copied])
+    assert schema(empty_database_url).oldest == before.oldest
+    assert migrate(empty_database_url, [OURS]) == [], "an older program that may live with it finds nothing to do"
+    (copied / "0999_less.sql").write_text("-- Why.\n-- oldest program: 0998\nSELECT 1", encoding="utf-8")
+    migrate(empty_database_url, [copied])
+    after = schema(empty_database_url)
+    assert (after.number, after.oldest, after.format) == (999, 998, before.format)
+    with pytest.raises(DatabaseTooNew, match="does not know: 0998_more, 0999_less"):
+        migrate(empty_database_url, [OURS])
+
+
+def test_a_format_is_finished_once_and_never_taken_back(database_url: str, empty_database_url: str) -> None:
+    assert schema(database_url).format == 1
+    assert finish(database_url, 3)
+    assert not finish(database_url, 3)
+    assert not finish(database_url, 2)
+    assert schema(database_url).format == 3
+    migrate(empty_database_url, [OURS], new_format=3)
+    assert schema(empty_database_url).format == 3, "nobody else has been in a database that was empty"
+
+
+def test_a_migration_makes_way_for_those_who_hold_a_table(empty_database_url: str, tmp_path: Path) -> None:
+    migrate(empty_database_url, [folder(tmp_path, n0001_one=SQL.table_one)])
+    with psycopg.connect(empty_database_url) as holder, ThreadPoolExecutor(1) as threads:
+        holder.execute(SQL.hold_one)
+        migrating = threads.submit(
+            migrate, empty_database_url, [folder(tmp_path, n0001_one=SQL.table_one, n0002_two=SQL.alter_one)]
+        )
+        with psycopg.connect(empty_database_url, autocommit=True) as other:
+            for _ in range(3):  # behind a migration that never made way this would wait for the holder
+                other.execute(SQL.read_one)
+        assert not migrating.done()
+        holder.rollback()
+        assert migrating.result(30) == ["0002_two"]
+
+
+CHECKSUMS = Path(__file__).with_name("migrations.sha256")
+
+
+def test_no_migration_is_edited_or_renamed() -> None:
+    """A migration that anybody has applied stays as it is. A new one adds its line to the file."""
+    lines = [line.split() for line in CHECKSUMS.read_text(encoding="utf-8").splitlines()]
+    assert lines == [[migration.checksum, migration.name] for migration in read_migrations([OURS])]

@@ -27,3 +27,9 @@ DROP ROLE migration_reader;
 
 -- name: forget_everything
 DROP TABLE orchestrator.migrations
+
+-- name: hold_one
+SELECT * FROM orchestrator.one
+
+-- name: read_one
+SELECT count(*) FROM orchestrator.one

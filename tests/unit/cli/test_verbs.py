@@ -29,6 +29,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "api",
         "worker",
         "projector",
+        "migrate",
         "demo",
         "run",
         "trigger",

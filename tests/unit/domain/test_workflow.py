@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.workflow import (
     CachePolicy,
     ChangeType,
@@ -124,3 +125,19 @@ class TestPauses:
         self, retry: RetryPolicy, attempt: int, draw: float
     ) -> None:
         assert 0 <= retry.pause_ms(attempt, draw) <= round(retry.max_backoff_ms * (1 + retry.jitter)) + 1
+
+
+@pytest.mark.parametrize("place", [(), ("steps", 0), ("steps", 0, "cachePolicy"), ("steps", 0, "retryPolicy")])
+def test_a_word_that_a_newer_program_registered_is_not_passed_over(place: tuple[str | int, ...]) -> None:
+    document: Any = {
+        "workflowName": "w",
+        "version": "2",
+        "steps": [{"stepId": "a", "skillId": "s", "cachePolicy": {}, "retryPolicy": {}}],
+    }
+    part = document
+    for name in place:
+        part = part[name]
+    part["colour"] = "red"
+    with pytest.raises(NeedsNewerProgram, match="workflow w 2 says colour, which this program does not know") as told:
+        workflow_from_json(document)
+    assert told.value.details["steps"] == 1

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.events import RunStarted, StepCompleted
-from orchestrator.domain.output import Output
+from orchestrator.domain.errors import FormatNotFinished
+from orchestrator.domain.events import RunFailed, RunStarted, StepCompleted
+from orchestrator.domain.output import Artifact, Output, StepError
 from orchestrator.eventstore import codec
-from orchestrator.eventstore.codec import CODECS, NAMES, Codec, Fields, UnreadableEvent, decode, encode
+from orchestrator.eventstore.codec import CODECS, NAMES, Codec, Fields, NewerEvent, UnreadableEvent, decode, encode
+from orchestrator.eventstore.formats import FORMAT, Formats
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,84 @@ def test_an_unknown_name_is_refused() -> None:
         decode("RunPaused", stored({}))
 
 
+def test_what_a_newer_program_wrote_is_told_from_damage() -> None:
+    for name, state in (("RunPaused", stored({})), ("RunStarted", stored({"at": 1, "worker": "w"}, v=2))):
+        with pytest.raises(NewerEvent):
+            decode(name, state)
+    with pytest.raises(UnreadableEvent) as damaged:
+        decode("RunStarted", b"{")
+    assert not isinstance(damaged.value, NewerEvent)
+
+
+def test_fields_that_a_newer_program_added_are_passed_over() -> None:
+    assert read("RunStarted", stored({"at": 1, "worker": "w", "colour": "red"})) == RunStarted(1, "w")
+    _, state = encode(RunFailed(1, StepError("X", "x"), "s"), "t", "a")
+    document = orjson.loads(state)
+    document["data"]["error"]["colour"] = "red"
+    assert read("RunFailed", orjson.dumps(document)) == RunFailed(1, StepError("X", "x"), "s")
+    artifact = Artifact("i", "text", "file:///x", "h", 1)
+    _, state = encode(StepCompleted(1, "s", 1, Output(1, (artifact,), artifact), "h", 1.0), "t", "a")
+    document = orjson.loads(state)
+    for place in (document["data"]["output"]["artifacts"][0], document["data"]["output"]["data_ref"]):
+        place["colour"] = "red"
+    assert read("StepCompleted", orjson.dumps(document)) == StepCompleted(
+        1, "s", 1, Output(1, (artifact,), artifact), "h", 1.0
+    )
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Format 7 brought it, and format 9 its `colour`."""
+
+    at: int
+    note: str
+    colour: str | None = None
+
+
+@pytest.fixture
+def noted() -> Iterator[None]:
+    """A made-up event of a later format."""
+    codecs, names = dict(CODECS), dict(NAMES)
+    codec.CODECS = {**codecs, "Noted": Codec(Noted, format=7, added={"colour": 9})}
+    codec.NAMES = {**names, Noted: "Noted"}
+    yield
+    codec.CODECS, codec.NAMES = codecs, names
+
+
+class Finished(Formats):
+    """A database with a format that this program does not know yet."""
+
+    def __init__(self, finished: int) -> None:
+        super().__init__()
+        self.finished = finished
+
+
+@pytest.mark.usefixtures("noted")
+class TestFormats:
+    def test_an_event_is_written_once_its_format_is_finished(self) -> None:
+        with pytest.raises(FormatNotFinished, match=r"Noted needs format 7, .* `orchestrator migrate --finish`"):
+            encode(Noted(1, "x"), "t", "a", Finished(6))  # type: ignore[arg-type]
+        assert encode(Noted(1, "x"), "t", "a", Finished(7))[0] == "Noted"  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("finished", "colour", "written"),
+        [(8, "red", {}), (9, "red", {"colour": "red"}), (9, None, {})],
+        ids=["not finished", "finished", "not set"],
+    )
+    def test_a_field_is_left_out_until_it_is_set_and_finished(
+        self, finished: int, colour: str | None, written: dict[str, str]
+    ) -> None:
+        _, state = encode(Noted(1, "x", colour), "t", "a", Finished(finished))  # type: ignore[arg-type]
+        assert orjson.loads(state)["data"] == {"at": 1, "note": "x", **written}
+
+
+def test_a_format_that_is_told_of_may_be_written_if_it_is_known() -> None:
+    formats = Formats(0)
+    for payload, finished in (("", 0), ("1", 1), (str(FORMAT + 1), FORMAT), ("0", FORMAT)):
+        formats.finish(payload)
+        assert formats.finished == finished
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -96,7 +176,6 @@ def test_an_unknown_name_is_refused() -> None:
         stored([1, 2]),
         stored({}),
         stored({"at": 1}),
-        stored({"at": 1, "worker": "w", "colour": "red"}),
         orjson.dumps({"data": {"at": 1, "worker": "w"}}),
         stored({"at": 1, "worker": "w"}, v="one"),
     ],

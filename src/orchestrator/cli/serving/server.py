@@ -41,6 +41,7 @@ class Parts:
     api: bool = False
     worker: bool = False
     projector: bool = False
+    migrates: bool = False
 
 
 def serve(parts: Parts, **given: Any) -> None:
@@ -65,7 +66,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         if listening is None and settings.metrics_port is not None:
             where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
             watched = stack.enter_context(where)
-        core = stack.enter_context(open_core(settings))
+        core = stack.enter_context(open_core(settings, migrates=parts.migrates))
         needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
         await core.database.call(check_grants, core.database, *needed)
         await _register(core, definitions, skills)

@@ -50,7 +50,7 @@ CREATE TRIGGER archived_runs_are_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON orchestrator.archived_runs
     FOR EACH STATEMENT EXECUTE FUNCTION orchestrator.refuse_change();
 
--- The digest of an event, as audit/chain.py has it.
+-- The digest of an event, as projections/chain.py has it.
 CREATE FUNCTION orchestrator.event_digest(stream_id uuid, version bigint, topic text, state bytea, place bigint)
 RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
     SELECT sha256(int8send(place) || uuid_send(stream_id) || int8send(version)

@@ -23,6 +23,7 @@ from uuid import UUID
 import orjson
 from psycopg.sql import SQL, Identifier
 
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.eventstore.log import PostgresLog
@@ -61,6 +62,9 @@ class Part:
     goal: int
 
 
+_TOLD = (RebuildStopped, DatabaseUnavailable, NeedsNewerProgram)
+
+
 def schema_of(name: str) -> str:
     """Return the schema that holds the new table of a read model."""
     return f"rebuild_{name}"
@@ -78,10 +82,11 @@ class Filler:
 
         Raises:
             RebuildStopped: an event cannot be applied.
+            NeedsNewerProgram: a newer program wrote one.
         """
         try:
             return self._fill(self._rows)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, NeedsNewerProgram):
             raise
         except Exception:  # noqa: BLE001 - whatever a model cannot do with an event: which one is found out now
             return self._fill(self._checked_rows)
@@ -171,7 +176,7 @@ class Filler:
                 rows = list(self._model.rows(projected))
                 with connection.transaction(force_rollback=True):
                     self._copy(connection, rows)
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, NeedsNewerProgram):
                 raise
             except Exception as error:
                 if stored.id not in skips:
@@ -194,7 +199,7 @@ def fill_in_child(open_source: OpenSource, model: ReadModel, told: Pipe) -> None
             while filler.fill_part():
                 pass
     except Exception as error:  # noqa: BLE001 - the parent raises it again
-        told.send(error if isinstance(error, RebuildStopped | DatabaseUnavailable) else RuntimeError(repr(error)))
+        told.send(error if isinstance(error, _TOLD) else RuntimeError(repr(error)))
 
 
 def _end_with_parent() -> None:

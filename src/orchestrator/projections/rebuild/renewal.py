@@ -3,6 +3,7 @@
 import logging
 
 from orchestrator.background.duty import DutyThread, OnRestart, ignore
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.rebuild.errors import RebuildInterrupted, RebuildRunning, RebuildStopped
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
@@ -50,6 +51,9 @@ class Renewer:
                 logger.info("%s", interrupted)
             except RebuildStopped as stopped:
                 logger.error("%s", stopped)  # noqa: TRY400 - it says itself where and why
+                self._stopping.wait(_TRY_AGAIN_SECONDS)
+            except NeedsNewerProgram as error:
+                logger.warning("renewing is left to a newer release: %s", error)
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
             except DatabaseUnavailable as error:
                 logger.warning("renewing waits, database unavailable: %s", error)

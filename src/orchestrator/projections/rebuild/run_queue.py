@@ -1,7 +1,8 @@
 """The run queue made again from the log: a row for each run that is not over.
 
 Who claimed a run, and what a claimed run is blocked on, is the workers' own business and not in the log: `owner` is
-not compared, and `blocked_on` only where nobody owns the run. A row put back is claimed anew.
+not compared, and `blocked_on` only where nobody owns the run. A row put back is claimed anew. Runs that hold what only
+a newer program knows are left alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,8 +11,9 @@ from uuid import UUID
 
 import orjson
 
+from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.events import TERMINAL_EVENTS
-from orchestrator.eventstore.codec import NAMES
+from orchestrator.eventstore.codec import NAMES, event_format
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Database
@@ -36,6 +38,8 @@ class RunQueueRebuild:
         self._database = database
         self._log = log
         self._find_workflow = find_workflow
+        self._formats: dict[str, int] = {}
+        self._left_alone: set[str] = set()
 
     def compare(self, *, repair: bool, on_events: Callable[[int], None]) -> Sequence[RowDifference]:
         """Return where the queue differs from what the log says, and put that right if asked to.
@@ -55,7 +59,8 @@ class RunQueueRebuild:
             connection.execute(_SQL.hold_appends)
             found = connection.execute(_SQL.touched, {"after": position}).fetchall()
             self._refresh(expected, (row["run_id"] for row in found), skips)
-            live = {row["run_id"]: row for row in connection.execute(_SQL.live).fetchall()}
+            rows = connection.execute(_SQL.live).fetchall()
+            live = {row["run_id"]: row for row in rows if row["run_id"] not in self._left_alone}
             differences = _differences(live, expected)
             if repair and differences:
                 wrong = [found.key for found in differences]
@@ -76,7 +81,7 @@ class RunQueueRebuild:
                 expected.pop(run_id, None)
                 projected = runs.get(run_id)
                 if projected is not None and not projected.run.is_finished:
-                    expected[run_id] = _row(projected)
+                    expected[run_id] = _row(projected, self._formats[run_id])
 
     def _fold(self, runs: dict[str, ProjectedRun], stored: Any, skips: frozenset[int]) -> None:
         run_id = str(stored.originator_id)
@@ -84,22 +89,28 @@ class RunQueueRebuild:
             recorded = self._log.mapper.recorded(stored)
             if stored.originator_version == 1:
                 runs[run_id] = begin_run(recorded, self._find_workflow)
+                self._formats[run_id] = max(runs[run_id].run.workflow.format, event_format(recorded.event))
             elif run_id in runs:
                 fold_event(runs[run_id], recorded)
+                self._formats[run_id] = max(self._formats[run_id], event_format(recorded.event))
         except DatabaseUnavailable:
             raise
+        except NeedsNewerProgram:
+            runs.pop(run_id, None)
+            self._left_alone.add(run_id)
         except Exception as error:
             if stored.id not in skips:
                 raise RebuildStopped(self.name, stored.id, repr(error)) from error
 
 
-def _row(projected: ProjectedRun) -> Row:
+def _row(projected: ProjectedRun, newest_format: int) -> Row:
     run = projected.run
     return {
         "run_id": run.id,
         "tenant": projected.tenant,
         "priority": run.trigger.priority,
         "blocked_on": list(run.missing_skills) if run.status == "blocked" else None,
+        "format": newest_format,
         "position": projected.first_position,
     }
 
@@ -118,4 +129,6 @@ def _changed(live: Row, expected: Row) -> dict[str, tuple[Any, Any]]:
     # a claim takes the skills off before there is an event of it
     if live["owner"] is None and live["blocked_on"] is not None:
         compared.append("blocked_on")
+    if live["format"] < expected["format"]:  # a higher one says that some worker could not read it
+        compared.append("format")
     return {column: (live[column], expected[column]) for column in compared if live[column] != expected[column]}

@@ -17,20 +17,21 @@ GROUP BY e.originator_id
 ORDER BY min(e.notification_id)
 
 -- name: live
-SELECT run_id::text AS run_id, tenant, priority, owner, blocked_on FROM run_queue
+SELECT run_id::text AS run_id, tenant, priority, owner, blocked_on, format FROM run_queue
 
 -- name: remove
 DELETE FROM run_queue WHERE run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: put
 WITH put AS (
-    INSERT INTO run_queue (run_id, tenant, priority, blocked_on)
-    SELECT r.run_id, r.tenant, r.priority, r.blocked_on
+    INSERT INTO run_queue (run_id, tenant, priority, blocked_on, format)
+    SELECT r.run_id, r.tenant, r.priority, r.blocked_on, r.format
     FROM json_to_recordset(%(rows)s::json) AS r (
-        run_id uuid, tenant text, priority integer, blocked_on text[], position bigint)
+        run_id uuid, tenant text, priority integer, blocked_on text[], format integer, position bigint)
     ORDER BY r.position
     ON CONFLICT (run_id) DO UPDATE SET
-        tenant = excluded.tenant, priority = excluded.priority, blocked_on = excluded.blocked_on
+        tenant = excluded.tenant, priority = excluded.priority, blocked_on = excluded.blocked_on,
+        format = excluded.format
     RETURNING run_id
 )
 SELECT pg_notify('orchestrator_queue', '') FROM put LIMIT 1

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from orchestrator.cache.answers import Entry
-from orchestrator.domain.errors import UnknownStep
+from orchestrator.domain.errors import NeedsNewerProgram, UnknownStep
 from orchestrator.domain.events import Reuse, RunTriggered
 from orchestrator.domain.output import Output, output_from_json
 from orchestrator.domain.plan import BaseRun
@@ -66,12 +66,12 @@ class Reader:
         row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
         if row is None:
             return self.folded_run(self._triggered(tenant, run_id))
-        return run_view(row, row, len(self._workflow(row).steps))
+        return run_view(row, row, self._step_count(row))
 
     def runs_named(self, tenant: str, run_ids: Sequence[str]) -> dict[str, View]:
         """Return those of the runs named that are in the read models, by id."""
         rows = self._all(_SQL.runs_named, {"run_ids": list(run_ids), "tenant": tenant})
-        return {str(row["run_id"]): run_view(row, row, len(self._workflow(row).steps)) for row in rows}
+        return {str(row["run_id"]): run_view(row, row, self._step_count(row)) for row in rows}
 
     def runs(
         self,
@@ -97,7 +97,7 @@ class Reader:
                 "limit": limit + 1,
             },
         )
-        views = [run_view(row, row, len(self._workflow(row).steps)) for row in rows[:limit]]
+        views = [run_view(row, row, self._step_count(row)) for row in rows[:limit]]
         return views, int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
 
     def steps(self, tenant: str, run_id: str, status: str | None = None) -> list[View]:
@@ -221,7 +221,10 @@ class Reader:
         The time is milliseconds since 1970 UTC; None when there is no such event.
         """
         position = self.position()
-        behind = self._runs.log.read_log(position, 1)
+        try:
+            behind = self._runs.log.read_log(position, 1)
+        except NeedsNewerProgram:  # a newer projector is at it, and knows when that was
+            behind = []
         return position, self._runs.log.last_position(), behind[0].event.at if behind else None
 
     def folded_run(self, loaded: LoadedRun) -> View:
@@ -234,6 +237,13 @@ class Reader:
         """Return the views of a folded run's steps."""
         row, rows = self._rows_of(loaded)
         return list(self._views(loaded.tenant, row, rows))
+
+    def _step_count(self, row: Row) -> int:
+        """Return how many steps a run's workflow has, also when this program does not know all that it says."""
+        try:
+            return len(self._workflow(row).steps)
+        except NeedsNewerProgram as error:
+            return int(error.details["steps"])
 
     def _triggered(self, tenant: str, run_id: str) -> LoadedRun:
         """Return a run that the read models do not know yet, as it was when it was asked for.

@@ -1,0 +1,139 @@
+"""What the verb `migrate` does and prints."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from orchestrator.bootstrap.database import MIGRATIONS, open_unchecked
+from orchestrator.cli.complaint import Complaint
+from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.terminal import print_error, print_json, print_line
+from orchestrator.eventstore.formats import FORMAT
+from orchestrator.postgres.connect import connect
+from orchestrator.postgres.migrate import OnBegin, finish, migrate, select_due
+from orchestrator.postgres.migration_files import read_migrations
+from orchestrator.postgres.schema import Schema, read_schema
+from orchestrator.settings import Settings
+
+_LINE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done: migrations up to number `to` (None: all), and whether the format is to be finished."""
+
+    to: int | None
+    finish: bool
+
+    def __post_init__(self) -> None:
+        if self.to is not None and self.finish:
+            raise Complaint("--to and --finish cannot both be given", "Finish after the last migration.")
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What would be done to a database with this schema: migrations, and the format to finish (None: none)."""
+
+    schema: Schema
+    migrations: tuple[str, ...]
+    format: int | None
+
+    @property
+    def is_anything(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.migrations) or self.format is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was done: the migrations applied, whether a format was finished, and the schema now."""
+
+    applied: tuple[str, ...]
+    finished: bool
+    schema: Schema
+
+
+def look(settings: Settings, order: Order) -> Due:
+    """Return what an order would do; nothing is changed."""
+    configure_logging(settings, quiet=True)
+    with open_unchecked(settings) as conninfo:
+        schema = _schema(conninfo)
+    due = select_due(schema, read_migrations(MIGRATIONS), order.to)
+    unfinished = FORMAT if order.finish and schema.format < FORMAT else None
+    return Due(schema, tuple(migration.name for migration in due), unfinished)
+
+
+def work(settings: Settings, order: Order) -> Migrated:
+    """Do what is ordered, and say on stderr how it goes."""
+    configure_logging(settings, quiet=True)
+    with open_unchecked(settings) as conninfo, _telling() as on_begin:
+        applied = migrate(conninfo, MIGRATIONS, to=order.to, new_format=FORMAT, on_begin=on_begin)
+        finished = finish(conninfo, FORMAT) if order.finish else False
+        return Migrated(tuple(applied), finished, _schema(conninfo))
+
+
+def print_due(due: Due, *, as_json: bool) -> None:
+    """Print what would be done."""
+    if as_json:
+        print_json({**_view(due.schema), "due": due.migrations, "finish": due.format})
+        return
+    for name in due.migrations:
+        print_line(f"would apply {name}")
+    if due.format is not None:
+        print_line(f"would finish format {due.format}")
+    if not due.is_anything:
+        print_line(f"Nothing to do: the database has schema {due.schema.number}.")
+
+
+def print_migrated(done: Migrated, *, as_json: bool) -> None:
+    """Print what was done."""
+    if as_json:
+        print_json({**_view(done.schema), "applied": done.applied, "finished": done.finished})
+        return
+    for name in done.applied:
+        print_line(f"applied {name}")
+    if done.finished:
+        print_line(f"Format {done.schema.format} is finished.")
+    nothing = "" if done.applied or done.finished else "Nothing to do: "
+    print_line(f"{nothing}{'the' if nothing else 'The'} database has schema {done.schema.number}.")
+    if done.schema.format < FORMAT:
+        print_line(
+            f"Format {FORMAT} is not finished. When no process of an older release is left, run "
+            "`orchestrator migrate --finish`."
+        )
+
+
+def _view(schema: Schema) -> dict[str, int | None]:
+    return {"schema": schema.number, "oldestProgram": schema.oldest, "format": schema.format}
+
+
+def _schema(conninfo: str) -> Schema:
+    with connect(conninfo, autocommit=True) as connection:
+        return read_schema(connection)
+
+
+@contextmanager
+def _telling() -> Iterator[OnBegin]:
+    """Yield what is told when a migration begins; one that takes long is reported on stderr every few seconds."""
+    under_way: list[tuple[str, float]] = []
+    ended = threading.Event()
+
+    def begin(name: str, number: int, count: int) -> None:
+        words = f"applying {name} ({number} of {count})"
+        print_error(words)
+        under_way[:] = [(words, time.monotonic())]
+
+    def tell() -> None:
+        while not ended.wait(_LINE_SECONDS):
+            for words, began in under_way[:]:
+                print_error(f"{words}: {time.monotonic() - began:.0f} s")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield begin
+    finally:
+        ended.set()
+        teller.join()
