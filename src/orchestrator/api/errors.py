@@ -60,6 +60,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.rebuild.errors import (
     ProgramTooOld,
     ProjectionNotFound,
+    ProjectionNotLoaded,
     ProjectionNotStopped,
     RebuildInterrupted,
     RebuildRunning,
@@ -207,6 +208,7 @@ STATUS: Mapping[type[Exception], int] = {
     IdempotencyConflict: 409,
     VersionConflict: 409,
     CommandRefused: 409,
+    ProjectionNotLoaded: 409,
     ProjectionNotStopped: 409,
     RebuildRunning: 409,
     RebuildStopped: 409,

@@ -30,6 +30,8 @@ from orchestrator.postgres.database import Database
 from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.postgres.listener import Listener
 from orchestrator.postgres.migrate import migrate
+from orchestrator.projections.custom.loading import CustomModels, load_custom_models
+from orchestrator.projections.custom.tables import make_tables
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from orchestrator.projections.views.reader import Reader
 from orchestrator.settings import Settings
@@ -65,9 +67,13 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class OpenDatabase:
-    """A database that is up to date. `revive` starts our own again if it crashed; there is none for others."""
+    """A database that is up to date, with the tables of custom read models.
+
+    `revive` starts our own again if it crashed; there is none for others.
+    """
 
     conninfo: str
+    custom: CustomModels
     revive: Callable[[], None] | None = None
 
 
@@ -83,7 +89,7 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
     migrations = [files("orchestrator.postgres") / "migrations"]
     if settings.database_url is not None:
         migrate(settings.database_url, migrations)
-        yield OpenDatabase(settings.database_url)
+        yield OpenDatabase(settings.database_url, open_custom_models(settings.database_url))
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         conninfo = server.conninfo()
@@ -96,7 +102,15 @@ def open_database(settings: Settings) -> Iterator[OpenDatabase]:
             except EmbeddedPostgresError:
                 logger.exception("our own Postgres crashed and cannot be started again")
 
-        yield OpenDatabase(conninfo, revive)
+        yield OpenDatabase(conninfo, open_custom_models(conninfo), revive)
+
+
+def open_custom_models(conninfo: str) -> CustomModels:
+    """Return the read models of installed packages, their tables made, and log why others cannot be kept."""
+    custom = make_tables(conninfo, load_custom_models())
+    for name, why in custom.faults.items():
+        logger.error("custom read model stopped", extra={"projection": name, "reason": why})
+    return custom
 
 
 @contextmanager
@@ -165,6 +179,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None) -> I
                     database,
                     log,
                     workflows.get,
+                    custom=opened.custom,
                     open_source=partial(open_source, opened.conninfo, compress=settings.compress, cipher_key=secret),
                 ),
                 keys=KeyStore(database),
