@@ -68,6 +68,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.rebuild.errors import (
     ProgramTooOld,
     ProjectionNotFound,
+    ProjectionNotLoaded,
     ProjectionNotStopped,
     RebuildInterrupted,
     RebuildRunning,
@@ -210,6 +211,7 @@ STATUS: Mapping[type[Exception], int] = {
     VersionConflict: 409,
     FormatNotFinished: 409,
     CommandRefused: 409,
+    ProjectionNotLoaded: 409,
     ProjectionNotStopped: 409,
     RebuildRunning: 409,
     RebuildStopped: 409,

@@ -21,7 +21,6 @@ from orchestrator.audit.transfer.export import Selection, select
 from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.output import Artifact, artifact_from_json
 from orchestrator.eventstore.log import PostgresLog
-from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
@@ -61,16 +60,15 @@ class Auditor:
         self,
         database: Database,
         log: PostgresLog,
-        find_workflow: FindWorkflow,
+        read_models: ReadModelSupervisor,
         check_artifacts: CheckArtifacts,
         check_archives: CheckArchives = lambda _: (),
     ) -> None:
         self._database = database
         self._log = log
-        self._find_workflow = find_workflow
         self._check_artifacts = check_artifacts
         self._check_archives = check_archives
-        self._read_models = ReadModelSupervisor(database, log, find_workflow)
+        self._read_models = read_models
         self._chain = Chain(database, log.recorder)
 
     def verify(

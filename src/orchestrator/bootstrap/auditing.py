@@ -19,7 +19,7 @@ def build_auditor(core: Core) -> Auditor:
     return Auditor(
         core.database,
         core.log,
-        core.workflows.get,
+        core.read_models,
         partial(examine, core.store),
         partial(archive_findings, core),
     )

@@ -112,6 +112,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
                     database,
                     log,
                     workflows.get,
+                    custom=opened.custom,
                     open_source=partial(open_source, opened.conninfo, compress=settings.compress, cipher_key=secret),
                 ),
                 keys=KeyStore(database),

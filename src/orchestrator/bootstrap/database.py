@@ -10,6 +10,8 @@ from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.postgres.migrate import migrate_alone
 from orchestrator.postgres.schema import FIRST_FORMAT, check_schema
+from orchestrator.projections.custom.loading import CustomModels, load_custom_models
+from orchestrator.projections.custom.tables import find_tables
 from orchestrator.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -24,11 +26,13 @@ class OpenDatabase:
     Attributes:
         conninfo: its connection string.
         format: the newest format that may be written to it.
+        custom: the read models of installed packages whose tables are there.
         revive: starts our own again if it crashed; there is none for others.
     """
 
     conninfo: str
     format: int
+    custom: CustomModels
     revive: Callable[[], None] | None = None
 
 
@@ -50,7 +54,8 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
             schema = migrate_alone(settings.database_url, MIGRATIONS, FIRST_FORMAT)
         else:
             schema = check_schema(settings.database_url, MIGRATIONS)
-        yield OpenDatabase(settings.database_url, schema.format)
+        custom = open_custom_models(settings.database_url, makes=migrates)
+        yield OpenDatabase(settings.database_url, schema.format, custom)
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         conninfo = server.conninfo()
@@ -64,7 +69,20 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
             except EmbeddedPostgresError:
                 logger.exception("our own Postgres crashed and cannot be started again")
 
-        yield OpenDatabase(conninfo, schema.format, revive)
+        yield OpenDatabase(conninfo, schema.format, open_custom_models(conninfo, makes=True), revive)
+
+
+def open_custom_models(conninfo: str, *, makes: bool) -> CustomModels:
+    """Return the read models of installed packages whose tables are there, and log why others are not kept.
+
+    Args:
+        conninfo: connection string of a database that is migrated.
+        makes: whether to make the tables that are missing or of an older version.
+    """
+    custom = find_tables(conninfo, load_custom_models(), makes=makes)
+    for name, why in custom.faults.items():
+        logger.error("custom read model stopped", extra={"projection": name, "reason": why})
+    return custom
 
 
 @contextmanager

@@ -47,6 +47,10 @@ class EventMapper(Mapper[UUID]):
             position = stored.id
         return self.from_row(stored.originator_id, stored.originator_version, stored.topic, stored.state, position)
 
+    def to_domain_event(self, stored_event: StoredEvent) -> Recorded:  # type: ignore[override]
+        """Return what `recorded` does: the library asks for it under this name (docs/follow-the-log.md)."""
+        return self.recorded(stored_event)
+
     def from_row(self, stream_id: UUID | str, version: int, name: str, state: bytes, position: int) -> Recorded:
         """Return the envelope of an event read as a row of `orchestrator.events`.
 

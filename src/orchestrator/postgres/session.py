@@ -22,6 +22,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable, is_unavailabl
 Open = Callable[[], BoundedConnection[DictRow]]
 """Opens a connection in autocommit mode; raises DatabaseUnavailable."""
 
+_CLOSE_SECONDS = 5.0
 _TEXTUAL = ("json", "jsonb")
 _ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
@@ -115,9 +116,12 @@ class Session:
             raise unavailable(error) from error  # here, and not at the end of the transaction: see `BoundedConnection`
 
     def close(self) -> None:
-        """Close the connection; another `run` opens one again."""
-        with self._lock:
-            self._drop()
+        """Close the connection; another `run` opens one again. One that is in use for longer is left to its user."""
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

@@ -30,10 +30,8 @@ from orchestrator.postgres.session import Execute, Statement
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.history import Batch, Histories
-from orchestrator.projections.read_models.artifacts import Artifacts
+from orchestrator.projections.read_models.built_in import read_models
 from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel
-from orchestrator.projections.read_models.run_steps import RunSteps
-from orchestrator.projections.read_models.runs import Runs
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +45,10 @@ _GATHER_SECONDS = 0.01
 
 _LOCK = Statement("lock", _SQL.lock, ("text[]", "int8[]"))
 _ADVANCE = Statement("advance", _SQL.advance, ("int8", "text[]"))
+_ADVANCE_QUIETLY = Statement("advance_quietly", _SQL.advance_quietly, ("int8", "text[]"))
 
 Tell = Callable[[Iterable[Recorded], Mapping[str, Run]], None]
 """Called with events that were projected for the first time, and the runs they belong to; see `journal.tell`."""
-
-
-def read_models() -> tuple[ReadModel, ...]:
-    """Return the read models that the projector keeps."""
-    return Runs(), RunSteps(), Artifacts()
 
 
 def skipped_positions(database: Database) -> frozenset[int]:
@@ -75,7 +69,20 @@ class PoisonedEvent(Exception):
 
 
 class Projector:
-    """Keeps the asynchronous read models up to date, in a thread of its own."""
+    """Keeps asynchronous read models up to date, in a thread of its own.
+
+    Args:
+        database: where the rows are.
+        log: what they follow from.
+        find_workflow: finds the definition of a run.
+        listener: tells of new events.
+        models: the read models to keep, those of the status endpoints unless given.
+        batch_size: how many events are projected in one transaction.
+        tell: called with what was projected.
+        on_restart: told when the thread failed and goes on.
+        name: of the thread.
+        notifies: whether others are notified of the position; they wait for the read models of the status endpoints.
+    """
 
     def __init__(
         self,
@@ -88,8 +95,11 @@ class Projector:
         batch_size: int = 2000,
         tell: Tell | None = None,
         on_restart: OnRestart = ignore,
+        name: str = "projector",
+        notifies: bool = True,
     ) -> None:
         self._database = database
+        self._advance = _ADVANCE if notifies else _ADVANCE_QUIETLY
         self._models = models or read_models()
         self._histories = Histories(log, find_workflow, lambda: skipped_positions(database))
         self._session = database.session()
@@ -102,7 +112,7 @@ class Projector:
         self._back_at = 0.0
         self._wake = threading.Event()
         self._warn = RareWarning(logger, "projecting waits, database unavailable")
-        self._duty = DutyThread("projector", self._serve, on_restart)
+        self._duty = DutyThread(name, self._serve, on_restart)
         self._stopping = self._duty.stopping
         listener.on(EVENTS, lambda _: self._wake.set())
 
@@ -111,11 +121,15 @@ class Projector:
         self._wake.set()
         self._duty.start()
 
-    def stop(self) -> None:
-        """End after a last batch: of what was in the log when this was called, or the first of it."""
+    def stop(self, timeout: float | None = None) -> None:
+        """End after a last batch: of what was in the log when this was called, or the first of it.
+
+        Args:
+            timeout: how many seconds to wait for it; as long as it takes unless given.
+        """
         self._stopping.set()
         self._wake.set()
-        self._duty.stop()
+        self._duty.stop(timeout)
         self._session.close()
 
     def _serve(self) -> None:
@@ -174,7 +188,7 @@ class Projector:
                 return 0
             for model in group:
                 self._write(execute, model, touched, position + 1, batch)
-            execute(_ADVANCE, (bigint(batch.position), text_array([model.name for model in group])))
+            execute(self._advance, (bigint(batch.position), text_array([model.name for model in group])))
         for projected in touched:
             projected.touched.clear()
         self._position = batch.position

@@ -20,6 +20,9 @@ WITH advanced AS (
 )
 SELECT pg_notify('orchestrator_projected', max(position)::text) FROM advanced
 
+-- name: advance_quietly
+UPDATE projections SET position = $1, updated_at = now() WHERE name = ANY($2)
+
 -- name: stop
 UPDATE projections SET state = 'stopped', error = %(error)s::json, updated_at = now() WHERE name = ANY(%(names)s)
 

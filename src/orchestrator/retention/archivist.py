@@ -25,7 +25,7 @@ from orchestrator.eventstore.recorder import EventRow
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Connection, Database
 from orchestrator.postgres.sql import load_sql
-from orchestrator.projections.projector import read_models
+from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers
 from orchestrator.retention.selection import Selection, Selector
@@ -182,8 +182,8 @@ class Archivist:
         try:
             with self._database.transaction() as connection:
                 connection.execute(_SQL.patience, {"patience_ms": str(round(self._patience_seconds * 1000))})
-                connection.execute(_SQL.hold_rebuilds, {"names": [model.name for model in read_models()]})
-                connection.execute(_SQL.hold_projections)
+                connection.execute(_SQL.hold_rebuilds, {"names": list(NAMES)})
+                held = connection.execute(_SQL.hold_projections).fetchall()
                 connection.execute(
                     _SQL.record,
                     {
@@ -204,6 +204,7 @@ class Archivist:
                     cursor.executemany(_SQL.bury, tombstones)
                 for statement in (_SQL.forget_events, _SQL.forget_runs, _SQL.forget_steps, _SQL.unmark):
                     connection.execute(statement, {"run_ids": batch.ids})
+                self._forget_custom_rows(connection, [row["name"] for row in held], batch)
                 self._hand_on(connection, batch, makers)
                 connection.execute(_SQL.forget_rebuilds)
         except LockNotAvailable as error:
@@ -236,6 +237,14 @@ class Archivist:
             "digests": b"".join(digest(row) for row in one.rows),
             "archive": archive,
         }
+
+    @staticmethod
+    def _forget_custom_rows(connection: Connection, names: Sequence[str], batch: _Batch) -> None:
+        """Let the rows of custom read models go with their runs, whether or not their package is installed here."""
+        if custom := sorted(set(names) - set(NAMES)):
+            for row in connection.execute(_SQL.custom_tables, {"names": custom}).fetchall():
+                statement = SQL(_SQL.forget_custom_rows).format(table=Identifier("orchestrator", row["name"]))
+                connection.execute(statement, {"run_ids": batch.ids})
 
     @staticmethod
     def _hand_on(connection: Connection, batch: _Batch, makers: Makers) -> None:

@@ -17,7 +17,8 @@ SELECT count(*) AS runs FROM retiring_runs
 SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', %(patience_ms)s, true)
 
 -- name: hold_rebuilds
-SELECT pg_advisory_xact_lock(715002, hashtext(name)) FROM unnest(%(names)s::text[]) AS m (name)
+SELECT pg_advisory_xact_lock(715002, hashtext(name))
+FROM (SELECT unnest(%(names)s::text[]) AS name UNION SELECT name FROM projections ORDER BY name) AS m
 
 -- name: hold_projections
 SELECT name, position FROM projections ORDER BY name FOR UPDATE
@@ -42,6 +43,15 @@ DELETE FROM runs WHERE run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: forget_steps
 DELETE FROM run_steps WHERE run_id = ANY(%(run_ids)s::uuid[])
+
+-- name: custom_tables
+SELECT c.relname AS name
+FROM pg_class AS c
+WHERE c.relname = ANY(%(names)s::text[]) AND c.relnamespace = 'orchestrator'::regnamespace
+  AND obj_description(c.oid, 'pg_class') LIKE 'read model %%'
+
+-- name: forget_custom_rows
+DELETE FROM {table} WHERE run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: forget_artifacts
 DELETE FROM artifacts AS a

@@ -11,6 +11,7 @@ from orchestrator.domain.events import StepCompleted
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.read_models.built_in import NAMES
 
 _SQL = load_sql(__file__)
 _PAGE = 10_000
@@ -26,7 +27,7 @@ class Makers:
         self._database = database
         self._log = log
         with database.transaction(bounded=False) as connection:
-            row = connection.execute(_SQL.position).fetchone()
+            row = connection.execute(_SQL.position, {"names": list(NAMES)}).fetchone()
             self._position = int(row["position"]) if row else 0
             self._several = {(row["tenant"], row["id"]) for row in connection.execute(_SQL.several)}
 

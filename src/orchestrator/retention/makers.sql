@@ -7,7 +7,7 @@ GROUP BY 1, 2
 HAVING count(*) > 1
 
 -- name: position
-SELECT coalesce(min(position), 0) AS position FROM projections
+SELECT coalesce(min(position), 0) AS position FROM projections WHERE name = ANY(%(names)s)
 
 -- name: completed
 SELECT originator_id, originator_version, topic, state, notification_id

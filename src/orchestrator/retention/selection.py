@@ -16,6 +16,7 @@ from orchestrator.eventstore.inline import needs
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Connection, Database
 from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.read_models.built_in import NAMES
 
 _SQL = load_sql(__file__)
 _PAGE = 10_000
@@ -64,7 +65,7 @@ class Selector:
     @staticmethod
     def _choose(connection: Connection, before: int) -> tuple[Selection, int]:
         """Choose, and return up to which position of the log the choice has seen."""
-        row = connection.execute(_SQL.settled).fetchone()
+        row = connection.execute(_SQL.settled, {"names": list(NAMES)}).fetchone()
         settled = int(row["position"]) if row else 0
         connection.execute(_SQL.choose, {"before": before, "settled": settled})
         counts = connection.execute(_SQL.counts).fetchone() or {}

@@ -1,7 +1,7 @@
 -- name: settled
--- What every read model and the chain have seen; the newest event stays, for positions go on from it.
+-- What the read models of this program and the chain have seen; the newest event stays, for positions go on from it.
 SELECT least(
-    coalesce((SELECT min(position) FROM projections), 0),
+    coalesce((SELECT min(position) FROM projections WHERE name = ANY(%(names)s)), 0),
     coalesce((SELECT max(last_position) FROM chain_segments), 0),
     coalesce((SELECT max(notification_id) FROM events), 1) - 1
 ) AS position

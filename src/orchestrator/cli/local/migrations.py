@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from orchestrator.bootstrap.database import MIGRATIONS, open_unchecked
+from orchestrator.bootstrap.database import MIGRATIONS, open_custom_models, open_unchecked
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.terminal import print_error, print_json, print_line
@@ -71,6 +71,7 @@ def work(settings: Settings, order: Order) -> Migrated:
     with open_unchecked(settings) as conninfo, _telling() as on_begin:
         applied = migrate(conninfo, MIGRATIONS, to=order.to, new_format=FORMAT, on_begin=on_begin)
         finished = finish(conninfo, FORMAT) if order.finish else False
+        open_custom_models(conninfo, makes=True)
         return Migrated(tuple(applied), finished, _schema(conninfo))
 
 

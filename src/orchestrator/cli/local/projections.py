@@ -65,6 +65,8 @@ def _note(standing: Standing) -> str:
     """Return what an operator should know besides."""
     if standing.stopped_at is not None:
         return f"at position {standing.stopped_at:,}: {standing.error}"
+    if standing.error is not None:
+        return standing.error
     if standing.rebuild is not None:
         done = standing.rebuild.events / max(1, standing.rebuild.goal)
         word = "being rebuilt" if standing.rebuild.state == "running" else "rebuild interrupted"

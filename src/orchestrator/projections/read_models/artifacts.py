@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from orchestrator.postgres.database import Connection
 from orchestrator.postgres.session import Statement
 from orchestrator.postgres.sql import load_sql
-from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel, Row
 
 _SQL = load_sql(__file__)
 
 
-class Artifacts:
+class Artifacts(ReadModel):
     """One row an artifact; the run that made it first is its maker."""
 
     name = "artifacts"

@@ -1,8 +1,9 @@
 """What a read model is: rows that follow from runs, written with SQL of its own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.domain.run import Run
 from orchestrator.postgres.database import Connection
@@ -23,7 +24,7 @@ class ProjectedRun:
     touched: set[str] = field(default_factory=set)
 
 
-class ReadModel(Protocol):
+class ReadModel(ABC):
     """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
 
     `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
@@ -40,8 +41,15 @@ class ReadModel(Protocol):
     topics: tuple[str, ...] | None
     upsert: Statement
 
+    @abstractmethod
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
         """Return the rows that the touched parts of a run now have."""
 
-    def settle(self, connection: Connection) -> None:
-        """Make rows that were copied in, run by run and in any order, into those that `upsert` would have made."""
+    def settle(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
+        """Make rows that were copied in, run by run and in any order, into those that `upsert` would have made.
+
+        Unless overridden, rows stay as they are: no two runs have one in common.
+        """
+
+    def attach(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
+        """Make again what depends on the table, after a rebuild put another in its place; nothing unless overridden."""

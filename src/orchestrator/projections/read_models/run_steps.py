@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 
 from orchestrator.domain.output import output_to_json
-from orchestrator.postgres.database import Connection
 from orchestrator.postgres.session import Statement
 from orchestrator.postgres.sql import load_sql
-from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel, Row
 
 _SQL = load_sql(__file__)
 
 
-class RunSteps:
+class RunSteps(ReadModel):
     """One row a step that something happened to."""
 
     name = "run_steps"
@@ -49,6 +48,3 @@ class RunSteps:
                 "ended_at": state.ended_at,
                 "duration_ms": state.duration_ms,
             }
-
-    def settle(self, connection: Connection) -> None:
-        """Leave the rows as they are: no two runs have one in common."""

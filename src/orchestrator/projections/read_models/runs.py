@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 
-from orchestrator.postgres.database import Connection
 from orchestrator.postgres.session import Statement
 from orchestrator.postgres.sql import load_sql
-from orchestrator.projections.read_models.contract import ProjectedRun, Row
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel, Row
 
 _SQL = load_sql(__file__)
 
 
-class Runs:
+class Runs(ReadModel):
     """One row a run."""
 
     name = "runs"
@@ -59,6 +58,3 @@ class Runs:
             "first_position": projected.first_position,
             "position": projected.position,
         }
-
-    def settle(self, connection: Connection) -> None:
-        """Leave the rows as they are: no two runs have one in common."""

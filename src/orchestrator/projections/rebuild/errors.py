@@ -2,6 +2,7 @@
 
 DomainError
 ├── ProjectionNotFound      there is no read model of this name
+├── ProjectionNotLoaded     it is a custom one, and cannot be kept
 ├── ProjectionNotStopped    only one that stopped at an event can be sent on
 ├── RebuildRunning          another process is rebuilding it right now
 ├── RebuildStopped          an event cannot be applied, and nobody passed over it
@@ -16,6 +17,12 @@ class ProjectionNotFound(DomainError):
     """There is no read model of this name."""
 
     code = "PROJECTION_NOT_FOUND"
+
+
+class ProjectionNotLoaded(DomainError):
+    """The read model of another package cannot be loaded, or its table cannot be made."""
+
+    code = "PROJECTION_NOT_LOADED"
 
 
 class ProjectionNotStopped(DomainError):

@@ -259,6 +259,7 @@ class Rebuilder:
                     connection.execute(self._statement("move_old"))
                     connection.execute(self._statement("move_new"))
                     connection.execute(self._statement("drop_attic"))
+                    self._model.attach(connection)
                     connection.execute(
                         _SQL.set_version,
                         {"name": self._model.name, "version": self._model.version, "position": reached},

@@ -1,10 +1,12 @@
 """The renewer: rebuilds the read models of which this program makes a newer version, while the old ones serve."""
 
 import logging
+from collections.abc import Collection
 
 from orchestrator.background.duty import DutyThread, OnRestart, ignore
 from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.postgres.unavailable import DatabaseUnavailable
+from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.projections.rebuild.errors import RebuildInterrupted, RebuildRunning, RebuildStopped
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 
@@ -15,10 +17,13 @@ _TRY_AGAIN_SECONDS = 60.0
 
 
 class Renewer:
-    """A thread that ends when no read model is older than this program."""
+    """A thread that ends when none of the read models named is older than this program."""
 
-    def __init__(self, supervisor: ReadModelSupervisor, on_restart: OnRestart = ignore) -> None:
+    def __init__(
+        self, supervisor: ReadModelSupervisor, on_restart: OnRestart = ignore, names: Collection[str] = NAMES
+    ) -> None:
         self._supervisor = supervisor
+        self._names = names
         self._duty = DutyThread("renewer", self._serve, on_restart)
         self._stopping = self._duty.stopping
 
@@ -26,14 +31,16 @@ class Renewer:
         """Begin to look."""
         self._duty.start()
 
-    def stop(self) -> None:
-        """Interrupt what is under way; the next one goes on from there."""
-        self._duty.stop()
+    def stop(self, timeout: float | None = None) -> None:
+        """Interrupt what is under way, and wait for that up to `timeout` seconds; the next one goes on from there."""
+        self._duty.stop(timeout)
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
             try:
-                outdated = [standing.name for standing in self._supervisor.standings() if standing.is_outdated]
+                outdated = [
+                    one.name for one in self._supervisor.standings() if one.is_outdated and one.name in self._names
+                ]
                 if not outdated:
                     return
                 for name in outdated:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 from typing import Any, Literal
@@ -12,10 +12,16 @@ from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
-from orchestrator.projections.projector import read_models
+from orchestrator.projections.custom.loading import CustomModels
+from orchestrator.projections.read_models.built_in import read_models
 from orchestrator.projections.read_models.contract import ReadModel
 from orchestrator.projections.rebuild.differences import RebuildReport
-from orchestrator.projections.rebuild.errors import ProjectionNotFound, ProjectionNotStopped, RebuildInterrupted
+from orchestrator.projections.rebuild.errors import (
+    ProjectionNotFound,
+    ProjectionNotLoaded,
+    ProjectionNotStopped,
+    RebuildInterrupted,
+)
 from orchestrator.projections.rebuild.filling import OpenSource, Source
 from orchestrator.projections.rebuild.inline_models import InlineModel, inline_models
 from orchestrator.projections.rebuild.rebuild import OnProgress, Rebuilder
@@ -40,10 +46,11 @@ class RebuildStanding:
 class Standing:
     """Where a read model is.
 
-    `kind` is async (written by the projector) or inline (written in the transaction of the append, never behind).
+    `kind` is async (written by a projector) or inline (written in the transaction of the append, never behind).
     `lag_events` is how far it is behind the newest event, `lag_seconds` how long ago the first event it has not
-    seen was decided. `state` is live or stopped (with the `position` and `error` that stopped it); `program_version`
-    is what this program makes. `last_rebuild` says what the last rebuild or comparison came to.
+    seen was decided. `state` is live or stopped, because of `error`: at the position `stopped_at`, or at none if it is
+    one of another package that cannot be kept. `program_version` is what this program makes. `last_rebuild` says what
+    the last rebuild or comparison came to.
     """
 
     name: str
@@ -79,6 +86,7 @@ class ReadModelSupervisor:
         *,
         open_source: OpenSource | None = None,
         models: tuple[ReadModel, ...] | None = None,
+        custom: CustomModels | None = None,
         clock: Clock = time.time,
     ) -> None:
         self._database = database
@@ -86,25 +94,36 @@ class ReadModelSupervisor:
         self._source = Source(database, log, find_workflow)
         self._open_source = open_source
         self._clock = clock
-        self._models = {model.name: model for model in models or read_models()}
+        self._custom = custom or CustomModels()
+        ours = models or read_models()
+        self._models = {model.name: model for model in (*ours, *self._custom.tables)}
         self._inline = {model.name: model for model in inline_models(database, log, find_workflow)}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The read models that the projector keeps."""
+        """The read models that projectors keep, those of other packages included."""
         return tuple(self._models)
 
     @property
+    def custom(self) -> tuple[ReadModel, ...]:
+        """The read models of other packages that can be kept."""
+        return self._custom.tables
+
+    @property
     def all_names(self) -> tuple[str, ...]:
-        """All read models, the inline ones last."""
-        return (*self._models, *self._inline)
+        """All read models, those of other packages last."""
+        theirs = [model.name for model in self._custom.tables]
+        return (*(name for name in self._models if name not in theirs), *self._inline, *theirs)
 
     def require(self, name: str) -> None:
         """Accept the name of a read model.
 
         Raises:
             ProjectionNotFound: there is none of this name.
+            ProjectionNotLoaded: it is one of another package, and cannot be kept.
         """
+        if name in self._custom.faults:
+            raise ProjectionNotLoaded(f"{name} {self._custom.faults[name]}", name=name)
         if name not in self._models and name not in self._inline:
             raise ProjectionNotFound(
                 f"there is no read model {name!r}; there are {', '.join(self.all_names)}", name=name
@@ -115,9 +134,15 @@ class ReadModelSupervisor:
         with self._database.connection() as connection:
             rows = {row["name"]: row for row in connection.execute(_SQL["list"]).fetchall()}
             newest = self._log.last_position()
-        found = [self._standing(model, rows.get(model.name), newest) for model in self._models.values()]
+        found = [
+            self._standing(model.name, model.version, rows.get(model.name), newest) for model in self._models.values()
+        ]
         found += [
             Standing(name, "inline", 1, 1, newest, 0, 0.0, "live", None, None, None, None) for name in self._inline
+        ]
+        found += [
+            replace(self._standing(name, None, rows.get(name), newest), state="stopped", stopped_at=None, error=why)
+            for name, why in self._custom.faults.items()
         ]
         return sorted(found, key=lambda standing: standing.name)
 
@@ -130,9 +155,9 @@ class ReadModelSupervisor:
         self.require(name)
         return next(standing for standing in self.standings() if standing.name == name)
 
-    def _standing(self, model: ReadModel, row: Mapping[str, Any] | None, newest: int) -> Standing:
+    def _standing(self, name: str, version: int | None, row: Mapping[str, Any] | None, newest: int) -> Standing:
         if row is None:
-            row = {"version": model.version, "position": 0, "state": "live", "error": None, "goal": None}
+            row = {"version": version or 1, "position": 0, "state": "live", "error": None, "goal": None}
             row |= {"updated_at": None, "last_rebuild": None}
         error, lag = row["error"] or {}, max(0, newest - row["position"])
         rebuild = None
@@ -140,10 +165,10 @@ class ReadModelSupervisor:
             state: Literal["running", "interrupted"] = "running" if row["is_running"] else "interrupted"
             rebuild = RebuildStanding(state, row["new_version"], row["events"], row["goal"])
         return Standing(
-            name=model.name,
+            name=name,
             kind="async",
             version=row["version"],
-            program_version=model.version,
+            program_version=version or row["version"],
             position=row["position"],
             lag_events=lag,
             lag_seconds=self._waiting_seconds(row["position"], row["updated_at"]) if lag else 0.0,

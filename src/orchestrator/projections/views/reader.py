@@ -22,6 +22,7 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, LoadedRun, RunStore
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.projections.read_models.contract import ProjectedRun, Row
 from orchestrator.projections.read_models.run_steps import RunSteps
 from orchestrator.projections.read_models.runs import Runs
@@ -202,8 +203,8 @@ class Reader:
         }
 
     def position(self) -> int:
-        """Return the position that every read model has reached."""
-        row = self._one(_SQL.position, {})
+        """Return the position that every read model of the status endpoints has reached."""
+        row = self._one(_SQL.position, {"names": list(NAMES)})
         return int(row["position"]) if row else 0
 
     def touched_since(self, position: int, run_ids: Sequence[str]) -> tuple[int, list[str]]:

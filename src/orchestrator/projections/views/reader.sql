@@ -99,7 +99,8 @@ LIMIT %(limit)s
 SELECT * FROM artifacts WHERE tenant = %(tenant)s AND id = %(id)s::uuid
 
 -- name: position
-SELECT coalesce(min(position), 0) AS position FROM projections WHERE state = 'live'
+SELECT coalesce(min(position), 0) AS position FROM projections
+WHERE state = 'live' AND name = ANY(%(names)s)
 
 -- name: touched_since
 -- The runs among those named that have events after a position, and the position looked up to.

@@ -1,0 +1,62 @@
+"""The tables of custom read models: made when a database is brought up to date, and looked for by everybody else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from orchestrator.postgres.connect import connect
+from orchestrator.postgres.sql import load_sql
+from orchestrator.projections.custom.loading import CustomModels
+from orchestrator.projections.custom.table import CustomTable
+
+_SQL = load_sql(__file__)
+_OURS = "read model "
+
+
+def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomModels:
+    """Return the models whose tables are there; what is wrong with the others is a fault.
+
+    Without models there is no query. Nothing is written when all tables are as they should be.
+
+    Args:
+        conninfo: connection string of a database that is migrated.
+        models: the models that are installed.
+        makes: whether to make the tables that are missing or of an older version.
+
+    Raises:
+        DatabaseUnavailable: the database cannot be reached.
+    """
+    if not models.tables:
+        return models
+    made: list[CustomTable] = []
+    faults = dict(models.faults)
+    with connect(conninfo, autocommit=True) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        names = [table.name for table in models.tables]
+        found = {row["name"]: row for row in cursor.execute(_SQL.find, {"names": names}).fetchall()}
+        for table in models.tables:
+            try:
+                _find(connection, table, found[table.name], makes)
+            except (psycopg.Error, ValueError) as error:
+                if connection.closed:
+                    raise
+                faults[table.name] = f"its table cannot be {'made' if makes else 'used'}: {' '.join(str(error).split())}"
+            else:
+                made.append(table)
+    return CustomModels(tuple(made), faults)
+
+
+def _find(connection: Any, table: CustomTable, found: Mapping[str, Any], makes: bool) -> None:
+    comment = found["comment"] or ""
+    if found["exists"] and not comment.startswith(_OURS):
+        raise ValueError(f"the schema orchestrator has something else named {table.name}; choose another name")
+    signature = comment.removeprefix(_OURS)
+    if signature == table.signature or (signature and int(signature.split()[0]) > table.version):
+        return
+    if not makes:
+        missing = "missing" if not found["exists"] else "of an older version"
+        raise ValueError(f"it is {missing}; `orchestrator migrate` makes it")
+    with connection.transaction():
+        connection.execute(_SQL.lock)
+        table.make(connection)

@@ -1,0 +1,8 @@
+-- name: find
+SELECT n.name, c.oid IS NOT NULL AS "exists", obj_description(c.oid, 'pg_class') AS comment
+FROM unnest(%(names)s::text[]) AS n (name)
+LEFT JOIN pg_class AS c ON c.relname = n.name AND c.relnamespace = 'orchestrator'::regnamespace
+
+-- name: lock
+-- The lock of migrations: processes that start at once make a table one after the other.
+SELECT pg_advisory_xact_lock(715000)
