@@ -49,10 +49,10 @@ def forget() -> None:
 
 
 @contextmanager
-def opened(url: str, tmp_path: Path) -> Iterator[Site]:
-    """A program as it starts now, with what is installed."""
+def opened(url: str, tmp_path: Path, *, migrates: bool = True) -> Iterator[Site]:
+    """A program as it starts now, with what is installed, after the database was brought up to date for that."""
     forget()
-    with open_site(url, tmp_path, shutdown_grace_seconds=0.0) as site:
+    with open_site(url, tmp_path, migrates=migrates, shutdown_grace_seconds=0.0) as site:
         yield site
 
 
@@ -215,6 +215,19 @@ async def test_a_new_version_adds_its_column_and_is_renewed(database_url: str, t
     with opened(database_url, tmp_path) as site:  # an older program leaves the newer table alone
         assert standing(site.core, "mine").state == "live"
         assert query(site.core, SQL.comment)[0][0].startswith("read model 2 ")
+
+
+async def test_a_program_that_may_not_migrate_does_without_it(
+    database_url: str, tmp_path: Path, packages: Path
+) -> None:
+    install(packages, "mine", model("mine"))
+    with opened(database_url, tmp_path, migrates=False) as site:
+        found = standing(site.core, "mine")
+        assert (found.state, "orchestrator migrate" in str(found.error)) == ("stopped", True)
+    with opened(database_url, tmp_path):
+        pass
+    with opened(database_url, tmp_path, migrates=False) as site:
+        assert standing(site.core, "mine").state == "live"
 
 
 async def test_its_rows_leave_with_archived_runs(database_url: str, tmp_path: Path, packages: Path) -> None:

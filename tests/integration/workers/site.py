@@ -159,9 +159,9 @@ class Site:
 
 
 @contextmanager
-def open_site(database_url: str, folder: Path, **settings: Any) -> Iterator[Site]:
+def open_site(database_url: str, folder: Path, *, migrates: bool = False, **settings: Any) -> Iterator[Site]:
     given = {"database_url": database_url, "data_dir": folder, "artifact_url": str(folder / "artifacts"), **settings}
-    with open_core(Settings(**given)) as core:
+    with open_core(Settings(**given), migrates=migrates) as core:
         yield Site(core)
 
 

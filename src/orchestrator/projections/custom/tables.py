@@ -41,7 +41,8 @@ def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomMo
             except (psycopg.Error, ValueError) as error:
                 if connection.closed:
                     raise
-                faults[table.name] = f"its table cannot be {'made' if makes else 'used'}: {' '.join(str(error).split())}"
+                verb = "made" if makes else "used"
+                faults[table.name] = f"its table cannot be {verb}: {' '.join(str(error).split())}"
             else:
                 made.append(table)
     return CustomModels(tuple(made), faults)
