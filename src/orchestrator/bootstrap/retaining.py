@@ -12,7 +12,12 @@ from orchestrator.retention.inspector import Inspector
 
 
 def build_archivist(core: Core, by: str, *, most_runs: int = 2000, patience_seconds: float = 60.0) -> Archivist:
-    """Return what archives runs in the name of somebody."""
+    """Return what archives runs in the name of somebody.
+
+    Raises:
+        NeedsNewerProgram: the log may have references between runs that this program does not know.
+    """
+    core.log.mapper.formats.require_known("retention")
     return Archivist(
         core.database,
         core.log,

@@ -8,6 +8,7 @@
     projections.py projections list, rebuild, ...            rebuilds.py    what they do and print
     replaying.py   replay, diff                              past.py         what they do
     auditing.py    audit verify, head, export, ...           evidence.py    what they do
+    migrate.py     migrate                                   migrations.py   what it does and prints
     demo.py        demo                                      showcase.py    what it does
     verb.py        a verb, and groups of verbs               answers.py     stdout, kept for answers
     client.py      what verbs ask for                        local.py       who answers here

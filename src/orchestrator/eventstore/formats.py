@@ -5,7 +5,7 @@ raises `FORMAT`, and says in the codec (or in `domain/workflow.py`) what it brou
 migrate --finish`, nothing of it is written. Afterwards programs that do not know it leave it alone.
 """
 
-from orchestrator.domain.errors import FormatNotFinished
+from orchestrator.domain.errors import FormatNotFinished, NeedsNewerProgram
 
 FORMAT = 1
 """The newest format that this program reads and writes."""
@@ -16,11 +16,13 @@ class Formats:
 
     def __init__(self, finished: int = FORMAT) -> None:
         self.finished = min(finished, FORMAT)
+        self._newest = finished
 
     def finish(self, payload: str) -> None:
         """Note that a format was finished: what a notification says of it, or nothing when one may have been lost."""
         if payload.isdecimal():
             self.finished = max(self.finished, min(int(payload), FORMAT))
+            self._newest = max(self._newest, int(payload))
 
     def require(self, needed: int, what: str) -> None:
         """Accept what needs a format.
@@ -34,4 +36,16 @@ class Formats:
                 "still be at work. When there are none, run `orchestrator migrate --finish`.",
                 format=needed,
                 finished=self.finished,
+            )
+
+    def require_known(self, what: str) -> None:
+        """Accept work that goes wrong when it passes over something unknown.
+
+        Raises:
+            NeedsNewerProgram: programs that know a newer format may have written it.
+        """
+        if self._newest > FORMAT:
+            raise NeedsNewerProgram(
+                f"{what} has to know all of the log, which may have format {self._newest}; this program knows {FORMAT}",
+                format=self._newest,
             )

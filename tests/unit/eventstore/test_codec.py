@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.domain.errors import FormatNotFinished
+from orchestrator.domain.errors import FormatNotFinished, NeedsNewerProgram
 from orchestrator.domain.events import RunFailed, RunStarted, StepCompleted
 from orchestrator.domain.output import Artifact, Output, StepError
 from orchestrator.eventstore import codec
@@ -153,6 +153,15 @@ class TestFormats:
     ) -> None:
         _, state = encode(Noted(1, "x", colour), "t", "a", Finished(finished))  # type: ignore[arg-type]
         assert orjson.loads(state)["data"] == {"at": 1, "note": "x", **written}
+
+
+def test_work_that_needs_all_of_the_log_is_left_to_a_program_that_knows_it() -> None:
+    formats = Formats(FORMAT)
+    formats.require_known("retention")
+    formats.finish(str(FORMAT + 1))
+    for newer in (formats, Formats(FORMAT + 1)):
+        with pytest.raises(NeedsNewerProgram, match="retention has to know all of the log"):
+            newer.require_known("retention")
 
 
 def test_a_format_that_is_told_of_may_be_written_if_it_is_known() -> None:
