@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.domain.events import RunCancelled, RunRecovered, RunTriggered
-from orchestrator.domain.evolve import begin, evolve
+from orchestrator.domain.events import RunCancelled, RunRecovered
 from orchestrator.domain.run import Run
+from orchestrator.eventstore.folding import FindWorkflow, LoadedRun
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.projections.views.event_views import event_view
 from orchestrator.projections.views.values import View
 
@@ -31,16 +30,13 @@ def frames(history: Sequence[Recorded], find_workflow: FindWorkflow) -> Iterator
     `changes` names the steps whose status is another, with the status before and after. Each costs the same
     however long the history is.
     """
-    first = history[0].event
-    if not isinstance(first, RunTriggered):
-        raise ValueError(f"the history begins with {type(first).__name__}")
-    workflow = find_workflow(history[0].tenant, first.workflow_name, first.workflow_version)
-    run = begin(history[0].stream_id, workflow, first)
+    loaded = LoadedRun.fold(history[:1], find_workflow)
+    run = loaded.run
     yield {"event": event_view(history[0]), "status": run.status, "changes": []}
     for recorded in history[1:]:
         touched = _touched(run, recorded)
         before = {step_id: run.step(step_id).status for step_id in touched}
-        evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
+        loaded.evolve(recorded.event, recorded.version, recorded.position)
         after = {step_id: run.step(step_id).status for step_id in touched}
         changes = [
             {"stepId": step_id, "before": before[step_id], "after": after[step_id]}

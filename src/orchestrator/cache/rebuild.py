@@ -20,12 +20,10 @@ from orchestrator.domain.events import (
     StepCompleted,
     WorkflowRegistered,
 )
-from orchestrator.domain.evolve import begin, evolve
-from orchestrator.domain.run import Run
+from orchestrator.eventstore.folding import FindWorkflow, LoadedRun
 from orchestrator.eventstore.inline import inline_rows, withdrawal
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Connection, Database
 from orchestrator.postgres.sql import load_sql
 
@@ -75,7 +73,7 @@ class StepCacheRebuild:
 
     def _compared(self, connection: Connection, on_events: OnEvents | None) -> list[CacheFault]:
         connection.execute(_SQL.begin)
-        runs: dict[str, Run] = {}
+        runs: dict[str, LoadedRun] = {}
         position = self._fold(connection, runs, 0, on_events)
         connection.execute(_SQL.hold_appends)
         self._fold(connection, runs, position)
@@ -84,7 +82,7 @@ class StepCacheRebuild:
         return [CacheFault(**row) for row in connection.execute(_SQL.faults)]
 
     def _fold(
-        self, connection: Connection, runs: dict[str, Run], position: int, on_events: OnEvents | None = None
+        self, connection: Connection, runs: dict[str, LoadedRun], position: int, on_events: OnEvents | None = None
     ) -> int:
         """Fold what the log has after a position, and return the last."""
         while batch := self._log.read_log(position, _BATCH):
@@ -96,7 +94,7 @@ class StepCacheRebuild:
                 on_events(position)
         return position
 
-    def _changes(self, runs: dict[str, Run], recorded: Recorded) -> Iterator[tuple[Change, Any]]:
+    def _changes(self, runs: dict[str, LoadedRun], recorded: Recorded) -> Iterator[tuple[Change, Any]]:
         """Yield what an event changes; `runs` are those that are not over, as folded so far."""
         event, run_id, tenant = recorded.event, recorded.stream_id, recorded.tenant
         match event:
@@ -105,12 +103,12 @@ class StepCacheRebuild:
             case WorkflowRegistered():
                 pass
             case RunTriggered():
-                workflow = self._find_workflow(tenant, event.workflow_name, event.workflow_version)
-                runs[run_id] = begin(run_id, workflow, event)
+                runs[run_id] = LoadedRun.begin(run_id, tenant, event, recorded.position, self._find_workflow)
             case _:
-                run = evolve(runs[run_id], event)
+                loaded = runs[run_id]
+                loaded.evolve(event, recorded.version, recorded.position)
                 if isinstance(event, StepCompleted):
-                    for row in inline_rows(run, tenant, [event]).get("cache_put", ()):
+                    for row in inline_rows(loaded.run, tenant, [event]).get("cache_put", ()):
                         yield "put", row
                 elif isinstance(event, TERMINAL_EVENTS):
                     del runs[run_id]

@@ -1,41 +1,20 @@
 """Runs as aggregates: load one by folding its events, save what was decided at the version it was read."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from orchestrator.domain.errors import RunArchived, RunNotFound
 from orchestrator.domain.events import RunEvent, RunTriggered
-from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
-from orchestrator.domain.workflow import Workflow
+from orchestrator.eventstore.folding import FindWorkflow, LoadedRun
 from orchestrator.eventstore.inline import NewRun, inline_rows
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.tombstones import Tombstone
 
+__all__ = ["FindTombstone", "FindWorkflow", "LoadedRun", "RunStore"]
+
 FindTombstone = Callable[[str], Tombstone | None]
 """Returns what stayed of a run that was archived, or None."""
-
-
-class FindWorkflow(Protocol):
-    """Finds the definition a run started with."""
-
-    def __call__(self, tenant: str, name: str, version: str) -> Workflow:
-        """Return the workflow; raises WorkflowNotFound."""
-
-
-@dataclass(slots=True)
-class LoadedRun:
-    """A run as its events tell, the tenant it belongs to, and position and time of its latest event.
-
-    The time is milliseconds since 1970 UTC.
-    """
-
-    run: Run
-    tenant: str
-    position: int
-    updated_at: int
 
 
 class RunStore:
@@ -67,11 +46,7 @@ class RunStore:
         first = history[0].event if history else None
         if not isinstance(first, RunTriggered) or tenant not in {None, history[0].tenant}:
             raise self.absence(run_id, tenant)
-        tenant = history[0].tenant
-        run = begin(run_id, self._find_workflow(tenant, first.workflow_name, first.workflow_version), first)
-        for recorded in history[1:]:
-            evolve(run, recorded.event)  # type: ignore[arg-type]  # a run's stream holds run events
-        return LoadedRun(run, tenant, history[-1].position, history[-1].event.at)
+        return LoadedRun.fold(history, self._find_workflow)
 
     def absence(self, run_id: str, tenant: str | None) -> RunNotFound:
         """Return why there is no such run: it was archived, or the tenant (None: nobody) never had it."""

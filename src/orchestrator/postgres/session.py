@@ -130,6 +130,14 @@ class Session:
             connection.close()
 
 
+def run_once(connection: BoundedConnection[DictRow], statement: Statement, values: Sequence[bytes | None]) -> PGresult:
+    """Run a statement on a connection that somebody lent, without preparing it; raises what `Session.run` does."""
+    sent: Any = values
+    pgconn = connection.pgconn
+    pgconn.send_query_params(statement.text.encode(), sent, statement.oids, statement.formats, pq.Format.BINARY)
+    return answered(connection.wait(generators.execute(pgconn))[-1])
+
+
 def answered(result: PGresult) -> PGresult:
     """Return a result that is an answer; raise what it is otherwise.
 

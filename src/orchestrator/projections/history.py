@@ -6,14 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from orchestrator.domain.events import (
-    TERMINAL_EVENTS,
-    RunCancelled,
-    RunRecovered,
     RunTriggered,
     StepCacheInvalidated,
     WorkflowRegistered,
 )
-from orchestrator.domain.evolve import begin, evolve
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, RunStore
@@ -33,33 +29,8 @@ class Batch:
 
 
 def begin_run(recorded: Recorded, find_workflow: FindWorkflow) -> ProjectedRun:
-    """Return the run that a first event describes.
-
-    Raises:
-        ValueError: the event is not the first of a run.
-        WorkflowNotFound: nothing is known of its workflow.
-    """
-    event = recorded.event
-    if not isinstance(event, RunTriggered):
-        raise ValueError(f"a run does not begin with {type(event).__name__}")
-    workflow = find_workflow(recorded.tenant, event.workflow_name, event.workflow_version)
-    run = begin(recorded.stream_id, workflow, event)
-    return ProjectedRun(run, recorded.tenant, recorded.position, recorded.position, event.at)
-
-
-def fold_event(projected: ProjectedRun, recorded: Recorded) -> None:
-    """Fold the next event of a run and note which steps it touches."""
-    event: Any = recorded.event
-    if isinstance(event, RunRecovered):
-        projected.touched.update(projected.run.executing)
-    elif isinstance(event, RunCancelled):
-        projected.touched.update(projected.run.steps)
-    elif not isinstance(event, TERMINAL_EVENTS) and (step := getattr(event, "step", None)) is not None:
-        projected.touched.add(step)
-    evolve(projected.run, event)
-    projected.run.version = recorded.version  # events that were passed over count too
-    projected.position = recorded.position
-    projected.updated_at = event.at
+    """Return the run that a first event describes; raises what `LoadedRun.begin` does."""
+    return ProjectedRun.begin(recorded.stream_id, recorded.tenant, recorded.event, recorded.position, find_workflow)
 
 
 class Histories:
@@ -135,7 +106,7 @@ class Histories:
         if run_id in self._headless:
             return None
         projected = self._open[run_id]
-        fold_event(projected, recorded)
+        projected.take(recorded)
         return projected
 
     def _load_missing(self, batch: Sequence[Recorded]) -> None:
@@ -162,9 +133,8 @@ class Histories:
                 self._headless.add(run_id)
                 continue
             loaded = self._store.fold(run_id, history)
-            loaded.run.version = history[-1].version
             self._open[run_id] = ProjectedRun(
-                loaded.run, loaded.tenant, history[0].position, loaded.position, history[-1].event.at
+                loaded.run, loaded.tenant, loaded.position, loaded.updated_at, loaded.first_position
             )
 
     def _recorded(self, stored: Iterable[Any]) -> list[Recorded]:

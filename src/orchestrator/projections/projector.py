@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
 
 import orjson
 
@@ -32,6 +31,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.history import Batch, Histories
 from orchestrator.projections.read_models.built_in import read_models
 from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel
+from orchestrator.projections.read_models.upsert import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -229,9 +229,7 @@ class Projector:
     @staticmethod
     def _write(execute: Execute, model: ReadModel, touched: Sequence[ProjectedRun], first: int, batch: Batch) -> None:
         try:
-            rows = list(chain.from_iterable(model.rows(projected) for projected in touched))
-            if rows:
-                execute(model.upsert, (orjson.dumps(rows),))
+            upsert(execute, model, touched)
         except DatabaseUnavailable:
             raise
         except Exception as error:

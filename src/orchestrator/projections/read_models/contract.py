@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.domain.run import Run
+from orchestrator.domain.events import TERMINAL_EVENTS, RunCancelled, RunRecovered
+from orchestrator.eventstore.folding import LoadedRun
+from orchestrator.eventstore.recorded import Recorded
 from orchestrator.postgres.database import Connection
 from orchestrator.postgres.session import Statement
 
@@ -13,15 +15,21 @@ Row = dict[str, Any]
 
 
 @dataclass(slots=True)
-class ProjectedRun:
+class ProjectedRun(LoadedRun):
     """A run as folded so far, and what of it changed since the rows were last written."""
 
-    run: Run
-    tenant: str
-    first_position: int
-    position: int
-    updated_at: int
     touched: set[str] = field(default_factory=set)
+
+    def take(self, recorded: Recorded) -> None:
+        """Fold the next event and note which steps it touches."""
+        event: Any = recorded.event
+        if isinstance(event, RunRecovered):
+            self.touched.update(self.run.executing)
+        elif isinstance(event, RunCancelled):
+            self.touched.update(self.run.steps)
+        elif not isinstance(event, TERMINAL_EVENTS) and (step := getattr(event, "step", None)) is not None:
+            self.touched.add(step)
+        self.evolve(event, recorded.version, recorded.position)
 
 
 class ReadModel(ABC):

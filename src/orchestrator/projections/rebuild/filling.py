@@ -24,15 +24,13 @@ import orjson
 from psycopg.sql import SQL, Identifier
 
 from orchestrator.domain.errors import NeedsNewerProgram
-from orchestrator.domain.events import RunTriggered
-from orchestrator.domain.evolve import begin, evolve
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorder import RunRow
 from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Connection, Database
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
-from orchestrator.projections.history import begin_run, fold_event
+from orchestrator.projections.history import begin_run
 from orchestrator.projections.projector import skipped_positions
 from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel, Row
 from orchestrator.projections.rebuild.errors import RebuildStopped
@@ -137,18 +135,14 @@ class Filler:
         """
         event_of = self._source.log.mapper.event
         events = iter(sorted(stored, key=itemgetter(1)))
-        _, version, name, state, first_position = next(events)
-        first, tenant, _ = event_of(run_id, version, name, state)
-        if not isinstance(first, RunTriggered):
-            raise ValueError(f"run {run_id} does not begin with RunTriggered but with {name}")
-        run = begin(run_id, self._source.find_workflow(tenant, first.workflow_name, first.workflow_version), first)
-        event: Any = first
-        position = first_position
-        for _, version, name, state, position in events:  # noqa: B007 - what the last one says is kept
-            event = event_of(run_id, version, name, state)[0]
-            evolve(run, event)
-        run.version = version
-        return ProjectedRun(run, tenant, first_position, position, event.at, set(run.steps))
+        _, version, name, state, position = next(events)
+        event, tenant, _ = event_of(run_id, version, name, state)
+        projected = ProjectedRun.begin(run_id, tenant, event, position, self._source.find_workflow)
+        projected.run.version = version
+        for _, version, name, state, position in events:
+            projected.evolve(event_of(run_id, version, name, state)[0], version, position)
+        projected.touched.update(projected.run.steps)
+        return projected
 
     def _checked_rows(self, connection: Connection, part: Part) -> Iterator[Row]:
         """Yield the rows of a part in which something is wrong, each run tried before it is copied."""
@@ -172,7 +166,7 @@ class Filler:
                     projected = begin_run(recorded, self._source.find_workflow)
                 else:
                     projected.touched.clear()
-                    fold_event(projected, recorded)
+                    projected.take(recorded)
                 rows = list(self._model.rows(projected))
                 with connection.transaction(force_rollback=True):
                     self._copy(connection, rows)

@@ -17,18 +17,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
-from psycopg import RawCursor
 from psycopg.errors import LockNotAvailable
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from orchestrator.postgres.database import Connection
+from orchestrator.postgres.session import run_once
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.history import Histories
 from orchestrator.projections.projector import skipped_positions
 from orchestrator.projections.read_models.contract import ReadModel
+from orchestrator.projections.read_models.upsert import upsert
 from orchestrator.projections.rebuild.differences import RebuildReport, RowDifference, difference
 from orchestrator.projections.rebuild.errors import ProgramTooOld, RebuildInterrupted, RebuildRunning, RebuildStopped
 from orchestrator.projections.rebuild.fillers import Fillers
@@ -299,9 +301,7 @@ class Rebuilder:
         """Project a chunk into the new table and note the place, in the caller's transaction."""
         until = position + count
         touched = self._histories.fold(self._histories.read_range(position, until))
-        rows = [row for projected in touched for row in self._model.rows(projected)]
-        if rows:
-            RawCursor(connection).execute(self._model.upsert.text, [orjson.dumps(rows).decode()])
+        upsert(partial(run_once, connection), self._model, touched)
         for projected in touched:
             projected.touched.clear()
         self._advance(connection, until)

@@ -19,7 +19,7 @@ from orchestrator.eventstore.runs import FindWorkflow
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
 from orchestrator.postgres.unavailable import DatabaseUnavailable
-from orchestrator.projections.history import begin_run, fold_event
+from orchestrator.projections.history import begin_run
 from orchestrator.projections.projector import skipped_positions
 from orchestrator.projections.read_models.contract import ProjectedRun, Row
 from orchestrator.projections.rebuild.differences import RowDifference
@@ -91,7 +91,7 @@ class RunQueueRebuild:
                 runs[run_id] = begin_run(recorded, self._find_workflow)
                 self._formats[run_id] = max(runs[run_id].run.workflow.format, event_format(recorded.event))
             elif run_id in runs:
-                fold_event(runs[run_id], recorded)
+                runs[run_id].take(recorded)
                 self._formats[run_id] = max(self._formats[run_id], event_format(recorded.event))
         except DatabaseUnavailable:
             raise

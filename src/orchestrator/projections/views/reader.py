@@ -257,7 +257,7 @@ class Reader:
         """Return the rows that the read models will have for a run."""
         run = loaded.run
         at = max(loaded.updated_at, run.ended_at or 0)  # a cancel has just been folded in
-        projected = ProjectedRun(run, loaded.tenant, loaded.position, loaded.position, at, set(run.steps))
+        projected = ProjectedRun(run, loaded.tenant, loaded.position, at, loaded.position, set(run.steps))
         row = _as_stored(next(iter(Runs().rows(projected))))
         return row, {item["step_id"]: _as_stored(item) for item in RunSteps().rows(projected)}
 

@@ -1,0 +1,15 @@
+"""Writing the rows of runs: the one place that runs a read model's upsert."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+import orjson
+
+from orchestrator.postgres.session import Execute
+from orchestrator.projections.read_models.contract import ProjectedRun, ReadModel
+
+
+def upsert(execute: Execute, model: ReadModel, touched: Iterable[ProjectedRun]) -> None:
+    """Insert or replace the rows that the touched parts of runs now have, in the caller's transaction."""
+    if rows := list(chain.from_iterable(model.rows(projected) for projected in touched)):
+        execute(model.upsert, (orjson.dumps(rows),))
