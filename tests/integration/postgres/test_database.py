@@ -48,10 +48,9 @@ def test_a_connection_that_is_lost_within_a_transaction_is_known_for_what_it_is_
     with open_database(database_url) as database, psycopg.connect(database_url, autocommit=True) as killer:
 
         def lose(statement: str) -> None:
-            database.mend()  # one that the pool had in reserve may have been ended along with the one before
             with database.transaction() as connection:
                 connection.execute(SQL.one)
-                killer.execute(SQL.terminate_others)
+                killer.execute(SQL.terminate, (connection.info.backend_pid,))
                 with pytest.raises(DatabaseUnavailable):
                     connection.execute(statement)
                 raise ZeroDivisionError

@@ -10,3 +10,7 @@ SELECT 1 AS one
 -- name: terminate_others
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+
+
+-- name: terminate
+SELECT pg_terminate_backend(%s, 10000)
