@@ -16,7 +16,7 @@ from referencing.jsonschema import DRAFT202012
 
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.fingerprint import canonical
-from orchestrator.workflows.patterns import pattern
+from orchestrator.workflows.patterns import matches
 from orchestrator.workflows.unevaluated import evaluated_items, evaluated_properties
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
@@ -98,7 +98,7 @@ def _paying(keyword: Keyword) -> Keyword:
 
 
 def _pattern(_validator: Any, text: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not pattern(text).matches(instance, _work.get().budget):
+    if isinstance(instance, str) and not matches(text, instance, _work.get().budget):
         yield ValidationError(f"{instance!r} does not match {text!r}")
 
 
@@ -106,7 +106,7 @@ def _pattern_properties(validator: Any, value: Any, instance: Any, _schema: Any)
     if isinstance(instance, dict):
         for text, inner in value.items():
             for name, item in instance.items():
-                if pattern(text).matches(name, _work.get().budget):
+                if matches(text, name, _work.get().budget):
                     yield from validator.descend(item, inner, path=name, schema_path=text)
 
 
@@ -118,7 +118,7 @@ def _additional_properties(validator: Any, value: Any, instance: Any, schema: An
     extras = [
         name
         for name in instance
-        if name not in named and not any(pattern(text).matches(name, _work.get().budget) for text in texts)
+        if name not in named and not any(matches(text, name, _work.get().budget) for text in texts)
     ]
     if value is False and extras:
         listed = ", ".join(map(repr, sorted(extras)))
