@@ -14,6 +14,7 @@ from orchestrator.api.feed import Feed
 from orchestrator.api.freshness import Freshness
 from orchestrator.api.gate import Gate
 from orchestrator.api.places import Places
+from orchestrator.api.registrations import Registrations
 from orchestrator.api.run_loader import RunLoader
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.eventstore.database import Database
@@ -83,10 +84,12 @@ class Served:
     rebuilds: BackgroundRebuilds
     gate: Gate
     places: Places
+    registrations: Registrations
 
     def close(self) -> None:
-        """End what goes on by itself: streams, and rebuilds in the background."""
+        """End what goes on by itself: streams, rebuilds in the background, and registrations that have not begun."""
         self.feed.close()
+        self.registrations.close()
         self.rebuilds.close()
 
 
@@ -108,6 +111,7 @@ def serve(core: Services, limits: Limits) -> Served:
         BackgroundRebuilds(core.read_models),
         gate,
         Places(core.settings.max_requests, shared=bool(core.settings.auth)),
+        Registrations(),
     )
 
 

@@ -1,6 +1,5 @@
 """Workflows: register, list, look at."""
 
-import asyncio
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,7 +21,7 @@ from orchestrator.domain.errors import Fault, InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 from orchestrator.projections.views import timestamp
 from orchestrator.workflows.document import load_text
-from orchestrator.workflows.registry import CatalogueEntry
+from orchestrator.workflows.registry import CatalogueSummary
 from orchestrator.workflows.validate import warnings
 
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
@@ -94,10 +93,10 @@ Given = Annotated[Definition, Depends(_receive)]
 async def register_workflow(serving: Serving, caller: Operating, given: Given) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core = serving.core
-    # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
+    # In a thread: a definition of a thousand steps takes longer than anybody else should wait.
     known = core.commands.known_skills
-    workflow, doubts = await asyncio.to_thread(
-        _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
+    workflow, doubts = await serving.registrations.run(
+        caller.tenant, _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
     )
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
@@ -128,6 +127,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
     workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
+    _ = workflow.digest  # which is kept
     return workflow, warnings(workflow, known)
 
 
@@ -146,20 +146,20 @@ async def get_workflow(
     version: Version = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return a definition with its steps, policies and change types, and the names of all versions."""
+    """Return a definition with its steps, policies and change types, and the names of the newest 1,000 versions."""
     core = serving.core
     entry = await core.database.call(core.workflows.entry, caller.tenant, name, version)
     versions = await core.database.call(core.workflows.versions, caller.tenant, name)
-    document = {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
+    document = {**entry.definition, **_summary(entry.summary), "versions": versions}
     return revalidated(document, if_none_match)
 
 
-def _summary(entry: CatalogueEntry) -> dict[str, Any]:
+def _summary(entry: CatalogueSummary) -> dict[str, Any]:
     return {
         "workflowName": entry.name,
         "version": entry.version,
-        "description": entry.definition.get("description", ""),
-        "stepCount": len(entry.definition["steps"]),
+        "description": entry.description,
+        "stepCount": entry.step_count,
         "digest": entry.digest,
         "registeredAt": timestamp(entry.registered_at),
     }

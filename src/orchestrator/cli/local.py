@@ -24,7 +24,7 @@ from orchestrator.projections.event_views import event_view
 from orchestrator.projections.plan_views import plan_view
 from orchestrator.projections.views import timestamp
 from orchestrator.settings import Settings
-from orchestrator.workflows.registry import CatalogueEntry
+from orchestrator.workflows.registry import CatalogueSummary
 
 _PATIENCE_SECONDS = 0.3
 _LONGEST_WAIT_SECONDS = 10.0
@@ -188,7 +188,7 @@ class LocalClient:
         """Return a workflow; see `Client.workflow`."""
         entry = await self._core.database.call(self._core.workflows.entry, self._tenant, name, version)
         versions = await self._core.database.call(self._core.workflows.versions, self._tenant, name)
-        return {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
+        return {**entry.definition, **_summary(entry.summary), "versions": list(versions)}
 
     async def register(self, workflow: Workflow) -> bool:
         """Register a workflow; see `Client.register`."""
@@ -211,12 +211,12 @@ class LocalClient:
                 await asyncio.sleep(_BREATH_SECONDS)
 
 
-def _summary(entry: CatalogueEntry) -> Document:
+def _summary(entry: CatalogueSummary) -> Document:
     return {
         "workflowName": entry.name,
         "version": entry.version,
-        "description": entry.definition.get("description", ""),
-        "stepCount": len(entry.definition["steps"]),
+        "description": entry.description,
+        "stepCount": entry.step_count,
         "digest": entry.digest,
         "registeredAt": timestamp(entry.registered_at),
     }

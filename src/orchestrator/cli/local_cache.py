@@ -74,8 +74,7 @@ class LocalCache:
             return
         steps: set[str] = set()
         for name in names if workflow is None else [workflow]:
-            for version in await database.call(workflows.versions, tenant, name):
-                steps |= {each["stepId"] for each in version.definition["steps"]}
+            steps |= await database.call(workflows.steps, tenant, name)
         if step not in steps:
             raise unknown("step", step, steps, "`orchestrator workflows show NAME` lists the steps of a workflow.")
 

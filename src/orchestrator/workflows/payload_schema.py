@@ -77,7 +77,10 @@ def _compiled(digest: str, schema: Mapping[str, Any]) -> Any:
 
 
 def schema_faults(schema: dict[str, Any]) -> list[Fault]:
-    """Return what is wrong with a payload schema, as many faults as are listed or a few more; places start at `payloadSchema`."""
+    """Return what is wrong with a payload schema, up to a few more faults than are listed.
+
+    Places start at `payloadSchema`.
+    """
     dialect = schema.get("$schema", DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         return [Fault("payloadSchema.$schema", f"must be {DIALECT}, not {shorten(dialect)}")]

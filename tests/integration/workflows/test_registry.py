@@ -77,7 +77,7 @@ async def test_of_versions_the_one_registered_last_is_taken_unless_one_is_named(
         await register(site, version("w", number, f"step-of-{number}"))
     assert site.core.workflows.get("default", "w").version == "2"
     assert site.core.workflows.get("default", "w", "10").version == "10"
-    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == ["1", "10", "2"]
+    assert list(site.core.workflows.versions("default", "w")) == ["1", "10", "2"]
     await register(site, version("w", "1", "step-of-1"))
     assert site.core.workflows.get("default", "w").version == "2", "registering it again does not make it the last"
 
@@ -124,7 +124,7 @@ async def test_many_versions_at_once_are_all_registered(site: Site, database_url
     history = site.core.log.read(workflow_stream("default", "w"))
     assert [item.version for item in history] == list(range(1, 13))
     order = [item.event.version for item in history if isinstance(item.event, WorkflowRegistered)]
-    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == order
+    assert list(site.core.workflows.versions("default", "w")) == order
     assert site.core.workflows.get("default", "w").version == order[-1]
 
 
