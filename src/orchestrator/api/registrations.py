@@ -1,4 +1,4 @@
-"""Registrations: definitions are read in threads of their own, one at a time for each tenant."""
+"""Registrations: definitions are read in threads of their own, few at a time for each tenant."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,46 +12,48 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 MAX_THREADS = 4
+MAX_OF_TENANT = 2
 
 
-class _Place:
-    """The place of a tenant: `users` hold it or wait for it."""
+class _Places:
+    """The places of a tenant: `users` hold one or wait for one."""
 
-    def __init__(self) -> None:
-        self.turn = asyncio.Semaphore(1)
+    def __init__(self, most: int) -> None:
+        self.free = asyncio.Semaphore(most)
         self.users = 0
 
 
 class Registrations:
     """Threads for what takes long about a registration, so that it takes none of those that other requests need.
 
-    Each tenant has one place, and holds it until its thread has ended: a request that is given up meanwhile, at its
-    deadline, does not make room for another. Belongs to one event loop.
+    Each tenant has a few places, and holds each until its thread has ended: a request that is given up meanwhile, at
+    its deadline, does not make room for another. Belongs to one event loop.
     """
 
-    def __init__(self, max_threads: int = MAX_THREADS) -> None:
+    def __init__(self, max_threads: int = MAX_THREADS, max_of_tenant: int = MAX_OF_TENANT) -> None:
         self._threads = ThreadPoolExecutor(max_threads, "registration")
-        self._places: dict[str, _Place] = {}
+        self._max_of_tenant = max_of_tenant
+        self._places: dict[str, _Places] = {}
 
     async def run(self, tenant: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Return what a function returns or raise what it raises; called in a thread, when it is the tenant's turn."""
-        place = self._places.setdefault(tenant, _Place())
-        place.users += 1
+        """Return what a function returns or raise what it raises; called in a thread, when the tenant has a place."""
+        places = self._places.setdefault(tenant, _Places(self._max_of_tenant))
+        places.users += 1
         try:
-            await place.turn.acquire()
+            await places.free.acquire()
         except BaseException:
-            self._leave(tenant, place)
+            self._leave(tenant, places)
             raise
         loop = asyncio.get_running_loop()
 
         def over(_ended: Future[T]) -> None:
             with suppress(RuntimeError):  # the loop has ended before
-                loop.call_soon_threadsafe(self._release, tenant, place)
+                loop.call_soon_threadsafe(self._release, tenant, places)
 
         try:
             under_way = self._threads.submit(partial(copy_context().run, function, *args, **kwargs))
         except BaseException:
-            self._release(tenant, place)
+            self._release(tenant, places)
             raise
         under_way.add_done_callback(over)
         return await asyncio.wrap_future(under_way)
@@ -60,11 +62,11 @@ class Registrations:
         """Begin nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _release(self, tenant: str, place: _Place) -> None:
-        place.turn.release()
-        self._leave(tenant, place)
+    def _release(self, tenant: str, places: _Places) -> None:
+        places.free.release()
+        self._leave(tenant, places)
 
-    def _leave(self, tenant: str, place: _Place) -> None:
-        place.users -= 1
-        if not place.users:
+    def _leave(self, tenant: str, places: _Places) -> None:
+        places.users -= 1
+        if not places.users:
             del self._places[tenant]

@@ -27,7 +27,7 @@ def ambiguity(kind: str, text: str, value: Any) -> str | None:
             if text.lower() in _BOOLEANS:
                 return None
             return f"{text} is {_json(value)} in YAML 1.1 and text elsewhere: write {_json(value)}, or {_quoted(text)}"
-        case "int" | "float" if not math.isfinite(value):
+        case "float" if not math.isfinite(value):
             return f"{text} is not a JSON number: leave it out, or write {_quoted(text)}"
         case "int" | "float":
             if _NUMBER.fullmatch(text):

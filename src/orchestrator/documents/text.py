@@ -4,6 +4,7 @@ A key that is given twice is a fault, and so is an unquoted YAML scalar that not
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -27,6 +28,8 @@ MAX_REPEATED = 4 << 20
 """How many characters the aliases of a YAML document may stand for."""
 
 _MAX_NUMBER = 400
+# What no parser should have to read as a number: looked for once, since the patterns of YAML take long on such texts.
+_LONG_NUMBER = re.compile(r"[-+]?(?:[0-9.][0-9_:.]*(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)")
 _Parts = tuple[str | int, ...]
 _CORE = "tag:yaml.org,2002:"
 _AMBIGUOUS = frozenset({"bool", "int", "float", "str"})
@@ -253,10 +256,16 @@ class _YamlReader:
         value = self._scalars.get(text, _Merge)  # documents say the same things over and over
         if value is _Merge:
             known = len(self.faults)
-            value = self._checked(event, self._loader.resolve(yaml.ScalarNode, text, (True, False)), parts)
+            value = self._checked(event, self._kind(text), parts)
             if len(self.faults) == known:
                 self._scalars[text] = value
         return value
+
+    def _kind(self, text: str) -> str:
+        """Return the tag of an unquoted scalar."""
+        if len(text) > _MAX_NUMBER:
+            return f"{_CORE}{'int' if _LONG_NUMBER.fullmatch(text) else 'str'}"
+        return str(self._loader.resolve(yaml.ScalarNode, text, (True, False)))
 
     def _checked(self, event: Any, tag: str, parts: _Parts) -> Any:
         """Return the value of a scalar; note a fault when other parsers read another one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import re2
 
-from orchestrator.domain.budget import Budget, BudgetExceeded
+from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.weighted_cache import WeightedCache
 from orchestrator.workflows.pattern_costs import estimate
 
@@ -50,7 +50,8 @@ class Pattern:
 
         Args:
             text: the pattern.
-            budget: has to suffice for compiling it, but is not spent.
+            budget: has to suffice for compiling it. Only a small one, of an event loop, is spent on that: whether a
+                payload fits is not to depend on what was compiled before.
 
         Raises:
             PatternRefused: it is none, cannot be matched in linear time, or is too large.
@@ -58,8 +59,8 @@ class Pattern:
         """
         written = _written(text)
         cost = compile_cost(text, written)
-        if budget is not None and cost > budget.left:
-            raise BudgetExceeded
+        if budget is not None:
+            _afford(cost, budget)
         self._compiled, memory = _compile(written)
         self.size = int(self._compiled.programsize)
         if self.size > MAX_INSTRUCTIONS:
@@ -118,6 +119,13 @@ def compile_cost(text: str, written: str | None = None) -> int:
     if estimated > _MAX_ESTIMATE:
         raise PatternRefused(_TOO_LARGE)
     return len(text) + estimated
+
+
+def _afford(cost: int, budget: Budget) -> None:
+    if cost > budget.left:
+        raise BudgetExceeded
+    if budget.left <= QUICK_UNITS:
+        budget.spend(cost)
 
 
 def _written(text: str) -> str:

@@ -17,7 +17,7 @@ from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows.ancestry import Ancestry
 from orchestrator.workflows.quoting import literal, name_to_quote
-from orchestrator.workflows.shape import MAX_STEPS
+from orchestrator.workflows.shape import MAX_CHANGE_TYPES, MAX_STEPS
 
 MAX_ATTEMPTS = 5
 """The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""
@@ -97,11 +97,14 @@ class _Check:
     def __init__(self, document: Mapping[str, Any], max_attempts_bound: int) -> None:
         steps = document.get("steps")
         changes = document.get("changeTypes")
-        self._changes: dict[str, Any] = changes if isinstance(changes, dict) else {}
+        # Of what is too long `shape_faults` says so.
+        self._changes: dict[str, Any] = (
+            changes if isinstance(changes, dict) and len(changes) <= MAX_CHANGE_TYPES else {}
+        )
         self._bound = max_attempts_bound
         self._steps = [
             _sketch(index, step)
-            for index, step in enumerate(steps if isinstance(steps, list) else ())
+            for index, step in enumerate(steps if isinstance(steps, list) and len(steps) <= MAX_STEPS else ())
             if isinstance(step, dict)
         ]
         self._first: dict[str, int] = {}
@@ -268,7 +271,7 @@ class _Closest:
 
 def _sketch(index: int, document: dict[str, Any]) -> _Step:
     step_id, needed = document.get("stepId"), document.get("dependsOn")
-    entries = enumerate(needed if isinstance(needed, list) else ())
+    entries = enumerate(needed if isinstance(needed, list) and len(needed) <= MAX_STEPS else ())
     return _Step(
         index,
         step_id if isinstance(step_id, str) else f"(steps[{index}])",

@@ -1,4 +1,4 @@
-"""Definitions are read in threads of their own, one at a time for each tenant."""
+"""Definitions are read in threads of their own, few at a time for each tenant."""
 
 import asyncio
 import threading
@@ -8,8 +8,8 @@ import pytest
 from orchestrator.api.registrations import Registrations
 
 
-async def test_a_tenant_has_one_thread_and_others_have_theirs() -> None:
-    registrations = Registrations()
+async def test_a_tenant_has_few_threads_and_others_have_theirs() -> None:
+    registrations = Registrations(max_of_tenant=1)
     first, second = threading.Event(), threading.Event()
     waiting = asyncio.create_task(registrations.run("a", first.wait, 10))
     behind = asyncio.create_task(registrations.run("a", second.wait, 10))
@@ -22,7 +22,7 @@ async def test_a_tenant_has_one_thread_and_others_have_theirs() -> None:
 
 
 async def test_a_place_is_held_until_the_thread_ends_though_nobody_waits_for_it() -> None:
-    registrations = Registrations()
+    registrations = Registrations(max_of_tenant=1)
     started, go_on = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -43,7 +43,7 @@ async def test_a_place_is_held_until_the_thread_ends_though_nobody_waits_for_it(
 
 
 async def test_who_gives_up_while_waiting_leaves_the_place_to_others() -> None:
-    registrations = Registrations()
+    registrations = Registrations(max_of_tenant=1)
     go_on = threading.Event()
     first = asyncio.create_task(registrations.run("a", go_on.wait, 10))
     second = asyncio.create_task(registrations.run("a", str, 2))

@@ -245,11 +245,18 @@ class TestManyFaults:
         assert len(fault_of(f"a: {number}")[1]) < 200
         assert time.process_time() - began < 2
 
-    @pytest.mark.parametrize("number", ["0o" + "7" * 500_000, "9" * 500_000 + "e5"])
-    def test_so_is_what_only_other_parsers_take_for_one(self, number: str) -> None:
-        _, (fault,) = read_yaml(f"a: {number}", "source")
-        assert fault.message.endswith("in quotes for text (line 1, column 4)")
-        assert len(fault.message) <= 2_000
+    @pytest.mark.parametrize("number", ["0o" + "7" * 500_000, "9" * 500_000 + "e5", "0b" + "1" * 500, "1_" * 500])
+    def test_so_is_what_only_some_parsers_take_for_one(self, number: str) -> None:
+        assert fault_of(f"a: {number}")[1].endswith("is no int")
+
+    @pytest.mark.parametrize("text", ["3fa4" * 500, "1:a" * 500, "9" * 500 + "x", "1 - 1" * 500, "0o8x" * 500])
+    def test_other_long_text_stays_text(self, text: str) -> None:
+        assert yaml_value(f"a: {text}") == {"a": text}
+
+    @pytest.mark.parametrize("digits", range(290, 391, 10))
+    def test_a_number_of_any_length_is_a_fault_and_not_an_error(self, digits: int) -> None:
+        for text in ("0o" + "7" * digits, "9" * digits + "e9", "0x" + "f" * (digits - 2)):
+            assert read_yaml(f"a: {text[:400]}", "source")[1]
 
 
 class TestJson:

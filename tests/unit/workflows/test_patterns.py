@@ -120,7 +120,19 @@ def test_what_was_refused_is_not_tried_again() -> None:
             pattern(text)
 
 
-def test_compiling_needs_a_budget_that_suffices_and_does_not_spend_it() -> None:
+def test_many_small_patterns_are_not_compiled_in_one_turn_of_a_loop() -> None:
+    budget = Budget(QUICK_UNITS)
+
+    def match_all() -> None:
+        for number in range(1_000):
+            matches_within(f"^[a-z]+small{number}$", "a", budget)
+
+    with pytest.raises(BudgetExceeded):
+        match_all()
+    assert budget.left < 20
+
+
+def test_compiling_needs_a_budget_that_suffices_and_does_not_spend_a_large_one() -> None:
     text = "[ab]{900}[cd]{900}[ef]{900}[gh]{900}[ij]{900}"
     assert compile_cost(text) > QUICK_UNITS
     with pytest.raises(BudgetExceeded):
