@@ -10,8 +10,8 @@ from typing import Any
 import re2
 
 from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
-from orchestrator.domain.weighted_cache import WeightedCache
 from orchestrator.workflows.pattern_costs import estimate
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 MAX_PATTERN = 10_000
 """How many characters a pattern may have."""

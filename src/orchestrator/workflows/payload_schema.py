@@ -13,9 +13,9 @@ from referencing.jsonschema import DRAFT202012
 from orchestrator.documents.places import place, shorten
 from orchestrator.domain.budget import Budget, BudgetExceeded
 from orchestrator.domain.errors import MAX_FAULTS, Fault, InputNotCanonical
-from orchestrator.domain.weighted_cache import WeightedCache
 from orchestrator.workflows.patterns import PatternRefused, compile_cost, pattern
 from orchestrator.workflows.schema_validator import first_errors, make_meta_validator, make_validator, resolver_of
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -11,13 +11,13 @@ import orjson
 from orchestrator.domain.errors import VersionConflict, WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
 from orchestrator.domain.spelling import did_you_mean
-from orchestrator.domain.weighted_cache import WeightedCache
 from orchestrator.domain.workflow import Workflow, workflow_from_json, workflow_to_json
 from orchestrator.eventstore.database import Database
 from orchestrator.eventstore.log import EventLog
 from orchestrator.eventstore.recorded import workflow_stream
 from orchestrator.eventstore.shared_calls import SharedCalls
 from orchestrator.eventstore.sql import load_sql
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 _SQL = load_sql(__file__)
 _MAX_NEWEST = 256

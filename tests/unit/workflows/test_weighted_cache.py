@@ -1,6 +1,6 @@
 """A cache that is bounded by weight."""
 
-from orchestrator.domain.weighted_cache import WeightedCache
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 
 def test_what_was_used_longest_ago_makes_room() -> None:
