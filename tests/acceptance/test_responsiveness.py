@@ -107,11 +107,16 @@ class Server:
         self._client.close()
         self._other.close()
 
+    def send(self, path: str, document: Any) -> httpx.Response:
+        """Make a request with a JSON body."""
+        with httpx.Client(base_url=self._client.base_url, timeout=60) as client:
+            return client.post(path, json=document)
+
     def ask(self, method: str, path: str, document: Any = None) -> httpx.Response:
-        """Make a request, and assert that the server answers others meanwhile."""
+        """Make a request, and assert that the server answers others meanwhile. Text is sent as YAML."""
         answers: list[httpx.Response] = []
-        content = None if document is None else json.dumps(document)
-        headers = {"Content-Type": "application/json"}
+        content = document if document is None or isinstance(document, str) else json.dumps(document)
+        headers = {"Content-Type": f"application/{'yaml' if isinstance(document, str) else 'json'}"}
 
         def make() -> None:
             answers.append(self._client.request(method, path, content=content, headers=headers))
@@ -127,7 +132,8 @@ class Server:
         asking.join()
         took = time.monotonic() - began
         # Nothing is said about speed: a request that held the loop would leave others waiting for most of its time.
-        assert max(waits) < max(1.0, took / 3), f"{path}: another waited {max(waits):.2f} of {took:.2f} s"
+        longest = max(waits, default=0.0)
+        assert longest < max(1.0, took / 3), f"{path}: another waited {longest:.2f} of {took:.2f} s"
         return answers[0]
 
 
@@ -184,3 +190,65 @@ def test_others_are_answered_while_a_large_workflow_is_registered_run_and_read(
         assert server.ask("GET", f"/api/v1{path}").status_code == 200
     again = server.ask("POST", "/api/v1/workflows", document)
     assert again.status_code == 200
+
+
+HEAD = 'workflowName: hostile\nversion: "1"\nsteps: [{stepId: a, skillId: b}]\n'
+TENFOLD = ", ".join(f"&a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 8))
+KEYS = ", ".join(f"k{number}: 1" for number in range(10_000))
+COPIES = "".join(f" - {{stepId: s{number}, skillId: b, dependsOn: *a}}\n" for number in range(1_000))
+
+REFUSED: dict[str, Any] = {
+    "aliases of aliases": f"{HEAD}x: [&a0 [1,1,1,1,1,1,1,1,1,1], {TENFOLD}]\n",
+    "aliases instead of an object": f"[&a0 [1,1,1,1,1,1,1,1,1,1], {TENFOLD}]\n",
+    "aliases as a key": f"[&a0 [1,1,1,1,1,1,1,1,1,1], {TENFOLD}, {{? *a7 : 1}}]\n",
+    "aliases of a long text": f"{HEAD}payloadSchema: {{examples: [&t '{'x' * 100_000}'{', *t' * 300}]}}\n",
+    "merges": f"{HEAD}x: &a {{{KEYS}}}\ny: {{<<: [{', '.join(['*a'] * 5_000)}]}}\n",
+    "a number without end": f"{HEAD}x: {'1:' * 400_000}1\n",
+    "copies of a faulty list": (
+        'workflowName: hostile\nversion: "1"\nsteps:\n'
+        f" - {{stepId: a, skillId: b, dependsOn: &a [{'[1], ' * 3_000}]}}\n{COPIES}"
+    ),
+    "patterns that are too large": definition(
+        "hostile", {"properties": {f"p{number}": {"pattern": "(?i)" + r"\pL" * 3_000} for number in range(50)}}
+    ),
+    "patterns of many letters": definition(
+        "hostile", {"properties": {f"p{number}": {"pattern": rf"\pL{{1000}}{number}"} for number in range(500)}}
+    ),
+    "unknown fields": {**definition("hostile"), **{f"k{number}": 1 for number in range(80_000)}},
+    "unknown dependencies": definition("hostile")
+    | {"steps": [{**STEP, "dependsOn": [f"x{number}" for number in range(90_000)]}]},
+    "steps without anything": definition("hostile") | {"steps": [{}] * 250_000},
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_others_are_answered_while_a_hostile_definition_is_read(server: Server, case: str) -> None:
+    answer = server.ask("POST", "/api/v1/workflows", REFUSED[case])
+    assert answer.status_code in (400, 503), answer.text[:500]  # 503: the request's own deadline came first
+    assert len(answer.content) < 100_000
+
+
+def test_definitions_take_no_thread_that_other_requests_need(server: Server) -> None:
+    """Payloads of this size are parsed in a thread, and so are definitions."""
+    assert server.ask("POST", "/api/v1/workflows", definition("beside")).status_code == 201
+    reading = [
+        threading.Thread(target=server.send, args=("/api/v1/workflows", dense(2_000, 8) | {"version": str(number)}))
+        for number in range(8)
+    ]
+    for thread in reading:
+        thread.start()
+    took = []
+    while any(thread.is_alive() for thread in reading):
+        answer = server.ask("POST", "/api/v1/runs", {"workflowName": "beside", "triggerPayload": {"a": "x" * 40_000}})
+        assert answer.status_code == 202
+        took.append(answer.elapsed.total_seconds())
+    assert max(took, default=0) < 5
+
+
+def test_messages_about_a_payload_do_not_write_out_the_schema(server: Server) -> None:
+    schema = {"properties": {f"p{number}": {"const": [1] * 30_000} for number in range(11)}}
+    assert server.ask("POST", "/api/v1/workflows", definition("constants", schema)).status_code == 201
+    payload = {f"p{number}": 0 for number in range(11)}
+    answer = server.ask("POST", "/api/v1/runs", {"workflowName": "constants", "triggerPayload": payload})
+    assert answer.status_code == 400
+    assert len(answer.content) < 10_000

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from orchestrator.api.gate import Gate
 from orchestrator.api.places import Places
+from orchestrator.api.registrations import Registrations
 from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.application.core import Core
@@ -49,6 +50,7 @@ class Served:
     rebuilds: BackgroundRebuilds
     gate: Gate
     places: Places
+    registrations: Registrations
 
     def calls(self, caller: Caller) -> Calls:
         """Return what this caller can ask."""
@@ -59,8 +61,9 @@ class Served:
         await self.core.freshness.reach(position, self.limits.patience)
 
     def close(self) -> None:
-        """End what goes on by itself: streams, and rebuilds in the background."""
+        """End what goes on by itself: streams, rebuilds in the background, and registrations that have not begun."""
         self.feed.close()
+        self.registrations.close()
         self.rebuilds.close()
 
 
@@ -81,6 +84,7 @@ def serve(core: Core, limits: Limits) -> Served:
         BackgroundRebuilds(core.read_models),
         gate,
         Places(core.settings.max_requests, shared=bool(core.settings.auth)),
+        Registrations(),
     )
 
 

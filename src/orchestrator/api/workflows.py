@@ -1,6 +1,5 @@
 """Workflows: register, list, look at."""
 
-import asyncio
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Annotated
@@ -92,10 +91,10 @@ Given = Annotated[Definition, Depends(_receive)]
 async def register_workflow(serving: Serving, caller: Operating, given: Given) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core = serving.core
-    # In a thread of its own: a definition of a thousand steps takes longer than anybody else should wait.
+    # In a thread: a definition of a thousand steps takes longer than anybody else should wait.
     known = core.local_workers.skills
-    workflow, doubts = await asyncio.to_thread(
-        _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
+    workflow, doubts = await serving.registrations.run(
+        caller.tenant, _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
     )
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
     position = await core.database.call(core.log.last_position)
@@ -126,6 +125,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
     workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
+    _ = workflow.digest  # which is kept
     return workflow, warnings(workflow, known)
 
 
@@ -143,5 +143,5 @@ async def get_workflow(
     version: Version = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return a definition with its steps, policies and change types, and the names of all versions."""
+    """Return a definition with its steps, policies and change types, and the names of the newest 1,000 versions."""
     return revalidated(await serving.calls(caller).workflow(name, version), if_none_match)

@@ -75,8 +75,7 @@ class CacheCalls:
         names = [each.name for each in await database.call(workflows.list, tenant)] if workflow is None else [workflow]
         steps: set[str] = set()
         for name in names:
-            for version in await database.call(workflows.versions, tenant, name):
-                steps |= {each["stepId"] for each in version.definition["steps"]}
+            steps |= await database.call(workflows.steps, tenant, name)
         if step not in steps:
             raise UnknownStep(f"there is no step {step!r}{did_you_mean(step, steps)}", step=step)
 

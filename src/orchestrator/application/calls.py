@@ -26,7 +26,7 @@ from orchestrator.projections.views.plan_views import plan_view
 from orchestrator.projections.views.values import timestamp
 from orchestrator.workflows import load_document
 from orchestrator.workflows.document import load_text
-from orchestrator.workflows.registry import CatalogueEntry
+from orchestrator.workflows.registry import CatalogueSummary
 
 Document = dict[str, Any]
 
@@ -247,10 +247,10 @@ class Calls:
         return [_summary(entry) for entry in entries]
 
     async def workflow(self, name: str, version: str | None = None) -> Document:
-        """Return a definition, and the names of all versions; raises WorkflowNotFound."""
+        """Return a definition, and the names of the newest 1,000 versions; raises WorkflowNotFound."""
         entry = await self._core.database.call(self._core.workflows.entry, self._tenant, name, version)
         versions = await self._core.database.call(self._core.workflows.versions, self._tenant, name)
-        return {**entry.definition, **_summary(entry), "versions": [each.version for each in versions]}
+        return {**entry.definition, **_summary(entry.summary), "versions": list(versions)}
 
     async def register(self, definition: Mapping[str, Any] | str) -> Document:
         """Register a version of a workflow: a document, or the text of a YAML file. Returns it with `new`.
@@ -288,12 +288,12 @@ def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[st
     return ChangeRequest(change, payload or {}, force if isinstance(force, bool) else tuple(force))
 
 
-def _summary(entry: CatalogueEntry) -> Document:
+def _summary(entry: CatalogueSummary) -> Document:
     return {
         "workflowName": entry.name,
         "version": entry.version,
-        "description": entry.definition.get("description", ""),
-        "stepCount": len(entry.definition["steps"]),
+        "description": entry.description,
+        "stepCount": entry.step_count,
         "digest": entry.digest,
         "registeredAt": timestamp(entry.registered_at),
     }

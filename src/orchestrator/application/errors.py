@@ -9,7 +9,7 @@ RequestError
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.domain.errors import Fault
+from orchestrator.domain.errors import MAX_FAULTS, MAX_TOLD, Fault
 
 
 class RequestError(Exception):
@@ -24,15 +24,16 @@ class RequestError(Exception):
 
 
 class InvalidRequest(RequestError):
-    """The request breaks the contract; every fault is listed with its path."""
+    """The request breaks the contract; up to `MAX_FAULTS` faults are listed with their paths."""
 
     code = "VALIDATION_ERROR"
 
     def __init__(self, faults: Sequence[Fault], **details: Any) -> None:
-        listed = "; ".join(str(fault) for fault in faults)
+        told = "; ".join(str(fault) for fault in faults[:MAX_TOLD])
+        more = f"; and {len(faults) - MAX_TOLD:,} more" if len(faults) > MAX_TOLD else ""
         super().__init__(
-            f"the request is not valid: {listed}",
-            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+            f"the request is not valid: {told}{more}",
+            faults=[{"path": fault.path, "message": fault.message} for fault in faults[:MAX_FAULTS]],
             **details,
         )
 

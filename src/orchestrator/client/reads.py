@@ -260,7 +260,7 @@ class Reads:
         return cast("list[documents.WorkflowEntry]", (await self._get("/workflows"))["workflows"])
 
     async def workflow(self, name: str, version: str | None = None) -> documents.Workflow:
-        """Return a definition with its steps, policies and change types, and the names of all versions.
+        """Return a definition with its steps, policies and change types, and the names of up to 1,000 versions.
 
         Raises:
             WorkflowNotFound.

@@ -9,8 +9,13 @@ from orchestrator.domain.errors import Fault
 ROOT = "document"
 """The place of a document as a whole."""
 
+MAX_NAME = 100
+"""How many characters of a name a place shows."""
+
+_LEVELS = 4
+_BITS = 1_000
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
-_NUMBER = re.compile(r"(\d+)")
+_NUMBER = re.compile(r"(\d{1,18})")
 
 
 def place(parts: Iterable[str | int], root: str = "") -> str:
@@ -19,6 +24,8 @@ def place(parts: Iterable[str | int], root: str = "") -> str:
     for part in parts:
         if isinstance(part, int):
             text += f"[{part}]"
+        elif len(part) > MAX_NAME:
+            text += f'[{json.dumps(part[:MAX_NAME])[:-1]}..."]'
         elif _NAME.fullmatch(part):
             text += f".{part}" if text else part
         else:
@@ -36,6 +43,35 @@ def _number(part: str) -> tuple[int, str]:
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """Return the text of a value, cut where it would fill the screen."""
-    text = repr(value)
+    """Return the text of a plain value, cut where it would fill the screen.
+
+    What is cut off is never written out, so this takes no longer for a large value than for a small one.
+    """
+    text = _beginning(value, limit + 1, _LEVELS)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def _beginning(value: object, room: int, levels: int) -> str:
+    """Return the text of a value, or so much of it that there is no room for more."""
+    if isinstance(value, str):
+        return repr(str(value[:room]))
+    if isinstance(value, bool | float) or value is None:
+        return repr(value)
+    if isinstance(value, int):
+        return repr(int(value)) if value.bit_length() <= _BITS else f"an integer of {value.bit_length():,} bits"
+    if not isinstance(value, dict | list | tuple):
+        return f"a value of type {type(value).__name__[:room]}"
+    opening, closing = "{}" if isinstance(value, dict) else "()" if isinstance(value, tuple) else "[]"
+    if value and not levels:
+        return f"{opening}...{closing}"
+    pieces: list[str] = []
+    room -= 2
+    for item in value:
+        if room <= 0:
+            break
+        piece = _beginning(item, room, levels - 1)
+        if isinstance(value, dict):
+            piece += f": {_beginning(value[item], max(1, room - len(piece)), levels - 1)}"
+        pieces.append(piece)
+        room -= len(piece) + 2
+    return f"{opening}{', '.join(pieces)}{closing}"

@@ -10,6 +10,7 @@ from typing import Any
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 # What a version of YAML takes for a number although YAML 1.1 leaves it as text.
 _DIGITS = re.compile(r"[-+]?(0[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?|0o[0-7]+)")
+_LONGEST = 300
 _BOOLEANS = frozenset({"true", "false"})
 
 
@@ -26,7 +27,7 @@ def ambiguity(kind: str, text: str, value: Any) -> str | None:
             if text.lower() in _BOOLEANS:
                 return None
             return f"{text} is {_json(value)} in YAML 1.1 and text elsewhere: write {_json(value)}, or {_quoted(text)}"
-        case "int" | "float" if not math.isfinite(value):
+        case "float" if not math.isfinite(value):
             return f"{text} is not a JSON number: leave it out, or write {_quoted(text)}"
         case "int" | "float":
             if _NUMBER.fullmatch(text):
@@ -35,7 +36,7 @@ def ambiguity(kind: str, text: str, value: Any) -> str | None:
         case _:
             if not (_NUMBER.fullmatch(text) or _DIGITS.fullmatch(text)):
                 return None
-            return f"{text} is text in YAML 1.1 and a number elsewhere: write {_decimal(text)}or {_quoted(text)}"
+            return f"{text} is text in YAML 1.1 and a number elsewhere: write {_decimal(text)}{_quoted(text)}"
 
 
 def _json(value: bool) -> str:
@@ -47,7 +48,9 @@ def _quoted(text: str) -> str:
 
 
 def _decimal(text: str) -> str:
-    number = int(text, 8) if "o" in text else float(text)
+    if len(text) > _LONGEST:
+        return ""
+    number = float(int(text, 8)) if "o" in text else float(text)
     if not math.isfinite(number):
         return ""
-    return f"{number:.0f}, " if float(number).is_integer() and abs(number) < 1e15 else f"{number}, "
+    return f"{number:.0f}, or " if number.is_integer() and abs(number) < 1e15 else f"{number}, or "

@@ -4,21 +4,32 @@ A key that is given twice is a fault, and so is an unquoted YAML scalar that not
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
 
-from orchestrator.documents.places import place
+from orchestrator.documents.places import place, shorten
 from orchestrator.documents.scalars import ambiguity
-from orchestrator.domain.errors import Fault, InvalidDocument
+from orchestrator.domain.errors import MAX_FAULTS, Fault, InvalidDocument
 
 MAX_DEPTH = 64
 """How deep a document may nest; the document itself is level 1."""
 
+MAX_VALUES = 1_000_000
+"""How many values a document may hold; a few lines of YAML aliases can stand for any number."""
+
+MAX_REPEATED = 4 << 20
+"""How many characters the aliases of a YAML document may stand for."""
+
+_MAX_NUMBER = 400
+# What no parser should have to read as a number: looked for once, since the patterns of YAML take long on such texts.
+_LONG_NUMBER = re.compile(r"[-+]?(?:[0-9.][0-9_:.]*(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)")
 _Parts = tuple[str | int, ...]
 _CORE = "tag:yaml.org,2002:"
 _AMBIGUOUS = frozenset({"bool", "int", "float", "str"})
@@ -71,7 +82,7 @@ def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
         raise InvalidDocument([Fault("document", f"is nested more than {MAX_DEPTH} levels deep")], source) from None
     except ValueError as error:  # an integer of thousands of digits
         raise InvalidDocument([Fault("document", str(error))], source) from error
-    return document, _repeated_keys(document, ()) if repeated else []
+    return document, list(islice(_repeated_keys(document), MAX_FAULTS + 1)) if repeated else []
 
 
 class _Repeating(dict[str, Any]):
@@ -82,14 +93,17 @@ class _Repeating(dict[str, Any]):
         self.repeated = keys
 
 
-def _repeated_keys(value: Any, parts: _Parts) -> list[Fault]:
-    faults: list[Fault] = []
-    if isinstance(value, _Repeating):
-        faults += [Fault(place((*parts, key)), "is given more than once") for key in sorted(value.repeated)]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        faults += _repeated_keys(item, (*parts, key))
-    return faults
+def _repeated_keys(document: Any) -> Iterator[Fault]:
+    """Yield the keys that are given twice; parts that are nested too deep are refused by whoever looks at the rest."""
+    waiting: list[tuple[Any, _Parts]] = [(document, ())]
+    while waiting:
+        value, parts = waiting.pop()
+        if isinstance(value, _Repeating):
+            for key in sorted(value.repeated):
+                yield Fault(place((*parts, key)), "is given more than once")
+        if len(parts) < MAX_DEPTH:
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(item, (*parts, key)) for key, item in items if isinstance(item, dict | list)]
 
 
 def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
@@ -110,6 +124,9 @@ def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
         raise InvalidDocument([Fault(place(()), " ".join(str(error).split()))], source) from error
 
 
+_KINDS = {dict: "a mapping", list: "a list"}
+
+
 class _Merge:
     """The key `<<`."""
 
@@ -125,7 +142,11 @@ class _YamlReader:
         self._loader = _Loader(text)
         self._next: Callable[[], Any] = self._loader.get_event
         self._source = source
-        self._anchors: dict[str, Any] = {}
+        # What each anchor stands for, with how many values and characters that is.
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
+        self._values = 0
+        self._characters = 0
+        self._repeated = 0
         self._scalars: dict[str, Any] = {}
         self.faults: list[Fault] = []
 
@@ -144,11 +165,13 @@ class _YamlReader:
         self._loader.dispose()
 
     def _value(self, event: Any, parts: _Parts) -> Any:
+        self._values += 1
         if type(event) is yaml.ScalarEvent and event.anchor is None:
             return self._scalar(event, parts)
         if len(parts) >= MAX_DEPTH:
             self._fail(event, f"nested more than {MAX_DEPTH} levels deep")
         value: Any = None
+        values, characters = self._values, self._characters
         match event:
             case yaml.ScalarEvent():
                 value = self._scalar(event, parts)
@@ -157,11 +180,23 @@ class _YamlReader:
             case yaml.SequenceStartEvent():
                 value = self._sequence(event, parts)
             case yaml.AliasEvent():
-                if event.anchor not in self._anchors:
-                    self._fail(event, f"alias *{event.anchor} stands for nothing that is complete here")
-                return self._anchors[event.anchor]
+                return self._repeat(event)
         if event.anchor is not None:
-            self._anchors[event.anchor] = value
+            self._anchors[event.anchor] = value, self._values - values, self._characters - characters
+        return value
+
+    def _repeat(self, event: Any) -> Any:
+        """Return what an alias stands for. It counts as if it were written there again."""
+        if event.anchor not in self._anchors:
+            self._fail(event, f"alias *{event.anchor[:_MAX_NUMBER]} stands for nothing that is complete here")
+        value, values, characters = self._anchors[event.anchor]
+        self._values += values
+        self._characters += characters
+        self._repeated += characters
+        if self._values > MAX_VALUES:
+            self._fail(event, f"with what its aliases stand for, the document holds more than {MAX_VALUES:,} values")
+        if self._repeated > MAX_REPEATED:
+            self._fail(event, f"aliases stand for more than {MAX_REPEATED:,} characters")
         return value
 
     def _sequence(self, start: Any, parts: _Parts) -> list[Any]:
@@ -182,18 +217,19 @@ class _YamlReader:
                 merged += self._merged(event, self._value(self._next(), parts))
                 continue
             if not isinstance(key, str):
-                written = event.value if isinstance(event, yaml.ScalarEvent) else repr(key)
-                message = f"key {written} on line {_line(event)} is not text; put it in quotes"
-                self.faults.append(Fault(place(parts), message))
+                if isinstance(key, dict | list):
+                    self._fail(event, f"a key of {place(parts)} is no text but {_KINDS[type(key)]}")
+                written = event.value if isinstance(event, yaml.ScalarEvent) else str(key)
+                self._add(parts, f"key {written} on line {_line(event)} is not text; put it in quotes")
                 key = str(key)
             value = self._value(self._next(), (*parts, key))
             if key in built:
-                message = f"is given twice, on lines {_line(events[key])} and {_line(event)}"
-                self.faults.append(Fault(place((*parts, key)), message))
+                self._add((*parts, key), f"is given twice, on lines {_line(events[key])} and {_line(event)}")
             events[key] = event
             built[key] = value
-        for other in merged:
-            built = {**other, **built}
+        for other in merged:  # whose items were counted where they stand, and where an alias repeats them
+            for key, value in other.items():
+                built.setdefault(key, value)
         return built
 
     def _key(self, event: Any, parts: _Parts) -> Any:
@@ -212,6 +248,7 @@ class _YamlReader:
 
     def _scalar(self, event: Any, parts: _Parts) -> Any:
         text: str = event.value
+        self._characters += len(text)
         if event.tag == "!" or (event.tag is None and not event.implicit[0]):  # in quotes
             return text
         if event.tag is not None:
@@ -219,10 +256,16 @@ class _YamlReader:
         value = self._scalars.get(text, _Merge)  # documents say the same things over and over
         if value is _Merge:
             known = len(self.faults)
-            value = self._checked(event, self._loader.resolve(yaml.ScalarNode, text, (True, False)), parts)
+            value = self._checked(event, self._kind(text), parts)
             if len(self.faults) == known:
                 self._scalars[text] = value
         return value
+
+    def _kind(self, text: str) -> str:
+        """Return the tag of an unquoted scalar."""
+        if len(text) > _MAX_NUMBER:
+            return f"{_CORE}{'int' if _LONG_NUMBER.fullmatch(text) else 'str'}"
+        return str(self._loader.resolve(yaml.ScalarNode, text, (True, False)))
 
     def _checked(self, event: Any, tag: str, parts: _Parts) -> Any:
         """Return the value of a scalar; note a fault when other parsers read another one."""
@@ -232,7 +275,7 @@ class _YamlReader:
             found = ambiguity(kind, event.value, value)
             if found is not None:
                 line, column = event.start_mark.line + 1, event.start_mark.column + 1
-                self.faults.append(Fault(place(parts), f"{found} (line {line}, column {column})"))
+                self._add(parts, f"{found} (line {line}, column {column})")
         return value
 
     def _construct(self, event: Any, tag: str, text: str) -> Any:
@@ -244,17 +287,24 @@ class _YamlReader:
             case "null":
                 return None
             case "bool" | "int" | "float" as kind:
+                node = yaml.ScalarNode(tag, text if len(text) <= _MAX_NUMBER else "")
                 try:
-                    return getattr(self._loader, f"construct_yaml_{kind}")(yaml.ScalarNode(tag, text))
-                except (ValueError, KeyError):
+                    return getattr(self._loader, f"construct_yaml_{kind}")(node)
+                except (ValueError, KeyError, IndexError):
                     message = f"{text[:40]!r} is no {kind}"
             case _:
-                message = f"tag {tag} has no meaning here"
+                message = f"tag {shorten(tag)[1:-1]} has no meaning here"
         return self._fail(event, message)
 
     def _check_tag(self, event: Any, kind: str) -> None:
         if event.tag not in (None, "!", _CORE + kind):
-            self._fail(event, f"tag {event.tag} has no meaning here")
+            self._fail(event, f"tag {shorten(event.tag)[1:-1]} has no meaning here")
+
+    def _add(self, parts: _Parts, message: str) -> None:
+        """Note a fault; after as many as are listed, reading on makes no sense."""
+        self.faults.append(Fault(place(parts), message))
+        if len(self.faults) > MAX_FAULTS:
+            raise InvalidDocument(self.faults, self._source)
 
     def _fail(self, event: Any, message: str) -> NoReturn:
         mark = event.start_mark

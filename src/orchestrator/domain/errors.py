@@ -32,6 +32,15 @@ from typing import Any, Self
 
 from orchestrator.domain.spelling import did_you_mean
 
+MAX_FAULTS = 100
+"""How many faults of one document are listed."""
+
+MAX_TOLD = 20
+"""How many of them the message of the error names."""
+
+_MAX_PATH = 1_000
+_MAX_MESSAGE = 2_000
+
 
 class DomainError(Exception):
     """A rule of the domain says no."""
@@ -46,32 +55,46 @@ class DomainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One problem of a definition: `path` of the field at fault (`steps[2].dependsOn[0]`) and what is wrong."""
+    """One problem of a definition: `path` of the field at fault (`steps[2].dependsOn[0]`) and what is wrong.
+
+    Both are cut where they are longer than people read: what they quote may be of any length.
+    """
 
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        for name, text, most in (("path", self.path, _MAX_PATH), ("message", self.message, _MAX_MESSAGE)):
+            if len(text) > most:
+                object.__setattr__(self, name, f"{text[: most * 2 // 3]} ... {text[-(most // 3 - 5) :]}")
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
 
 
 class InvalidDocument(DomainError):
-    """A document has faults; all of them are listed."""
+    """A document has faults. The first `MAX_FAULTS` are listed; the message names the first `MAX_TOLD`."""
 
     code = "VALIDATION_ERROR"
 
     def __init__(self, faults: Sequence[Fault], source: str = "document") -> None:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        listed = "\n".join(f"  {fault}" for fault in faults)
+        listed = tuple(faults[:MAX_FAULTS])
+        count = "1 fault" if len(faults) == 1 else f"{len(listed)} faults"
+        if len(faults) > MAX_FAULTS:
+            count = f"more than {count}"
+        lines = [f"  {fault}" for fault in listed[:MAX_TOLD]]
+        if len(listed) > MAX_TOLD:
+            left = len(listed) - MAX_TOLD
+            lines.append(f"  and more than {left} others" if len(faults) > MAX_FAULTS else f"  and {left} more")
         super().__init__(
-            f"{source} has {count}:\n{listed}",
-            faults=[{"path": fault.path, "message": fault.message} for fault in faults],
+            f"{source} has {count}:\n" + "\n".join(lines),
+            faults=[{"path": fault.path, "message": fault.message} for fault in listed],
         )
-        self.faults = tuple(faults)
+        self.faults = tuple(faults[: MAX_FAULTS + 1])
 
 
 class InvalidWorkflow(InvalidDocument):
-    """The workflow definition has faults; all of them are listed."""
+    """The workflow definition has faults, each with its path."""
 
     def __init__(self, faults: Sequence[Fault], source: str = "workflow") -> None:
         super().__init__(faults, source)

@@ -1,28 +1,28 @@
 """The payload schema of a workflow: JSON Schema, Draft 2020-12, complete in itself; nothing is ever fetched."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
+from itertools import islice
 from typing import Any
 
+import orjson
 from jsonschema import Draft202012Validator, FormatChecker
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012
 
 from orchestrator.documents.places import place, shorten
 from orchestrator.domain.budget import Budget, BudgetExceeded
-from orchestrator.domain.errors import Fault, InputNotCanonical
-from orchestrator.workflows.patterns import PatternRefused, pattern
+from orchestrator.domain.errors import MAX_FAULTS, Fault, InputNotCanonical
+from orchestrator.workflows.patterns import PatternRefused, compile_cost, pattern
 from orchestrator.workflows.schema_validator import first_errors, make_meta_validator, make_validator, resolver_of
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
-MAX_FAULTS = 100
-"""How many faults of one schema are listed."""
 
 MAX_SCHEMA_UNITS = 3_000_000
 """What checking a schema may cost when its workflow is registered."""
 
+_MAX_KEPT_BYTES = 16 << 20  # of schemas as JSON; in memory they take several times as much
 _Parts = tuple[str | int, ...]
 _ONE = frozenset(
     {"items", "not", "if", "then", "else", "contains", "additionalProperties", "propertyNames"}
@@ -49,7 +49,7 @@ def misfits(
     Raises:
         BudgetExceeded: it costs more.
     """
-    compiled = _compiled(_Schema(digest, schema))
+    compiled = _compiled(digest, schema)
     try:
         errors = first_errors(compiled, payload, most, budget)
     except (RecursionError, Unresolvable) as error:
@@ -61,24 +61,26 @@ def misfits(
 
 def prepare(digest: str, schema: Mapping[str, Any]) -> None:
     """Compile the schema of a workflow, so that its first payload does not wait for that."""
-    _compiled(_Schema(digest, schema))
+    _compiled(digest, schema)
 
 
-@dataclass(frozen=True, slots=True)
-class _Schema:
-    """A schema, known by the digest of its workflow."""
-
-    digest: str
-    schema: Mapping[str, Any] = field(compare=False)
+_kept: WeightedCache[str, Any] = WeightedCache(_MAX_KEPT_BYTES)
 
 
-@lru_cache(maxsize=256)
-def _compiled(schema: _Schema) -> Any:
-    return make_validator(schema.schema)
+def _compiled(digest: str, schema: Mapping[str, Any]) -> Any:
+    """Return the validator of the schema of a workflow."""
+    compiled = _kept.get(digest)
+    if compiled is None:
+        compiled = make_validator(schema)
+        _kept.put(digest, compiled, 1_000 + len(orjson.dumps(schema)))
+    return compiled
 
 
 def schema_faults(schema: dict[str, Any]) -> list[Fault]:
-    """Return everything that is wrong with a payload schema; places start at `payloadSchema`."""
+    """Return what is wrong with a payload schema, up to a few more faults than are listed.
+
+    Places start at `payloadSchema`.
+    """
     dialect = schema.get("$schema", DIALECT)
     if not isinstance(dialect, str) or dialect.rstrip("#") != DIALECT:
         return [Fault("payloadSchema.$schema", f"must be {DIALECT}, not {shorten(dialect)}")]
@@ -100,9 +102,9 @@ def _faults(schema: dict[str, Any]) -> list[Fault]:
     budget = Budget(MAX_SCHEMA_UNITS)
     faults = [
         Fault(place(error.absolute_path, "payloadSchema"), f"is no JSON Schema: {shorten_message(error.message)}")
-        for error in first_errors(_meta_validator(), schema, MAX_FAULTS, budget)
+        for error in first_errors(_meta_validator(), schema, MAX_FAULTS + 1, budget)
     ]
-    faults += _part_faults(schema, None if faults else resolver_of(schema))
+    faults += islice(_part_faults(schema, None if faults else resolver_of(schema), budget), MAX_FAULTS + 1)
     if not faults:
         try:
             first_errors(make_validator(schema), {}, 1, budget)
@@ -116,34 +118,32 @@ def shorten_message(message: str) -> str:
     return message if len(message) <= 300 else f"{message[:200]} ... {message[-90:]}"
 
 
-def _part_faults(schema: dict[str, Any], root: Any) -> list[Fault]:
-    """Return the references that cannot be followed, and the patterns that cannot be matched.
+def _part_faults(schema: dict[str, Any], root: Any, budget: Budget) -> Iterator[Fault]:
+    """Yield the references that cannot be followed, and the patterns that cannot be matched.
 
     Without a resolver, `root`, references inside the schema are left alone: it is none, so they lead anywhere.
     """
-    faults = []
     for parts, part, resolver in _subschemas(schema, (), root):
         for where, text in _patterns(part):
             try:
+                budget.spend(compile_cost(text))
                 pattern(text)
             except PatternRefused as error:
                 message = f"pattern {shorten(text)} is not supported: {error}"
-                faults.append(Fault(place((*parts, *where), "payloadSchema"), message))
+                yield Fault(place((*parts, *where), "payloadSchema"), message)
         for keyword in _REFERENCES:
             target = part.get(keyword)
             if not isinstance(target, str):
                 continue
             where_from = place((*parts, keyword), "payloadSchema")
             if not target.startswith("#"):
-                message = f"only references inside the schema are followed (#...), not {shorten(target)}"
-                faults.append(Fault(where_from, message))
+                yield Fault(where_from, f"only references inside the schema are followed (#...), not {shorten(target)}")
                 continue
             try:
                 if resolver is not None:
                     resolver.lookup(target)
             except Unresolvable:
-                faults.append(Fault(where_from, f"{shorten(target)} leads nowhere"))
-    return faults
+                yield Fault(where_from, f"{shorten(target)} leads nowhere")
 
 
 def _patterns(part: dict[str, Any]) -> Iterator[tuple[_Parts, str]]:

@@ -3,12 +3,9 @@
 import math
 from typing import Any
 
-from orchestrator.documents.places import place
-from orchestrator.documents.text import MAX_DEPTH
-from orchestrator.domain.errors import Fault
-
-MAX_VALUES = 1_000_000
-"""How many values a document may hold; a few lines of YAML aliases can stand for any number."""
+from orchestrator.documents.places import place, shorten
+from orchestrator.documents.text import MAX_DEPTH, MAX_VALUES
+from orchestrator.domain.errors import MAX_FAULTS, Fault
 
 _MAX_SAFE_INTEGER = 2**53 - 1
 _Parts = tuple[str | int, ...]
@@ -21,7 +18,8 @@ class _Boundless(Exception):
 def plain_faults(document: Any) -> tuple[list[Fault], bool]:
     """Return what in a document has no canonical JSON form, and whether the document is within bounds.
 
-    A document that is not within bounds must not be looked at further: it may hold itself.
+    A document that is not within bounds must not be looked at further: it may hold itself, or has more faults than are
+    listed.
     """
     walk = _Walk()
     try:
@@ -45,7 +43,7 @@ class _Walk:
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):
-                    self._add(parts, f"key {key!r} is not text")
+                    self._add(parts, f"key {shorten(key)} is not text")
                     continue
                 if not _is_simple(key):
                     self._scalar(key, parts)
@@ -81,6 +79,8 @@ class _Walk:
 
     def _add(self, parts: _Parts, message: str) -> None:
         self.faults.append(Fault(place(parts), message))
+        if len(self.faults) > MAX_FAULTS:
+            raise _Boundless
 
     def _stop(self, parts: _Parts, message: str) -> None:
         self._add(parts, message)

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +17,26 @@ from orchestrator.eventstore.recorded import workflow_stream
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.postgres.sql import load_sql
+from orchestrator.workflows.weighted_cache import WeightedCache
 
 _SQL = load_sql(__file__)
-_KEPT = 256
+_MAX_NEWEST = 256
+_MAX_KEPT_BYTES = 16 << 20  # of definitions as JSON; in memory they take several times as much
+
+MAX_VERSIONS = 1_000
+"""How many versions of a workflow are named: the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueSummary:
+    """A registered version without its definition: `registered_at` is milliseconds since 1970 UTC."""
+
+    name: str
+    version: str
+    digest: str
+    registered_at: int
+    description: str
+    step_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,12 @@ class CatalogueEntry:
     registered_at: int
     definition: dict[str, Any]
 
+    @property
+    def summary(self) -> CatalogueSummary:
+        """The entry without its definition."""
+        description, steps = self.definition.get("description", ""), len(self.definition["steps"])
+        return CatalogueSummary(self.name, self.version, self.digest, self.registered_at, description, steps)
+
 
 class WorkflowRegistry:
     """Registers and finds workflows. Versions are immutable, so what was found once is kept in memory."""
@@ -41,7 +63,7 @@ class WorkflowRegistry:
         self._log = log
         self._database = database
         self._shared = SharedCalls(database)
-        self._kept: OrderedDict[tuple[str, str, str], Workflow] = OrderedDict()
+        self._kept: WeightedCache[tuple[str, str, str], Workflow] = WeightedCache(_MAX_KEPT_BYTES)
         self._newest: dict[tuple[str, str], str] = {}
 
     async def register(self, workflow: Workflow, *, tenant: str, actor: str) -> bool:
@@ -113,11 +135,11 @@ class WorkflowRegistry:
                 return kept
         entry = self.entry(tenant, name, version)
         key = (tenant, name, entry.version)
-        if key not in self._kept:
-            self._kept[key] = _prepared(workflow_from_json(entry.definition))
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[key]
+        workflow = self._kept.get(key)
+        if workflow is None:
+            workflow = _prepared(workflow_from_json(entry.definition))
+            self._kept.put(key, workflow, len(orjson.dumps(entry.definition)))
+        return workflow
 
     def entry(self, tenant: str, name: str, version: str | None = None) -> CatalogueEntry:
         """Return the catalogue's entry of a version, the one registered last when no version is named.
@@ -133,24 +155,30 @@ class WorkflowRegistry:
             raise self._not_found(tenant, name, version)
         return CatalogueEntry(**row)
 
-    def list(self, tenant: str) -> Sequence[CatalogueEntry]:
+    def list(self, tenant: str) -> Sequence[CatalogueSummary]:
         """Return the version registered last of every workflow, by name."""
         with self._database.connection() as connection:
             rows = connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()
-        return [CatalogueEntry(**row) for row in rows]
+        return [CatalogueSummary(**row) for row in rows]
 
-    def versions(self, tenant: str, name: str) -> Sequence[CatalogueEntry]:
-        """Return every version of a workflow, in the order of registration."""
+    def versions(self, tenant: str, name: str) -> Sequence[str]:
+        """Return the versions of a workflow, the newest `MAX_VERSIONS` of them, in the order of registration."""
         with self._database.connection() as connection:
-            rows = connection.execute(_SQL.versions, {"tenant": tenant, "name": name}).fetchall()
-        return [CatalogueEntry(**row) for row in rows]
+            rows = connection.execute(_SQL.versions, {"tenant": tenant, "name": name, "most": MAX_VERSIONS}).fetchall()
+        return [str(row["version"]) for row in reversed(rows)]
+
+    def steps(self, tenant: str, name: str) -> Set[str]:
+        """Return the ids of the steps that any version of a workflow has."""
+        with self._database.connection() as connection:
+            rows = connection.execute(_SQL.steps, {"tenant": tenant, "name": name}).fetchall()
+        return {str(row["step"]) for row in rows}
 
     def _newest_version(self, tenant: str, name: str) -> str:
         with self._database.connection() as connection:
             row = connection.execute(_SQL.newest, {"tenant": tenant, "name": name}, prepare=True).fetchone()
         if row is None:
             raise self._not_found(tenant, name)
-        if len(self._newest) >= _KEPT:
+        if len(self._newest) >= _MAX_NEWEST:
             self._newest.clear()
         self._newest[tenant, name] = str(row["version"])
         return self._newest[tenant, name]

@@ -9,16 +9,28 @@ LIMIT 1
 SELECT version FROM workflows WHERE tenant = %(tenant)s AND name = %(name)s ORDER BY number DESC LIMIT 1
 
 -- name: list
-SELECT DISTINCT ON (name) name, version, digest, registered_at, definition
-FROM workflows
-WHERE tenant = %(tenant)s
-ORDER BY name, number DESC
+SELECT name, version, digest, registered_at,
+    coalesce(definition ->> 'description', '') AS description,
+    json_array_length(definition -> 'steps') AS step_count
+FROM (
+    SELECT DISTINCT ON (name) name, version, digest, registered_at, definition
+    FROM workflows
+    WHERE tenant = %(tenant)s
+    ORDER BY name, number DESC
+) AS newest
+ORDER BY name
 
 -- name: versions
-SELECT name, version, digest, registered_at, definition
+SELECT version
 FROM workflows
 WHERE tenant = %(tenant)s AND name = %(name)s
-ORDER BY number
+ORDER BY number DESC
+LIMIT %(most)s
+
+-- name: steps
+SELECT DISTINCT step ->> 'stepId' AS step
+FROM workflows, json_array_elements(definition -> 'steps') AS step
+WHERE tenant = %(tenant)s AND name = %(name)s
 
 -- name: near
 (

@@ -16,7 +16,8 @@ from referencing.jsonschema import DRAFT202012
 
 from orchestrator.domain.budget import Budget
 from orchestrator.domain.fingerprint import canonical
-from orchestrator.workflows.patterns import pattern
+from orchestrator.workflows.patterns import matches
+from orchestrator.workflows.schema_messages import KEYWORDS, quote, quote_all
 from orchestrator.workflows.unevaluated import evaluated_items, evaluated_properties
 
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
@@ -78,7 +79,7 @@ def make_meta_validator(format_checker: Any) -> Any:
 
 
 def _paying(keyword: Keyword) -> Keyword:
-    """Return a keyword that pays for itself, and for the values that its messages write out."""
+    """Return a keyword that pays for itself, and for its messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         work = _work.get()
@@ -98,15 +99,15 @@ def _paying(keyword: Keyword) -> Keyword:
 
 
 def _pattern(_validator: Any, text: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
-    if isinstance(instance, str) and not pattern(text).matches(instance, _work.get().budget):
-        yield ValidationError(f"{instance!r} does not match {text!r}")
+    if isinstance(instance, str) and not matches(text, instance, _work.get().budget):
+        yield ValidationError(f"{quote(instance)} does not match {quote(text)}")
 
 
 def _pattern_properties(validator: Any, value: Any, instance: Any, _schema: Any) -> Iterator[ValidationError]:
     if isinstance(instance, dict):
         for text, inner in value.items():
             for name, item in instance.items():
-                if pattern(text).matches(name, _work.get().budget):
+                if matches(text, name, _work.get().budget):
                     yield from validator.descend(item, inner, path=name, schema_path=text)
 
 
@@ -118,12 +119,12 @@ def _additional_properties(validator: Any, value: Any, instance: Any, schema: An
     extras = [
         name
         for name in instance
-        if name not in named and not any(pattern(text).matches(name, _work.get().budget) for text in texts)
+        if name not in named and not any(matches(text, name, _work.get().budget) for text in texts)
     ]
     if value is False and extras:
-        listed = ", ".join(map(repr, sorted(extras)))
+        listed = quote_all(sorted(extras))
         if texts:
-            patterns = ", ".join(map(repr, sorted(texts)))
+            patterns = quote_all(sorted(texts))
             verb = "does" if len(extras) == 1 else "do"
             yield ValidationError(f"{listed} {verb} not match any of the regexes: {patterns}")
         else:
@@ -138,7 +139,7 @@ def _unique_items(_validator: Any, value: Any, instance: Any, _schema: Any) -> I
     if value and isinstance(instance, list):
         _work.get().budget.spend_deep(instance)
         if len({canonical(item) for item in instance}) < len(instance):
-            yield ValidationError(f"{instance!r} has non-unique elements")
+            yield ValidationError(f"{quote(instance)} has non-unique elements")
 
 
 def _one_of_values(keyword: Keyword) -> Keyword:
@@ -188,7 +189,7 @@ def _refused(validator: Any, value: Any, parts: Mapping[Any, Any]) -> list[Any]:
 
 def _unevaluated(kind: str, wrong: Sequence[Any]) -> Iterator[ValidationError]:
     if wrong:
-        listed, verb = ", ".join(map(repr, wrong)), "was" if len(wrong) == 1 else "were"
+        listed, verb = quote_all(wrong), "was" if len(wrong) == 1 else "were"
         yield ValidationError(f"Unevaluated {kind} are not allowed ({listed} {verb} unexpected)")
 
 
@@ -201,7 +202,7 @@ def _evolve(self: Any, **changes: Any) -> Any:
     return BudgetedValidator(**changes)
 
 
-_GIVEN: Mapping[str, Keyword] = Draft202012Validator.VALIDATORS
+_GIVEN: Mapping[str, Keyword] = {**Draft202012Validator.VALIDATORS, **KEYWORDS}
 _REPLACED: Mapping[str, Keyword] = {
     **{name: _each(_GIVEN[name]) for name in ("items", "contains", "propertyNames", "prefixItems")},
     **{name: _one_of_values(_GIVEN[name]) for name in ("enum", "const")},

@@ -1,18 +1,41 @@
 """The shape of a workflow document: which fields there are, of which type and within which bounds."""
 
-from collections.abc import Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from orchestrator.documents.places import place, shorten
 from orchestrator.domain.bounds import MAX_PARALLEL_STEPS, MAX_PAUSE_MS, MAX_TIMEOUT_MS, MAX_TTL_SECONDS
-from orchestrator.domain.errors import Fault
+from orchestrator.domain.errors import MAX_FAULTS, Fault
+from orchestrator.domain.spelling import did_you_mean
 
 MAX_STEPS = 10_000
 """How many steps a workflow may have."""
+
+MAX_CHANGE_TYPES = 1_000
+"""How many change types a workflow may have."""
+
+MAX_CODES = 100
+"""How many error codes `nonRetryable` may hold."""
+
+_MAX_FIELDS = 100
+
+
+def _at_most(most: int) -> BeforeValidator:
+    """Refuse what holds too much, before anything in it is looked at."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > most:
+            held = {"held": f"{len(value):,}", "most": f"{most:,}"}
+            raise PydanticCustomError("many", "has {held} entries, more than {most}", held)
+        return value
+
+    return BeforeValidator(check)
+
 
 # Not `.`, `..`, nor what a program takes for an option: ids become names of folders.
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")]
@@ -22,6 +45,13 @@ Pause = Annotated[int, Field(ge=0, le=MAX_PAUSE_MS)]
 
 class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MAX_FIELDS:
+            raise PydanticCustomError("many", "has {held} fields, more than there are", {"held": f"{len(value):,}"})
+        return value
 
 
 class CachePolicyShape(_Shape):
@@ -40,7 +70,7 @@ class RetryPolicyShape(_Shape):
     max_backoff_ms: Pause = 60_000
     multiplier: float = Field(default=2.0, ge=1, le=1000)
     jitter: float = Field(default=0.1, ge=0, le=1)
-    non_retryable: list[Words] | None = None
+    non_retryable: Annotated[list[Words] | None, _at_most(MAX_CODES)] = None
 
 
 class StepShape(_Shape):
@@ -48,7 +78,7 @@ class StepShape(_Shape):
 
     step_id: StepId
     skill_id: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f\x7f]{1,255}$")]
-    depends_on: list[str] | None = None
+    depends_on: Annotated[list[str] | None, _at_most(MAX_STEPS)] = None
     input: Any = None
     cache_policy: CachePolicyShape | None = None
     retry_policy: RetryPolicyShape | None = None
@@ -69,31 +99,59 @@ class WorkflowShape(_Shape):
     version: str = Field(min_length=1, max_length=64)
     description: str = Field(default="", max_length=10_000)
     payload_schema: dict[str, Any] | None = None
-    steps: list[StepShape] = Field(min_length=1, max_length=MAX_STEPS)
-    change_types: dict[Words, ChangeTypeShape] | None = None
+    steps: Annotated[list[StepShape], Field(min_length=1), _at_most(MAX_STEPS)]
+    change_types: Annotated[dict[Words, ChangeTypeShape] | None, _at_most(MAX_CHANGE_TYPES)] = None
     max_parallel_steps: Annotated[int, Field(ge=1, le=MAX_PARALLEL_STEPS)] | None = None
 
 
+class _Head(WorkflowShape):
+    """A workflow document without what its steps and change types hold."""
+
+    steps: Annotated[list[Any], Field(min_length=1), _at_most(MAX_STEPS)]
+    change_types: Annotated[dict[Any, Any] | None, _at_most(MAX_CHANGE_TYPES)] = None
+
+
+_HEAD: TypeAdapter[Any] = TypeAdapter(_Head)
+_STEP: TypeAdapter[Any] = TypeAdapter(StepShape)
+_CHANGE: TypeAdapter[Any] = TypeAdapter(dict[Words, ChangeTypeShape])
+
+
 def shape_faults(document: dict[str, Any]) -> list[Fault]:
-    """Return every field that is missing, unknown, of another type or out of bounds."""
+    """Return every field that is missing, unknown, of another type or out of bounds, up to `MAX_FAULTS` and one more.
+
+    Steps and change types are looked at one by one: whoever waits for this thread has a turn in between.
+    """
+    steps, changes = document.get("steps"), document.get("changeTypes")
+    parts: list[Iterator[Fault]] = [_faults(_HEAD, document, ())]
+    if isinstance(steps, list) and len(steps) <= MAX_STEPS:
+        parts += (_faults(_STEP, step, ("steps", index)) for index, step in enumerate(steps))
+    if isinstance(changes, dict) and len(changes) <= MAX_CHANGE_TYPES:
+        parts += (_faults(_CHANGE, {name: change}, ("changeTypes",)) for name, change in changes.items())
+    return list(islice(chain.from_iterable(parts), MAX_FAULTS + 1))
+
+
+def _faults(shape: TypeAdapter[Any], value: Any, where: tuple[str | int, ...]) -> Iterator[Fault]:
     try:
-        WorkflowShape.model_validate(document)
+        shape.validate_python(value)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
-        return [Fault(place(_parts(detail["loc"])), _message(detail)) for detail in details]
-    return []
+        for detail in error.errors(include_url=False, include_context=False):
+            location = (*where, *detail["loc"])
+            yield Fault(place(_parts(location)), _message(detail, location))
 
 
 def _parts(location: Sequence[str | int]) -> list[str | int]:
     return [part for part in location if part != "[key]"]
 
 
-def _message(detail: Any) -> str:
+def _message(detail: Any, location: Sequence[str | int]) -> str:
     kind, given = detail["type"], detail["input"]
-    if kind == "missing":
-        return "is required"
-    if kind == "extra_forbidden":
-        return f"there is no such field{_closest(detail['loc'])}"
+    match kind:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return f"there is no such field{_closest(location)}"
+        case "many":
+            return str(detail["msg"])
     message = detail["msg"].replace("Input should be", "must be").replace("should", "must", 1)
     message = f"{message[:1].lower()}{message[1:]}, not {shorten(given)}"
     if kind == "string_type" and isinstance(given, bool | int | float):
@@ -116,5 +174,4 @@ def _closest(location: Sequence[str | int]) -> str:
         case _:
             pass
     names = [field.alias or name for name, field in shape.model_fields.items()]
-    close = get_close_matches(str(location[-1]), names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+    return did_you_mean(str(location[-1]), names) or f"; there are {', '.join(names)}"

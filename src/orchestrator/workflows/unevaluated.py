@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.domain.budget import Budget
-from orchestrator.workflows.patterns import pattern
+from orchestrator.workflows.patterns import matches
 
 _ALTERNATIVES = ("allOf", "oneOf", "anyOf")
 
@@ -30,7 +30,7 @@ def evaluated_properties(validator: Any, instance: Mapping[str, Any], schema: An
         if inner is not None:
             found.update(name for name, value in instance.items() if _fits(validator, value, inner))
     for text in schema.get("patternProperties", ()):
-        found.update(name for name in instance if pattern(text).matches(name, budget))
+        found.update(name for name in instance if matches(text, name, budget))
     for name, dependent in schema.get("dependentSchemas", {}).items():
         if name in instance:
             found |= evaluated_properties(validator, instance, dependent, budget)

@@ -6,16 +6,18 @@ leaves the rest to `shape`, so that an author sees everything at once.
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from difflib import get_close_matches
+from itertools import islice
 from typing import Any
 
-from orchestrator.documents.places import in_order, place, shorten
-from orchestrator.domain.errors import Fault
+from orchestrator.documents.places import MAX_NAME, in_order, place, shorten
+from orchestrator.domain.errors import MAX_FAULTS, Fault
 from orchestrator.domain.graph import find_cycle
 from orchestrator.domain.selectors import Path, SelectorError, reads
+from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow
 from orchestrator.workflows.ancestry import Ancestry
 from orchestrator.workflows.quoting import literal, name_to_quote
+from orchestrator.workflows.shape import MAX_CHANGE_TYPES, MAX_STEPS
 
 MAX_ATTEMPTS = 5
 """The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""
@@ -25,13 +27,14 @@ BUILT_IN_CHANGE = "payload.patch"
 
 _ROOTS = ("trigger", "change", "base", "steps", "run")
 _MAX_HINTS = 20
+_MAX_CYCLE = 20
 _RESULT = ("data", "artifacts")
 _RUN = ("id", "workflowName", "workflowVersion", "tenantId")
 
 
 def faults(document: Mapping[str, Any], *, max_attempts_bound: int = MAX_ATTEMPTS) -> list[Fault]:
     """Return what is wrong with the meaning of a document; its shape is the business of `shape_faults`."""
-    found = list(_Check(document, max_attempts_bound).faults())
+    found = list(islice(_Check(document, max_attempts_bound).faults(), MAX_FAULTS + 1))
     schema = document.get("payloadSchema")
     if isinstance(schema, dict):
         from orchestrator.workflows.payload_schema import schema_faults  # noqa: PLC0415 - takes a while to import
@@ -43,16 +46,17 @@ def faults(document: Mapping[str, Any], *, max_attempts_bound: int = MAX_ATTEMPT
 def warnings(workflow: Workflow, known_skills: Set[str] | None = None) -> list[Fault]:
     """Return what is allowed but hardly meant: results that no other run can reuse, values that are always null.
 
-    `known_skills` are the ids of all skills there are, or None when that is not known here.
+    Up to `MAX_FAULTS` are listed. `known_skills` are the ids of all skills there are, or None when that is not known
+    here.
     """
-    return in_order(_doubts(workflow, known_skills))
+    return in_order(islice(_doubts(workflow, known_skills), MAX_FAULTS))
 
 
 def _doubts(workflow: Workflow, known_skills: Set[str] | None) -> Iterator[Fault]:
     closest = _Closest(known_skills or ())
     for index, step in enumerate(workflow.steps.values()):
         if known_skills is not None and step.skill not in known_skills:
-            message = f"no skill {step.skill!r} is known here{closest(step.skill)}"
+            message = f"no skill {shorten(step.skill)} is known here{closest(step.skill)}"
             yield Fault(place(("steps", index, "skillId")), message)
         shared = step.cache.enabled and step.cache.scope == "global"
         for where, expression in _selectors(step.input, ("steps", index, "input")):
@@ -69,9 +73,10 @@ def _doubtful(path: Path, *, shared: bool) -> str:
         case ("run",) | ("run", "id", *_) if shared:
             return f"reads {'.'.join(path[:2])}, so the result can never be reused by another run from the cache"
         case ("run", name, *_) if name not in _RUN:
-            return f"run has no field {name!r}, only {', '.join(_RUN)}: this is always null"
+            return f"run has no field {shorten(name)}, only {', '.join(_RUN)}: this is always null"
         case ("steps", step, name, *_) if name not in _RESULT:
-            return f"a step has {' and '.join(_RESULT)}, not {name!r}: this is always null (steps.{step}.data.{name}?)"
+            meant = f" (steps.{step}.data.{name}?)" if len(name) <= MAX_NAME else ""
+            return f"a step has {' and '.join(_RESULT)}, not {shorten(name)}: this is always null{meant}"
         case _:
             return ""
 
@@ -92,11 +97,14 @@ class _Check:
     def __init__(self, document: Mapping[str, Any], max_attempts_bound: int) -> None:
         steps = document.get("steps")
         changes = document.get("changeTypes")
-        self._changes: dict[str, Any] = changes if isinstance(changes, dict) else {}
+        # Of what is too long `shape_faults` says so.
+        self._changes: dict[str, Any] = (
+            changes if isinstance(changes, dict) and len(changes) <= MAX_CHANGE_TYPES else {}
+        )
         self._bound = max_attempts_bound
         self._steps = [
             _sketch(index, step)
-            for index, step in enumerate(steps if isinstance(steps, list) else ())
+            for index, step in enumerate(steps if isinstance(steps, list) and len(steps) <= MAX_STEPS else ())
             if isinstance(step, dict)
         ]
         self._first: dict[str, int] = {}
@@ -113,7 +121,7 @@ class _Check:
     def faults(self) -> Iterator[Fault]:
         for step in self._steps:
             if self._first[step.id] != step.index:
-                message = f"{step.id!r} is the id of steps[{self._first[step.id]}] too"
+                message = f"{shorten(step.id)} is the id of steps[{self._first[step.id]}] too"
                 yield Fault(place(("steps", step.index, "stepId")), message)
             yield from self._dependencies(step)
             yield from self._policies(step)
@@ -127,11 +135,11 @@ class _Check:
         for entry, name in step.depends_on:
             path = place(("steps", step.index, "dependsOn", entry))
             if name in seen:
-                yield Fault(path, f"{name!r} is listed before, as dependsOn[{seen[name]}]")
+                yield Fault(path, f"{shorten(name)} is listed before, as dependsOn[{seen[name]}]")
             elif name == step.id:
-                yield Fault(path, f"step {name!r} depends on itself")
+                yield Fault(path, f"step {shorten(name)} depends on itself")
             elif name not in self._first:
-                yield Fault(path, f"there is no step {name!r}{self._closest(name)}")
+                yield Fault(path, f"there is no step {shorten(name)}{self._closest(name)}")
             seen.setdefault(name, entry)
 
     def _cycles(self) -> Iterator[Fault]:
@@ -144,7 +152,9 @@ class _Check:
             first = by_id[cycle[0]]
             entry = next((entry for entry, name in first.depends_on if name == cycle[1]), 0)
             path = place(("steps", first.index, "dependsOn", entry))
-            yield Fault(path, f"the steps form a cycle, each depending on the next: {' -> '.join(cycle)}")
+            named = cycle if len(cycle) <= _MAX_CYCLE else [*cycle[: _MAX_CYCLE - 1], "...", cycle[-1]]
+            listed = " -> ".join(name if len(name) <= MAX_NAME else shorten(name) for name in named)
+            yield Fault(path, f"the steps form a cycle, each depending on the next: {listed}")
 
     def _policies(self, step: _Step) -> Iterator[Fault]:
         retry = step.document.get("retryPolicy")
@@ -196,9 +206,7 @@ class _Check:
             case ("base",) | ("base", "steps"):
                 return f"reads {'.'.join(path)} as a whole: name the step, base.steps.ID, or read base.runId"
             case (root, *_) if root not in _ROOTS:
-                close = get_close_matches(root, _ROOTS, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                return f"there is no {root!r} to read, only {', '.join(_ROOTS)}{hint}"
+                return f"there is no {shorten(root)} to read, only {', '.join(_ROOTS)}{did_you_mean(root, _ROOTS)}"
             case _:
                 return None
 
@@ -207,15 +215,17 @@ class _Check:
         missing = next((name for name in self._first if name != step.id and not self._is_before(name, step)), None)
         if missing is None:
             return None
-        return f"reads all steps, but {missing!r} is no ancestor of {step.id!r}: name the steps that are needed"
+        reader = shorten(step.id)
+        return f"reads all steps, but {shorten(missing)} is no ancestor of {reader}: name the steps that are needed"
 
     def _unserved_step(self, name: str, step: _Step) -> str | None:
         if name == step.id:
-            return f"step {name!r} reads its own result"
+            return f"step {shorten(name)} reads its own result"
+        where, quoted = place(("steps", name)), shorten(name)
         if name not in self._first:
-            return f"reads steps.{name}, but there is no step {name!r}{self._closest(name)}"
+            return f"reads {where}, but there is no step {quoted}{self._closest(name)}"
         if not self._is_before(name, step):
-            return f"reads steps.{name}, but {name!r} is no ancestor of {step.id!r}: add it to dependsOn"
+            return f"reads {where}, but {quoted} is no ancestor of {shorten(step.id)}: add it to dependsOn"
         return None
 
     def _is_before(self, name: str, step: _Step) -> bool:
@@ -228,6 +238,9 @@ class _Check:
         seeds = change.get("seeds", "*") if isinstance(change, dict) else "*"
         if seeds == "*":
             return
+        if isinstance(seeds, list) and len(seeds) > MAX_STEPS:
+            yield Fault(place((*where, "seeds")), f"has {len(seeds):,} entries, more than {MAX_STEPS:,}")
+            return
         if not isinstance(seeds, list) or not seeds:
             yield Fault(place((*where, "seeds")), f'must be a list of step ids or "*" for all, not {shorten(seeds)}')
             return
@@ -237,9 +250,9 @@ class _Check:
             if not isinstance(seed, str):
                 yield Fault(path, f"must be the id of a step, not {shorten(seed)}")
             elif seed in seen:
-                yield Fault(path, f"{seed!r} is listed before, as seeds[{seen[seed]}]")
+                yield Fault(path, f"{shorten(seed)} is listed before, as seeds[{seen[seed]}]")
             elif seed not in self._first:
-                yield Fault(path, f"there is no step {seed!r}{self._closest(seed)}")
+                yield Fault(path, f"there is no step {shorten(seed)}{self._closest(seed)}")
             if isinstance(seed, str):
                 seen.setdefault(seed, index)
 
@@ -253,13 +266,12 @@ class _Closest:
 
     def __call__(self, name: str) -> str:
         self._left -= 1
-        close = get_close_matches(name, self._names, n=1) if self._left >= 0 else ()
-        return f"; did you mean {close[0]!r}?" if close else ""
+        return did_you_mean(name, self._names) if self._left >= 0 else ""
 
 
 def _sketch(index: int, document: dict[str, Any]) -> _Step:
     step_id, needed = document.get("stepId"), document.get("dependsOn")
-    entries = enumerate(needed if isinstance(needed, list) else ())
+    entries = enumerate(needed if isinstance(needed, list) and len(needed) <= MAX_STEPS else ())
     return _Step(
         index,
         step_id if isinstance(step_id, str) else f"(steps[{index}])",

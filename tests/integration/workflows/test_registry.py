@@ -10,7 +10,11 @@ from orchestrator.domain.errors import WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
 from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Step, Workflow
 from orchestrator.eventstore.recorded import workflow_stream
+from orchestrator.eventstore.sql import load_sql
+from orchestrator.workflows.registry import MAX_VERSIONS
 from tests.integration.workers.site import Site, open_site
+
+_SQL = load_sql(__file__)
 
 
 @pytest.fixture
@@ -77,9 +81,28 @@ async def test_of_versions_the_one_registered_last_is_taken_unless_one_is_named(
         await register(site, version("w", number, f"step-of-{number}"))
     assert site.core.workflows.get("default", "w").version == "2"
     assert site.core.workflows.get("default", "w", "10").version == "10"
-    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == ["1", "10", "2"]
+    assert list(site.core.workflows.versions("default", "w")) == ["1", "10", "2"]
     await register(site, version("w", "1", "step-of-1"))
     assert site.core.workflows.get("default", "w").version == "2", "registering it again does not make it the last"
+
+
+async def test_the_catalogue_says_what_there_is_without_loading_definitions(site: Site) -> None:
+    for number in ("1", "2"):
+        await register(site, version("w", number, f"step-of-{number}"))
+    (summary,) = site.core.workflows.list("default")
+    assert (summary.name, summary.version, summary.step_count) == ("w", "2", 1)
+    assert summary == site.core.workflows.entry("default", "w").summary
+    assert site.core.workflows.steps("default", "w") == {"step-of-1", "step-of-2"}
+    assert site.core.workflows.steps("other", "w") == set()
+
+
+async def test_of_very_many_versions_the_newest_are_named(site: Site) -> None:
+    await register(site, version("w", "first"))
+    with site.core.database.connection() as connection:
+        connection.execute(_SQL.more_versions, {"most": MAX_VERSIONS})
+    named = site.core.workflows.versions("default", "w")
+    assert (len(named), named[0], named[-1]) == (MAX_VERSIONS, "copy-1", f"copy-{MAX_VERSIONS}")
+    assert site.core.workflows.get("default", "w", "first").version == "first"
 
 
 async def test_what_is_not_there_is_not_found(site: Site) -> None:
@@ -124,7 +147,7 @@ async def test_many_versions_at_once_are_all_registered(site: Site, database_url
     history = site.core.log.read(workflow_stream("default", "w"))
     assert [item.version for item in history] == list(range(1, 13))
     order = [item.event.version for item in history if isinstance(item.event, WorkflowRegistered)]
-    assert [entry.version for entry in site.core.workflows.versions("default", "w")] == order
+    assert list(site.core.workflows.versions("default", "w")) == order
     assert site.core.workflows.get("default", "w").version == order[-1]
 
 

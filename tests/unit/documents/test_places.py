@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.documents.places import in_order, place, shorten
+from orchestrator.documents.places import MAX_NAME, in_order, place, shorten
 from orchestrator.domain.errors import Fault
 
 
@@ -34,3 +34,40 @@ def test_faults_are_listed_once_and_in_the_order_of_a_reader() -> None:
 def test_long_values_are_cut() -> None:
     assert shorten("x") == "'x'"
     assert len(shorten("x" * 1000)) == 80
+
+
+class TestWhatIsCutIsNeverWrittenOut:
+    def test_lists_that_hold_each_other_many_times(self) -> None:
+        value: object = [1] * 10
+        for _ in range(30):
+            value = [value] * 10
+        assert len(shorten(value)) <= 80
+
+    def test_a_list_that_holds_itself(self) -> None:
+        value: list[object] = []
+        value.append(value)
+        assert shorten(value) == "[[[[[...]]]]]"
+
+    def test_a_large_object(self) -> None:
+        assert len(shorten({f"key {number}": "x" * 1_000 for number in range(1_000)})) == 80
+
+    def test_a_number_with_more_digits_than_python_writes(self) -> None:
+        assert shorten(1 << 100_000) == "an integer of 100,001 bits"
+
+    def test_what_is_no_plain_data(self) -> None:
+        assert shorten(object()) == "a value of type object"
+
+    @pytest.mark.parametrize("value", [None, True, 1.5, "a'b", [], {}, [1, "x"], {"a": [1, {"b": None}]}, (1, 2)])
+    def test_a_small_value_is_shown_as_it_is(self, value: object) -> None:
+        assert shorten(value) == repr(value)
+
+
+def test_long_names_in_places_are_cut() -> None:
+    assert place(("a", "x" * 1_000_000)) == f'a["{"x" * MAX_NAME}..."]'
+    assert len(place(("é" * 1_000,) * 64)) < 64 * 1_000
+
+
+def test_a_fault_is_no_longer_than_people_read() -> None:
+    fault = Fault("a" * 1_000_000, "b" * 1_000_000)
+    assert len(fault.path) <= 1_000
+    assert len(fault.message) <= 2_000

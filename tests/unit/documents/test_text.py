@@ -1,6 +1,7 @@
 """Text to plain data: syntax with line and column, keys given twice, and YAML as authors expect it."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.documents.scalars import ambiguity
 from orchestrator.documents.text import read_file, read_json, read_yaml
-from orchestrator.domain.errors import InvalidDocument, InvalidWorkflow
+from orchestrator.domain.errors import MAX_FAULTS, InvalidDocument, InvalidWorkflow
 from orchestrator.workflows import load_file
 
 # PyYAML writes text like 1e3 without quotes, although YAML 1.2 reads a number there.
@@ -115,9 +116,16 @@ class TestYaml:
             ("a", "key 2 on line 1 is not text; put it in quotes"),
         ]
 
-    def test_lists_as_keys_are_faults(self) -> None:
-        _, faults = read_yaml("? [a, b]\n: 1\n", "source")
-        assert [fault.message for fault in faults] == ["key ['a', 'b'] on line 1 is not text; put it in quotes"]
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("? [a, b]\n: 1\n", "a key of document is no text but a list"),
+            ("x: {? {a: 1} : 1}\n", "a key of x is no text but a mapping"),
+            ("a: &a [1]\nb: {*a : 1}\n", "a key of b is no text but a list"),
+        ],
+    )
+    def test_keys_that_are_no_scalars_are_refused_and_never_written_out(self, text: str, message: str) -> None:
+        assert fault_of(text)[1] == message
 
     @pytest.mark.parametrize(
         ("written", "message"),
@@ -164,6 +172,91 @@ class TestYaml:
     @pytest.mark.parametrize("text", ["1.2.3", "2024-01-31", "12:x", "0x", "y", "n", "e3", "v010", "1-2", "'010'"])
     def test_other_text_stays_text(self, text: str) -> None:
         assert yaml_value(f"a: {text}") == {"a": text.strip("'")}
+
+
+def tenfold(levels: int) -> str:
+    """A list in which each level holds the one before ten times."""
+    lines = ["- &a0 [1,1,1,1,1,1,1,1,1,1]"]
+    lines += [f"- &a{level} [{','.join([f'*a{level - 1}'] * 10)}]" for level in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+class TestYamlAliases:
+    """What aliases stand for is counted while it is read, before anything goes through it."""
+
+    KEYS = ", ".join(f"k{number}: 1" for number in range(1000))
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (tenfold(8), "holds more than 1,000,000 values"),
+            (f"{tenfold(8)}- ? *a7\n  : 1\n", "holds more than 1,000,000 values"),
+            (f"x: &a {{{KEYS}}}\ny: {{<<: [{','.join(['*a'] * 2000)}]}}\n", "holds more than 1,000,000 values"),
+            (f"a: &t '{'x' * 100_000}'\nb: [{','.join(['*t'] * 100)}]\n", "more than 4,194,304 characters"),
+            (f"a: &t {{? '{'x' * 100_000}' : 1}}\nb: [{','.join(['*t'] * 100)}]\n", "more than 4,194,304 characters"),
+        ],
+        ids=["lists", "a key", "merges", "texts", "keys"],
+    )
+    def test_they_may_stand_for_so_much(self, text: str, message: str) -> None:
+        began = time.process_time()
+        path, why = fault_of(text)
+        assert path.startswith("line ")
+        assert message in why
+        assert time.process_time() - began < 5
+
+    def test_what_an_anchor_holds_counts_wherever_it_is_repeated(self) -> None:
+        assert len(yaml_value(tenfold(5))) == 5
+
+    def test_many_merges_keep_what_was_there_first(self) -> None:
+        text = f"x: &a {{{self.KEYS}}}\ny: {{k1: 2, <<: [{','.join(['*a'] * 300)}]}}\n"
+        assert yaml_value(text)["y"] == {**yaml_value(text)["x"], "k1": 2}
+
+
+class TestManyFaults:
+    @pytest.mark.parametrize(
+        ("text", "read"),
+        [
+            (f"[{','.join(['yes'] * 50_000)}]", read_yaml),
+            (f"{{{','.join(['1: 1'] * 50_000)}}}", read_yaml),
+            (f"{{{','.join(['a: 1'] * 50_000)}}}", read_yaml),
+        ],
+        ids=["scalars", "keys that are no text", "keys given twice"],
+    )
+    def test_reading_stops_after_as_many_as_are_listed(self, text: str, read: Any) -> None:
+        with pytest.raises(InvalidDocument) as caught:
+            read(text, "source")
+        assert len(caught.value.details["faults"]) == MAX_FAULTS
+        assert len(str(caught.value)) < 5_000
+        assert "source has more than 100 faults" in str(caught.value)
+        assert str(caught.value).endswith("and more than 80 others")
+
+    def test_keys_of_json_given_twice_are_listed_up_to_a_bound(self) -> None:
+        pairs = ",".join(f'"a{number}": 1, "a{number}": 2' for number in range(5_000))
+        _, faults = read_json(f"{{{pairs}}}", "source")
+        assert len(faults) == MAX_FAULTS + 1
+
+    def test_a_deep_document_with_keys_given_twice_is_read(self) -> None:
+        text = '{"a": 1, "a": ' + "[" * 900 + "]" * 900 + "}"
+        assert [fault.path for fault in read_json(text, "source")[1]] == ["a"]
+
+    @pytest.mark.parametrize("number", ["0x" + "f" * 100_000, "1" + ":1" * 100_000, "9" * 401])
+    def test_a_number_of_many_digits_is_refused_before_it_is_computed(self, number: str) -> None:
+        began = time.process_time()
+        assert len(fault_of(f"a: {number}")[1]) < 200
+        assert time.process_time() - began < 2
+
+    @pytest.mark.parametrize("number", ["0o" + "7" * 500_000, "9" * 500_000 + "e5", "0b" + "1" * 500, "1_" * 500])
+    def test_so_is_what_only_some_parsers_take_for_one(self, number: str) -> None:
+        assert fault_of(f"a: {number}")[1].endswith("is no int")
+
+    @pytest.mark.parametrize("text", ["3fa4" * 500, "1:a" * 500, "9" * 500 + "x", "1 - 1" * 500, "0o8x" * 500])
+    def test_other_long_text_stays_text(self, text: str) -> None:
+        assert yaml_value(f"a: {text}") == {"a": text}
+
+    @pytest.mark.parametrize("digits", range(290, 391, 10))
+    def test_a_number_of_any_length_is_a_fault_and_not_an_error(self, digits: int) -> None:
+        for text in ("0o" + "7" * digits, "9" * digits + "e9", "0x" + "f" * (digits - 2)):
+            assert read_yaml(f"a: {text[:400]}", "source")[1]
 
 
 class TestJson:

@@ -1,9 +1,13 @@
 """Patterns: ECMA-262 in linear time, and a clear refusal of what is not."""
 
+import time
+
 import pytest
 
-from orchestrator.domain.budget import Budget, BudgetExceeded
-from orchestrator.workflows.patterns import MAX_PATTERN, Pattern, PatternRefused
+from orchestrator.domain.budget import QUICK_UNITS, Budget, BudgetExceeded
+from orchestrator.workflows.pattern_costs import estimate
+from orchestrator.workflows.patterns import MAX_PATTERN, Pattern, PatternRefused, compile_cost, pattern
+from orchestrator.workflows.patterns import matches as matches_within
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -49,7 +53,7 @@ def test_patterns_of_ecma_262_match_as_there(pattern: str, yes: str, no: str | N
         (r"\ud83d", "is no character"),
         ("(", "missing )"),
         ("a{1001}", "invalid repetition size"),
-        ("((a{100}){100}){100}", "invalid repetition size"),
+        ("((a{100}){100}){100}", "too large"),
         (r"(\p{L}{100}|\p{N}{100})", "too large"),
         ("a" * (MAX_PATTERN + 1), "characters, more than"),
     ],
@@ -73,3 +77,72 @@ def test_a_large_pattern_on_a_long_text_costs_as_much() -> None:
     assert not large.matches("ab" * 1000, Budget())
     with pytest.raises(BudgetExceeded):
         large.matches("ab" * 100_000, Budget())
+
+
+# Each took the engine between 80 and 900 ms, in which no other thread could run.
+SLOW = {
+    "a Unicode class many times": r"\pL{1000}",
+    "Unicode classes beside each other": r"\pL" * 3_000,
+    "without regard to case": "(?i)" + r"\pL" * 3_000,
+    "sets of Unicode classes": r"[^\pL\pN]{30}" * 600,
+    "one set of many Unicode classes": "[" + r"\pL" * 3_000 + "]",
+    "alternatives": "|".join(rf"\pL{{{number}}}" for number in range(1, 900)),
+    "many repetitions": "x{1000}" * 1_400,
+    "repetitions of groups": "(?:x{30}y{30}){1000}",
+    "repetitions in repetitions": "((((x{10}){10}){10}){1,1000})",
+    "ranges without regard to case": "(?i)" + r"[\x80-\u{10ffff}]" * 500,
+    "scripts by name": r"\p{Script=Han}" * 600,
+}
+
+
+@pytest.mark.parametrize("case", SLOW)
+def test_a_pattern_that_would_take_long_to_compile_is_not_compiled(case: str) -> None:
+    began = time.process_time()
+    with pytest.raises(PatternRefused, match="too large"):
+        Pattern(SLOW[case][:MAX_PATTERN])
+    assert time.process_time() - began < 0.3
+
+
+def test_an_estimate_is_about_what_is_compiled() -> None:
+    for text in (r"^[\w.-]+@[\w-]+\.[a-z]{2,}$", r"^\p{L}+$", "[ab]*a[ab]{900}c", "(?:ab|cd){3}[[:alpha:]x]"):
+        assert estimate(text) / 4 <= int(Pattern(text).size) <= 4 * estimate(text) + 40, text
+
+
+def test_braces_that_are_no_repetition_count_as_letters() -> None:
+    assert estimate("a{x}b{,3}{") < 20
+    assert estimate(")))(((") < 20
+
+
+def test_what_was_refused_is_not_tried_again() -> None:
+    text = "(?=refused)"
+    for _ in range(2):
+        with pytest.raises(PatternRefused, match="lookahead"):
+            pattern(text)
+
+
+def test_many_small_patterns_are_not_compiled_in_one_turn_of_a_loop() -> None:
+    budget = Budget(QUICK_UNITS)
+
+    def match_all() -> None:
+        for number in range(1_000):
+            matches_within(f"^[a-z]+small{number}$", "a", budget)
+
+    with pytest.raises(BudgetExceeded):
+        match_all()
+    assert budget.left < 20
+
+
+def test_compiling_needs_a_budget_that_suffices_and_does_not_spend_a_large_one() -> None:
+    text = "[ab]{900}[cd]{900}[ef]{900}[gh]{900}[ij]{900}"
+    assert compile_cost(text) > QUICK_UNITS
+    with pytest.raises(BudgetExceeded):
+        matches_within(text, "a", Budget(QUICK_UNITS))
+    budget = Budget()
+    assert not matches_within(text, "a", budget)
+    assert budget.left > 900_000
+    assert not matches_within(text, "a", Budget(QUICK_UNITS))  # it is compiled by now
+
+
+def test_a_pattern_weighs_what_it_may_take_in_memory() -> None:
+    assert Pattern("a").weight < 200_000
+    assert Pattern("[ab]{900}" * 15).weight > 500_000

@@ -1,0 +1,51 @@
+"""A cache that is bounded by what its entries weigh, not by how many there are."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class WeightedCache(Generic[K, V]):
+    """Keeps what was used last. Safe to use from several threads.
+
+    Args:
+        most: how much all entries together may weigh, usually bytes. What weighs more by itself is not kept.
+        most_entries: how many entries there may be at most.
+    """
+
+    def __init__(self, most: int, most_entries: int = 100_000) -> None:
+        self._most = most
+        self._most_entries = most_entries
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._lock = Lock()
+        self.weight = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: K) -> V | None:
+        """Return an entry, or None."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is None:
+                return None
+            self._entries.move_to_end(key)
+            return found[0]
+
+    def put(self, key: K, value: V, weight: int) -> None:
+        """Keep an entry; those that were used longest ago make room."""
+        with self._lock:
+            before = self._entries.pop(key, None)
+            if before is not None:
+                self.weight -= before[1]
+            if weight > self._most:
+                return
+            self._entries[key] = value, weight
+            self.weight += weight
+            while self.weight > self._most or len(self._entries) > self._most_entries:
+                _, (_, freed) = self._entries.popitem(last=False)
+                self.weight -= freed
