@@ -10,7 +10,7 @@ from orchestrator.api.errors import UnsupportedMediaType
 from orchestrator.application.errors import InvalidRequest
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import Fault, InputNotCanonical
-from orchestrator.domain.fingerprint import check_integers
+from orchestrator.domain.exact import check_keys, check_numbers
 
 MAX_DEPTH = 64
 """How deep a JSON document may nest; the document itself is level 1."""
@@ -68,8 +68,8 @@ def parse_json(body: bytes) -> Any:
     """Return the document that a JSON text (UTF-8) holds.
 
     Raises:
-        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, or holds an integer beyond
-            2**53 - 1, a NUL character or a lone surrogate.
+        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, gives a key twice, or holds a number
+            that would become another one, a NUL character or a lone surrogate.
     """
     try:
         document = orjson.loads(body)
@@ -81,11 +81,18 @@ def parse_json(body: bytes) -> Any:
     if b"\\u0000" in body:
         _refuse_nul(document)
     try:
-        check_integers(body)
+        check_keys(body, document)
     except InputNotCanonical as error:
-        path = str(error.details["path"]).removeprefix("$").removeprefix(".")
-        raise InvalidRequest([Fault(path or _BODY, f"{error.details['reason']}; send it as text")]) from error
+        raise InvalidRequest([Fault(_place(error), str(error.details["reason"]))]) from error
+    try:
+        check_numbers(body)
+    except InputNotCanonical as error:
+        raise InvalidRequest([Fault(_place(error), f"{error.details['reason']}; send it as text")]) from error
     return document
+
+
+def _place(error: InputNotCanonical) -> str:
+    return str(error.details["path"]).removeprefix("$").removeprefix(".") or _BODY
 
 
 def _refuse_nul(document: Any) -> None:

@@ -44,8 +44,6 @@ from orchestrator.application.errors import (
 from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import (
-    MAX_FAULTS,
-    MAX_TOLD,
     BaseRunNotCompleted,
     CommandRefused,
     DomainError,

@@ -1,6 +1,5 @@
 """What users hand over: payloads, labels, run ids, settings."""
 
-import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from uuid import UUID
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.options import Target
 from orchestrator.domain.bounds import MAX_AGE_SECONDS, MAX_BYTES
+from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.domain.exact import read_exactly
 from orchestrator.settings import Settings, load_settings
 
 _AMOUNT = re.compile(r"(?P<number>[0-9]{1,15}(\.[0-9]{1,9})?) ?(?P<unit>[A-Za-z]+)")
@@ -79,10 +80,7 @@ def read_payload(given: str | None) -> dict[str, Any]:
     if given is None:
         return {}
     text, source = _text(given)
-    try:
-        payload = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Complaint(f"{source} is not JSON: {error}", _PAYLOAD_FORMS) from error
+    payload = _parse(text, source, _PAYLOAD_FORMS)
     if not isinstance(payload, dict):
         raise Complaint(f"{source} is JSON but no object", _PAYLOAD_FORMS)
     return payload
@@ -101,16 +99,26 @@ def read_each(file: Path, payload: str | None) -> list[dict[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            one = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise Complaint(f"{source}: line {number} is not JSON: {error}", _EACH_FORM) from error
+        one = _parse(line, f"{source}: line {number}", _EACH_FORM)
         if not isinstance(one, dict):
             raise Complaint(f"{source}: line {number} is JSON but no object", _EACH_FORM)
         payloads.append(one)
     if not payloads:
         raise Complaint(f"{source} is empty", _EACH_FORM)
     return payloads
+
+
+def _parse(text: str, source: str, forms: str) -> Any:
+    try:
+        text.encode()
+        return read_exactly(text)
+    except UnicodeEncodeError as error:  # what is not UTF-8 on the command line or on stdin
+        raise Complaint(f"{source} is not UTF-8 text, at character {error.start + 1}", forms) from error
+    except InputNotCanonical as error:
+        where = str(error.details["path"]).removeprefix("$.")
+        raise Complaint(f"{source} cannot be used: {where}: {error.details['reason']}", forms) from error
+    except (ValueError, RecursionError) as error:
+        raise Complaint(f"{source} is not JSON: {error}", forms) from error
 
 
 def _text(given: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from orchestrator.client.bodies import encoded
 from orchestrator.client.errors import ClientError, NoAnswer, error_of
 from orchestrator.client.trials import Trials
 from orchestrator.client.wire import Wire
@@ -135,7 +136,7 @@ class Exchange:
         if isinstance(request.body, str):
             content = request.body.encode()
         elif request.body is not None:
-            content = json.dumps(request.body, allow_nan=False).encode()
+            content = encoded(request.body)
             headers["Content-Type"] = "application/json"
         timeout = httpx.Timeout(self._timeout, read=silence or self._timeout)
         return httpx.Request(

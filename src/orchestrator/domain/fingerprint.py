@@ -145,29 +145,6 @@ def _integer(text: str) -> int | float:
     return number if abs(number) <= MAX_SAFE_INTEGER else float(text)
 
 
-def check_integers(text: bytes) -> None:
-    """Accept a JSON text, known to be one, whose integers every reader takes exactly.
-
-    Quick parsers turn those beyond 64 bits into floats without a word, so two different payloads would be one.
-
-    Raises:
-        InputNotCanonical: an integer is beyond 2**53 - 1; the message names the path.
-    """
-    if _LONG_NUMBER.search(text) is None:
-        return
-    try:
-        found = _first_fault(json.loads(text, parse_int=_whole))
-    except RecursionError:
-        found = "$", "it is nested too deeply"
-    if found is not None:
-        path, why = found
-        raise InputNotCanonical(f"{path} has no canonical JSON form: {why}", path=path, reason=why)
-
-
-def _whole(text: str) -> int:
-    return int(text) if len(text) < 1000 else 10**1000  # Python reads 4,300 digits; nobody needs to see all
-
-
 def check_storable(value: Any, budget: Budget | None = None) -> bytes:
     """Accept a value that can be kept in the log and shown by the read models; returns its canonical form.
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from orchestrator.domain.errors import InputNotCanonical
-from orchestrator.domain.fingerprint import check_integers
+from orchestrator.domain.exact import check_numbers
 from orchestrator.skills.child import Ending, run_child
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.errors import (
@@ -99,7 +99,7 @@ class CommandSkill:
             return {}
         try:
             data = orjson.loads(result)
-            check_integers(result)
+            check_numbers(result)
             return plain(data)
         except orjson.JSONDecodeError as error:
             said = f"stdout is not JSON: {error}; it begins with {beginning(result)!r}"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from orchestrator.domain.errors import InputNotCanonical
-from orchestrator.domain.fingerprint import check_integers
+from orchestrator.domain.exact import check_numbers
 from orchestrator.skills.connections import open_client
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.endpoint import headers_fault, url_fault
@@ -171,7 +171,7 @@ class HttpSkill:
             return _Answer(data={})
         try:
             document = orjson.loads(body)
-            check_integers(body)
+            check_numbers(body)
             answer: _Answer = _ANSWER.load(document)
         except (ShapeMismatch, InputNotCanonical) as error:
             raise invalid_output(self.id, error) from error
