@@ -39,8 +39,12 @@ def media_type(request: Request) -> str:
     """Return the media type of a request's body, in lower case and without parameters; empty when it names none.
 
     Raises:
-        UnsupportedMediaType: it names more than one.
+        UnsupportedMediaType: it names more than one, or the body is compressed.
     """
+    encoding = next((value for name, value in request.scope["headers"] if name == b"content-encoding"), b"identity")
+    if encoding.strip().lower() != b"identity":
+        shown = encoding.decode("latin-1")[:40]
+        raise UnsupportedMediaType(f"Content-Encoding: {shown} is not supported; send the body as it is")
     given = [value for name, value in request.scope["headers"] if name == b"content-type"]
     if len(given) > 1:
         raise UnsupportedMediaType("expected one Content-Type header, not several")

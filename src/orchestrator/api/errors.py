@@ -238,6 +238,14 @@ STATUS: Mapping[type[Exception], int] = {
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _MAX_LISTED = 1000
 _MAX_HINTS = 10
+_WORDS = {
+    "^[^:]+$": "must not be empty or contain ':'",
+    r"^[^:\x00]{1,255}:[^\x00]{0,255}$": "is written key:value",
+    r"^[\x20-\x7e]+$": "must be printable ASCII",
+    "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
+}
+"""What to say instead of a regular expression that does not match."""
+
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
@@ -275,12 +283,15 @@ def to_faults(error: ValidationError, root: str = "", hint: Hint | None = None) 
     if error.error_count() > _MAX_LISTED:  # to list them would take longer than others should wait
         return [Fault(root or "body", f"has {error.error_count():,} faults, more than are listed")]
     faults, hints = [], 0
-    for found in error.errors(include_url=False, include_context=False, include_input=False):
+    for found in error.errors(include_url=False, include_input=False):
         message = found["msg"].removeprefix("Value error, ")
+        if found["type"] == "string_pattern_mismatch":
+            message = _WORDS.get(found["ctx"]["pattern"], message)
+        loc = found["loc"][:-1] if found["loc"][-1:] == ("[key]",) else found["loc"]
         if found["type"] == "extra_forbidden" and hint is not None:
             hints += 1
-            message = f"is an unknown field{hint(found['loc']) if hints <= _MAX_HINTS else ''}"
-        faults.append(Fault(place(found["loc"], root) if found["loc"] else root or "body", message))
+            message = f"is an unknown field{hint(loc) if hints <= _MAX_HINTS else ''}"
+        faults.append(Fault(place(loc, root) if loc else root or "body", message))
     return faults
 
 

@@ -6,6 +6,7 @@ Pure ASGI, around everything else: one object a request and no task of its own.
 import asyncio
 import logging
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -70,12 +71,14 @@ class Guard:
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
             else:
                 error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = _allowed(scope)
+            said = f"{scope['method']} is not allowed here; allowed: {allowed}"
+            error = HTTPException(405, said, {"Allow": allowed})
         answer = answer_to(error)
         if answer is None:
             logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
             return unforeseen()
-        if answer.status_code == 405:
-            answer.headers["Allow"] = _allowed(scope)
         return answer
 
 

@@ -218,3 +218,52 @@ async def test_an_unknown_parameter_is_named_with_the_one_that_was_meant(client:
 async def test_so_many_faults_are_counted_and_not_listed(client: httpx.AsyncClient) -> None:
     (fault,) = refused(await client.post(RUNS, json={f"a{number}": 1 for number in range(20_000)}))["details"]["faults"]
     assert fault == {"path": "body", "message": "has 20,001 faults, more than are listed"}
+
+
+LABELLED = {"workflowName": "x", "labels": {"a:b": "c"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "message"),
+    [
+        ({"method": "POST", "url": RUNS, "json": LABELLED}, 'labels["a:b"]', "must not be empty or contain ':'"),
+        ({"method": "GET", "url": f"{RUNS}?label=a"}, "label", "is written key:value"),
+        (
+            {"method": "POST", "url": RUNS, "json": {"workflowName": "x"}, "headers": {"Idempotency-Key": "\t"}},
+            "Idempotency-Key",
+            "must be printable ASCII",
+        ),
+    ],
+)
+async def test_a_fault_is_told_in_words_and_not_as_a_regular_expression(
+    client: httpx.AsyncClient, arguments: dict[str, Any], place: str, message: str
+) -> None:
+    (fault,) = refused(await client.request(**arguments))["details"]["faults"]
+    assert fault == {"path": place, "message": message}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'{"workflowName": "a", "workflowName": "b"}', "workflowName"),
+        (b'{"workflowName": "a", "triggerPayload": {"n": [{"k": 1, "k": 2}]}}', "triggerPayload.n[0].k"),
+        (b'{"workflowName": "a", "triggerPayload": {"n": 9007199254740993.0}}', "triggerPayload.n"),
+        (b'{"workflowName": "a", "triggerPayload": {"n": 1e-400}}', "triggerPayload.n"),
+    ],
+)
+async def test_a_body_that_does_not_mean_what_it_says(client: httpx.AsyncClient, text: bytes, place: str) -> None:
+    answer = await client.post(RUNS, content=text, headers={"Content-Type": "application/json"})
+    (fault,) = refused(answer)["details"]["faults"]
+    assert fault["path"] == place
+
+
+async def test_a_method_that_is_not_allowed_is_told_with_those_that_are(client: httpx.AsyncClient) -> None:
+    answer = await client.request("PUT", RUNS)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
+    assert answer.json()["message"] == "PUT is not allowed here; allowed: GET, POST"
+
+
+async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post(RUNS, json={"workflowName": "x"}, headers={"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.json()["error"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    assert "Content-Encoding: gzip is not supported" in answer.json()["message"]
