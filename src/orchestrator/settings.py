@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         host: Address the API listens on.
         port: Port the API listens on; 0 takes a free one.
         allowed_hosts: Names in `Host`, besides those of loopback, that are answered without authentication.
-        metrics_host: Address on which a worker or a projector shows its figures.
+        metrics_host: Address on which a worker or a projector serves its metrics.
         metrics_port: Port for that; 0 takes a free one, None shows none.
         auth: How callers of the API show who they are: `keys`, `oidc` or both; empty lets in everybody, on
             loopback only.

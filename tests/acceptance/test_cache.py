@@ -75,7 +75,7 @@ def test_why_a_step_was_or_was_not_taken_from_the_cache(env: dict[str, str], hom
     [
         (("explain", "nonsense", "first"), "'nonsense' is not the id of a run"),
         (("explain", "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", "first"), "There is no run 0197a6c2"),
-        (("invalidate",), "It is not said which results"),
+        (("invalidate",), "No results given"),
         (("invalidate", "--step", "first"), "A step is known by its workflow only"),
         (("prune",), "There is no limit to prune to"),
         (("prune", "--older-than", "yesterday"), "'yesterday' is no age"),

@@ -72,7 +72,7 @@ class Fleet:
     folder: Path
     step_seconds: float = 0.02
     lease_seconds: float = LEASE_SECONDS
-    most_runs: int = 500
+    max_runs: int = 500
     network_timeout_ms: int = 10_000
     workers: list[WorkerProcess] = field(default_factory=list)
 
@@ -84,7 +84,7 @@ class Fleet:
             "data_dir": self.folder,
             "lease_seconds": self.lease_seconds,
             "heartbeat_seconds": 0.3,
-            "max_runs": self.most_runs,
+            "max_runs": self.max_runs,
             "network_timeout_ms": self.network_timeout_ms,
             "shutdown_grace_seconds": 1.0,
             "log_level": "warning",

@@ -116,7 +116,7 @@ class Ledger:
 
         async def feed() -> None:
             while not enough.is_set():
-                if len(await asyncio.to_thread(self.under_way)) < 6:  # which may take long while the database is away
+                if len(await asyncio.to_thread(self.under_way)) < 6:  # which may take a while during an outage
                     await self.trigger(chance.choice((STEADY, MOODY)), seed=chance.randrange(1000))
                 await asyncio.sleep(chance.uniform(0.0, 0.1))
 
@@ -133,7 +133,7 @@ class Ledger:
         return self.history.get(run_id, [])
 
     def follow(self) -> None:
-        """Read on in the log, which must have no gaps; nothing new while the database is away."""
+        """Read on in the log, which must have no gaps; nothing new during an outage."""
         with suppress(DatabaseUnavailable), self._turn:
             while batch := self.core.log.read_log(self.position, 5000):
                 for one in batch:
@@ -258,7 +258,7 @@ def foreign(history: list[Recorded]) -> Iterator[str]:
 
 
 async def _patiently(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Ask again as long as the database is away; what is asked for carries a key or may be repeated."""
+    """Ask again as long as the database is unavailable; what is asked for carries a key or may be repeated."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -26,7 +26,7 @@ _AT_THE_ENDS = (1, EVENTS_OF_A_CAMPAIGN - 1, EVENTS_OF_A_CAMPAIGN)
 
 _LANES = 4  # runs at a time in `kill_after_events`
 _TRIES = 6  # the next append, and the end, may be quicker than a kill
-_MOST_EXTRA_SECONDS = 20.0  # a machine that is busy may need longer until something has happened
+_MAX_EXTRA_SECONDS = 20.0  # a machine that is busy may need longer until something has happened
 
 
 async def kill_after_events(database_url: str, folder: Path, versions: Sequence[int]) -> list[str]:
@@ -36,7 +36,7 @@ async def kill_after_events(database_url: str, folder: Path, versions: Sequence[
     """
     with (
         open_ledger(database_url, folder) as ledger,
-        open_fleet(database_url, folder, step_seconds=0.08, most_runs=1) as fleet,
+        open_fleet(database_url, folder, step_seconds=0.08, max_runs=1) as fleet,
     ):
         await ledger.register()
         fleet.start(_LANES + 1)
@@ -81,7 +81,7 @@ async def kill_and_freeze(database_url: str, folder: Path, chance: random.Random
         deadline = time.monotonic() + seconds
         async with ledger.feeding(chance):
             while time.monotonic() < deadline or (
-                not ledger.taken_from(zombies) and time.monotonic() < deadline + _MOST_EXTRA_SECONDS
+                not ledger.taken_from(zombies) and time.monotonic() < deadline + _MAX_EXTRA_SECONDS
             ):
                 await asyncio.sleep(chance.uniform(0.1, 0.5))
                 awake = [worker for worker in fleet.alive if worker.id and not worker.frozen]
@@ -171,7 +171,7 @@ async def lose_answers(database_url: str, folder: Path, chance: random.Random, s
         deadline = time.monotonic() + seconds
         async with ledger.feeding(chance):
             while time.monotonic() < deadline or (
-                min(wire.dropped_before, wire.dropped_after) <= 3 and time.monotonic() < deadline + _MOST_EXTRA_SECONDS
+                min(wire.dropped_before, wire.dropped_after) <= 3 and time.monotonic() < deadline + _MAX_EXTRA_SECONDS
             ):
                 await asyncio.sleep(0.05)
         wire.calm = True
@@ -189,7 +189,7 @@ async def race_cancels(database_url: str, folder: Path, chance: random.Random, s
         cancelled = updated = 0
         async with ledger.feeding(chance):
             while time.monotonic() < deadline or (
-                not (cancelled and updated) and time.monotonic() < deadline + _MOST_EXTRA_SECONDS
+                not (cancelled and updated) and time.monotonic() < deadline + _MAX_EXTRA_SECONDS
             ):
                 await asyncio.sleep(chance.uniform(0.0, 0.1))
                 if chance.random() < 0.1:

@@ -277,7 +277,7 @@ class Host:
         *,
         skills: Sequence[str],
         lease_seconds: float,
-        most_runs: int,
+        max_runs: int,
     ) -> None:
         self.name = name
         self.loop: SimulatedLoop = server.loop
@@ -285,11 +285,11 @@ class Host:
         self.process = self.loop.start_process(name)
         self.process.context.run(STAGE.set, stage)
         self.leaving = False
-        self.worker = self.process.context.run(self._build, stage, workflows, skills, lease_seconds, most_runs)
+        self.worker = self.process.context.run(self._build, stage, workflows, skills, lease_seconds, max_runs)
         self.task = self.loop.create_task(self.worker.work(), context=self.process.context)
 
     def _build(
-        self, stage: Stage, workflows: Mapping[str, Workflow], skills: Sequence[str], lease: float, most_runs: int
+        self, stage: Stage, workflows: Mapping[str, Workflow], skills: Sequence[str], lease: float, max_runs: int
     ) -> Worker:
         server: Any = self.server
         identity = WorkerIdentity(self.name, "host", 1, lease)
@@ -317,7 +317,7 @@ class Host:
             listener,
             self.loop,
             skills=known.ids,
-            most_runs=most_runs,
+            max_runs=max_runs,
             heartbeat_seconds=lease / 3,
         )
         return worker

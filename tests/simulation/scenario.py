@@ -59,7 +59,7 @@ class Scenario:
     workers: list[tuple[str, ...]] = field(default_factory=list)
     weather: Weather = field(default_factory=Weather)
     lease_seconds: float = 1.0
-    most_runs: int = 500
+    max_runs: int = 500
 
 
 def scenario(seed: int) -> Scenario:
@@ -84,7 +84,7 @@ def scenario(seed: int) -> Scenario:
             news_latency=chance.choice((0.005, 0.3)),
             news_twice=chance.choice((0.0, 0.3)),
         )
-    made.most_runs = chance.choice((1, 2, 500))
+    made.max_runs = chance.choice((1, 2, 500))
     return made
 
 

@@ -27,7 +27,7 @@ from tests.simulation.stage import COMMON, HOPELESS_NATURES, RARE, Stage, nature
 
 _STORM_SECONDS = 3.0
 _PATIENCE_SECONDS = 60.0
-_MOST_TURNS = 300_000
+_MAX_TURNS = 300_000
 _TENANT = "default"
 _CLIENT = Caller(_TENANT, "client")
 
@@ -85,7 +85,7 @@ class Play:
 
     def play(self) -> Outcome:
         try:
-            self.loop.run(self._main(), most_turns=_MOST_TURNS)
+            self.loop.run(self._main(), most_turns=_MAX_TURNS)
         except Deadlock as deadlock:
             self.faults.append(f"deadlock: {deadlock}")
         events = [
@@ -120,7 +120,7 @@ class Play:
             self.scenario.workflows,
             skills=skills,
             lease_seconds=self.scenario.lease_seconds,
-            most_runs=self.scenario.most_runs,
+            max_runs=self.scenario.max_runs,
         )
         self.hosts.append(host)
 

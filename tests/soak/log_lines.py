@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_MOST_A_MINUTE = 120
+_MAX_A_MINUTE = 120
 """Two a second."""
 
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
@@ -56,7 +56,7 @@ class LogLines:
         found = [
             f"{process} logged {number} times in the minute {minute}: {signature[:300]}"
             for (process, minute, signature), number in self.by_minute.items()
-            if number >= _MOST_A_MINUTE
+            if number >= _MAX_A_MINUTE
         ]
         found += [
             f"logged {n} times as an error: {message}" for message, n in self.severe.items() if not _foreseen(message)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 FORGET_SECONDS = 600.0
-"""A source that did not fail for this long begins anew."""
+"""A source that did not fail for this long begins again."""
 
-_MOST_SOURCES = 10_000
+_MAX_SOURCES = 10_000
 _IPV6_NETWORK = 64
 
 
@@ -51,7 +51,7 @@ class Attempts:
             doubled = min(failures.count - self._free, 16)
             failures.heard_from = now + min(FIRST_PAUSE_SECONDS * 2**doubled, LONGEST_PAUSE_SECONDS)
         self._sources.move_to_end(source)
-        if len(self._sources) > _MOST_SOURCES:
+        if len(self._sources) > _MAX_SOURCES:
             self._sources.popitem(last=False)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-_MOST_KEPT = 100_000
+_MAX_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Buckets(Protocol):
             taken: how many of them were taken before it was known how many there are; they stay taken.
 
         Returns:
-            0 and nothing when it was taken; else the seconds until the same request, made anew, is taken, and the
+            0 and nothing when it was taken; else the seconds until the same request, made again, is taken, and the
             name of the bucket that it has to wait for longest.
         """
 
@@ -75,6 +75,6 @@ class MemoryBuckets:
         for at, bucket in zip(times, buckets, strict=True):
             self._full_at[bucket.name] = at + (count - taken) * bucket.interval
             self._full_at.move_to_end(bucket.name)
-        while len(self._full_at) > _MOST_KEPT:
+        while len(self._full_at) > _MAX_KEPT:
             self._full_at.popitem(last=False)
         return 0.0, ""

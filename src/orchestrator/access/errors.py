@@ -9,7 +9,7 @@ AccessError
 
 
 class AccessError(Exception):
-    """Somebody is not let in."""
+    """Authentication failed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -26,8 +26,8 @@ TRUST_SECONDS = 3600.0
 PAUSE_SECONDS = 10.0
 
 _TIMEOUT_SECONDS = 5.0
-_MOST_BYTES = 1 << 20
-_MOST_KEYS = 100
+_MAX_BYTES = 1 << 20
+_MAX_KEYS = 100
 # Public keys only: were a shared secret taken for one, whoever knows it could sign.
 _KINDS = frozenset({"RSA", "EC", "OKP"})
 
@@ -133,8 +133,8 @@ async def _load(source: str) -> bytes:
             raise ValueError(f"the answer is {answer.status_code}")
         async for chunk in answer.aiter_bytes():
             body += chunk
-            if len(body) > _MOST_BYTES:
-                raise ValueError(f"the answer is longer than {_MOST_BYTES:,} bytes")
+            if len(body) > _MAX_BYTES:
+                raise ValueError(f"the answer is longer than {_MAX_BYTES:,} bytes")
     return body
 
 
@@ -142,7 +142,7 @@ def _parse(body: bytes) -> dict[str | None, jwt.PyJWK]:
     """Return the keys of a set that verify signatures; those of kinds we do not take are left out (RFC 7517, 5)."""
     document: Any = orjson.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(entries, list) or len(entries) > _MOST_KEYS:
+    if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
         raise ValueError("it is no key set")
     keys: dict[str | None, jwt.PyJWK] = {}
     for entry in entries:

@@ -15,7 +15,7 @@ from orchestrator.postgres.shared_calls import SharedCalls
 KEPT_SECONDS = 10.0
 """How long a key is taken for what it was when the connection that tells of changes is dead without our knowing."""
 
-_MOST_KEPT = 10_000
+_MAX_KEPT = 10_000
 _WRONG = "the API key is not valid"
 
 
@@ -81,7 +81,7 @@ class Keyring:
         self._known[identity] = known
         if changes != self._changes:  # it may have changed after we read it
             self._known.pop(identity, None)
-        elif len(self._known) > _MOST_KEPT:
+        elif len(self._known) > _MAX_KEPT:
             self._known.popitem(last=False)
         return known
 

@@ -1,4 +1,4 @@
-"""Token buckets that all processes share, in Redis or Valkey. When it is away each process counts for itself."""
+"""Token buckets that all processes share, in Redis or Valkey. During an outage of it each process counts for itself."""
 
 import asyncio
 import logging

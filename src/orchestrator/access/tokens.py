@@ -21,7 +21,7 @@ from orchestrator.access.identity import Identity, Role
 from orchestrator.access.key_set import KeySet
 from orchestrator.domain.bounds import LAST_TIME_MS
 
-_MOST_KEPT = 10_000
+_MAX_KEPT = 10_000
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _SUBJECT = re.compile(r"[\x20-\x7e]{1,255}")
 _REQUIRED = ["exp", "iss", "aud", "sub"]
@@ -78,7 +78,7 @@ class Tokens:
         if known is None:
             known = await self._verify(shown, source)
             self._verified[name] = known
-            if len(self._verified) > _MOST_KEPT:
+            if len(self._verified) > _MAX_KEPT:
                 self._verified.popitem(last=False)
         elif known.expires_at is not None and time.time() * 1000 >= known.expires_at:
             del self._verified[name]

@@ -1,4 +1,4 @@
-"""The figures for Prometheus: as a call of the API, and alone for processes that serve nothing else."""
+"""The metrics for Prometheus: as a call of the API, and alone for processes that serve nothing else."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -18,10 +18,10 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={**answers(), 200: {"description": "Figures in the text format of Prometheus.", **_TEXT}},
+    responses={**answers(), 200: {"description": "Metrics in the text format of Prometheus.", **_TEXT}},
 )
 async def get_metrics(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
-    """Return the figures of this process, and those of the database unless it is away."""
+    """Return the metrics of this process, and those of the database unless it is unavailable."""
     return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
 
 

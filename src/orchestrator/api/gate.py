@@ -33,7 +33,7 @@ IDENTITY = "orchestrator.identity"
 """Where the scope of a request that was admitted says who makes it."""
 
 _SCHEME = "bearer"
-_MOST_CHARACTERS = 16_384
+_MAX_CHARACTERS = 16_384
 
 
 class Gate:
@@ -175,7 +175,7 @@ def _credentials(request: Request) -> str:
         raise Unauthenticated("this call needs credentials: send Authorization: Bearer followed by your key")
     scheme, _, shown = given[0].decode("latin-1").partition(" ")
     shown = shown.strip(" ")
-    if len(given) > 1 or scheme.lower() != _SCHEME or not shown or len(shown) > _MOST_CHARACTERS:
+    if len(given) > 1 or scheme.lower() != _SCHEME or not shown or len(shown) > _MAX_CHARACTERS:
         raise Unauthenticated("expected one header Authorization: Bearer followed by your key", "invalid_request")
     return str(shown)
 

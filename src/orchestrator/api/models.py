@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from orchestrator.application.commands import MOST_AT_ONCE
+from orchestrator.application.commands import MAX_AT_ONCE
 from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 
 MAX_LABELS = 64
@@ -53,7 +53,7 @@ class TriggerRuns(_Body):
 
     runs: list[TriggerRun] = Field(
         min_length=1,
-        max_length=MOST_AT_ONCE,
+        max_length=MAX_AT_ONCE,
         description="Each as `POST /runs` takes it. If one is not right none is made.",
     )
 

@@ -40,10 +40,10 @@ from orchestrator.domain.errors import Fault
 
 # Whoever watches the server is answered however busy it is.
 _ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _QUICK_BYTES = 32_768
 """Bodies of up to so many bytes are parsed on the loop; larger ones would make others wait."""
-_MOST_LETTERS = 100
+_MAX_LETTERS = 100
 # Pydantic would take ` 1`, `+1`, `1_0` and `1.0` too.
 _WHOLE = re.compile(r"-?[0-9]{1,100}")
 _NO_NUL = "holds a NUL character"
@@ -154,9 +154,9 @@ class Endpoint(APIRoute):
 
     def _read_query(self, query: bytes, arguments: dict[str, Any], faults: list[Fault]) -> None:
         try:
-            pairs = parse_qsl(query.decode("ascii"), True, max_num_fields=_MOST_FIELDS, errors="strict")
+            pairs = parse_qsl(query.decode("ascii"), True, max_num_fields=_MAX_FIELDS, errors="strict")
         except ValueError:
-            faults.append(Fault("query", f"cannot be read: at most {_MOST_FIELDS} parameters, percent-encoded UTF-8"))
+            faults.append(Fault("query", f"cannot be read: at most {_MAX_FIELDS} parameters, percent-encoded UTF-8"))
             return
         given: dict[str, list[str]] = {}
         for alias, value in pairs:
@@ -175,7 +175,7 @@ class Endpoint(APIRoute):
     def _known(self, alias: str) -> str:
         if not self._query:
             return ", which has none"
-        close = get_close_matches(alias[:_MOST_LETTERS], self._query, n=1)
+        close = get_close_matches(alias[:_MAX_LETTERS], self._query, n=1)
         return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(self._query)}"
 
     def _read_headers(self, headers: list[tuple[bytes, bytes]], arguments: dict[str, Any], faults: list[Fault]) -> None:

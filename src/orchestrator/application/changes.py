@@ -23,7 +23,7 @@ from orchestrator.postgres.database import Database
 from orchestrator.projections.views.reader import FinishedRun, Reader
 from orchestrator.workflows.registry import WorkflowRegistry
 
-MOST_CHECKED = 1000
+MAX_CHECKED = 1000
 """Up to so many steps with artifacts are checked for an update; beyond, only those that the update reads."""
 
 
@@ -194,8 +194,8 @@ class RunChanges:
         """Return the reused steps whose artifacts are missing or altered; they have to run again."""
         impacted = set(plan.impacted)
         makers = list({reuse.run_id for reuse in plan.reused})
-        kept = self._reader.with_artifacts(tenant, makers, MOST_CHECKED + 1)
-        if len(kept) > MOST_CHECKED:
+        kept = self._reader.with_artifacts(tenant, makers, MAX_CHECKED + 1)
+        if len(kept) > MAX_CHECKED:
             kept = self._read_by(tenant, plan, impacted)
         return {
             step

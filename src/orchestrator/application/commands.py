@@ -33,7 +33,7 @@ from orchestrator.postgres.database import Database
 from orchestrator.workflows.payload import MAX_LISTED, check_payload, invalid_payload
 from orchestrator.workflows.registry import WorkflowRegistry
 
-MOST_AT_ONCE = 1000
+MAX_AT_ONCE = 1000
 """How many runs can be asked for in one go."""
 
 _BATCHES = 4
@@ -123,7 +123,7 @@ class RunCommands:
         idempotency_key: str | None = None,
         trace: str | None = None,
     ) -> list[Accepted]:
-        """Ask for up to `MOST_AT_ONCE` runs and return them in that order. Nothing is recorded unless all are right.
+        """Ask for up to `MAX_AT_ONCE` runs and return them in that order. Nothing is recorded unless all are right.
 
         They share few commits. Should this process end among them, the same request with the same idempotency key
         makes those that are missing, and no other twice.

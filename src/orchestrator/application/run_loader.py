@@ -14,7 +14,7 @@ from orchestrator.postgres.database import Database
 from orchestrator.projections.views.reader import Reader
 from orchestrator.projections.views.values import View
 
-_MOST_AT_ONCE = 128
+_MAX_AT_ONCE = 128
 
 _Key = tuple[str, str]
 
@@ -44,7 +44,7 @@ class RunLoader:
 
     async def _fetch(self) -> None:
         while self._waiting:
-            batch = dict(islice(self._waiting.items(), _MOST_AT_ONCE))
+            batch = dict(islice(self._waiting.items(), _MAX_AT_ONCE))
             for key in batch:
                 del self._waiting[key]
             for tenant in {tenant for tenant, _ in batch}:

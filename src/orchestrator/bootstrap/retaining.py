@@ -11,7 +11,7 @@ from orchestrator.retention.archivist import Archivist
 from orchestrator.retention.inspector import Inspector
 
 
-def build_archivist(core: Core, by: str, *, most_runs: int = 2000, patience_seconds: float = 60.0) -> Archivist:
+def build_archivist(core: Core, by: str, *, max_runs: int = 2000, patience_seconds: float = 60.0) -> Archivist:
     """Return what archives runs in the name of somebody.
 
     Raises:
@@ -24,7 +24,7 @@ def build_archivist(core: Core, by: str, *, most_runs: int = 2000, patience_seco
         core.workflows.get,
         _archive(core),
         by,
-        most_runs=most_runs,
+        max_runs=max_runs,
         patience_seconds=patience_seconds,
     )
 

@@ -68,7 +68,7 @@ def open_custom_projectors(core: Core) -> Iterator[None]:
 
 @contextmanager
 def open_projector(core: Core) -> Iterator[Projector]:
-    """Run a projector, whose news go to the journal and the figures, and what goes with it, each in a thread.
+    """Run a projector, whose news go to the journal and the metrics, and what goes with it, each in a thread.
 
     That is the keeper of the chain, and the renewer of read models made by an older program.
     """
@@ -90,7 +90,7 @@ def open_projector(core: Core) -> Iterator[Projector]:
 
 
 def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
-    """Tell of events: in the journal, and as figures."""
+    """Tell of events: in the journal, and as metrics."""
     core.metrics.tell(batch, runs)
     tell(batch, runs)
 

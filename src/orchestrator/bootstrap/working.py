@@ -91,7 +91,7 @@ async def open_executor(
     """Build what runs skills: this process and its threads, or child processes."""
     try:
         if settings.executor == "thread":
-            yield LocalExecutor(skills, store, DaemonThreads(), most_blocking=settings.threads, on_progress=on_progress)
+            yield LocalExecutor(skills, store, DaemonThreads(), max_blocking=settings.threads, on_progress=on_progress)
             return
         children = ProcessExecutor(
             skills,
@@ -172,7 +172,7 @@ async def open_worker(
             core.listener,
             asyncio.get_running_loop(),
             skills=skills.ids,
-            most_runs=settings.max_runs,
+            max_runs=settings.max_runs,
             heartbeat_seconds=settings.heartbeat_seconds,
             on_restart=core.metrics.duty_restarted,
         )

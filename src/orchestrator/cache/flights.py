@@ -10,7 +10,7 @@ from orchestrator.postgres.listener import FLIGHTS, Listener, wake
 LOOK_AGAIN_SECONDS = 1.0
 """How long a dead maker can go unnoticed by those who wait for it."""
 
-_MOST_LANDED = 1000
+_MAX_LANDED = 1000
 
 
 class Flights:
@@ -48,7 +48,7 @@ class Flights:
             waiters = self._waiters.pop(landed, None)
             if waiters is None:
                 self._landed[landed] = None
-                if len(self._landed) > _MOST_LANDED:
+                if len(self._landed) > _MAX_LANDED:
                     self._landed.popitem(last=False)
             else:
                 for event in waiters:

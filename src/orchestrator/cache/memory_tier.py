@@ -11,12 +11,12 @@ _OVERHEAD_BYTES = 500
 
 
 class MemoryTier:
-    """A least-recently-used map of at most `most_bytes`."""
+    """A least-recently-used map of at most `max_bytes`."""
 
     name: TierName = "memory"
 
-    def __init__(self, most_bytes: int = 64 << 20) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
+        self._most_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[tuple[str, int, str], bytes] = OrderedDict()
 

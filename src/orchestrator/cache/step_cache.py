@@ -21,8 +21,8 @@ from orchestrator.postgres.database import Database
 
 logger = logging.getLogger(__name__)
 
-_MOST_TRIES = 3
-"""So many results of a key are looked at before it is made anew."""
+_MAX_TRIES = 3
+"""So many results of a key are looked at before it is made again."""
 
 
 class EarlierResults(Protocol):
@@ -56,7 +56,7 @@ class _Spoiled:
         return [
             (key, maker)
             for key, makers in self._makers.items()
-            for maker in (makers if len(makers) < _MOST_TRIES else [None])
+            for maker in (makers if len(makers) < _MAX_TRIES else [None])
         ]
 
 

@@ -25,7 +25,7 @@ def ask(target: Target, question: "Callable[[Calls], Coroutine[Any, Any, T]]", *
     """Ask a server, or the data directory here, and return the answer.
 
     Raises:
-        Complaint: it is not said clearly whom to ask; or there is no data yet, and `need_data`.
+        Complaint: it is unclear whom to ask; or there is no data yet, and `need_data`.
     """
     if names_server(target):
         settings = read_settings(server=target.server, key=target.key)

@@ -11,8 +11,8 @@ from orchestrator.cli.output.terminal import print_error, print_json, print_line
 if TYPE_CHECKING:
     from orchestrator.application.calls import Calls
 
-_MOST_RUNS = 500
-_MOST_BYTES = 500_000
+_MAX_RUNS = 500
+_MAX_BYTES = 500_000
 
 Document = dict[str, Any]
 
@@ -61,7 +61,7 @@ def parts(payloads: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, A
     size = 0
     for payload in payloads:
         length = len(json.dumps(payload, ensure_ascii=False).encode())
-        if part and (len(part) == _MOST_RUNS or size + length > _MOST_BYTES):
+        if part and (len(part) == _MAX_RUNS or size + length > _MAX_BYTES):
             yield part
             part, size = [], 0
         part.append(payload)

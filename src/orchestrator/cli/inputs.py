@@ -173,7 +173,7 @@ def require_place(keys: Sequence[str], workflow: str | None, step: str | None) -
     """
     if workflow is None and (step is not None or not keys):
         raise Complaint(
-            "A step is known by its workflow only" if step is not None else "It is not said which results",
+            "A step is known by its workflow only" if step is not None else "No results given",
             "Name keys with --key (`orchestrator cache list` shows them), or --workflow NAME and optionally --step.",
         )
 

@@ -229,7 +229,7 @@ class ServerError(ApiError):
 
 
 class Unavailable(ServerError):
-    """The server cannot serve the request now: its database is away, its read models lag, it is stopping."""
+    """The server cannot serve the request now: its database is unavailable, its read models lag, it is stopping."""
 
     statuses = frozenset({502, 503, 504})
     passing = True

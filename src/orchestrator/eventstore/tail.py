@@ -12,18 +12,18 @@ from eventsourcing.persistence import StoredEvent
 from orchestrator.domain.events import Event
 from orchestrator.eventstore.recorded import Recorded
 
-_MOST_BYTES = 16 << 20
+_MAX_BYTES = 16 << 20
 
 
 class LogTail:
     """Events without a gap between them, for one reader. Safe to write and to read from different threads.
 
     It forgets what the reader has passed, and everything when somebody else has appended or the reader falls more
-    than `most_bytes` of stored events behind.
+    than `max_bytes` of stored events behind.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._most_bytes = max_bytes
         self._lock = threading.Lock()
         self._events: list[Recorded] = []
         self._sizes: list[int] = []

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from orchestrator.projections.read_models.contract import ProjectedRun
 
-MOST_STEPS = 400_000
+MAX_STEPS = 400_000
 """So many steps of open runs are kept, at some 50 bytes each and more as they are executed."""
 
 _OF_A_RUN = 30  # what a run takes besides its steps, counted as steps
@@ -16,9 +16,9 @@ _OF_A_RUN = 30  # what a run takes besides its steps, counted as steps
 class OpenRuns:
     """Runs by id, bounded by how many steps they have together."""
 
-    def __init__(self, most_steps: int = MOST_STEPS) -> None:
+    def __init__(self, max_steps: int = MAX_STEPS) -> None:
         self._runs: dict[str, ProjectedRun] = {}
-        self._most_steps = most_steps
+        self._most_steps = max_steps
         self._steps = 0
 
     def __contains__(self, run_id: str) -> bool:

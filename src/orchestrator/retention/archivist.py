@@ -31,8 +31,8 @@ from orchestrator.retention.makers import Makers
 from orchestrator.retention.selection import Selection, Selector
 
 _SQL = load_sql(__file__)
-_MOST_EVENTS = 10_000
-_MOST_BYTES = 64 << 20
+_MAX_EVENTS = 10_000
+_MAX_BYTES = 64 << 20
 _TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache")
 _STATUS: Mapping[type[Any], str] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 
@@ -90,7 +90,7 @@ class _Batch:
 class Archivist:
     """Archives runs. Synchronous.
 
-    A file holds at most `most_runs`; a rebuild that is under way is waited for up to `patience_seconds`.
+    A file holds at most `max_runs`; a rebuild that is under way is waited for up to `patience_seconds`.
     """
 
     def __init__(
@@ -101,10 +101,10 @@ class Archivist:
         archive: Archive,
         by: str,
         *,
-        most_runs: int = 2000,
+        max_runs: int = 2000,
         patience_seconds: float = 60.0,
     ) -> None:
-        self._most_runs = most_runs
+        self._most_runs = max_runs
         self._patience_seconds = patience_seconds
         self._database = database
         self._log = log
@@ -165,7 +165,7 @@ class Archivist:
         for row in marked:
             events += row["events"]
             other = (row["month"], row["cutoff"]) != (month, cutoff)
-            if runs and (other or events > _MOST_EVENTS or size > _MOST_BYTES):
+            if runs and (other or events > _MAX_EVENTS or size > _MAX_BYTES):
                 break
             runs.append(self._load(row["run_id"]))
             size += sum(len(event[3]) for event in runs[-1].rows)

@@ -1,1 +1,1 @@
-"""How it is watched: figures for Prometheus, and the ids of requests."""
+"""How it is watched: metrics for Prometheus, and the ids of requests."""

@@ -1,4 +1,4 @@
-"""Figures that the database knows: asked for when somebody looks, with one query that has a deadline."""
+"""Metrics that the database knows: asked for when somebody looks, with one query that has a deadline."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ class Exposition:
         self._deadline = deadline
 
     async def text(self) -> bytes:
-        """Return the text; without the database's figures when it does not answer in time."""
+        """Return the text; without the metrics of the database when it does not answer in time."""
         found: dict[str, Any] | None
         try:
             async with asyncio.timeout(self._deadline):

@@ -1,6 +1,6 @@
-"""Figures for Prometheus: what each counts, and the one place where events become figures.
+"""Metrics for Prometheus: what each counts, and the one place where events become metrics.
 
-Labels take few values, none of which a user chooses: a figure for each workflow or tenant would grow without bound.
+Labels take few values, none of which a user chooses: a metric for each workflow or tenant would grow without bound.
 Of the events each is told once, by whichever process projects it (see `Projector`): sums over all processes are right.
 """
 
@@ -45,7 +45,7 @@ _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Metrics:
-    """The figures of one process. Safe to use from several threads."""
+    """The metrics of one process. Safe to use from several threads."""
 
     def __init__(self, cache: CacheCounts) -> None:
         # A second time series for every counter, which nobody asks for.

@@ -76,7 +76,7 @@ class WorkerServices:
     cache: StepCache
     source: OutputSource
     clock: Clock
-    most_parallel: int = 512
+    max_parallel: int = 512
     tracing: Tracing = OFF
     abandon_seconds: float = 15.0
 
@@ -150,7 +150,7 @@ class RunDriver:
         return not executing and (self._handing_over or self.run.status == "blocked")
 
     def _room(self) -> int:
-        return self.around.most_parallel - len(self.run.executing)
+        return self.around.max_parallel - len(self.run.executing)
 
     async def _begin_steps(self) -> list[SkillCall]:
         """Decide everything that can be decided now; a step answered from the cache may make others ready."""

@@ -51,7 +51,7 @@ class LocalExecutor:
     """Performs calls in this process: async skills on the loop, blocking ones in `threads`.
 
     `threads` has the shape of `concurrent.futures.Executor`; a pool elsewhere fits as well. At most
-    `most_blocking` of its calls are under way at once; a call's time limit begins when its turn has come.
+    `max_blocking` of its calls are under way at once; a call's time limit begins when its turn has come.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class LocalExecutor:
         keeper: OutputKeeper,
         threads: Executor,
         *,
-        most_blocking: int = 8,
+        max_blocking: int = 8,
         on_progress: ReportStep | None = None,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
         self._threads = threads
-        self._turns = asyncio.Semaphore(most_blocking)
+        self._turns = asyncio.Semaphore(max_blocking)
         self._on_progress = on_progress
         self._fitness = Fitness()
 

@@ -86,7 +86,7 @@ class Worker:
         loop: asyncio.AbstractEventLoop,
         *,
         skills: Collection[str],
-        most_runs: int = 500,
+        max_runs: int = 500,
         heartbeat_seconds: float = 2.0,
         on_restart: OnRestart = ignore,
     ) -> None:
@@ -95,7 +95,7 @@ class Worker:
         self._queue = queue
         self._wakeups = wakeups
         self._skills: Sequence[str] = sorted(skills)
-        self._most_runs = most_runs
+        self._most_runs = max_runs
         self._on_restart = on_restart
         self._heartbeat = Heartbeat(
             self,

@@ -14,12 +14,12 @@ class WeightedCache(Generic[K, V]):
 
     Args:
         most: how much all entries together may weigh, usually bytes. What weighs more by itself is not kept.
-        most_entries: how many entries there may be at most.
+        max_entries: how many entries there may be at most.
     """
 
-    def __init__(self, most: int, most_entries: int = 100_000) -> None:
+    def __init__(self, most: int, max_entries: int = 100_000) -> None:
         self._most = most
-        self._most_entries = most_entries
+        self._most_entries = max_entries
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = Lock()
         self.weight = 0

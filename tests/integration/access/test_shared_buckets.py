@@ -1,4 +1,4 @@
-"""Buckets in a real Valkey: shared by processes, and no loss when it is away."""
+"""Buckets in a real Valkey: shared by processes, and no loss when it is unavailable."""
 
 import asyncio
 import time

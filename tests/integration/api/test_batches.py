@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from orchestrator.application.caller import Caller
-from orchestrator.application.commands import MOST_AT_ONCE, Wanted
+from orchestrator.application.commands import MAX_AT_ONCE, Wanted
 from orchestrator.application.core import Core
 from orchestrator.domain.events import RunTriggered
 from tests.integration.api.test_runs import faults
@@ -60,9 +60,9 @@ async def test_a_worker_beside_it_runs_them_all(core: Core, client: httpx.AsyncC
 async def test_as_many_as_are_allowed_share_a_few_commits(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
     before = core.log.writer.batches
-    runs = ids(await client.post(BATCH, json={"runs": [line(f"{number}") for number in range(MOST_AT_ONCE)]}))
-    assert len(set(runs)) == MOST_AT_ONCE
-    assert core.log.writer.batches - before <= MOST_AT_ONCE / 10
+    runs = ids(await client.post(BATCH, json={"runs": [line(f"{number}") for number in range(MAX_AT_ONCE)]}))
+    assert len(set(runs)) == MAX_AT_ONCE
+    assert core.log.writer.batches - before <= MAX_AT_ONCE / 10
 
 
 async def test_when_one_is_wrong_none_is_made(core: Core, client: httpx.AsyncClient) -> None:
@@ -87,7 +87,7 @@ async def test_so_many_problems_are_listed_and_no_more(core: Core, client: httpx
     assert "and more" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("runs", [[], [line("a")] * (MOST_AT_ONCE + 1), {"a": 1}, None, [None], ["a"]])
+@pytest.mark.parametrize("runs", [[], [line("a")] * (MAX_AT_ONCE + 1), {"a": 1}, None, [None], ["a"]])
 async def test_what_is_no_batch(core: Core, client: httpx.AsyncClient, runs: Any) -> None:
     await register(core, LINE)
     answer = await client.post(BATCH, json={"runs": runs})
@@ -136,11 +136,11 @@ async def test_what_was_broken_off_is_completed_by_the_same_request(core: Core) 
 async def test_others_are_served_while_a_large_one_is_recorded(core: Core, client: httpx.AsyncClient) -> None:
     """Nobody waits for more than a part of it."""
     await register(core, LINE)
-    large = asyncio.create_task(client.post(BATCH, json={"runs": [line(f"{n}") for n in range(MOST_AT_ONCE)]}))
+    large = asyncio.create_task(client.post(BATCH, json={"runs": [line(f"{n}") for n in range(MAX_AT_ONCE)]}))
     served = 0
     while not large.done():
         assert (await client.get("/api/v1/health/live")).status_code == 200
         await asyncio.sleep(0)
         served += 1
-    assert len(ids(await large)) == MOST_AT_ONCE
+    assert len(ids(await large)) == MAX_AT_ONCE
     assert served >= 10

@@ -292,5 +292,5 @@ async def test_of_several_results_the_one_that_is_intact_is_taken(studio: Studio
         assert second.step("draw").source_run == made[2].id
         file_of(studio, made[2]).unlink()
         file_of(studio, made[1]).unlink()
-        await studio.run("test.files")  # three in a row: made anew though the first one is whole
+        await studio.run("test.files")  # three in a row: made again though the first one is whole
     assert calls == 5

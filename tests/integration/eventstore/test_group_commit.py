@@ -35,7 +35,7 @@ class GatedSession(LogSession):
 
 
 class GoneSession(LogSession):
-    """The database is away and does not come back."""
+    """The database is unavailable and does not come back."""
 
     async def insert(self, stored: Sequence[StoredEvent], inline: str | None) -> int:
         raise DatabaseUnavailable("connection refused")

@@ -78,7 +78,7 @@ def put_all(session: Session, *values: int) -> None:
 def test_a_connection_that_is_lost_within_a_transaction_is_known_at_once(
     session: Session,
 ) -> None:
-    """What comes before the end of the transaction sees that the database is away, and not the driver's error."""
+    """Code inside the transaction sees that the database is unavailable, and not the driver's error."""
 
     def lose() -> None:
         with session.transaction() as execute:

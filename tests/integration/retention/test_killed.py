@@ -28,7 +28,7 @@ from orchestrator.settings import load_settings
 
 with open_core(load_settings()) as core:
     print("ready", flush=True)
-    build_archivist(core, "killed", most_runs=2).apply(now() + 1, lambda runs, total: print(runs, flush=True))
+    build_archivist(core, "killed", max_runs=2).apply(now() + 1, lambda runs, total: print(runs, flush=True))
 """
 
 

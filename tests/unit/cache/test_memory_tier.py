@@ -20,7 +20,7 @@ async def kept(tier: MemoryTier) -> str:
 
 
 async def test_what_was_used_longest_ago_is_forgotten_first() -> None:
-    tier = MemoryTier(most_bytes=8_000)  # room for five
+    tier = MemoryTier(max_bytes=8_000)  # room for five
     for key in "abcde":
         await keep(tier, key)
     assert await kept(tier) == "abcde"
@@ -30,7 +30,7 @@ async def test_what_was_used_longest_ago_is_forgotten_first() -> None:
 
 
 async def test_keeping_again_takes_no_more_room() -> None:
-    tier = MemoryTier(most_bytes=8_000)
+    tier = MemoryTier(max_bytes=8_000)
     await keep(tier, "a")
     for _ in range(100):
         await keep(tier, "b")
@@ -38,7 +38,7 @@ async def test_keeping_again_takes_no_more_room() -> None:
 
 
 async def test_one_large_result_pushes_out_many_small_ones_and_a_larger_one_is_not_kept() -> None:
-    tier = MemoryTier(most_bytes=8_000)
+    tier = MemoryTier(max_bytes=8_000)
     for key in "abcde":
         await keep(tier, key)
     await keep(tier, "f", 6_000)

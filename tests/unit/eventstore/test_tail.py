@@ -52,7 +52,7 @@ def test_after_somebody_elses_append_it_begins_anew() -> None:
 
 
 def test_it_holds_no_more_bytes_than_it_may() -> None:
-    tail = LogTail(most_bytes=100)
+    tail = LogTail(max_bytes=100)
     for position in range(1, 12):
         add(tail, position)
     assert tail.read(0, 100)
@@ -64,7 +64,7 @@ def test_it_holds_no_more_bytes_than_it_may() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(0, 5)), max_size=30))
 def test_whatever_it_answers_is_what_the_log_has(steps: list[tuple[int, int, int]]) -> None:
     """Others append `gap` events, then `count` come from here, then the reader takes up to `limit`."""
-    tail, log, position, read = LogTail(most_bytes=60), {}, 0, 0
+    tail, log, position, read = LogTail(max_bytes=60), {}, 0, 0
     for gap, count, limit in steps:
         position += gap
         for recorded in add(tail, position + 1, count):

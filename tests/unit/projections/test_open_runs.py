@@ -20,7 +20,7 @@ def kept(runs: OpenRuns) -> list[str]:
 
 
 def test_those_touched_longest_ago_are_left_out() -> None:
-    runs = OpenRuns(most_steps=120)
+    runs = OpenRuns(max_steps=120)
     for name in "abc":
         runs[name] = run(name)
         runs.trim([name])
@@ -36,7 +36,7 @@ def test_those_touched_longest_ago_are_left_out() -> None:
 
 
 def test_those_just_touched_stay_however_many() -> None:
-    runs = OpenRuns(most_steps=40)
+    runs = OpenRuns(max_steps=40)
     for name in "abcdef":
         runs[name] = run(name)
     runs.trim("cdef")

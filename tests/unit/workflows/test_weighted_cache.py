@@ -32,7 +32,7 @@ def test_an_entry_that_is_put_again_counts_once() -> None:
 
 
 def test_entries_are_bounded_too() -> None:
-    cache: WeightedCache[int, int] = WeightedCache(10, most_entries=3)
+    cache: WeightedCache[int, int] = WeightedCache(10, max_entries=3)
     for number in range(5):
         cache.put(number, number, 0)
     assert [cache.get(number) for number in range(5)] == [None, None, 2, 3, 4]

@@ -1,4 +1,4 @@
-"""Carrying a log out and in.
+"""Export and import of a log.
 
 end         the last word of an export: how many events there are and what they come to
 jsonl       an export as JSON Lines

@@ -17,8 +17,8 @@ from orchestrator.eventstore.recorder import EventRow
 
 _END = b"orchestrator.end"
 _COLUMNS = ("position", "stream_id", "version", "name", "state")
-_MOST_ROWS = 20_000
-_MOST_BYTES = 16 << 20
+_MAX_ROWS = 20_000
+_MAX_BYTES = 16 << 20
 
 
 class ParquetMissing(Exception):
@@ -52,7 +52,7 @@ def _groups(rows: Iterable[EventRow]) -> Iterator[list[EventRow]]:
     for row in rows:
         group.append(row)
         size += len(row[3])
-        if len(group) >= _MOST_ROWS or size >= _MOST_BYTES:
+        if len(group) >= _MAX_ROWS or size >= _MAX_BYTES:
             yield group
             group, size = [], 0
     if group:

@@ -88,12 +88,12 @@ def rebuild_models(
     """Rebuild or compare read models one after the other, and print what was different.
 
     Raises:
-        Complaint: it is not said which, or in two ways.
+        Complaint: none is given, or in two ways.
         ProjectionNotFound: there is none of a name; nothing was begun.
         typer.Exit: 1 when rows were not what the log says and are as they were, 130 after Ctrl-C.
     """
     if every == bool(names):
-        raise Complaint("It is not said which read models", "Name some (`projections list` shows them), or give --all.")
+        raise Complaint("No read models given", "Name some (`projections list` shows them), or give --all.")
     reports: list[RebuildReport] = []
     with _supervisor(data_dir) as supervisor, _interruptible() as stopping:
         for name in names:

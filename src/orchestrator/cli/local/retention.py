@@ -37,9 +37,7 @@ def archive_runs(settings: Settings, older_than: str | None, *, dry_run: bool) -
     elif settings.retention_days is not None:
         seconds = settings.retention_days * _DAY_SECONDS
     else:
-        raise Complaint(
-            "It is not said how long runs are kept", "Give --older-than 90d, or set ORCHESTRATOR_RETENTION_DAYS=90."
-        )
+        raise Complaint("No retention period given", "Give --older-than 90d, or set ORCHESTRATOR_RETENTION_DAYS=90.")
     configure_logging(settings, quiet=True)
     before = now() - round(seconds * 1000)
     with open_core(settings) as core, open_meter() as meter:

@@ -54,7 +54,7 @@ def max_connections(wanted: int) -> int:
 
 @asynccontextmanager
 async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIterator[None]:
-    """Serve the API, or only the figures of this process, on a socket.
+    """Serve the API, or only the metrics of this process, on a socket.
 
     At the end requests under way are answered, for a while.
     """

@@ -88,7 +88,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         elif watched is not None:
             answer = await asyncio.to_thread(_load_endpoint)
             await stack.enter_async_context(answer(core, watched, api=False))
-            logger.info("figures at %s/metrics", url(watched))
+            logger.info("metrics at %s/metrics", url(watched))
         # What is loaded stays. To go through its hundred thousand objects for garbage, each time there has been some
         # traffic, would hold up every request for 35 ms and more.
         gc.freeze()
@@ -99,7 +99,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
 
 
 class _Endpoint(Protocol):
-    """Serves the API, or only the figures of a process, on a socket."""
+    """Serves the API, or only the metrics of a process, on a socket."""
 
     def __call__(self, core: Core, listening: socket.socket, *, api: bool) -> AbstractAsyncContextManager[None]: ...
 

@@ -32,7 +32,7 @@ def replay(
     from orchestrator.cli.output.replay import print_check, print_frames, print_moment
 
     if (run is None) != every:
-        raise Complaint("It is not said which run", "Name one, or give --check --all for every run.")
+        raise Complaint("No run given", "Name one, or give --check --all for every run.")
     if check and (step or at is not None):
         raise Complaint("A history is checked from beginning to end", "Leave out --at and --step.")
     if every and not check:

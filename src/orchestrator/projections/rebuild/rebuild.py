@@ -80,7 +80,7 @@ class Rebuilder:
         open_source: OpenSource | None = None,
         processes: int | None = None,
         busy: bool = False,
-        most_differences: int = 100,
+        max_differences: int = 100,
         stopping: threading.Event | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class Rebuilder:
         self._open_source = open_source
         self._processes = processes or os.cpu_count() or 1
         self._busy = busy
-        self._most_differences = most_differences
+        self._most_differences = max_differences
         self._stopping = stopping or threading.Event()
         self._on_progress = on_progress or (lambda _stage, _events, _goal: None)
         self._chunk = CHUNK_EVENTS

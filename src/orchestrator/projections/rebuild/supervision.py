@@ -27,7 +27,7 @@ from orchestrator.projections.rebuild.inline_models import InlineModel, inline_m
 from orchestrator.projections.rebuild.rebuild import OnProgress, Rebuilder
 
 _SQL = load_sql(__file__)
-_MOST_DIFFERENCES = 100
+_MAX_DIFFERENCES = 100
 
 Clock = Callable[[], float]
 
@@ -211,7 +211,7 @@ class ReadModelSupervisor:
             open_source=self._open_source,
             processes=processes,
             busy=busy,
-            most_differences=_MOST_DIFFERENCES,
+            max_differences=_MAX_DIFFERENCES,
             stopping=stopping,
             on_progress=on_progress,
         )
@@ -242,7 +242,7 @@ class ReadModelSupervisor:
             0,
             time.monotonic() - started,
             len(found),
-            tuple(found[:_MOST_DIFFERENCES]),
+            tuple(found[:_MAX_DIFFERENCES]),
             not dry_run,
         )
 
