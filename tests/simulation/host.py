@@ -25,6 +25,7 @@ from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
 from orchestrator.workers.driver import WorkerServices
+from orchestrator.workers.executor import OnBegun, ignore
 from orchestrator.workers.worker import Worker
 from tests.simulation.loop import OUTSIDE, Process, SimulatedLoop
 from tests.simulation.server import Server, Session
@@ -242,7 +243,8 @@ class Performer:
     def skill(self, skill_id: str) -> str | None:
         return f"{skill_id}@{self._skills.get(skill_id).version}" if skill_id in self._skills else None
 
-    async def execute(self, call: SkillCall) -> Output:
+    async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
+        begun()
         nothing: Any = None
         context = StepContext.for_call(call, nothing)
         return await perform(self._skills.get(call.skill_id), call, context, nothing)

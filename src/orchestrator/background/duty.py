@@ -4,10 +4,14 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from time import monotonic
 
 from orchestrator.background.pauses import RESTARTS, Backoff, Pauses
 
 logger = logging.getLogger(__name__)
+
+_GOOD_SECONDS = 60.0
+"""A duty that went well for so long is restarted at once when it fails, however often it failed before."""
 
 OnRestart = Callable[[str], None]
 """Called with the name of a duty each time it failed and is started again; see the metric `duty_restarts`."""
@@ -50,9 +54,12 @@ class DutyThread:
     def _serve(self) -> None:
         pauses = Pauses(self._backoff)
         while not self.stopping.is_set():
+            began = monotonic()
             try:
                 self._work()
             except BaseException as error:  # noqa: BLE001 - a thread has nobody above it: it goes on, and says so
+                if monotonic() - began > _GOOD_SECONDS:
+                    pauses = Pauses(self._backoff)
                 told(self._name, error, self._on_restart)
                 self.stopping.wait(pauses.next())
             else:
@@ -65,9 +72,12 @@ async def keep_going(
     """Do a duty on the event loop, again and again when it fails, until it returns or is cancelled."""
     pauses = Pauses(backoff)
     while True:
+        began = monotonic()
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - the duty goes on, and says so
+            if monotonic() - began > _GOOD_SECONDS:
+                pauses = Pauses(backoff)
             told(name, error, on_restart)
             await asyncio.sleep(pauses.next())
         else:

@@ -101,7 +101,8 @@ class HotTier:
                 call.close()
             return None
         try:
-            answer = await asyncio.wait_for(call, self._timeout_seconds)
+            async with asyncio.timeout(self._timeout_seconds):  # `wait_for` may swallow a cancellation
+                answer = await call
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here may cost time, never a run
             if self.breaker.failed():
                 logger.warning("the hot tier is left alone for a while: %r", error)

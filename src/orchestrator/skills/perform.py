@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from orchestrator.domain.output import Output
@@ -19,14 +19,17 @@ from orchestrator.skills.errors import (
 )
 from orchestrator.skills.skill import Skill
 
+ABANDON = "abandoned: it did not stop in time"
+"""The message of a cancellation that leaves a skill behind which does not stop."""
+
 
 async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Executor) -> Output:
     """Perform one attempt and return what it made.
 
     An async Python skill has a task of its own, so that it cannot cancel ours. A blocking one runs in `threads`. When
     it is cancelled or out of time it is asked to stop (`ctx.cancelled`), and this returns when it has: until then the
-    step is being executed, and nobody may start it again. A second cancellation leaves it behind: what it returns
-    later is dropped.
+    step is being executed, and nobody may start it again. A cancellation with the message `ABANDON` leaves it behind:
+    what it returns later is dropped.
 
     Raises:
         SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill gave
@@ -122,15 +125,26 @@ async def _outcome_of_task(begin: Callable[[], Awaitable[Any]]) -> tuple[Any, Ba
 async def _result_of_thread(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
     thread = threads.submit(contextvars.copy_context().run, _outcome, skill, prepared, ctx)
     try:
-        result, error = await asyncio.wrap_future(thread)
-    except asyncio.CancelledError:
+        result, failure = await asyncio.wrap_future(thread)
+    except asyncio.CancelledError as error:
         ctx.cancel()
         ctx.hold(thread)
-        await asyncio.wait([asyncio.wrap_future(thread)])
+        if error.args != (ABANDON,):
+            await _stopped(thread)
         raise
-    if error is not None:
-        raise error
+    if failure is not None:
+        raise failure
     return result
+
+
+async def _stopped(thread: "Future[Any]") -> None:
+    """Wait until a thread has stopped, however often this is cancelled, unless that is to abandon it."""
+    while not thread.done():
+        try:
+            await asyncio.wait([asyncio.wrap_future(thread)])
+        except asyncio.CancelledError as error:
+            if error.args == (ABANDON,):
+                raise
 
 
 def _outcome(skill: Skill, prepared: Any, ctx: StepContext) -> tuple[Any, BaseException | None]:

@@ -8,7 +8,7 @@ returns later is dropped.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from time import perf_counter
@@ -19,6 +19,7 @@ from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SkillError, WorkerUnfit, to_step_error
+from orchestrator.skills.perform import ABANDON
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workers.executor import StepExecutor
 
@@ -57,11 +58,7 @@ class Attempts:
     def launch(self, calls: Sequence[SkillCall]) -> None:
         """Begin to perform calls."""
         for call in calls:
-            task = self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
-            if call.timeout_ms is not None:
-                limit = call.timeout_ms / 1000 + self._abandon_seconds
-                timer = asyncio.get_running_loop().call_later(limit, self._abandon, call, task)
-                task.add_done_callback(partial(_cancel_timer, timer))
+            self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
 
     def take(self) -> list[Command]:
         """Return what attempts came to since this was last called."""
@@ -76,13 +73,31 @@ class Attempts:
             return
         for task in steps:
             task.cancel()
+        ending = asyncio.create_task(self._ended(steps, run_id))
+        cancelled: asyncio.CancelledError | None = None
+        while not ending.done():  # also when the driver is cancelled meanwhile: its steps are still being executed
+            try:
+                await asyncio.shield(ending)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def _ended(self, steps: "Mapping[asyncio.Task[None], str]", run_id: str) -> None:
         try:
             await asyncio.wait(steps, timeout=self._abandon_seconds)
-        finally:  # or nobody waits any longer
+        finally:  # or the loop ends
             for task, step in steps.items():
                 if not task.done():
-                    task.cancel()
+                    task.cancel(ABANDON)
                     logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": step})
+
+    def _begun(self, call: SkillCall, task: "asyncio.Task[None] | None") -> None:
+        """The time of an attempt runs from now on: give it up when it does not end in time."""
+        if call.timeout_ms is not None and task is not None:
+            limit = call.timeout_ms / 1000 + self._abandon_seconds
+            timer = asyncio.get_running_loop().call_later(limit, self._abandon, call, task)
+            task.add_done_callback(partial(_cancel_timer, timer))
 
     async def _execute(self, call: SkillCall) -> None:
         with self._tracing.step(call) as traced:
@@ -102,7 +117,7 @@ class Attempts:
         """Return what an attempt came to; None when this worker lacks what it takes."""
         started = perf_counter()
         try:
-            output = await self._executor.execute(call)
+            output = await self._executor.execute(call, partial(self._begun, call, asyncio.current_task()))
             digest = output_hash(output)
             elapsed = (perf_counter() - started) * 1000
             return CompleteStep(self._clock(), call.step_id, call.attempt, output, digest, elapsed)
@@ -120,7 +135,7 @@ class Attempts:
         """Fail an attempt whose time is up and that will not end."""
         if self._tasks.get(call.step_id) is not task:
             return
-        task.cancel()
+        task.cancel(ABANDON)
         logger.warning("step ignores its time-out, abandoned", extra={"run_id": call.run_id, "step_id": call.step_id})
         said = f"{call.skill_id} took longer than {call.timeout_ms} ms and does not stop"
         error, elapsed = StepError(SKILL_TIMEOUT, said), float(call.timeout_ms or 0)

@@ -49,6 +49,11 @@ class Child:
         self._answer: Future[Output | StepError | Exception] | None = None
 
     @property
+    def is_alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process.is_alive()
+
+    @property
     def is_busy(self) -> bool:
         """Whether an answer is awaited."""
         return self._answer is not None and not self._answer.done()

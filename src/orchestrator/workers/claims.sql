@@ -27,6 +27,7 @@ WITH ended AS (
     FROM run_queue AS q
     WHERE q.owner IN (SELECT id FROM dead)
        OR (q.owner <> %(id)s AND NOT EXISTS (SELECT FROM workers WHERE workers.id = q.owner))
+    FOR UPDATE OF q SKIP LOCKED  -- one that somebody holds is freed by the next sweep
 ), freed AS (
     UPDATE run_queue AS q SET
         owner = NULL,

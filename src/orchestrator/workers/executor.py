@@ -15,6 +15,13 @@ from orchestrator.skills.registry import SkillRegistry
 ReportStep = Callable[[SkillCall, float, str], None]
 """Called with a call, the fraction done (0 to 1) and a few words."""
 
+OnBegun = Callable[[], None]
+"""Called when the turn of a call has come."""
+
+
+def ignore() -> None:
+    """Take no note of it."""
+
 
 class OutputKeeper(ArtifactSink, Protocol):
     """The artifact store, as an executor needs it."""
@@ -34,8 +41,10 @@ class StepExecutor(Protocol):
     def skill(self, skill_id: str) -> str | None:
         """Return `id@version` of a skill, or None when it is not known here."""
 
-    async def execute(self, call: SkillCall) -> Output:
+    async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call; see `perform` for what it raises.
+
+        `begun` is called when its turn has come: from then on its time runs.
 
         Raises:
             WorkerUnfit: it could not be performed here; see `trouble`.
@@ -78,18 +87,20 @@ class LocalExecutor:
         """Return `id@version` of a skill, or None when it is not known here."""
         return skill_name(self._registry, skill_id)
 
-    async def execute(self, call: SkillCall) -> Output:
+    async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
         with self._fitness.judging():
-            return await self._execute(call)
+            return await self._execute(call, begun)
 
-    async def _execute(self, call: SkillCall) -> Output:
+    async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
         skill = self._registry.get(call.skill_id)
         context = StepContext.for_call(call, self._keeper, self._reporter(call))
         if skill.blocking:
             async with self._turns:
+                begun()
                 output = await perform(skill, call, context, self._threads)
         else:
+            begun()
             output = await perform(skill, call, context, self._threads)
         return await spilled(self._keeper, call.tenant, output)
 

@@ -71,6 +71,7 @@ class Heartbeat:
         self._warn = RareWarning(logger, "heartbeat failed, database unavailable")
         self._pause = pause_seconds
         self._written_at = -math.inf
+        self._tried = False
         self._lapse: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -80,7 +81,7 @@ class Heartbeat:
         return self._is_over(asyncio.get_running_loop().time())
 
     def _is_over(self, now: float) -> bool:
-        return self._lapse is not None and now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
+        return self._tried and now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
 
     async def begin(self) -> None:
         """Beat once, then in the background.
@@ -119,16 +120,19 @@ class Heartbeat:
     async def _beat(self) -> bool:
         """Say that this worker lives, free the runs of those that do not, and return whether others own runs."""
         began = asyncio.get_running_loop().time()
-        if self._lapse is None:
-            self.written(began)
-            self._await_lapse()
         try:
             reply = await self._register.beat()
             self.written(began)
+            if self._lapse is None:
+                self._await_lapse()
             freed = await self._register.sweep() if reply.others_at_work else 0
         except DatabaseUnavailable as error:
             self._warn(error)
+            if not self._tried:
+                self._on_lapse()  # what was accepted before the first heartbeat has no lease
             return True
+        finally:
+            self._tried = True  # from now on there is no lease but that of a heartbeat that was written
         self._on_reply(reply, freed > 0)
         return reply.others_at_work
 

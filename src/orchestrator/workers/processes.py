@@ -16,7 +16,7 @@ from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.child import Child
-from orchestrator.workers.executor import LocalExecutor, OutputKeeper, ReportStep, skill_name, spilled
+from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, ReportStep, ignore, skill_name, spilled
 
 
 class ProcessExecutor:
@@ -59,7 +59,7 @@ class ProcessExecutor:
         """Return what this process lacks to perform any call, or None."""
         return self._here.trouble() or self._fitness.trouble()
 
-    async def execute(self, call: SkillCall) -> Output:
+    async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call in a child; when cancelled, see to it that the skill has ended.
 
         Raises:
@@ -68,13 +68,14 @@ class ProcessExecutor:
             WorkerUnfit: the child, or this process, lacks something; such a child is replaced.
         """
         if self._registry.get(call.skill_id).kind != "python":
-            return await self._here.execute(call)
+            return await self._here.execute(call, begun)
         with self._fitness.judging():
-            return await self._execute(call)
+            return await self._execute(call, begun)
 
-    async def _execute(self, call: SkillCall) -> Output:
+    async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
         async with self._places:
-            child = self._idle.pop() if self._idle else await self._started()
+            child = self._idle_child() or await self._started()
+            begun()
             try:
                 result = await self._result(child, call)
             except BaseException:
@@ -88,6 +89,15 @@ class ProcessExecutor:
         if isinstance(result, StepError):
             raise to_skill_error(result)
         return await spilled(self._keeper, call.tenant, result)
+
+    def _idle_child(self) -> Child | None:
+        """Return a child that waits for a call, and forget those that ended meanwhile."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.is_alive:
+                return child
+            self._threads.submit(child.kill)  # it is dead; its pipes are closed
+        return None
 
     async def close(self) -> None:
         """End the children."""

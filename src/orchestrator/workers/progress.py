@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import readable
 
@@ -38,15 +39,16 @@ class ProgressWriter:
         self._lock = threading.Lock()
         self._latest: dict[tuple[str, str], _Word] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._begun = False
         self._closed = False
 
     def report(self, call: SkillCall, fraction: float, message: str) -> None:
         """Take note of how far an attempt is."""
         word = _Word(call.attempt, fraction, readable(message, _MESSAGE_CHARACTERS))
         with self._lock:
-            is_first = not self._latest
             self._latest[call.run_id, call.step_id] = word
-            if is_first and not self._closed:
+            if not self._begun and not self._closed:
+                self._begun = True
                 self._loop.call_soon_threadsafe(self._begin)
 
     async def close(self) -> None:
@@ -60,16 +62,26 @@ class ProgressWriter:
     def _begin(self) -> None:
         if not self._closed and (self._writing is None or self._writing.done()):
             self._writing = self._loop.create_task(self._write_all())
-            self._writing.add_done_callback(_tell)
+            self._writing.add_done_callback(self._ended)
 
     async def _write_all(self) -> None:
         while True:
             with self._lock:
                 latest, self._latest = self._latest, {}
-            if not latest:
-                return
-            await self._database.call(self._write, latest)
+                if not latest:
+                    self._begun = False
+                    return
+            try:
+                await self._database.call(self._write, latest)
+            except DatabaseUnavailable as error:  # what a skill says next is written again
+                logger.warning("the progress of steps is not shown: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _ended(self, writing: "asyncio.Task[None]") -> None:
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            logger.error("the progress of steps is not shown", exc_info=error)
+            with self._lock:
+                self._begun = False
 
     def _write(self, latest: dict[tuple[str, str], _Word]) -> None:
         words = list(latest.values())
@@ -84,8 +96,3 @@ class ProgressWriter:
                     "messages": [word.message for word in words],
                 },
             )
-
-
-def _tell(writing: "asyncio.Task[None]") -> None:
-    if not writing.cancelled() and (error := writing.exception()) is not None:
-        logger.warning("the progress of steps is not shown: %s", error)

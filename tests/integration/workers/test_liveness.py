@@ -157,6 +157,45 @@ async def test_a_worker_whose_lease_has_lapsed_takes_no_run(
         assert len(journal.calls) == 5, "one attempt was lost"
 
 
+async def test_a_worker_whose_first_heartbeat_is_not_written_takes_no_run(
+    database_url: str, tmp_path: Path, journal: Journal
+) -> None:
+    """Others would take its runs at once: they know nothing of it."""
+    with open_site(database_url, tmp_path, **QUICK) as site:
+        await site.register(SLOW)
+        waiting = await site.trigger("slow")
+        with psycopg.connect(database_url) as connection:
+            connection.execute(SQL.lock_workers)
+            async with open_worker(site.core, journal.registry()):
+                await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
+                second = await site.trigger("slow")
+                await asyncio.sleep(2 * QUICK["heartbeat_seconds"])
+                assert site.queue() == {waiting: None, second: None}
+                assert journal.calls == []
+                connection.rollback()
+                runs = await site.all_finished([waiting, second])
+        assert {run.status for run in runs} == {"completed"}
+        assert len(journal.calls) == 4
+
+
+async def test_a_run_that_somebody_holds_does_not_hold_up_heartbeats(
+    database_url: str, tmp_path: Path, journal: Journal
+) -> None:
+    with open_site(database_url, tmp_path, **QUICK) as site:
+        await site.register(SLOW)
+        async with open_worker(site.core, journal.registry()) as worker:
+            await worker.has_claimed()
+            held = await site.trigger("slow")
+            await journal.begun()
+            with psycopg.connect(database_url) as connection:
+                connection.execute(SQL.orphan, (held,))
+                connection.commit()
+                connection.execute(SQL.hold_run, (held,))
+                mine = await site.trigger("slow")
+                assert (await site.finished(mine)).status == "completed"
+        assert [call.cancelled for call in journal.calls if call.run == mine] == [False, False]
+
+
 async def test_a_thread_that_is_not_through_yet_is_not_begun_again(database_url: str, tmp_path: Path) -> None:
     """Nobody can stop a thread from outside, so its run stays here until it has stopped."""
     executed: list[list[float]] = []

@@ -40,3 +40,12 @@ SELECT pg_notify(%s, %s)
 
 -- name: hold_heartbeats
 SELECT id FROM orchestrator.workers FOR UPDATE
+
+-- name: lock_workers
+LOCK TABLE orchestrator.workers IN EXCLUSIVE MODE
+
+-- name: orphan
+UPDATE orchestrator.run_queue SET owner = 'nobody' WHERE run_id = %s
+
+-- name: hold_run
+SELECT run_id FROM orchestrator.run_queue WHERE run_id = %s FOR UPDATE

@@ -10,6 +10,7 @@ from orchestrator.domain.output import Output
 from orchestrator.skills.call import SkillCall
 from orchestrator.telemetry.tracing import OFF
 from orchestrator.workers.attempts import Attempts
+from orchestrator.workers.executor import OnBegun, ignore
 
 Perform = Callable[[SkillCall], Awaitable[Output]]
 
@@ -23,7 +24,8 @@ class Executor:
     def skill(self, skill_id: str) -> str | None:
         return f"{skill_id}@1"
 
-    async def execute(self, call: SkillCall) -> Output:
+    async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
+        begun()
         return await self._perform(call)
 
 
@@ -117,3 +119,45 @@ async def test_one_that_ends_in_time_is_waited_for() -> None:
     await asyncio.sleep(0)
     await stage.attempts.end("run")
     assert ended.is_set()
+
+
+async def test_the_end_is_waited_for_though_whoever_waits_is_cancelled() -> None:
+    """As when a run was taken over, and then the lease lapses: its steps are still being executed."""
+    stubborn = Stubborn()
+    stage = Stage(stubborn, abandon_seconds=20)
+    stage.attempts.launch([call()])
+    await stubborn.begun.wait()
+    ending = asyncio.create_task(stage.attempts.end("run"))
+    await stubborn.cancelled.wait()
+    for _ in range(2):
+        ending.cancel()
+        await asyncio.sleep(0.01)
+        assert not ending.done()
+    stubborn.let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+
+
+async def test_the_wait_for_a_turn_is_not_counted() -> None:
+    turn, waiting = asyncio.Event(), asyncio.Event()
+
+    class Busy(Executor):
+        async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
+            waiting.set()
+            await turn.wait()
+            begun()
+            return await self._perform(call)
+
+    async def perform(_call: SkillCall) -> Output:
+        return Output({"made": 1})
+
+    told = asyncio.Event()
+    attempts = Attempts(Busy(perform), lambda: 17, OFF, told.set, abandon_seconds=0.05)
+    attempts.launch([call(timeout_ms=1)])
+    await waiting.wait()
+    await asyncio.sleep(0.2)
+    assert attempts.take() == []
+    turn.set()
+    await told.wait()
+    (outcome,) = attempts.take()
+    assert isinstance(outcome, CompleteStep)
