@@ -6,8 +6,9 @@ to get hold of the interpreter. Here the loop sends, and goes on with others unt
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -17,6 +18,8 @@ from psycopg.rows import DictRow
 from orchestrator.postgres.connect import BoundedConnection
 from orchestrator.postgres.session import Open, Statement, answered
 from orchestrator.postgres.unavailable import DatabaseUnavailable, is_unavailable, unavailable
+
+T = TypeVar("T")
 
 
 class LoopSession:
@@ -99,9 +102,15 @@ class LoopSession:
         opening = self._opening
         if opening is None:
             opening = self._opening = _Opening(self._open)
-            opening.future = asyncio.get_running_loop().run_in_executor(None, opening.run)
+            opening.future = _in_thread(opening.run)
         try:
-            connection = await asyncio.shield(opening.future)
+            async with asyncio.timeout(self._answer_seconds):
+                connection = await asyncio.shield(opening.future)
+        except TimeoutError:
+            opening.give_up()
+            if self._opening is opening:
+                self._opening = None
+            raise DatabaseUnavailable(f"no connection to the database within {self._answer_seconds:g} s") from None
         except Exception:
             self._opening = None
             raise
@@ -193,6 +202,22 @@ class _Opening:
             self._given_up = True
             if self._opened is not None:
                 self._opened.close()
+
+
+def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
+    """Call a function in a thread of its own: those of the loop may all be busy with what users gave them."""
+    called: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            called.set_result(function())
+        except BaseException as error:  # noqa: BLE001 - carried by the future
+            called.set_exception(error)
+
+    threading.Thread(target=call, name="connect", daemon=True).start()
+    awaited = asyncio.wrap_future(called)
+    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait any longer
+    return awaited
 
 
 def _set(ready: "asyncio.Future[None]") -> None:

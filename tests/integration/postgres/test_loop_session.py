@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -148,3 +149,29 @@ def test_one_whose_loop_has_ended_can_be_closed(database: Database) -> None:
     use: list[Callable[[], Any]] = [lambda: asyncio.run(ask(session, DOUBLE, bigint(2))), session.close, session.close]
     for one in use:
         one()
+
+
+async def test_threads_that_users_keep_busy_do_not_keep_it_from_connecting(session: LoopSession) -> None:
+    free = threading.Event()
+    busy = [asyncio.get_running_loop().run_in_executor(None, free.wait, 60) for _ in range(64)]
+    try:
+        async with asyncio.timeout(10):
+            assert await ask(session, DOUBLE, bigint(2)) == 4
+    finally:
+        free.set()
+        await asyncio.gather(*busy)
+
+
+async def test_a_server_that_lets_nobody_in_is_not_waited_for_for_ever() -> None:
+    free = threading.Event()
+
+    def open_never() -> Any:
+        free.wait(60)
+        raise DatabaseUnavailable("it never let us in")
+
+    session = LoopSession(open_never, answer_seconds=0.2)
+    async with asyncio.timeout(10):
+        with pytest.raises(DatabaseUnavailable, match="no connection"):
+            await ask(session, DOUBLE, bigint(2))
+    free.set()
+    session.close()
