@@ -38,7 +38,7 @@ class Studio:
 
     async def run(self, workflow: str, payload: Mapping[str, Any] | None = None, caller: Caller = CALLER) -> Run:
         """Trigger a run, see it finished."""
-        return await self.finished(await self.core.commands.trigger(caller, Wanted(workflow, payload=payload)))
+        return await self.finished(await self.core.commands.trigger(caller, Wanted(workflow, payload=payload or {})))
 
     async def update(self, base: Run, change: ChangeRequest) -> Run:
         await self.projected()
