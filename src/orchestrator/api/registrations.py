@@ -11,8 +11,10 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_THREADS = 4
-MAX_OF_TENANT = 2
+MAX_THREADS = 2
+"""How many there are. Python runs one at a time, so more would only make the event loop wait longer for its turn."""
+
+MAX_OF_TENANT = 1
 
 
 class _Places:

@@ -19,7 +19,7 @@ from orchestrator.workflows.weighted_cache import WeightedCache
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-MAX_SCHEMA_UNITS = 3_000_000
+MAX_SCHEMA_UNITS = 1_000_000
 """What checking a schema may cost when its workflow is registered."""
 
 _MAX_KEPT_BYTES = 16 << 20  # of schemas as JSON; in memory they take several times as much
