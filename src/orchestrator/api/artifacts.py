@@ -1,6 +1,5 @@
 """Artifacts: those of a run, and the bytes of one."""
 
-import asyncio
 from typing import Annotated, BinaryIO
 from uuid import UUID
 
@@ -69,7 +68,7 @@ async def get_data(
     if output is None or output.data_ref is None:
         return Json(None if output is None else output.data)
     kept = output.data_ref
-    file = await asyncio.to_thread(_open_intact, core.store, kept, caller.tenant)
+    file = await serving.checks.run(caller.tenant, _open_intact, core.store, kept, caller.tenant)
     headers = {"Content-Type": "application/json", "Content-Length": str(kept.size_bytes), "ETag": etag(kept)}
     return StreamingResponse(chunks(file, 0, kept.size_bytes), 200, headers)
 
@@ -106,7 +105,7 @@ async def get_artifact_content(
     if is_match(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     span = parse_range(wanted, artifact.size_bytes) if if_range in (None, tag) else None
-    file = await asyncio.to_thread(_open_intact, core.store, artifact, caller.tenant)
+    file = await serving.checks.run(caller.tenant, _open_intact, core.store, artifact, caller.tenant)
     start, end = span or (0, artifact.size_bytes)
     headers |= {
         "Content-Type": content_type(artifact),

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from orchestrator.api.gate import Gate
 from orchestrator.api.places import Places
-from orchestrator.api.registrations import Registrations
+from orchestrator.api.tenant_threads import TenantThreads
 from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.application.core import Core
@@ -50,7 +50,8 @@ class Served:
     rebuilds: BackgroundRebuilds
     gate: Gate
     places: Places
-    registrations: Registrations
+    registrations: TenantThreads
+    checks: TenantThreads
 
     def calls(self, caller: Caller) -> Calls:
         """Return what this caller can ask."""
@@ -61,9 +62,10 @@ class Served:
         await self.core.freshness.reach(position, self.limits.patience)
 
     def close(self) -> None:
-        """End what goes on by itself: streams, rebuilds in the background, and registrations that have not begun."""
+        """End what goes on by itself: streams, rebuilds in the background, and what waits for a thread."""
         self.feed.close()
         self.registrations.close()
+        self.checks.close()
         self.rebuilds.close()
 
 
@@ -84,7 +86,8 @@ def serve(core: Core, limits: Limits) -> Served:
         BackgroundRebuilds(core.read_models),
         gate,
         Places(core.settings.max_requests, shared=bool(core.settings.auth)),
-        Registrations(),
+        TenantThreads("registration"),
+        TenantThreads("check"),
     )
 
 

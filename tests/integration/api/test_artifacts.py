@@ -1,4 +1,6 @@
+import asyncio
 import hashlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,3 +182,20 @@ def test_ranges_without_a_byte(text: str, size: int) -> None:
 def test_no_condition_matches_nothing() -> None:
     assert not is_match(None, '"a"')
     assert not is_match("", '"a"')
+
+
+async def test_an_artifact_is_checked_in_threads_that_nobody_else_needs(
+    core: Core, client: httpx.AsyncClient, artifact: dict[str, Any]
+) -> None:
+    (blob,) = Path(core.settings.artifact_url).rglob(f"*{artifact['contentHash'][4:]}")
+    blob.chmod(0o600)
+    blob.write_text("x" * artifact["sizeBytes"])
+    free = threading.Event()
+    busy = [asyncio.get_running_loop().run_in_executor(None, free.wait, 60) for _ in range(64)]
+    try:
+        async with asyncio.timeout(10):
+            answer = await client.get(url(artifact))
+        assert answer.status_code == 410
+    finally:
+        free.set()
+        await asyncio.gather(*busy)

@@ -1,4 +1,4 @@
-"""Registrations: definitions are read in threads of their own, few at a time for each tenant."""
+"""Threads for what takes long, few at a time for each tenant: reading definitions, hashing artifacts."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,15 +25,15 @@ class _Places:
         self.users = 0
 
 
-class Registrations:
-    """Threads for what takes long about a registration, so that it takes none of those that other requests need.
+class TenantThreads:
+    """Threads for one kind of work that takes long, so that it takes none of those that other requests need.
 
     Each tenant has a few places, and holds each until its thread has ended: a request that is given up meanwhile, at
     its deadline, does not make room for another. Belongs to one event loop.
     """
 
-    def __init__(self, max_threads: int = MAX_THREADS, max_of_tenant: int = MAX_OF_TENANT) -> None:
-        self._threads = ThreadPoolExecutor(max_threads, "registration")
+    def __init__(self, name: str, max_threads: int = MAX_THREADS, max_of_tenant: int = MAX_OF_TENANT) -> None:
+        self._threads = ThreadPoolExecutor(max_threads, name)
         self._max_of_tenant = max_of_tenant
         self._places: dict[str, _Places] = {}
 
