@@ -1,5 +1,6 @@
 """Answers in JSON, rendered by orjson."""
 
+import asyncio
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -8,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 _LONG_SECONDS = 86_400
+_AT_ONCE = 8
 
 
 class Json(Response):
@@ -19,10 +21,33 @@ class Json(Response):
         # Not `super().__init__`: it prepares for more than we need, and costs more than the rendering itself.
         self.status_code = status_code
         self.background = None
-        self.body = orjson.dumps(content)
+        self.body = content if isinstance(content, _Rendered) else orjson.dumps(content)
         self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(self.body))]
         if headers:
             self.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+class _Rendered(bytes):
+    """JSON text."""
+
+
+async def rendered(document: Mapping[str, Any]) -> bytes:
+    """Return a document as JSON text; its lists are rendered in pieces, between which others have their turn.
+
+    A page of a list may have many megabytes, and the loop must not stand still for as long as they take.
+    """
+    members = []
+    for name, value in document.items():
+        if isinstance(value, list) and len(value) > _AT_ONCE:
+            pieces = []
+            for begin in range(0, len(value), _AT_ONCE):
+                pieces.append(orjson.dumps(value[begin : begin + _AT_ONCE])[1:-1])
+                await asyncio.sleep(0)
+            text = b"[%b]" % b",".join(pieces)
+        else:
+            text = orjson.dumps(value)
+        members.append(b"%b:%b" % (orjson.dumps(name), text))
+    return _Rendered(b"{%b}" % b",".join(members))
 
 
 def revalidated(content: Any, if_none_match: str | None, *, forever: bool = False) -> Response:

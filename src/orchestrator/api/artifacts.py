@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response, StreamingResponse
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json, is_match
+from orchestrator.api.answers import Json, is_match, rendered
 from orchestrator.api.caller import Asking
 from orchestrator.api.content import chunks, content_type, disposition, etag, parse_range
 from orchestrator.api.openapi import MinPosition, RunId, answers
@@ -42,7 +42,7 @@ async def list_artifacts(
     """Return what the completed and skipped steps of a run made, and what they took over from other runs."""
     await serving.reach(min_position)
     found = await serving.calls(caller).artifacts(str(run_id), step_id=step_id)
-    return Json({"runId": str(run_id), "artifacts": found})
+    return Json(await rendered({"runId": str(run_id), "artifacts": found}))
 
 
 @router.get(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json
+from orchestrator.api.answers import Json, rendered
 from orchestrator.api.caller import Asking
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
@@ -30,4 +30,4 @@ async def analyse_cache(
     It comes from the log itself and never lags.
     """
     steps = await serving.calls(caller).cache_analysis(str(run_id), step_id=step_id)
-    return Json({"runId": str(run_id), "steps": steps})
+    return Json(await rendered({"runId": str(run_id), "steps": steps}))

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from orchestrator.access.identity import Identity, Role
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json
+from orchestrator.api.answers import Json, rendered
 from orchestrator.api.caller import Asking
 from orchestrator.api.gate import IDENTITY
 from orchestrator.api.openapi import RunId, answers
@@ -54,7 +54,7 @@ async def list_events(
     del events[:known]
     page = events[:limit]
     following = page[-1].version if len(events) > limit else None
-    return Json({"events": [event_view(recorded) for recorded in page], "nextCursor": following})
+    return Json(await rendered({"events": [event_view(recorded) for recorded in page], "nextCursor": following}))
 
 
 @router.get(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json, revalidated
+from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.caller import Asking, Operating
 from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
@@ -160,7 +160,7 @@ async def list_runs(
         cursor=cursor,
         limit=limit,
     )
-    return Json(page)
+    return Json(await rendered(page))
 
 
 @router.post(
@@ -189,4 +189,4 @@ async def list_steps(
     """Return the steps of a run in topological order, those taken over from other runs included."""
     await serving.reach(min_position)
     steps = await serving.calls(caller).steps(str(run_id), status=status)
-    return revalidated({"runId": str(run_id), "steps": steps}, if_none_match)
+    return revalidated(await rendered({"runId": str(run_id), "steps": steps}), if_none_match)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json, revalidated
+from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.body import media_type, read_body, wrong_media_type
 from orchestrator.api.caller import Asking, Operating
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
@@ -132,7 +132,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
 @router.get("", response_model=shapes.WorkflowList, responses=answers())
 async def list_workflows(serving: Serving, caller: Asking) -> Response:
     """Return every workflow by name, each in the version registered last."""
-    return Json({"workflows": await serving.calls(caller).workflows()})
+    return Json(await rendered({"workflows": await serving.calls(caller).workflows()}))
 
 
 @router.get("/{workflowName}", response_model=shapes.Workflow, responses={**answers(404), **NOT_MODIFIED})

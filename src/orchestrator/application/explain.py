@@ -3,6 +3,7 @@
 Inputs are not stored; they are picked again from what the log holds, which gives the same values.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from orchestrator.postgres.database import Database
 from orchestrator.workers.context import OutputSource, RunContext
 
 _ABSENT = object()
+_BREATH = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,12 @@ class CacheExplainer:
         wanted = workflow.graph.order if steps is None else steps
         explaining = _Explaining(loaded, self._database, self._runs, self._catalogue, self._source)
         await explaining.look_back(wanted)
-        return [await explaining.step(step) for step in wanted]
+        explained = []
+        for number, step in enumerate(wanted):
+            explained.append(await explaining.step(step))
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)  # most steps need nothing that is waited for
+        return explained
 
 
 class _Explaining:
