@@ -11,7 +11,7 @@ from tests.acceptance.programs import Program, wait_until
 
 def address(program: Program) -> str:
     """Where a program serves its metrics, as its log says."""
-    found = wait_until(lambda: re.search(r"figures at (\S+/metrics)\"", program.err))
+    found = wait_until(lambda: re.search(r"metrics at (\S+/metrics)\"", program.err))
     return str(found[1])
 
 

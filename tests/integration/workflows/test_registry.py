@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orchestrator.eventstore.sql import load_sql
 
 from orchestrator.domain.errors import WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
 from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Step, Workflow
 from orchestrator.eventstore.recorded import workflow_stream
+from orchestrator.postgres.sql import load_sql
 from orchestrator.workflows.registry import MAX_VERSIONS
 from tests.integration.workers.site import Site, open_site
 
