@@ -33,6 +33,8 @@ FOREIGN_HOSTS = [
     "[::ffff:10.0.0.1]",
     "localhost, evil.example",
     "loc alhost",
+    "evillocalhost",
+    "evil-localhost:8000",
     "localhost." + "x" * 300,
     ".",
     "",
