@@ -104,13 +104,7 @@ class LoopSession:
             opening = self._opening = _Opening(self._open)
             opening.future = _in_thread(opening.run)
         try:
-            async with asyncio.timeout(self._answer_seconds):
-                connection = await asyncio.shield(opening.future)
-        except TimeoutError:
-            opening.give_up()
-            if self._opening is opening:
-                self._opening = None
-            raise DatabaseUnavailable(f"no connection to the database within {self._answer_seconds:g} s") from None
+            connection = await asyncio.shield(opening.future)
         except Exception:
             self._opening = None
             raise

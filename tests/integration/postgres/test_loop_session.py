@@ -160,18 +160,3 @@ async def test_threads_that_users_keep_busy_do_not_keep_it_from_connecting(sessi
     finally:
         free.set()
         await asyncio.gather(*busy)
-
-
-async def test_a_server_that_lets_nobody_in_is_not_waited_for_for_ever() -> None:
-    free = threading.Event()
-
-    def open_never() -> Any:
-        free.wait(60)
-        raise DatabaseUnavailable("it never let us in")
-
-    session = LoopSession(open_never, answer_seconds=0.2)
-    async with asyncio.timeout(10):
-        with pytest.raises(DatabaseUnavailable, match="no connection"):
-            await ask(session, DOUBLE, bigint(2))
-    free.set()
-    session.close()
