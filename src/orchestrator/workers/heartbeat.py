@@ -78,10 +78,10 @@ class Heartbeat:
     @property
     def lapsed(self) -> bool:
         """Whether the lease has ended, or may end before the next heartbeat is written."""
-        return self._is_over(asyncio.get_running_loop().time())
+        return self._tried and self._is_over(asyncio.get_running_loop().time())
 
     def _is_over(self, now: float) -> bool:
-        return self._tried and now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
+        return now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
 
     async def begin(self) -> None:
         """Beat once, then in the background.

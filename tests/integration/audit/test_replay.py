@@ -81,7 +81,7 @@ def test_histories_that_this_program_would_decide(fates_url: str, recording: Rec
 
 def test_what_users_get_wrong(fates_url: str, recording: Recording, verb: Verb) -> None:
     run_id = recording.ids[0]
-    assert "which run" in verb(fates_url, "replay").complaint
+    assert "No run given" in verb(fates_url, "replay").complaint
     assert "--check --all" in verb(fates_url, "replay", "--all").complaint
     assert "beginning to end" in verb(fates_url, "replay", run_id, "--check", "--at", "1").complaint
     assert "there is no 999 yet" in verb(fates_url, "replay", run_id, "--at", "999").complaint
