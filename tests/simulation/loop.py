@@ -61,7 +61,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timer_number = 0
         self._ambushes: list[tuple[int, Callable[..., None], tuple[Any, ...]]] = []
 
-    def run(self, main: Coroutine[Any, Any, Any], most_turns: int) -> Any:
+    def run(self, main: Coroutine[Any, Any, Any], max_turns: int) -> Any:
         """Run until `main` returns, then bury whatever is left; more turns than these are taken for a hot loop."""
         asyncio._set_running_loop(self)
         try:
@@ -73,7 +73,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 if self._ambushes and self.turns >= self._ambushes[-1][0]:
                     _, function, args = self._ambushes.pop()
                     function(*args)
-                if self.turns > most_turns:
+                if self.turns > max_turns:
                     raise Deadlock(f"{self.turns} turns by {self.now:.3f} s")
             return task.result()
         finally:

@@ -85,7 +85,7 @@ class Play:
 
     def play(self) -> Outcome:
         try:
-            self.loop.run(self._main(), most_turns=_MAX_TURNS)
+            self.loop.run(self._main(), max_turns=_MAX_TURNS)
         except Deadlock as deadlock:
             self.faults.append(f"deadlock: {deadlock}")
         events = [

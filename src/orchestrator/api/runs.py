@@ -15,7 +15,7 @@ from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
-from orchestrator.application.calls import Recorded
+from orchestrator.application.calls import RecordedDocument
 from orchestrator.application.commands import Wanted
 from orchestrator.application.moments import parse_moment, up_to
 from orchestrator.projections.views.values import View
@@ -127,7 +127,7 @@ async def trigger_runs(
     return Json(accepted, 202, {"X-Log-Position": str(accepted.position)})
 
 
-def queued(accepted: Recorded) -> Json:
+def queued(accepted: RecordedDocument) -> Json:
     """Return the answer to a request that triggered a run."""
     headers = {"Location": f"{BASE}/runs/{accepted['runId']}", "X-Log-Position": str(accepted.position)}
     return Json(accepted, 202, headers)

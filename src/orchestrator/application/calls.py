@@ -31,7 +31,7 @@ from orchestrator.workflows.registry import CatalogueSummary
 Document = dict[str, Any]
 
 
-class Recorded(Document):
+class RecordedDocument(Document):
     """A document about something that was just recorded; `position` is its place in the log."""
 
     def __init__(self, document: Mapping[str, Any], position: int) -> None:
@@ -70,7 +70,7 @@ class Calls:
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
-    ) -> Recorded:
+    ) -> RecordedDocument:
         """Trigger a run; returns `{runId, status, message}`. See `RunCommands.trigger`."""
         wanted = Wanted(workflow, version, payload or {}, priority, labels or {})
         accepted = await self._core.commands.trigger(
@@ -88,20 +88,20 @@ class Calls:
         labels: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
-    ) -> Recorded:
+    ) -> RecordedDocument:
         """Trigger a run of a workflow for each payload, all or none; returns `{runs: [{runId, status, message}]}`."""
         wanted = [Wanted(workflow, version, payload, priority, labels or {}) for payload in payloads]
         return await self.trigger_all(wanted, idempotency_key=idempotency_key, traceparent=traceparent)
 
     async def trigger_all(
         self, wanted: list[Wanted], *, idempotency_key: str | None = None, traceparent: str | None = None
-    ) -> Recorded:
+    ) -> RecordedDocument:
         """Trigger runs of one workflow or of several, all or none. See `RunCommands.trigger_many`."""
         accepted = await self._core.commands.trigger_many(
             self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
         )
         runs = [_accepted(one, f"Run queued - {one.steps} steps") for one in accepted]
-        return Recorded({"runs": runs}, max((one.position for one in runs), default=0))
+        return RecordedDocument({"runs": runs}, max((one.position for one in runs), default=0))
 
     async def plan(
         self,
@@ -126,7 +126,7 @@ class Calls:
         expected_plan_hash: str | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
-    ) -> Recorded:
+    ) -> RecordedDocument:
         """Trigger a run that changes a completed one and reuses the rest. See `RunChanges.update`."""
         await self._catch_up()
         accepted = await self._core.changes.update(
@@ -141,7 +141,7 @@ class Calls:
 
     async def retry(
         self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
-    ) -> Recorded:
+    ) -> RecordedDocument:
         """Trigger another try of a failed or cancelled run. See `RunChanges.retry`."""
         await self._catch_up()
         accepted = await self._core.changes.retry(
@@ -149,10 +149,10 @@ class Calls:
         )
         return _accepted(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
-    async def cancel(self, run_id: str, reason: str | None = None) -> Recorded:
+    async def cancel(self, run_id: str, reason: str | None = None) -> RecordedDocument:
         """End a run and return it. See `RunCommands.cancel`."""
         loaded = await self._core.commands.cancel(self._caller, run_id, reason)
-        return Recorded(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
+        return RecordedDocument(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
 
     async def run(self, run_id: str) -> Document:
         """Return a run.
@@ -280,8 +280,8 @@ class Calls:
             await self._core.freshness.catch_up(self._project)
 
 
-def _accepted(accepted: Accepted, message: str) -> Recorded:
-    return Recorded({"runId": accepted.run_id, "status": "queued", "message": message}, accepted.position)
+def _accepted(accepted: Accepted, message: str) -> RecordedDocument:
+    return RecordedDocument({"runId": accepted.run_id, "status": "queued", "message": message}, accepted.position)
 
 
 def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> ChangeRequest:

@@ -16,7 +16,7 @@ class MemoryTier:
     name: TierName = "memory"
 
     def __init__(self, max_bytes: int = 64 << 20) -> None:
-        self._most_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[tuple[str, int, str], bytes] = OrderedDict()
 
@@ -40,6 +40,6 @@ class MemoryTier:
             body = encode(entry)
             self._entries[place] = body
             self._bytes += len(body) + _OVERHEAD_BYTES
-        while self._bytes > self._most_bytes:
+        while self._bytes > self._max_bytes:
             _, oldest = self._entries.popitem(last=False)
             self._bytes -= len(oldest) + _OVERHEAD_BYTES

@@ -23,7 +23,7 @@ class LogTail:
     """
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
-        self._most_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._events: list[Recorded] = []
         self._sizes: list[int] = []
@@ -40,7 +40,7 @@ class LogTail:
         ]
         sizes = [len(one.state) for one in stored]
         with self._lock:
-            if self._bytes > self._most_bytes or (self._events and self._events[-1].position + 1 != position):
+            if self._bytes > self._max_bytes or (self._events and self._events[-1].position + 1 != position):
                 self._drop(len(self._events))
             self._events += recorded
             self._sizes += sizes

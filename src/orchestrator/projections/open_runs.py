@@ -18,7 +18,7 @@ class OpenRuns:
 
     def __init__(self, max_steps: int = MAX_STEPS) -> None:
         self._runs: dict[str, ProjectedRun] = {}
-        self._most_steps = max_steps
+        self._max_steps = max_steps
         self._steps = 0
 
     def __contains__(self, run_id: str) -> bool:
@@ -46,7 +46,7 @@ class OpenRuns:
         for run_id in touched:
             if run_id in self._runs:
                 self._runs[run_id] = self._runs.pop(run_id)
-        while self._steps > self._most_steps and len(self._runs) > len(touched):
+        while self._steps > self._max_steps and len(self._runs) > len(touched):
             self.drop(next(iter(self._runs)))
 
     def clear(self) -> None:

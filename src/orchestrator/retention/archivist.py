@@ -104,7 +104,7 @@ class Archivist:
         max_runs: int = 2000,
         patience_seconds: float = 60.0,
     ) -> None:
-        self._most_runs = max_runs
+        self._max_runs = max_runs
         self._patience_seconds = patience_seconds
         self._database = database
         self._log = log
@@ -156,7 +156,7 @@ class Archivist:
                 guard.execute(_SQL.release)
 
     def _next_batch(self) -> _Batch | None:
-        marked = self._all(_SQL.marked, {"limit": self._most_runs})
+        marked = self._all(_SQL.marked, {"limit": self._max_runs})
         if not marked:
             return None
         month, cutoff = marked[0]["month"], marked[0]["cutoff"]

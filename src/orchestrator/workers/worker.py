@@ -95,7 +95,7 @@ class Worker:
         self._queue = queue
         self._wakeups = wakeups
         self._skills: Sequence[str] = sorted(skills)
-        self._most_runs = max_runs
+        self._max_runs = max_runs
         self._on_restart = on_restart
         self._heartbeat = Heartbeat(
             self,
@@ -133,7 +133,7 @@ class Worker:
 
     @property
     def _room(self) -> int:
-        return self._most_runs - len(self._drivers) - len(self._expected)
+        return self._max_runs - len(self._drivers) - len(self._expected)
 
     def expect(self, run_id: str) -> str | None:
         """Keep room for a run that is about to be recorded with this worker as its owner, and return its id.

@@ -18,8 +18,8 @@ class WeightedCache(Generic[K, V]):
     """
 
     def __init__(self, most: int, max_entries: int = 100_000) -> None:
-        self._most = most
-        self._most_entries = max_entries
+        self._max_weight = most
+        self._max_entries = max_entries
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = Lock()
         self.weight = 0
@@ -42,10 +42,10 @@ class WeightedCache(Generic[K, V]):
             before = self._entries.pop(key, None)
             if before is not None:
                 self.weight -= before[1]
-            if weight > self._most:
+            if weight > self._max_weight:
                 return
             self._entries[key] = value, weight
             self.weight += weight
-            while self.weight > self._most or len(self._entries) > self._most_entries:
+            while self.weight > self._max_weight or len(self._entries) > self._max_entries:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self.weight -= freed

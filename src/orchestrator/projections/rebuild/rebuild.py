@@ -91,7 +91,7 @@ class Rebuilder:
         self._open_source = open_source
         self._processes = processes or os.cpu_count() or 1
         self._busy = busy
-        self._most_differences = max_differences
+        self._max_differences = max_differences
         self._stopping = stopping or threading.Event()
         self._on_progress = on_progress or (lambda _stage, _events, _goal: None)
         self._chunk = CHUNK_EVENTS
@@ -243,7 +243,7 @@ class Rebuilder:
             live = connection.execute(_SQL.live, {"name": self._model.name}).fetchone()
             if live is not None:
                 position = self._project_all(connection, position, live["position"])
-            rows = connection.execute(self._statement("compare"), {"limit": self._most_differences}).fetchall()
+            rows = connection.execute(self._statement("compare"), {"limit": self._max_differences}).fetchall()
         replaced = int(live["version"]) if live is not None else self._model.version
         differences = tuple(difference(row["old"], row["new"], self._model.key) for row in rows)
         return position, replaced, int(rows[0]["differing"]) if rows else 0, differences
