@@ -117,7 +117,7 @@ def migrate_alone(conninfo: str, folders: Sequence[Traversable], newest_format: 
         DatabaseUnavailable, MigrationError: see `migrate`.
     """
     known = read_migrations(folders)
-    for _ in range(2):
+    for _ in range(3):  # to migrate, to finish, and to see how it stands then
         with connect(conninfo, autocommit=True) as connection:
             schema = read_schema(connection)
         if schema.due(known):
