@@ -11,7 +11,7 @@ from benchmarks.histories import make_log
 from benchmarks.report import Report
 from orchestrator.application.core import Core
 from orchestrator.audit.histories import HistoriesAudit
-from orchestrator.audit.transfer.export import Format, Selection, check_export, select, write_export
+from orchestrator.audit.transfer.export import EventSelection, Format, check_export, select, write_export
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_chain
 from orchestrator.settings import Settings
@@ -36,7 +36,7 @@ def _audit(report: Report, core: Core, label: str) -> None:
     began = time.perf_counter()
     faults.append(chain.verify([chain.head()]))
     chained = time.perf_counter()
-    faults.extend(histories.faults(select(core.log, Selection())))
+    faults.extend(histories.faults(select(core.log, EventSelection())))
     ended = time.perf_counter()
     if any(faults):
         raise AssertionError(f"{label}: {[fault for fault in faults if fault][:3]}")
@@ -47,7 +47,7 @@ def _audit(report: Report, core: Core, label: str) -> None:
 
 def _carry(report: Report, core: Core, file: Path, form: Format, label: str) -> None:
     began = time.perf_counter()
-    written = write_export(select(core.log, Selection()), file, form)
+    written = write_export(select(core.log, EventSelection()), file, form)
     middle = time.perf_counter()
     if check_export(file) != written:
         raise AssertionError(f"{label}: the export read back is another")

@@ -1,6 +1,9 @@
 """Files are short, named after what they hold, and finished."""
 
+import ast
 import re
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,28 @@ def test_sql_stands_beside_the_module_that_uses_it() -> None:
     beside = [path for path in files("src", suffix=".sql") if path.parent.name != "migrations"]
     assert beside
     assert [shown(path) for path in beside if not path.with_suffix(".py").is_file()] == []
+
+
+def classes_with_one_name(paths: Iterable[Path]) -> dict[str, list[str]]:
+    """Return the public classes that have their name in common with another one, and where they are."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path))
+    return {name: found for name, found in places.items() if len(found) > 1}
+
+
+def test_every_public_class_has_a_name_of_its_own() -> None:
+    """The client mirrors the names of the API, so it is left out."""
+    paths = [path for path in files("src") if "client" not in path.parts]
+    assert classes_with_one_name(paths) == {}
+
+
+def test_a_second_class_of_the_same_name_is_found(tmp_path: Path) -> None:
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text("class Run: ...\nclass _Own: ...\n")
+    assert set(classes_with_one_name(sorted(tmp_path.iterdir()))) == {"Run"}
 
 
 @pytest.mark.parametrize("name", ["src/common/x.py", "src/orchestrator/utils.py", "tests/helpers.py"])

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.folders import open_folder
-from orchestrator.audit.transfer.export import Selection, select, write_export
+from orchestrator.audit.transfer.export import EventSelection, select, write_export
 from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
@@ -58,7 +58,7 @@ def main(version: str) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 asyncio.run(scenario(databases.url(name), Path(folder)))
                 with open_core(Settings(database_url=databases.url(name), data_dir=Path(folder))) as core:
-                    tally = write_export(select(core.log, Selection()), path, "jsonl")
+                    tally = write_export(select(core.log, EventSelection()), path, "jsonl")
             path.with_suffix(".states.json").write_text(json.dumps(states(path), indent=1) + "\n")
             print(f"{path}: {tally.events} events")
 

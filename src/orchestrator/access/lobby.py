@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from orchestrator.access.attempts import source_of
 from orchestrator.access.errors import TooManyUnknown
+from orchestrator.access.failed_attempts import source_of
 
 MAX_WAITING = 200
 MAX_WAITING_OF_SOURCE = 100

@@ -15,7 +15,7 @@ from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
 from orchestrator.api.openapi import Described
 from orchestrator.api.pages import pages
-from orchestrator.api.services import Limits, Served, serve
+from orchestrator.api.services import RequestLimits, Served, serve
 from orchestrator.application.core import Core
 
 # In the order of how often they are asked for: routes are tried one after the other.
@@ -81,10 +81,10 @@ class Api(Described):
         return Entrance(app, self.served.core.metrics, self.served.core.tracing)
 
 
-def create_app(core: Core, limits: Limits | None = None) -> Api:
+def create_app(core: Core, limits: RequestLimits | None = None) -> Api:
     """Return the app that serves the API on this core."""
     app = Api(
-        serve(core, limits or Limits()),
+        serve(core, limits or RequestLimits()),
         title="orchestrator",
         version=version("orchestrator"),
         summary="Each step once, results reused, every decision on record.",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from orchestrator.access.attempts import Attempts, source_of
 from orchestrator.access.buckets import Buckets, MemoryBuckets
 from orchestrator.access.errors import AccessError, CredentialsRefused, CredentialsUseless, ProviderAway, TooManyUnknown
+from orchestrator.access.failed_attempts import FailedAttempts, source_of
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
@@ -45,7 +45,7 @@ class Gate:
         lobby = Lobby()
         self._keyring = Keyring(keys, shared, listener, lobby=lobby) if "keys" in settings.auth else None
         self._tokens = _build_tokens(settings, lobby) if "oidc" in settings.auth else None
-        self._attempts = Attempts(settings.auth_failures)
+        self._attempts = FailedAttempts(settings.auth_failures)
         self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
         self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
         self._buckets: Buckets = self._shared_buckets or MemoryBuckets()

@@ -20,7 +20,7 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class TriggerRun(_Body):
+class TriggerRunBody(_Body):
     """What is asked for: a run of a workflow."""
 
     workflow_name: str = Field(
@@ -48,23 +48,23 @@ class TriggerRun(_Body):
     )
 
 
-class TriggerRuns(_Body):
+class TriggerRunsBody(_Body):
     """What is asked for: many runs."""
 
-    runs: list[TriggerRun] = Field(
+    runs: list[TriggerRunBody] = Field(
         min_length=1,
         max_length=MAX_AT_ONCE,
         description="Each as `POST /runs` takes it. If one is not right none is made.",
     )
 
 
-class CancelRun(_Body):
+class CancelRunBody(_Body):
     """Why a run is to end."""
 
     reason: str | None = Field(default=None, max_length=1000, description="Words for the history.")
 
 
-class ChangeRequest(_Body):
+class ChangeRequestBody(_Body):
     """What is to change in a finished run."""
 
     type: str = Field(
@@ -78,13 +78,13 @@ class ChangeRequest(_Body):
     )
 
 
-class PlanUpdate(_Body):
+class PlanUpdateBody(_Body):
     """A change to plan."""
 
-    change_request: ChangeRequest = Field(alias="changeRequest")
+    change_request: ChangeRequestBody = Field(alias="changeRequest")
 
 
-class UpdateRun(PlanUpdate):
+class UpdateRunBody(PlanUpdateBody):
     """A change to make."""
 
     expected_plan_hash: str | None = Field(

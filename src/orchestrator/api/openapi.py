@@ -20,6 +20,7 @@ MinPosition = Annotated[
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags of answers that the client has.")]
+_SCHEMAS = "#/components/schemas/"
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
 
 _HEADERS: Mapping[str, str] = {
@@ -89,4 +90,28 @@ class Described(FastAPI):
                             operation["security"].append({})
             for unused in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(unused, None)
-        return self.openapi_schema or {}
+            self.openapi_schema = _with_public_names(document)
+        return self.openapi_schema
+
+
+def _with_public_names(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with `Run` where our class is `RunView`, and `TriggerRun` where it is `TriggerRunBody`.
+
+    Generated clients name their classes after these schemas. Ours need the suffix beside the classes of the domain.
+    """
+    schemas = document["components"]["schemas"]
+    public = {name: name.removesuffix("View").removesuffix("Body") for name in schemas}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: renamed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [renamed(item) for item in value]
+        if isinstance(value, str) and value.startswith(_SCHEMAS):
+            return _SCHEMAS + public[value.removeprefix(_SCHEMAS)]
+        return value
+
+    document["components"]["schemas"] = {
+        public[name]: schema | {"title": public[name]} for name, schema in schemas.items()
+    }
+    return {key: renamed(value) for key, value in document.items()}

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.models import CancelRun, TriggerRun, TriggerRuns
+from orchestrator.api.models import CancelRunBody, TriggerRunBody, TriggerRunsBody
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
@@ -45,7 +45,7 @@ Moment = Annotated[
 ]
 
 
-@router.get("/{runId}", response_model=shapes.Run, responses={**answers(404), **NOT_MODIFIED})
+@router.get("/{runId}", response_model=shapes.RunView, responses={**answers(404), **NOT_MODIFIED})
 async def get_run(
     serving: Serving,
     caller: Asking,
@@ -83,7 +83,7 @@ async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
 async def trigger_run(
     serving: Serving,
     caller: Operating,
-    body: Annotated[TriggerRun, Body()],
+    body: Annotated[TriggerRunBody, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
@@ -111,7 +111,7 @@ async def trigger_runs(
     caller: Operating,
     *,
     request: Request,
-    body: Annotated[TriggerRuns, Body()],
+    body: Annotated[TriggerRunsBody, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
@@ -165,18 +165,18 @@ async def list_runs(
 
 @router.post(
     "/{runId}/cancel",
-    response_model=shapes.Run,
+    response_model=shapes.RunView,
     responses=answers(404, 409, headers={200: _POSITION}, body=True),
 )
 async def cancel_run(
-    serving: Serving, caller: Operating, run_id: RunId, body: Annotated[CancelRun | None, Body()] = None
+    serving: Serving, caller: Operating, run_id: RunId, body: Annotated[CancelRunBody | None, Body()] = None
 ) -> Response:
     """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
     cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
     return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
 
 
-@router.get("/{runId}/steps", response_model=shapes.RunSteps, responses={**answers(404), **NOT_MODIFIED})
+@router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(404), **NOT_MODIFIED})
 async def list_steps(
     serving: Serving,
     caller: Asking,

@@ -21,7 +21,7 @@ from orchestrator.telemetry.gauges import Exposition
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Bounds on requests and answers; times are seconds.
 
     `deadline` counts from a request's first byte to the start of its answer. `patience` is how long a read
@@ -42,7 +42,7 @@ class Served:
     """The services, and what one app adds to them for all of its requests."""
 
     core: Core
-    limits: Limits
+    limits: RequestLimits
     feed: Feed
     shared: SharedCalls
     run_loader: RunLoader
@@ -69,7 +69,7 @@ class Served:
         self.rebuilds.close()
 
 
-def serve(core: Core, limits: Limits) -> Served:
+def serve(core: Core, limits: RequestLimits) -> Served:
     """Return what the endpoints of one app share."""
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)

@@ -56,7 +56,7 @@ class StepsSummary(_Shape):
     cancelled: int
 
 
-class Run(_Shape):
+class RunView(_Shape):
     """A run. `position` is the place in the log of its latest event, `version` the number of its events."""
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -83,7 +83,7 @@ class Run(_Shape):
 class RunPage(_Shape):
     """A page of runs, newest first."""
 
-    runs: list[Run]
+    runs: list[RunView]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
 
 
@@ -115,7 +115,7 @@ class DataRef(_Shape):
     size_bytes: int
 
 
-class Step(_Shape):
+class StepView(_Shape):
     """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
 
     `data` is null when it is too large for the log; `dataRef` then says how large.
@@ -145,14 +145,14 @@ class Step(_Shape):
     progress_message: str | None
 
 
-class RunSteps(_Shape):
+class RunStepsView(_Shape):
     """The steps of a run, in topological order."""
 
     run_id: str
-    steps: list[Step]
+    steps: list[StepView]
 
 
-class Artifact(_Shape):
+class ArtifactView(_Shape):
     """What a step made. `runId` is the run that really made it."""
 
     id: str
@@ -171,7 +171,7 @@ class RunArtifacts(_Shape):
     """The artifacts of a run."""
 
     run_id: str
-    artifacts: list[Artifact]
+    artifacts: list[ArtifactView]
 
 
 class RecordedEvent(_Shape):
@@ -209,7 +209,7 @@ class WorkflowList(_Shape):
     workflows: list[WorkflowEntry]
 
 
-class Workflow(WorkflowEntry):
+class WorkflowView(WorkflowEntry):
     """A definition as it was registered, defaults spelled out."""
 
     steps: list[dict[str, Any]]
@@ -234,7 +234,7 @@ class PlannedStep(_Shape):
     estimated_ms: float | None = Field(description="How long the step took when its result was made.")
 
 
-class Plan(_Shape):
+class PlanView(_Shape):
     """What an update would do. Send `planHash` as `expectedPlanHash` to make exactly this update or none."""
 
     base_run_id: str
@@ -248,7 +248,7 @@ class Plan(_Shape):
     saved_ms: float = Field(description="Time of the steps that are reused, added up.")
 
 
-class Fault(_Shape):
+class FaultView(_Shape):
     """One problem: the place of the field at fault and what is wrong with it."""
 
     path: str
@@ -262,7 +262,7 @@ class RegisteredWorkflow(_Shape):
     version: str
     digest: str
     step_count: int
-    warnings: list[Fault]
+    warnings: list[FaultView]
 
 
 class CacheComponents(_Shape):

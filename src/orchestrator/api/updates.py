@@ -8,7 +8,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Asking, Operating
-from orchestrator.api.models import PlanUpdate, UpdateRun
+from orchestrator.api.models import PlanUpdateBody, UpdateRunBody
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE, IdempotencyKey, Trace, queued
@@ -20,8 +20,10 @@ router = APIRouter(prefix=f"{BASE}/runs", tags=["updates"], route_class=Endpoint
 _MADE = {202: ("Location", "X-Log-Position")}
 
 
-@router.post("/{runId}/update/plan", response_model=shapes.Plan, responses=answers(404, body=True))
-async def plan_update(serving: Serving, caller: Asking, run_id: RunId, body: Annotated[PlanUpdate, Body()]) -> Response:
+@router.post("/{runId}/update/plan", response_model=shapes.PlanView, responses=answers(404, body=True))
+async def plan_update(
+    serving: Serving, caller: Asking, run_id: RunId, body: Annotated[PlanUpdateBody, Body()]
+) -> Response:
     """Say what an update would re-run, may re-run and reuse, and why; nothing happens."""
     change = body.change_request
     return Json(await serving.calls(caller).plan(str(run_id), change.type, change.payload, force=change.force))
@@ -38,7 +40,7 @@ async def update_run(
     caller: Operating,
     *,
     run_id: RunId,
-    body: Annotated[UpdateRun, Body()],
+    body: Annotated[UpdateRunBody, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:

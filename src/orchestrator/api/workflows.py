@@ -135,7 +135,7 @@ async def list_workflows(serving: Serving, caller: Asking) -> Response:
     return Json(await rendered({"workflows": await serving.calls(caller).workflows()}))
 
 
-@router.get("/{workflowName}", response_model=shapes.Workflow, responses={**answers(404), **NOT_MODIFIED})
+@router.get("/{workflowName}", response_model=shapes.WorkflowView, responses={**answers(404), **NOT_MODIFIED})
 async def get_workflow(
     serving: Serving,
     caller: Asking,

@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
 from orchestrator.application.core import Core
-from orchestrator.cache.catalogue import Limits
+from orchestrator.cache.catalogue import PruneLimits
 from orchestrator.domain.errors import UnknownStep
 from orchestrator.domain.spelling import did_you_mean
 from orchestrator.projections.views.values import timestamp
@@ -94,7 +94,7 @@ class CacheCalls:
             max_bytes: keep at most so many bytes of results, without artifacts, the newest.
         """
         before = None if older_than_seconds is None else now() - round(older_than_seconds * 1000)
-        limits = Limits(before, max_entries, max_bytes)
+        limits = PruneLimits(before, max_entries, max_bytes)
         return {"withdrawn": await self._core.cache.prune(self._caller.tenant, self._caller.actor, limits)}
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
 from orchestrator.application.commands import Accepted, RunCommands, request_hash
 from orchestrator.application.errors import ProjectionLagging
 from orchestrator.application.freshness import Freshness
+from orchestrator.cache.step_cache import ArtifactCheck
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import BaseRunNotCompleted, PlanChanged, RunNotRetryable
@@ -25,13 +26,6 @@ from orchestrator.workflows.registry import WorkflowRegistry
 
 MAX_CHECKED = 1000
 """Up to so many steps with artifacts are checked for an update; beyond, only those that the update reads."""
-
-
-class ArtifactCheck(Protocol):
-    """Says whether what a result refers to is still there."""
-
-    def fault(self, tenant: str, output: Output) -> str | None:
-        """Return what is wrong with the artifacts of an output, in words, or None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.artifacts.outside import Verdict
 from orchestrator.audit.chain import Chain, ChainHead
 from orchestrator.audit.histories import HistoriesAudit
-from orchestrator.audit.transfer.export import Selection, select
+from orchestrator.audit.transfer.export import EventSelection, select
 from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.output import Artifact, artifact_from_json
 from orchestrator.eventstore.log import PostgresLog
@@ -107,7 +107,7 @@ class Auditor:
 
     def _history_findings(self, run_id: str | None, since: int | None, report: OnStage) -> Iterator[Finding]:
         audit = HistoriesAudit(self._log.mapper, None if since is None else lambda first: first.event.at >= since)
-        rows, total = select(self._log, Selection(run_id=run_id)), None if run_id else self._log.last_position()
+        rows, total = select(self._log, EventSelection(run_id=run_id)), None if run_id else self._log.last_position()
         for fault in audit.faults(rows, total, report):
             yield Finding("history", f"run {fault.stream_id}", fault.message, fault.position, fault.checked)
 

@@ -57,7 +57,7 @@ class SignedHead:
         return f"orchestrator chain head\n{self.head.position} {self.head.link}\n{self.exported_at}\n".encode()
 
 
-class Key:
+class SigningKey:
     """An Ed25519 key, private or public."""
 
     def __init__(self, key: Any) -> None:
@@ -100,12 +100,12 @@ class Key:
             raise BadHead("its signature does not fit: it was changed after it had been signed") from error
 
 
-def new_key() -> Key:
+def new_key() -> SigningKey:
     """Return a new private key; raises BadKey without the package."""
-    return Key(_package()[0].generate(curve=_ALGORITHM))
+    return SigningKey(_package()[0].generate(curve=_ALGORITHM))
 
 
-def read_key(pem: str) -> Key:
+def read_key(pem: str) -> SigningKey:
     """Return the key of a PEM file.
 
     Raises:
@@ -117,7 +117,7 @@ def read_key(pem: str) -> Key:
         raise BadKey(f"it is not an {_ALGORITHM} key in PEM form ({error})") from error
     if key.curve != _ALGORITHM:
         raise BadKey(f"it is a key for {key.curve}; an {_ALGORITHM} key is needed")
-    return Key(key)
+    return SigningKey(key)
 
 
 def head_view(head: SignedHead) -> View:

@@ -100,7 +100,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
                     workflows=workflows,
                     commands=commands,
                     freshness=freshness,
-                    check=Artifacts(store),
+                    check=StoredArtifacts(store),
                 ),
                 cache=catalogue,
                 cache_counts=counts,
@@ -140,7 +140,7 @@ class Outputs:
         return await asyncio.to_thread(self._store.load_data, output, tenant)
 
 
-class Artifacts:
+class StoredArtifacts:
     """Says whether what a result refers to is still in the store."""
 
     def __init__(self, store: ArtifactStore) -> None:

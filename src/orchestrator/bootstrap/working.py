@@ -10,7 +10,7 @@ from orchestrator.application.clock import now
 from orchestrator.application.core import Core
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.bootstrap.configured import package_of
-from orchestrator.bootstrap.core import Artifacts, Outputs
+from orchestrator.bootstrap.core import Outputs, StoredArtifacts
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs
@@ -53,7 +53,7 @@ async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
         Epochs(core.database, cold, core.listener, loop, counts),
         tiers=tiers,
         earlier=core.reader,
-        check=Artifacts(core.store),
+        check=StoredArtifacts(core.store),
         counts=counts,
     )
     try:

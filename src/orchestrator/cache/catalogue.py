@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PruneLimits:
     """What a prune leaves; None sets no limit.
 
     Nothing stored before `before` (milliseconds since 1970 UTC), the newest `entries` keys, the newest `bytes` of
@@ -99,7 +99,7 @@ class CacheCatalogue:
         await self._withdraw(tenant, actor, [event])
         return int(matching[0]["keys"])
 
-    async def prune(self, tenant: str, actor: str, limits: Limits) -> int:
+    async def prune(self, tenant: str, actor: str, limits: PruneLimits) -> int:
         """Withdraw what exceeds the limits, oldest first, and return how many keys that were."""
         rows = await self._database.call(
             self._all,

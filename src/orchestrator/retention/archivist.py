@@ -28,7 +28,7 @@ from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers
-from orchestrator.retention.selection import Selection, Selector
+from orchestrator.retention.selection import RunSelection, Selector
 
 _SQL = load_sql(__file__)
 _MAX_EVENTS = 10_000
@@ -114,7 +114,7 @@ class Archivist:
         self._selector = Selector(database, log)
         self._chain = Chain(database, log.recorder)
 
-    def look(self, before: int) -> Selection:
+    def look(self, before: int) -> RunSelection:
         """Say what `apply` would do with runs that ended before a time (milliseconds since 1970 UTC)."""
         return self._selector.count(before)
 

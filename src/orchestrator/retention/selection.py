@@ -23,7 +23,7 @@ _PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RunSelection:
     """How many runs may leave, and how many must stay because the cache or other runs need them."""
 
     leaving: int
@@ -38,13 +38,13 @@ class Selector:
         self._database = database
         self._log = log
 
-    def count(self, before: int) -> Selection:
+    def count(self, before: int) -> RunSelection:
         """Say what `mark` would do, and do nothing."""
         with self._database.transaction(bounded=False) as connection:
             selection, _ = self._choose(connection, before)
         return selection
 
-    def mark(self, before: int) -> Selection:
+    def mark(self, before: int) -> RunSelection:
         """Mark the runs that ended before a time (milliseconds since 1970 UTC) and may leave."""
         while True:
             with self._database.transaction(bounded=False) as connection:
@@ -63,13 +63,13 @@ class Selector:
                 raise Rollback
 
     @staticmethod
-    def _choose(connection: Connection, before: int) -> tuple[Selection, int]:
+    def _choose(connection: Connection, before: int) -> tuple[RunSelection, int]:
         """Choose, and return up to which position of the log the choice has seen."""
         row = connection.execute(_SQL.settled, {"names": list(NAMES)}).fetchone()
         settled = int(row["position"]) if row else 0
         connection.execute(_SQL.choose, {"before": before, "settled": settled})
         counts = connection.execute(_SQL.counts).fetchone() or {}
-        return Selection(**counts), settled
+        return RunSelection(**counts), settled
 
     def _needed(self, after: int, until: int) -> Iterator[str]:
         """Yield the runs that events after a position up to another build upon."""

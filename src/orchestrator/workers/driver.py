@@ -45,7 +45,7 @@ Clock = Callable[[], int]
 """Tells the time in milliseconds since 1970 UTC."""
 
 
-class StepCache(Protocol):
+class ResultCache(Protocol):
     """The step cache, as a driver needs it."""
 
     async def consult(
@@ -73,7 +73,7 @@ class WorkerServices:
     worker: str
     runs: RunStore
     executor: StepExecutor
-    cache: StepCache
+    cache: ResultCache
     source: OutputSource
     clock: Clock
     max_parallel: int = 512

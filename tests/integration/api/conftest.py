@@ -6,12 +6,12 @@ import httpx
 import pytest
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
 
-LIMITS = Limits(deadline=5.0, patience=0.5, readiness=1.0, heartbeat=0.2)
+LIMITS = RequestLimits(deadline=5.0, patience=0.5, readiness=1.0, heartbeat=0.2)
 
 
 @pytest.fixture

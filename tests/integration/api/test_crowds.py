@@ -14,7 +14,7 @@ import pytest
 from orchestrator.access.identity import Role
 from orchestrator.api.app import create_app
 from orchestrator.api.arrivals import Arrivals
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
@@ -59,7 +59,7 @@ def close(crowd: list[Connection]) -> None:
 
 def crowded(core: Core, **settings: Any) -> Any:
     settings = {"auth": ("keys",), "max_requests": PLACES, **settings}
-    return create_app(replace(core, settings=core.settings.model_copy(update=settings)), Limits(deadline=60.0))
+    return create_app(replace(core, settings=core.settings.model_copy(update=settings)), RequestLimits(deadline=60.0))
 
 
 @pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", "/api/v1/workflows"])

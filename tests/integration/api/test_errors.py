@@ -13,7 +13,7 @@ import pytest
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.errors import answer_to
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.postgres.embedded import EmbeddedPostgres
@@ -61,7 +61,7 @@ class Broken(Reader):
         raise TimeoutError("not the deadline")
 
 
-def with_broken_reader(core: Core, limits: Limits) -> Api:
+def with_broken_reader(core: Core, limits: RequestLimits) -> Api:
     return create_app(replace(core, reader=Broken(core.database, core.runs, core.workflows.get)), limits)
 
 
@@ -78,7 +78,7 @@ async def test_a_fault_of_ours_is_logged_and_not_told(core: Core, caplog: pytest
 
 
 async def test_every_request_has_a_deadline(core: Core) -> None:
-    async with connect(with_broken_reader(core, Limits(deadline=0.2))) as client:
+    async with connect(with_broken_reader(core, RequestLimits(deadline=0.2))) as client:
         begun = time.monotonic()
         answer = await client.get(RUNS)
         assert time.monotonic() - begun < 2.5
@@ -88,7 +88,7 @@ async def test_every_request_has_a_deadline(core: Core) -> None:
 
 async def test_a_database_that_hangs_is_no_hang_of_ours(core: Core, database_url: str) -> None:
     await register(core, LINE)
-    async with connect(create_app(core, Limits(deadline=0.5))) as client:
+    async with connect(create_app(core, RequestLimits(deadline=0.5))) as client:
         run_id = await trigger(client)
         with psycopg.connect(database_url) as other:
             other.execute("LOCK TABLE orchestrator.events, orchestrator.runs IN ACCESS EXCLUSIVE MODE")
@@ -117,7 +117,7 @@ async def test_a_database_that_is_away_is_said_at_once(
     caplog.set_level(logging.CRITICAL)
     core: Core = open_on(own_postgres.conninfo())
     await register(core, LINE)
-    async with connect(create_app(core, Limits(deadline=1.5, readiness=0.5))) as client:
+    async with connect(create_app(core, RequestLimits(deadline=1.5, readiness=0.5))) as client:
         run_id = await trigger(client)
         own_postgres.kill_immediate()
         paths = (RUNS, f"{RUNS}/{run_id}", f"{RUNS}/{run_id}/events", "/api/v1/health/queues")
@@ -146,7 +146,7 @@ async def test_who_waits_for_the_database_before_the_body_is_read_is_not_told_th
     _, key = core.keys.create(
         tenant="default", name="test", role=Role.OPERATOR, created_by="test", now=0, expires_at=None
     )
-    app = create_app(replace(core, settings=settings), Limits(deadline=0.5))
+    app = create_app(replace(core, settings=settings), RequestLimits(deadline=0.5))
     async with connect(app) as client:
         with psycopg.connect(database_url) as other:
             other.execute("LOCK TABLE orchestrator.keys IN ACCESS EXCLUSIVE MODE")

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
@@ -78,7 +78,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
         opened = stack.enter_context(open_core(Settings(database_url=database_url, data_dir=tmp_path)))
         core: Core = replace(opened, database=database)
         await register(core, LINE)
-        app = create_app(core, Limits(heartbeat=1.0))
+        app = create_app(core, RequestLimits(heartbeat=1.0))
         async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             runs = [await trigger(client) for _ in range(RUNS_WATCHED)]
             before = psutil.Process().memory_info().rss

@@ -1,5 +1,6 @@
 """The document says what is so: every answer of a whole visit fits the schema given for its status."""
 
+import json
 import re
 from typing import Any
 
@@ -15,6 +16,17 @@ from tests.integration.api.world import RUNS, STRANGE, at_work, finished, regist
 @pytest.fixture
 def document(app: Api) -> dict[str, Any]:
     return app.openapi()
+
+
+def test_schemas_have_the_names_of_the_api(document: dict[str, Any]) -> None:
+    """Generated clients name their classes after them; `RunView` and `TriggerRunBody` are names of our own."""
+    schemas = document["components"]["schemas"]
+    assert {"Run", "Step", "RunSteps", "Artifact", "Workflow", "Plan", "Fault"} <= set(schemas)
+    assert {"TriggerRun", "TriggerRuns", "CancelRun", "ChangeRequest", "PlanUpdate", "UpdateRun"} <= set(schemas)
+    assert [name for name, schema in schemas.items() if schema["title"] != name] == []
+    refs = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
+    assert refs <= set(schemas)
+    assert [name for name in schemas if name.endswith(("View", "Body"))] == []
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

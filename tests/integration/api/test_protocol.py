@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.cli.serving.connections import Connections
 from orchestrator.cli.serving.protocol import BoundedProtocol
@@ -68,7 +68,7 @@ async def serving(
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE)
-    return create_app(core, Limits(deadline=3.0))
+    return create_app(core, RequestLimits(deadline=3.0))
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def port(app: Api) -> AsyncIterator[int]:
 async def patient(core: Core) -> AsyncIterator[int]:
     """The port of a server that bounds sizes alone: nothing ends because it takes too long."""
     await register(core, LINE)
-    app = create_app(core, Limits(deadline=600.0))
+    app = create_app(core, RequestLimits(deadline=600.0))
     async with serving(app, protocol=Patient) as port:
         yield port
 

@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
 
@@ -43,7 +43,7 @@ async def serving(app: Api) -> AsyncIterator[int]:
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE)
-    return create_app(core, Limits(deadline=1.0, heartbeat=0.3))
+    return create_app(core, RequestLimits(deadline=1.0, heartbeat=0.3))
 
 
 @pytest.fixture

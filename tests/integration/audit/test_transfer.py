@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.application.core import Core
 from orchestrator.audit.transfer.end import DamagedExport
-from orchestrator.audit.transfer.export import Format, Selection, check_export, read_export, select, write_export
+from orchestrator.audit.transfer.export import EventSelection, Format, check_export, read_export, select, write_export
 from orchestrator.audit.transfer.importer import ImportRefused
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
 from orchestrator.bootstrap.core import open_core
@@ -25,7 +25,7 @@ from tests.integration.audit.campaign import recorded
 from tests.integration.audit.conftest import Recording
 
 SQL = load_sql(__file__)
-ALL = Selection()
+ALL = EventSelection()
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -45,7 +45,7 @@ def tamper(url: str, name: str) -> None:
         connection.execute(SQL[name])
 
 
-def exported(url: str, folder: Path, form: Format = "jsonl", selection: Selection = ALL) -> Path:
+def exported(url: str, folder: Path, form: Format = "jsonl", selection: EventSelection = ALL) -> Path:
     with opened(url, folder) as core:
         build_chain(core).head()
         path = folder / f"log.{form}"
@@ -120,7 +120,7 @@ def test_parquet_is_read_by_others(fates_url: str, tmp_path: Path) -> None:
 
 def test_a_run_comes_with_its_workflow(fates_url: str, recording: Recording, tmp_path: Path) -> None:
     ids = recording.ids
-    path = exported(fates_url, tmp_path, selection=Selection(run_id=ids[0]))
+    path = exported(fates_url, tmp_path, selection=EventSelection(run_id=ids[0]))
     with opened(fates_url, tmp_path) as core:
         events = [core.log.mapper.from_row(*row) for row in read_export(path)]
         assert [one for one in events if one.stream_id == ids[0]] == core.log.read(ids[0])
@@ -135,7 +135,7 @@ def test_times_select_what_was_decided_between_them(fates_url: str, tmp_path: Pa
     with opened(fates_url, tmp_path) as core:
         times = [one.event.at for one in core.log.read_log(0, 10_000)]
         since, until = sorted(times)[10], sorted(times)[-10]
-        found = [core.log.mapper.from_row(*row) for row in select(core.log, Selection(since=since, until=until))]
+        found = [core.log.mapper.from_row(*row) for row in select(core.log, EventSelection(since=since, until=until))]
     assert [one.event.at for one in found] == [at for at in times if since <= at < until]
 
 
@@ -143,7 +143,7 @@ async def test_only_a_whole_log_goes_into_an_empty_database(
     fates_url: str, recording: Recording, second_url: str, tmp_path: Path
 ) -> None:
     ids = recording.ids
-    part = exported(fates_url, tmp_path, "parquet", Selection(run_id=ids[1]))
+    part = exported(fates_url, tmp_path, "parquet", EventSelection(run_id=ids[1]))
     whole = exported(fates_url, tmp_path)
     with opened(second_url, tmp_path) as core:
         with pytest.raises(ImportRefused, match="only an export of the whole log"):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.application.clock import now
-from orchestrator.cache.catalogue import Limits
+from orchestrator.cache.catalogue import PruneLimits
 from orchestrator.domain.events import StepCacheInvalidated
 from orchestrator.eventstore.recorded import cache_stream
 from orchestrator.skills import skill
@@ -169,7 +169,7 @@ async def test_an_invalidation_must_name_something(studio: Studio) -> None:
 async def test_other_tenants_keep_their_results(studio: Studio) -> None:
     before = await filled(studio)
     await studio.core.cache.invalidate("other", "test", workflow="test.first")
-    await studio.core.cache.prune("other", "test", Limits(entries=0))
+    await studio.core.cache.prune("other", "test", PruneLimits(entries=0))
     assert kept(studio) == before
 
 
@@ -178,18 +178,18 @@ async def test_a_prune_leaves_the_newest(studio: Studio) -> None:
     rows = studio.core.cache.entries("default")
     newest = [row["key"] for row in rows]
     tenant, prune = "default", studio.core.cache.prune
-    assert await prune(tenant, "test", Limits()) == 0
-    assert await prune(tenant, "test", Limits(entries=12, bytes=10**6, before=0)) == 0
+    assert await prune(tenant, "test", PruneLimits()) == 0
+    assert await prune(tenant, "test", PruneLimits(entries=12, bytes=10**6, before=0)) == 0
     assert studio.core.log.read(cache_stream(tenant)) == []  # nothing done, nothing recorded
-    assert await prune(tenant, "test", Limits(entries=7)) == 5
+    assert await prune(tenant, "test", PruneLimits(entries=7)) == 5
     left = {key for keys in kept(studio).values() for key in keys}
     assert len(left) == 7
     oldest_left = min(row["stored_at"] for row in rows if row["key"] in left)
     assert all(row["stored_at"] <= oldest_left for row in rows if row["key"] not in left)
     sizes = {row["key"]: row["size_bytes"] for row in rows}
     room = sum(sizes[key] for key in [key for key in newest if key in left][:4])
-    assert await prune(tenant, "test", Limits(bytes=room)) == 3
-    assert await prune(tenant, "test", Limits(before=now() + 1)) == 4
+    assert await prune(tenant, "test", PruneLimits(bytes=room)) == 3
+    assert await prune(tenant, "test", PruneLimits(before=now() + 1)) == 4
     assert kept(studio) == {}
     events = [recorded.event for recorded in studio.core.log.read(cache_stream(tenant))]
     assert [(event.reason, len(event.keys)) for event in events if isinstance(event, StepCacheInvalidated)] == [

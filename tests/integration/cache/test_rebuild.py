@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils import uuid7
 
-from orchestrator.cache.catalogue import Limits
+from orchestrator.cache.catalogue import PruneLimits
 from orchestrator.cache.rebuild import CacheFault, StepCacheRebuild
 from orchestrator.domain.commands import (
     CancelRun,
@@ -119,10 +119,10 @@ class World:
 
     async def _prune(self, tenant: str) -> None:
         limits = [
-            Limits(before=self._now() - 30),
-            Limits(entries=4),
-            Limits(bytes=6000),
-            Limits(self._now() - 50, 6, 9000),
+            PruneLimits(before=self._now() - 30),
+            PruneLimits(entries=4),
+            PruneLimits(bytes=6000),
+            PruneLimits(self._now() - 50, 6, 9000),
         ]
         await self._core.cache.prune(tenant, "test", self._source.choice(limits))
 

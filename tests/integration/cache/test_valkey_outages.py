@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 
 from orchestrator.application.clock import now
-from orchestrator.bootstrap.core import Artifacts, Outputs
+from orchestrator.bootstrap.core import Outputs, StoredArtifacts
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_executor
 from orchestrator.cache.cold_tier import ColdTier
@@ -79,7 +79,7 @@ async def worker_with(studio: Studio, tier: TimedTier, skills: SkillRegistry) ->
         Epochs(core.database, cold, core.listener, loop, core.cache_counts),
         tiers=[tier],
         earlier=core.reader,
-        check=Artifacts(core.store),
+        check=StoredArtifacts(core.store),
         counts=core.cache_counts,
     )
     async with AsyncExitStack() as stack:

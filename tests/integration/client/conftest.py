@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.api.app import Api, create_app
-from orchestrator.api.services import Limits
+from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.client import AsyncClient
@@ -18,7 +18,7 @@ __all__ = ["core"]
 @pytest.fixture
 async def app(core: Core) -> Api:
     await register(core, LINE, FAULTY, STRANGE)
-    return create_app(core, Limits(deadline=5.0, heartbeat=0.3))
+    return create_app(core, RequestLimits(deadline=5.0, heartbeat=0.3))
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ _PARQUET_MAGIC = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class EventSelection:
     """Which events to export: of one run, or those decided between two times (milliseconds since 1970 UTC).
 
     Those of a run come after the registration of its workflow, so that they can be checked on their own.
@@ -47,7 +47,7 @@ class Selection:
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
 
 
-def select(log: PostgresLog, selection: Selection) -> Iterator[EventRow]:
+def select(log: PostgresLog, selection: EventSelection) -> Iterator[EventRow]:
     """Yield the selected events in the order of the log, up to its end as it is now. Memory is flat."""
     rows = _whole_log(log) if selection.run_id is None else _run(log, selection.run_id)
     for row in rows:

@@ -15,15 +15,15 @@ from orchestrator.audit.chain import ChainHead, Tally
 from orchestrator.audit.heads import (
     BadHead,
     BadKey,
-    Key,
     SignedHead,
+    SigningKey,
     head_view,
     new_key,
     read_head,
     read_key,
 )
 from orchestrator.audit.transfer.end import DamagedExport
-from orchestrator.audit.transfer.export import Format, Selection, select, write_export
+from orchestrator.audit.transfer.export import EventSelection, Format, select, write_export
 from orchestrator.audit.transfer.importer import ImportRefused
 from orchestrator.audit.transfer.parquet import ParquetMissing
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
@@ -98,7 +98,7 @@ def make_keys(file: Path) -> tuple[Path, Path]:
 
 
 def export_log(
-    settings: Settings, selection: Selection, output: Path | None, form: Format | None, *, as_json: bool
+    settings: Settings, selection: EventSelection, output: Path | None, form: Format | None, *, as_json: bool
 ) -> Tally:
     """Write the selected events to a file or to stdout, and return what they come to."""
     form = form or ("parquet" if output is not None and output.suffix == ".parquet" else "jsonl")
@@ -108,7 +108,7 @@ def export_log(
         )
     configure_logging(settings, quiet=True)
     with open_core(settings) as core, open_meter() as report, _naming(output):
-        total = core.log.last_position() if selection == Selection() else None
+        total = core.log.last_position() if selection == EventSelection() else None
         tally = write_export(
             select(core.log, selection),
             output or answers().buffer,
@@ -167,7 +167,7 @@ def verify_log(settings: Settings, scope: AuditScope) -> Audited:
         return Audited(position, covered, wrong, tuple(finding for finding in found if not finding.checked))
 
 
-def _trusted_head(path: Path, key: Key | None) -> ChainHead:
+def _trusted_head(path: Path, key: SigningKey | None) -> ChainHead:
     """Return the head of a file; one that is signed counts only with the key to check it, and the other way round."""
     text = _text(path).encode()
     with _naming(path):
@@ -179,7 +179,7 @@ def _trusted_head(path: Path, key: Key | None) -> ChainHead:
     return signed.head
 
 
-def _key(path: Path) -> Key:
+def _key(path: Path) -> SigningKey:
     text = _text(path)
     with _naming(path):
         return read_key(text)

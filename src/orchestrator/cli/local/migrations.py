@@ -21,7 +21,7 @@ _LINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MigrationOrder:
     """What is to be done: migrations up to number `to` (None: all), and whether the format is to be finished."""
 
     to: int | None
@@ -55,7 +55,7 @@ class Migrated:
     schema: Schema
 
 
-def look(settings: Settings, order: Order) -> Due:
+def look(settings: Settings, order: MigrationOrder) -> Due:
     """Return what an order would do; nothing is changed."""
     configure_logging(settings, quiet=True)
     with open_unchecked(settings) as conninfo:
@@ -65,7 +65,7 @@ def look(settings: Settings, order: Order) -> Due:
     return Due(schema, tuple(migration.name for migration in due), unfinished)
 
 
-def work(settings: Settings, order: Order) -> Migrated:
+def work(settings: Settings, order: MigrationOrder) -> Migrated:
     """Do what is ordered, and say on stderr how it goes."""
     configure_logging(settings, quiet=True)
     with open_unchecked(settings) as conninfo, _telling() as on_begin:

@@ -8,7 +8,7 @@ from orchestrator.application.errors import InvalidRequest
 from orchestrator.application.moments import parse_moment, up_to
 from orchestrator.audit.histories import HistoriesAudit, HistoryFault
 from orchestrator.audit.replay import compare, contents, frames
-from orchestrator.audit.transfer.export import Selection, select
+from orchestrator.audit.transfer.export import EventSelection, select
 from orchestrator.bootstrap.core import open_core
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.logging import configure_logging
@@ -66,7 +66,7 @@ def check_histories(settings: Settings, run_id: str | None) -> CheckedHistories:
             raise RunNotFound(f"there is no run {run_id}", runId=run_id)
         audit = HistoriesAudit(core.log.mapper)
         total = core.log.last_position() if run_id is None else None
-        found = tuple(audit.faults(select(core.log, Selection(run_id=run_id)), total, report))
+        found = tuple(audit.faults(select(core.log, EventSelection(run_id=run_id)), total, report))
         return CheckedHistories(audit.events, audit.runs, found)
 
 

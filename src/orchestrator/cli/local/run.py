@@ -32,7 +32,7 @@ _EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunOrder:
     """What is to be run: a workflow file, its payload, labels and priority."""
 
     file: Path
@@ -103,7 +103,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
     return workflow, skills
 
 
-async def run_once(settings: Settings, order: Order, *, as_json: bool) -> int:
+async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int:
     """Run a workflow file once and return the exit code that tells how it ended."""
     configure_logging(settings, quiet=True)
     workflow, skills = load_runnable(order.file, settings)

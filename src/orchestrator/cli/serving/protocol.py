@@ -16,7 +16,7 @@ from typing import Any, ClassVar, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from orchestrator.access.attempts import source_of
+from orchestrator.access.failed_attempts import source_of
 from orchestrator.api.errors import HeadTooLarge, HeadTooSlow, MalformedRequest, Overloaded, answer_to
 from orchestrator.application.errors import RequestError
 from orchestrator.cli.serving.connections import Connections

@@ -62,12 +62,12 @@ def export(
 
     Example: orchestrator audit export --format parquet --output log.parquet
     """
-    from orchestrator.audit.transfer.export import Selection
+    from orchestrator.audit.transfer.export import EventSelection
     from orchestrator.cli.inputs import read_run_id, read_settings, read_time
     from orchestrator.cli.local.audit import export_log
     from orchestrator.cli.output.audit import print_exported
 
-    selection = Selection(
+    selection = EventSelection(
         None if run is None else read_run_id(run),
         None if since is None else read_time(since),
         None if until is None else read_time(until),

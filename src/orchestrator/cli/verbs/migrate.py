@@ -34,10 +34,10 @@ def migrate(
     Example: orchestrator migrate --check
     """
     from orchestrator.cli.inputs import read_settings
-    from orchestrator.cli.local.migrations import Order, look, print_due, print_migrated, work
+    from orchestrator.cli.local.migrations import MigrationOrder, look, print_due, print_migrated, work
 
     settings = read_settings(need_data=True, data_dir=data_dir)
-    order = Order(to, finish)
+    order = MigrationOrder(to, finish)
     if not check:
         print_migrated(work(settings, order), as_json=as_json)
         return

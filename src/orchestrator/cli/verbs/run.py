@@ -29,10 +29,10 @@ def run(
     --payload @examples/campaign/brief.json --skills examples/campaign/skills
     """
     from orchestrator.cli.inputs import read_labels, read_payload, read_settings
-    from orchestrator.cli.local.run import Order, run_once
+    from orchestrator.cli.local.run import RunOrder, run_once
     from orchestrator.cli.process import hide_secrets, run_async
 
-    order = Order(file, read_payload(payload), read_labels(label), priority)
+    order = RunOrder(file, read_payload(payload), read_labels(label), priority)
     settings = read_settings(data_dir=data_dir, skills=listed(skills), executor=executor)
     hide_secrets()
     raise typer.Exit(run_async(run_once(settings, order, as_json=as_json)))

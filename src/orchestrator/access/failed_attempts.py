@@ -22,7 +22,7 @@ class _Failures:
     heard_from: float = 0.0
 
 
-class Attempts:
+class FailedAttempts:
     """Counts in this process. `free` failures cost nothing; each one more doubles the pause, up to a minute."""
 
     def __init__(self, free: int, *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,6 +1,6 @@
 """Who fails often waits longer and longer, but never for ever, and nobody else waits with them."""
 
-from orchestrator.access.attempts import FORGET_SECONDS, LONGEST_PAUSE_SECONDS, Attempts, source_of
+from orchestrator.access.failed_attempts import FORGET_SECONDS, LONGEST_PAUSE_SECONDS, FailedAttempts, source_of
 
 
 class Clock:
@@ -13,7 +13,7 @@ class Clock:
 
 def test_the_pause_doubles_from_the_last_free_failure_on() -> None:
     clock = Clock()
-    attempts = Attempts(3, clock=clock)
+    attempts = FailedAttempts(3, clock=clock)
     pauses = []
     for _ in range(12):
         attempts.failed("a")
@@ -25,7 +25,7 @@ def test_the_pause_doubles_from_the_last_free_failure_on() -> None:
 
 def test_a_pause_ends_and_is_of_one_source_only() -> None:
     clock = Clock()
-    attempts = Attempts(1, clock=clock)
+    attempts = FailedAttempts(1, clock=clock)
     attempts.failed("a")
     assert attempts.pause("a") == 1
     assert attempts.pause("b") == 0
@@ -35,7 +35,7 @@ def test_a_pause_ends_and_is_of_one_source_only() -> None:
 
 def test_failures_are_forgotten_after_a_while() -> None:
     clock = Clock()
-    attempts = Attempts(2, clock=clock)
+    attempts = FailedAttempts(2, clock=clock)
     attempts.failed("a")
     clock.now += FORGET_SECONDS + 1
     attempts.failed("a")
@@ -45,7 +45,7 @@ def test_failures_are_forgotten_after_a_while() -> None:
 
 
 def test_many_sources_take_bounded_memory() -> None:
-    attempts = Attempts(1, clock=Clock())
+    attempts = FailedAttempts(1, clock=Clock())
     for number in range(10_100):
         attempts.failed(f"10.0.{number >> 8}.{number & 255}")
     assert len(attempts._sources) == 10_000
