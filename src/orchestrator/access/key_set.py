@@ -17,7 +17,7 @@ import jwt
 import orjson
 
 from orchestrator.access.errors import CredentialsRefused, ProviderAway
-from orchestrator.access.lobby import Lobby
+from orchestrator.access.pending_lookups import PendingLookups
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ class KeySet:
         self,
         source: str,
         *,
-        lobby: Lobby | None = None,
+        lookups: PendingLookups | None = None,
         pause_seconds: float = PAUSE_SECONDS,
         refresh_seconds: float = REFRESH_SECONDS,
         trust_seconds: float = TRUST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._lobby = lobby or Lobby()
+        self._lookups = lookups or PendingLookups()
         self._pause_seconds = pause_seconds
         self._refresh_seconds = refresh_seconds
         self._trust_seconds = trust_seconds
@@ -70,7 +70,7 @@ class KeySet:
             asking = self._ask()
             if age >= self._trust_seconds:
                 if asking is not None:
-                    with self._lobby.seat(source, shown):
+                    with self._lookups.waiting(source, shown):
                         await asyncio.shield(asking)
                 if self._clock() - self._read_at >= self._trust_seconds:
                     raise ProviderAway("the keys of the identity provider cannot be had; try again")
@@ -85,7 +85,7 @@ class KeySet:
         """
         await self.current(shown, source)
         if self._named(key_id) is None and (asking := self._ask()) is not None:
-            with self._lobby.seat(source, shown):
+            with self._lookups.waiting(source, shown):
                 await asyncio.shield(asking)
         found = self._named(key_id)
         if found is None:

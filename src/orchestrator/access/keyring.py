@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestrator.access.errors import CredentialsRefused
 from orchestrator.access.identity import Identity
 from orchestrator.access.keys import Key, KeyStore, fits, key_id
-from orchestrator.access.lobby import Lobby
+from orchestrator.access.pending_lookups import PendingLookups
 from orchestrator.postgres.listener import KEYS, Listener
 from orchestrator.postgres.shared_calls import SharedCalls
 
@@ -35,14 +35,14 @@ class Keyring:
         shared: SharedCalls,
         listener: Listener,
         *,
-        lobby: Lobby | None = None,
+        lookups: PendingLookups | None = None,
         clock: Callable[[], float] = time.monotonic,
         kept_seconds: float = KEPT_SECONDS,
     ) -> None:
         self._store = store
         self._shared = shared
         self._listener = listener
-        self._lobby = lobby or Lobby()
+        self._lookups = lookups or PendingLookups()
         self._clock = clock
         self._kept_seconds = kept_seconds
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -61,7 +61,7 @@ class Keyring:
             raise CredentialsRefused(_WRONG)
         known = self._known.get(identity)
         if known is None or known.until < self._clock() or not self._listener.connected:
-            with self._lobby.seat(source, identity):
+            with self._lookups.waiting(source, identity):
                 known = await self._look_up(identity)
         if not fits(shown, None if known is None else known.key) or known is None:
             raise CredentialsRefused(_WRONG)

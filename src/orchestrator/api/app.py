@@ -7,15 +7,15 @@ from fastapi import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, caching, figures, health, history, projections, runs, updates, workflows
-from orchestrator.api.arrivals import Arrivals
+from orchestrator.api import artifacts, caching, health, history, metrics, projections, runs, updates, workflows
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
-from orchestrator.api.entrance import Entrance
 from orchestrator.api.guard import Guard
+from orchestrator.api.incoming import IncomingBodies
 from orchestrator.api.openapi import Described
 from orchestrator.api.pages import pages
 from orchestrator.api.services import RequestLimits, Served, serve
+from orchestrator.api.telemetry import TelemetryMiddleware
 from orchestrator.application.core import Core
 
 # In the order of how often they are asked for: routes are tried one after the other.
@@ -29,7 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     projections.router,
     health.router,
     health.probes,
-    figures.router,
+    metrics.router,
 )
 
 # For pages of other origins, when they are let in: what they may send, and what of the answer they may see.
@@ -63,7 +63,7 @@ class Api(Described):
             self.router,
             deadline=limits.deadline,
             body_bytes=limits.body_bytes,
-            arrivals=Arrivals(settings.max_requests),
+            bodies=IncomingBodies(settings.max_requests),
         )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):
@@ -78,7 +78,7 @@ class Api(Described):
             )
         if not settings.auth:
             app = SameSite(app, hosts=settings.allowed_hosts, origins=settings.cors_origins)
-        return Entrance(app, self.served.core.metrics, self.served.core.tracing)
+        return TelemetryMiddleware(app, self.served.core.metrics, self.served.core.tracing)
 
 
 def create_app(core: Core, limits: RequestLimits | None = None) -> Api:

@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, is_match, rendered
-from orchestrator.api.caller import Asking
+from orchestrator.api.caller import Viewer
 from orchestrator.api.content import chunks, content_type, disposition, etag, parse_range
 from orchestrator.api.openapi import MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
@@ -34,7 +34,7 @@ _HEADERS = {
 @router.get("/runs/{runId}/artifacts", response_model=shapes.RunArtifacts, responses=answers(404))
 async def list_artifacts(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     run_id: RunId,
     step_id: Annotated[str | None, Query(alias="stepId", min_length=1, max_length=255)] = None,
     min_position: MinPosition = None,
@@ -55,7 +55,7 @@ async def list_artifacts(
 )
 async def get_data(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     *,
     run_id: RunId,
     step_id: Annotated[str, Path(alias="stepId", min_length=1, max_length=255, description="Id of a step.")],
@@ -86,7 +86,7 @@ async def get_data(
 )
 async def get_artifact_content(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     *,
     artifact_id: Annotated[UUID, Path(alias="artifactId", description="Id of an artifact.")],
     wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered
-from orchestrator.api.caller import Asking
+from orchestrator.api.caller import Viewer
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -19,7 +19,7 @@ router = APIRouter(prefix=f"{BASE}/runs", tags=["cache"], route_class=Endpoint)
 @router.get("/{runId}/cache-analysis", response_model=shapes.CacheAnalysis, responses=answers(404))
 async def analyse_cache(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     run_id: RunId,
     step_id: Annotated[
         str | None, Query(alias="stepId", min_length=1, max_length=255, description="Only this step.")

@@ -1,9 +1,9 @@
 """Who asks, and what they have to be. An endpoint says it with the type of a parameter.
 
-    Asking        a viewer of the tenant: reads
-    Operating     an operator: triggers, changes, cancels, registers
-    Overseeing    a viewer of the installation's own tenant: figures about all tenants
-    Governing     an admin of the installation's own tenant: what reaches all tenants
+    Viewer        a viewer of the tenant: reads
+    Operator     an operator: triggers, changes, cancels, registers
+    InstallationViewer    a viewer of the installation's own tenant: figures about all tenants
+    InstallationAdmin     an admin of the installation's own tenant: what reaches all tenants
 
 The OpenAPI document shows the role. An endpoint without such a parameter is for everybody: health, nothing else.
 """
@@ -37,14 +37,14 @@ class Requires(SecurityBase):
         """Return who makes a request.
 
         Raises:
-            Unauthenticated, Forbidden, TooManyAttempts: see `Gate.admit`.
+            Unauthenticated, Forbidden, TooManyAttempts: see `Authenticator.authenticate`.
         """
-        gate = (await served(request)).gate
-        identity = await gate.admit(request, self.role, installation=self.installation)
+        authenticator = (await served(request)).authenticator
+        identity = await authenticator.authenticate(request, self.role, installation=self.installation)
         return Caller(identity.tenant, identity.actor)
 
 
-Asking = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]
-Operating = Annotated[Caller, Security(Requires(Role.OPERATOR), scopes=[Role.OPERATOR.word])]
-Overseeing = Annotated[Caller, Security(Requires(Role.VIEWER, installation=True), scopes=[Role.VIEWER.word])]
-Governing = Annotated[Caller, Security(Requires(Role.ADMIN, installation=True), scopes=[Role.ADMIN.word])]
+Viewer = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]
+Operator = Annotated[Caller, Security(Requires(Role.OPERATOR), scopes=[Role.OPERATOR.word])]
+InstallationViewer = Annotated[Caller, Security(Requires(Role.VIEWER, installation=True), scopes=[Role.VIEWER.word])]
+InstallationAdmin = Annotated[Caller, Security(Requires(Role.ADMIN, installation=True), scopes=[Role.ADMIN.word])]

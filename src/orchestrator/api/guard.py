@@ -13,9 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orchestrator.access.identity import Identity
 from orchestrator.api.answers import Json
-from orchestrator.api.arrivals import Arrivals
+from orchestrator.api.authentication import IDENTITY
 from orchestrator.api.errors import BodyTooLarge, BodyTooSlow, answer_to, unforeseen
-from orchestrator.api.gate import IDENTITY
+from orchestrator.api.incoming import IncomingBodies
 from orchestrator.application.errors import DeadlineExceeded
 
 logger = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 class Guard:
     """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever."""
 
-    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, arrivals: Arrivals) -> None:
+    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, bodies: IncomingBodies) -> None:
         self._app = app
-        self._arrivals = arrivals
+        self._bodies = bodies
         self._deadline = deadline
         self._body_bytes = body_bytes
 
@@ -37,7 +37,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._body_bytes, self._arrivals)
+        exchange = _Exchange(scope, receive, send, self._body_bytes, self._bodies)
         try:
             async with asyncio.timeout(self._deadline) as exchange.deadline:
                 if scope["method"] not in _WITHOUT_BODY:
@@ -60,12 +60,12 @@ class Guard:
             await answer(scope, receive, send)
         finally:
             if exchange.arriving:
-                self._arrivals.end(exchange)
+                self._bodies.end(exchange)
 
     def _answer(self, scope: Scope, exchange: "_Exchange", error: Exception) -> Json:
         """Return the answer to a request that failed."""
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
-            if exchange.gave_way:
+            if exchange.aborted:
                 error = BodyTooSlow("the body arrived slowly while too many others were arriving; send it again")
             elif exchange.arriving:  # nobody waits for it before the caller is known to be allowed to send it
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
@@ -86,32 +86,32 @@ class _Exchange:
     """What is known of a request and its answer while they pass."""
 
     __slots__ = (
-        "_arrivals",
+        "_bodies",
         "_left",
         "_receive",
         "_scope",
         "_send",
+        "aborted",
         "arrived",
         "arriving",
         "body_pending",
         "deadline",
-        "gave_way",
         "started",
         "tenant",
     )
 
     deadline: asyncio.Timeout
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes: int, arrivals: Arrivals) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, body_bytes: int, bodies: IncomingBodies) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._left = body_bytes
-        self._arrivals = arrivals
+        self._bodies = bodies
         self.tenant = ""
         self.arrived = 0
         self.arriving = False
-        self.gave_way = False
+        self.aborted = False
         self.body_pending = False
         self.started = False
 
@@ -122,9 +122,9 @@ class _Exchange:
             if name == b"content-length" and value.isdigit() and int(value) > self._left:
                 raise BodyTooLarge(f"the body has {int(value):,} bytes; {self._left:,} are allowed", limit=self._left)
 
-    def give_way(self) -> None:
-        """Give the body up: it arrives too slowly."""
-        self.gave_way = True
+    def abort(self) -> None:
+        """Stop receiving the body, because it arrives too slowly."""
+        self.aborted = True
         self.arriving = False
         self.deadline.reschedule(0.0)
 
@@ -134,7 +134,7 @@ class _Exchange:
             self.arriving = True
             identity: Identity | None = self._scope.get(IDENTITY)
             self.tenant = "" if identity is None else identity.tenant
-            self._arrivals.begin(self)
+            self._bodies.begin(self)
         message = await self._receive()
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
@@ -143,10 +143,10 @@ class _Exchange:
             self._left -= size
             self.body_pending = message.get("more_body", False)
             if self.body_pending:
-                self._arrivals.grow(self, size)
+                self._bodies.grow(self, size)
             elif self.arriving:
                 self.arriving = False
-                self._arrivals.end(self)
+                self._bodies.end(self)
         return message
 
     async def send(self, message: Message) -> None:

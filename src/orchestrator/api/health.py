@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
-from orchestrator.api.caller import Overseeing
+from orchestrator.api.caller import InstallationViewer
 from orchestrator.api.errors import NotReady
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
@@ -42,7 +42,7 @@ async def get_readiness(serving: Serving) -> Response:
 
 
 @router.get("/queues", response_model=shapes.Queues, responses=answers())
-async def get_queues(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
+async def get_queues(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Count the runs of all tenants that wait, that a worker has claimed, and that wait for a skill nobody has."""
     return Json(await serving.shared.call(serving.core.reader.queues))
 

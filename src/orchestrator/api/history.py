@@ -13,8 +13,8 @@ from starlette.responses import Response, StreamingResponse
 from orchestrator.access.identity import Identity, Role
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered
-from orchestrator.api.caller import Asking
-from orchestrator.api.gate import IDENTITY
+from orchestrator.api.authentication import IDENTITY
+from orchestrator.api.caller import Viewer
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -40,7 +40,7 @@ LastEventId = Annotated[
 @router.get("/{runId}/events", response_model=shapes.EventPage, responses=answers(404))
 async def list_events(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     run_id: RunId,
     after: Annotated[int, Query(ge=0, le=_MOST, description="Version after which to begin.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = _AT_ONCE,
@@ -72,7 +72,7 @@ async def list_events(
     },
 )
 async def stream_events(
-    request: Request, serving: Serving, caller: Asking, run_id: RunId, last_event_id: LastEventId = None
+    request: Request, serving: Serving, caller: Viewer, run_id: RunId, last_event_id: LastEventId = None
 ) -> Response:
     """Send the events of a run, those there are and then each as it happens; ends after the terminal one.
 
@@ -95,12 +95,12 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
 
     Whether whoever watches still may is checked before anything is sent, and each time the watcher wakes.
     """
-    core, readmit = serving.core, partial(serving.gate.readmit, request, Role.VIEWER)
+    core, check = serving.core, partial(serving.authenticator.check_again, request, Role.VIEWER)
     try:
         async with serving.feed.watch(run_id) as watcher:
             while not watcher.closed:
                 events = await core.database.ask(core.log.read, run_id, seen, _AT_ONCE)
-                await readmit()
+                await check()
                 if events:
                     seen = events[-1].version
                     yield b"".join(_message(recorded) for recorded in events)
@@ -108,7 +108,7 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
                         return
                 if len(events) < _AT_ONCE:
                     while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
-                        await readmit()
+                        await check()
                         yield b": nothing new\n\n"
     except RequestError as refusal:
         yield _goodbye(refusal)

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
-from orchestrator.api.caller import Governing, Overseeing
+from orchestrator.api.caller import InstallationAdmin, InstallationViewer
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -18,7 +18,7 @@ router = APIRouter(prefix=f"{BASE}/projections", tags=["projections"], route_cla
 
 
 @router.get("", response_model=shapes.ProjectionList, responses=answers())
-async def list_projections(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
+async def list_projections(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Return where each read model is: how far behind, in which state, and what its last rebuild came to."""
     standings = await serving.shared.call(serving.core.read_models.standings)
     return Json({"projections": [standing_view(standing) for standing in standings]})
@@ -31,7 +31,7 @@ async def list_projections(serving: Serving, caller: Overseeing) -> Response:  #
     responses=answers(404, 409, headers={202: ("Location",)}),
 )
 async def rebuild_projection(
-    serving: Serving, caller: Governing, name: Annotated[str, Path(alias="name", max_length=255)]
+    serving: Serving, caller: InstallationAdmin, name: Annotated[str, Path(alias="name", max_length=255)]
 ) -> Response:
     """Begin to rebuild a read model from the log, beside the live one; `GET /projections` tells how it goes on."""
     core = serving.core

@@ -31,9 +31,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.access.identity import Identity
+from orchestrator.api.authentication import IDENTITY
 from orchestrator.api.body import parse_json, read_body, require_json
 from orchestrator.api.errors import to_faults
-from orchestrator.api.gate import IDENTITY
 from orchestrator.api.models import suggestion
 from orchestrator.application.errors import InvalidRequest
 from orchestrator.domain.errors import Fault
@@ -148,7 +148,7 @@ class Endpoint(APIRoute):
         if identity is None or self._is_for_probes:
             response = await self._serve(**arguments)
         else:
-            with scope["app"].served.places.held(identity.tenant):
+            with scope["app"].served.requests.slot(identity.tenant):
                 response = await self._serve(**arguments)
         await response(scope, receive, send)
 

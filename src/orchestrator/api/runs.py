@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered, revalidated
-from orchestrator.api.caller import Asking, Operating
+from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.models import CancelRunBody, TriggerRunBody, TriggerRunsBody
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
@@ -48,7 +48,7 @@ Moment = Annotated[
 @router.get("/{runId}", response_model=shapes.RunView, responses={**answers(404), **NOT_MODIFIED})
 async def get_run(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     *,
     run_id: RunId,
     at: Moment = None,
@@ -82,7 +82,7 @@ async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
 )
 async def trigger_run(
     serving: Serving,
-    caller: Operating,
+    caller: Operator,
     body: Annotated[TriggerRunBody, Body()],
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
@@ -108,7 +108,7 @@ async def trigger_run(
 )
 async def trigger_runs(
     serving: Serving,
-    caller: Operating,
+    caller: Operator,
     *,
     request: Request,
     body: Annotated[TriggerRunsBody, Body()],
@@ -116,7 +116,7 @@ async def trigger_runs(
     trace: Trace = None,
 ) -> Response:
     """Ask for many runs in one go, of one workflow or of several. It is all or nothing: each of them must be right."""
-    await serving.gate.count_as(request, len(body.runs))
+    await serving.authenticator.charge(request, len(body.runs))
     wanted = [
         Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
         for one in body.runs
@@ -136,7 +136,7 @@ def queued(accepted: RecordedDocument) -> Json:
 @router.get("", response_model=shapes.RunPage, responses=answers())
 async def list_runs(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     *,
     status: Annotated[shapes.RunStatus | None, Query()] = None,
     workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
@@ -169,7 +169,7 @@ async def list_runs(
     responses=answers(404, 409, headers={200: _POSITION}, body=True),
 )
 async def cancel_run(
-    serving: Serving, caller: Operating, run_id: RunId, body: Annotated[CancelRunBody | None, Body()] = None
+    serving: Serving, caller: Operator, run_id: RunId, body: Annotated[CancelRunBody | None, Body()] = None
 ) -> Response:
     """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
     cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
@@ -179,7 +179,7 @@ async def cancel_run(
 @router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(404), **NOT_MODIFIED})
 async def list_steps(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     *,
     run_id: RunId,
     status: Annotated[shapes.StepStatus | None, Query()] = None,

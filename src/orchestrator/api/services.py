@@ -6,8 +6,8 @@ from typing import Annotated, cast
 from fastapi import Depends
 from starlette.requests import Request
 
-from orchestrator.api.gate import Gate
-from orchestrator.api.places import Places
+from orchestrator.api.authentication import Authenticator
+from orchestrator.api.concurrency import ConcurrencyLimit
 from orchestrator.api.tenant_threads import TenantThreads
 from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
@@ -24,14 +24,14 @@ from orchestrator.telemetry.gauges import Exposition
 class RequestLimits:
     """Bounds on requests and answers; times are seconds.
 
-    `deadline` counts from a request's first byte to the start of its answer. `patience` is how long a read
+    `deadline` counts from a request's first byte to the start of its answer. `read_wait` is how long a read
     with `X-Min-Position` waits for the read models, `readiness` how long a probe waits for the database and
     how far behind (in time) the read models may be, `heartbeat` the pause between comments of a silent stream.
     """
 
     deadline: float = 10.0
     body_bytes: int = 1 << 20
-    patience: float = 2.0
+    read_wait: float = 2.0
     readiness: float = 2.0
     lag: float = 10.0
     heartbeat: float = 15.0
@@ -48,8 +48,8 @@ class Served:
     run_loader: RunLoader
     exposition: Exposition
     rebuilds: BackgroundRebuilds
-    gate: Gate
-    places: Places
+    authenticator: Authenticator
+    requests: ConcurrencyLimit
     registrations: TenantThreads
     checks: TenantThreads
 
@@ -59,7 +59,7 @@ class Served:
 
     async def reach(self, position: int | None) -> None:
         """Wait for the read models; see `Freshness.reach`."""
-        await self.core.freshness.reach(position, self.limits.patience)
+        await self.core.freshness.reach(position, self.limits.read_wait)
 
     def close(self) -> None:
         """End what goes on by itself: streams, rebuilds in the background, and what waits for a thread."""
@@ -74,8 +74,8 @@ def serve(core: Core, limits: RequestLimits) -> Served:
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)
     core.metrics.streams.set_function(lambda: feed.watched)
-    gate = Gate(core.settings, core.keys, shared, core.listener)
-    core.listener.on(KEYS, feed.keys_changed)  # after the gate, which is to forget the key first
+    authenticator = Authenticator(core.settings, core.keys, shared, core.listener)
+    core.listener.on(KEYS, feed.keys_changed)  # after the authenticator, which has to forget the key first
     return Served(
         core,
         limits,
@@ -84,8 +84,8 @@ def serve(core: Core, limits: RequestLimits) -> Served:
         RunLoader(core.database, core.reader, limits.deadline),
         Exposition(core.metrics, core.database),
         BackgroundRebuilds(core.read_models),
-        gate,
-        Places(core.settings.max_requests, shared=bool(core.settings.auth)),
+        authenticator,
+        ConcurrencyLimit(core.settings.max_requests, shared=bool(core.settings.auth)),
         TenantThreads("registration"),
         TenantThreads("check"),
     )

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
-from orchestrator.api.caller import Asking, Operating
+from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.models import PlanUpdateBody, UpdateRunBody
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
@@ -22,7 +22,7 @@ _MADE = {202: ("Location", "X-Log-Position")}
 
 @router.post("/{runId}/update/plan", response_model=shapes.PlanView, responses=answers(404, body=True))
 async def plan_update(
-    serving: Serving, caller: Asking, run_id: RunId, body: Annotated[PlanUpdateBody, Body()]
+    serving: Serving, caller: Viewer, run_id: RunId, body: Annotated[PlanUpdateBody, Body()]
 ) -> Response:
     """Say what an update would re-run, may re-run and reuse, and why; nothing happens."""
     change = body.change_request
@@ -37,7 +37,7 @@ async def plan_update(
 )
 async def update_run(
     serving: Serving,
-    caller: Operating,
+    caller: Operator,
     *,
     run_id: RunId,
     body: Annotated[UpdateRunBody, Body()],
@@ -65,7 +65,7 @@ async def update_run(
     responses=answers(404, 409, headers=_MADE),
 )
 async def retry_run(
-    serving: Serving, caller: Operating, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
+    serving: Serving, caller: Operator, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
 ) -> Response:
     """Ask for another try of a failed or cancelled run that reuses all that completed."""
     accepted = await serving.calls(caller).retry(

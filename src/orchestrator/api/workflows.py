@@ -12,7 +12,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.body import media_type, read_body, wrong_media_type
-from orchestrator.api.caller import Asking, Operating
+from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -88,7 +88,7 @@ Given = Annotated[Definition, Depends(_receive)]
     },
     openapi_extra=_DEFINITION,
 )
-async def register_workflow(serving: Serving, caller: Operating, given: Given) -> Response:
+async def register_workflow(serving: Serving, caller: Operator, given: Given) -> Response:
     """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
     core = serving.core
     # In a thread: a definition of a thousand steps takes longer than anybody else should wait.
@@ -130,7 +130,7 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())
-async def list_workflows(serving: Serving, caller: Asking) -> Response:
+async def list_workflows(serving: Serving, caller: Viewer) -> Response:
     """Return every workflow by name, each in the version registered last."""
     return Json(await rendered({"workflows": await serving.calls(caller).workflows()}))
 
@@ -138,7 +138,7 @@ async def list_workflows(serving: Serving, caller: Asking) -> Response:
 @router.get("/{workflowName}", response_model=shapes.WorkflowView, responses={**answers(404), **NOT_MODIFIED})
 async def get_workflow(
     serving: Serving,
-    caller: Asking,
+    caller: Viewer,
     name: Annotated[str, Path(alias="workflowName", max_length=255)],
     version: Version = None,
     if_none_match: IfNoneMatch = None,

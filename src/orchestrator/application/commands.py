@@ -218,16 +218,16 @@ class RunCommands:
     async def _save_new(self, run: Run, event: RunTriggered, caller: Caller, needs_newest: bool) -> int:
         """Append the first event of a run, and hand the run to the worker in this process if that has room."""
         worker = self._local.worker
-        owner = None if worker is None else worker.expect(run.id)
+        owner = None if worker is None else worker.reserve(run.id)
         new = NewRun(owner, needs_newest)
         if worker is None or owner is None:
             return await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
         try:
             position = await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
         except BaseException:
-            worker.forgo(run.id)  # if it was recorded all the same, the worker finds it at its next heartbeat
+            worker.release(run.id)  # if it was recorded all the same, the worker finds it at its next heartbeat
             raise
-        worker.receive(LoadedRun(run, caller.tenant, position, event.at))
+        worker.accept(LoadedRun(run, caller.tenant, position, event.at))
         return position
 
     async def _accepted_before(self, run_id: str, event: RunTriggered) -> Accepted:

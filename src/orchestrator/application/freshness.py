@@ -11,7 +11,7 @@ from orchestrator.postgres.listener import PROJECTED, Listener, position_in, wak
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 
-PATIENCE_SECONDS = 2.0
+WAIT_SECONDS = 2.0
 """How long a read waits for the read models unless it says otherwise."""
 
 _OTHERS_SECONDS = 0.3
@@ -32,7 +32,7 @@ class Freshness:
         self._asking: asyncio.Future[int] | None = None
         listener.on(PROJECTED, self._notified)
 
-    async def reach(self, position: int | None, seconds: float = PATIENCE_SECONDS) -> None:
+    async def reach(self, position: int | None, seconds: float = WAIT_SECONDS) -> None:
         """Return once the read models have reached a position of the log (None: any will do).
 
         Raises:
@@ -45,13 +45,13 @@ class Freshness:
         reached = self._loop.create_future()
         self._waiting[reached] = position
         try:
-            async with asyncio.timeout(seconds) as patience:
+            async with asyncio.timeout(seconds) as timeout:
                 self._advance(await self._shared.call(self._reader.position))
                 if not reached.done():
                     await self._check(position)
                 await reached
         except TimeoutError:
-            if not patience.expired():
+            if not timeout.expired():
                 raise  # of the database, not ours
             raise ProjectionLagging(
                 f"the read models are at position {self._position}, not yet at {position}",

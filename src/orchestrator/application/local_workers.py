@@ -1,4 +1,4 @@
-"""The worker of this process, while there is one: it can have what is triggered here at once, without a claim."""
+"""The worker of this process, if it has one. It gets runs that are triggered here directly, without a claim."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -10,18 +10,18 @@ from orchestrator.eventstore.runs import LoadedRun
 class LocalWorker(Protocol):
     """A worker in this process."""
 
-    def expect(self, run_id: str) -> str | None:
-        """Keep room for a run and return the worker's id; None when it has no room."""
+    def reserve(self, run_id: str) -> str | None:
+        """Reserve a slot for a run and return the worker's id, or None when all slots are taken."""
 
-    def receive(self, loaded: LoadedRun) -> None:
-        """Drive a run that was expected and is now in the log."""
+    def accept(self, loaded: LoadedRun) -> None:
+        """Drive a run whose slot was reserved and that is now in the log."""
 
-    def forgo(self, run_id: str) -> None:
-        """Give up the room: the run did not come about."""
+    def release(self, run_id: str) -> None:
+        """Release the slot: the run was not recorded."""
 
 
 class LocalWorkers:
-    """Where a worker is announced, and found by what triggers runs.
+    """Where the worker of this process registers, and where commands look for it.
 
     Attributes:
         worker: the worker of this process, or None.
@@ -34,7 +34,7 @@ class LocalWorkers:
 
     @contextmanager
     def announced(self, worker: LocalWorker, skills: Collection[str]) -> Iterator[None]:
-        """Hand runs to a worker, until the end of the block."""
+        """Hand runs to a worker until the end of the block."""
         self.worker, self.skills = worker, frozenset(skills)
         try:
             yield

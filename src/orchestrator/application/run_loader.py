@@ -22,10 +22,10 @@ _Key = tuple[str, str]
 class RunLoader:
     """Reads runs by id. Belongs to one event loop."""
 
-    def __init__(self, database: Database, reader: Reader, patience: float) -> None:
+    def __init__(self, database: Database, reader: Reader, timeout: float) -> None:
         self._database = database
         self._reader = reader
-        self._patience = patience
+        self._timeout = timeout
         self._folding: set[asyncio.Future[View]] = set()
         self._waiting: dict[_Key, list[asyncio.Future[View]]] = {}
         self._fetching: asyncio.Task[None] | None = None
@@ -55,7 +55,7 @@ class RunLoader:
     async def _answer(self, tenant: str, wanted: dict[str, list[asyncio.Future[View]]]) -> None:
         """Fetch runs of one tenant and tell everybody who asked for them."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 found = await self._database.call(self._reader.runs_named, tenant, list(wanted))
         except TimeoutError:
             late = DeadlineExceeded("the database does not answer")

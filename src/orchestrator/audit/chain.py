@@ -34,7 +34,7 @@ _MARK_BYTES = 8
 _PAUSE_SECONDS = 1.0
 _SEGMENTS_AT_ONCE = 100
 _PAGE = 2_000
-_PATIENCE, _BREATH_SECONDS = 100, 0.02
+_MAX_LOOKS, _PAUSE_SECONDS = 100, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +174,11 @@ class Chain:
 
     def head(self) -> ChainHead:
         """Cover the log as it is now and return what it comes to; up to a gap, if there is one."""
-        end, patience = self._recorder.last_position(), _PATIENCE
-        while self.covered() < end and patience:
+        end, looks = self._recorder.last_position(), _MAX_LOOKS
+        while self.covered() < end and looks:
             if not self.extend():  # another process is at it, or there is a gap
-                patience -= 1
-                time.sleep(_BREATH_SECONDS)
+                looks -= 1
+                time.sleep(_PAUSE_SECONDS)
         with self._database.connection() as connection:
             row = connection.execute(_SQL.last_segment).fetchone()
         return ChainHead(int(row["last_position"]), row["head"].hex()) if row else ChainHead(0, BEGINNING.hex())

@@ -11,7 +11,7 @@ from orchestrator.retention.archivist import Archivist
 from orchestrator.retention.inspector import Inspector
 
 
-def build_archivist(core: Core, by: str, *, max_runs: int = 2000, patience_seconds: float = 60.0) -> Archivist:
+def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_seconds: float = 60.0) -> Archivist:
     """Return what archives runs in the name of somebody.
 
     Raises:
@@ -25,7 +25,7 @@ def build_archivist(core: Core, by: str, *, max_runs: int = 2000, patience_secon
         _archive(core),
         by,
         max_runs=max_runs,
-        patience_seconds=patience_seconds,
+        timeout_seconds=timeout_seconds,
     )
 
 

@@ -7,7 +7,7 @@ from starlette.types import ASGIApp
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.browsers import SameSite
-from orchestrator.api.figures import Probe
+from orchestrator.api.metrics import Probe
 from orchestrator.application.core import Core
 from orchestrator.telemetry.gauges import Exposition
 

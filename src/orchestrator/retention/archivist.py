@@ -90,7 +90,7 @@ class _Batch:
 class Archivist:
     """Archives runs. Synchronous.
 
-    A file holds at most `max_runs`; a rebuild that is under way is waited for up to `patience_seconds`.
+    A file holds at most `max_runs`; a rebuild that is under way is waited for up to `timeout_seconds`.
     """
 
     def __init__(
@@ -102,10 +102,10 @@ class Archivist:
         by: str,
         *,
         max_runs: int = 2000,
-        patience_seconds: float = 60.0,
+        timeout_seconds: float = 60.0,
     ) -> None:
         self._max_runs = max_runs
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._database = database
         self._log = log
         self._find_workflow = find_workflow
@@ -181,7 +181,7 @@ class Archivist:
         tombstones = [self._tombstone(one, file.name) for one in batch.runs]
         try:
             with self._database.transaction() as connection:
-                connection.execute(_SQL.patience, {"patience_ms": str(round(self._patience_seconds * 1000))})
+                connection.execute(_SQL.lock_timeout, {"timeout_ms": str(round(self._timeout_seconds * 1000))})
                 connection.execute(_SQL.hold_rebuilds, {"names": list(NAMES)})
                 held = connection.execute(_SQL.hold_projections).fetchall()
                 connection.execute(

@@ -13,8 +13,8 @@ LIMIT %(limit)s
 -- name: left
 SELECT count(*) AS runs FROM retiring_runs
 
--- name: patience
-SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', %(patience_ms)s, true)
+-- name: lock_timeout
+SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', %(timeout_ms)s, true)
 
 -- name: hold_rebuilds
 SELECT pg_advisory_xact_lock(715002, hashtext(name))

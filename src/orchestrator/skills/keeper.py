@@ -36,7 +36,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _CAP_SYS_PTRACE = 19
 _CAP_PERFMON = 38
 _LENGTH = struct.Struct("!I")
-_PATIENCE_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.001
 
 
@@ -58,13 +58,13 @@ def hide_memory() -> None:
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
-def end_descendants(spare: Collection[int] = (), patience_seconds: float = _PATIENCE_SECONDS) -> bool:
+def end_descendants(spare: Collection[int] = (), timeout_seconds: float = _TIMEOUT_SECONDS) -> bool:
     """Kill every process below this one, but for children to `spare` and what is below them.
 
     Returns:
         Whether all are gone. A process that hangs in the kernel, or that belongs to another user, is not.
     """
-    until = time.monotonic() + patience_seconds
+    until = time.monotonic() + timeout_seconds
     pause = _PAUSE_SECONDS
     while not _is_childless(spare) and (below := _descendants(spare)):
         if time.monotonic() > until:
@@ -295,7 +295,7 @@ def _collect_keepers(keepers: set[int]) -> None:
             was_killed |= ended[0] in keepers and os.WIFSIGNALED(ended[1])
             keepers.discard(ended[0])
     if was_killed:
-        end_descendants(spare=keepers, patience_seconds=1.0)
+        end_descendants(spare=keepers, timeout_seconds=1.0)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from orchestrator.postgres.arrays import double, integer, text_array, to_bigint
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.session import Statement
 from orchestrator.postgres.sql import load_sql
-from orchestrator.workers.pulse import has_ended
+from orchestrator.workers.process_identity import has_ended
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +34,14 @@ _TRUE = b"\x01"
 class WorkerIdentity:
     """A worker process: `id` is unique for ever, `lease_seconds` how long it may miss heartbeats.
 
-    `pulse` is how others on its machine can see whether it lives; see the module of that name.
+    `process` tells others on its machine whether it still runs; see `process_identity`.
     """
 
     id: str
     host: str
     pid: int
     lease_seconds: float
-    pulse: str | None = None
+    process: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Claims:
                 worker.id.encode(),
                 worker.host.encode(),
                 integer(worker.pid),
-                None if worker.pulse is None else worker.pulse.encode(),
+                None if worker.process is None else worker.process.encode(),
                 double(worker.lease_seconds),
                 text_array(skills),
                 integer(FORMAT),

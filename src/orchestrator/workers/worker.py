@@ -20,7 +20,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
 from orchestrator.workers.driver import RunDriver, WorkerServices
 from orchestrator.workers.heartbeat import Heartbeat
-from orchestrator.workers.pulse import own_pulse
+from orchestrator.workers.process_identity import own_identity
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _END_SECONDS = 6.0
 def new_identity(lease_seconds: float) -> WorkerIdentity:
     """Return the identity of a worker in this process."""
     host = socket.gethostname()
-    return WorkerIdentity(f"{host}:{os.getpid()}:{uuid7().hex[-12:]}", host, os.getpid(), lease_seconds, own_pulse())
+    return WorkerIdentity(f"{host}:{os.getpid()}:{uuid7().hex[-12:]}", host, os.getpid(), lease_seconds, own_identity())
 
 
 class Queue(Protocol):
@@ -135,7 +135,7 @@ class Worker:
     def _room(self) -> int:
         return self._max_runs - len(self._drivers) - len(self._expected)
 
-    def expect(self, run_id: str) -> str | None:
+    def reserve(self, run_id: str) -> str | None:
         """Keep room for a run that is about to be recorded with this worker as its owner, and return its id.
 
         None when there is no room, or when the lease is not sure: the run waits in the queue like any other.
@@ -145,7 +145,7 @@ class Worker:
         self._expected.add(run_id)
         return self.identity.id
 
-    def receive(self, loaded: LoadedRun) -> None:
+    def accept(self, loaded: LoadedRun) -> None:
         """Drive a run that was expected and is now in the log.
 
         If it may use the cache, then not before all news have come in from before it was recorded: results that were
@@ -176,7 +176,7 @@ class Worker:
                 self._expected.discard(loaded.run.id)
                 self._adopt(loaded)
 
-    def forgo(self, run_id: str) -> None:
+    def release(self, run_id: str) -> None:
         """Give up the room kept for a run."""
         if self._room <= 0:
             self._queue_changed.set()

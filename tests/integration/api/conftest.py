@@ -11,7 +11,7 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
 
-LIMITS = RequestLimits(deadline=5.0, patience=0.5, readiness=1.0, heartbeat=0.2)
+LIMITS = RequestLimits(deadline=5.0, read_wait=0.5, readiness=1.0, heartbeat=0.2)
 
 
 @pytest.fixture

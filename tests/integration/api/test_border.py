@@ -19,8 +19,8 @@ from orchestrator.api.app import ROUTERS, Api
 from orchestrator.application.core import Core
 from orchestrator.workflows import define, step
 from tests.integration.api.conftest import connect
+from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.test_gate import guarded, issue
 from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, register, until_status
 
 SECRET = "the words of the others"

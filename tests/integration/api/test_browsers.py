@@ -10,8 +10,8 @@ from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
 from tests.integration.api.conftest import LIMITS, connect
+from tests.integration.api.test_authentication import guarded
 from tests.integration.api.test_errors import check
-from tests.integration.api.test_gate import guarded
 from tests.integration.api.world import LINE, RUNS, register
 
 JSON = b'{"workflowName": "test.line"}'

@@ -13,13 +13,13 @@ import pytest
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import create_app
-from orchestrator.api.arrivals import Arrivals
+from orchestrator.api.incoming import IncomingBodies
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
 from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.test_gate import issue
+from tests.integration.api.test_authentication import issue
 from tests.integration.api.test_overload import SQL
 from tests.integration.api.test_protocol import BODY, POST, serving
 from tests.integration.api.test_tokens import bearer
@@ -109,19 +109,19 @@ async def test_unfinished_bodies_hold_only_so_much_memory() -> None:
         def __init__(self, tenant: str) -> None:
             self.tenant = tenant
 
-        def give_way(self) -> None:
+        def abort(self) -> None:
             self.gone = True
 
-    arrivals = Arrivals(100, max_bytes=100)
+    bodies = IncomingBodies(100, max_bytes=100)
     lonely, first, second = Slow("a"), Slow("b"), Slow("b")
     for one in (lonely, first, second):
-        arrivals.begin(one)
-        arrivals.grow(one, 30)
-    arrivals.grow(second, 30)
+        bodies.begin(one)
+        bodies.grow(one, 30)
+    bodies.grow(second, 30)
     assert [one.gone for one in (lonely, first, second)] == [False, True, False]
-    arrivals.end(lonely)
-    arrivals.end(second)
-    assert (arrivals._bytes, arrivals._count, arrivals._by_tenant) == (0, 0, {})
+    bodies.end(lonely)
+    bodies.end(second)
+    assert (bodies._bytes, bodies._count, bodies._by_tenant) == (0, 0, {})
 
 
 async def test_one_tenant_does_not_take_all_places(database_url: str, core: Core) -> None:
@@ -164,7 +164,7 @@ async def test_who_waits_for_the_provider_keeps_nobody_else_waiting(core: Core, 
         client = await stack.enter_async_context(connect(app))
         verified = bearer(token(key))
         assert (await client.get(RUNS, headers=verified)).status_code == 200
-        tokens = app.served.gate._tokens
+        tokens = app.served.authenticator._tokens
         assert tokens is not None
         tokens._keys._asked_at -= 60  # as if the provider had been asked a minute ago
         served.hold.clear()

@@ -73,7 +73,7 @@ async def test_a_read_waits_only_so_long(core: Core, client: httpx.AsyncClient) 
 
 async def test_those_who_wait_are_woken_by_the_projector(core: Core) -> None:
     await register(core, LINE)
-    async with connect(create_app(core, RequestLimits(patience=20.0, deadline=30.0))) as client:
+    async with connect(create_app(core, RequestLimits(read_wait=20.0, deadline=30.0))) as client:
         await trigger(client)
         fresh = {"X-Min-Position": str(core.log.last_position())}
         waiting = [asyncio.create_task(client.get(RUNS, headers=fresh)) for _ in range(20)]
@@ -99,7 +99,7 @@ async def test_a_bad_position_is_refused(client: httpx.AsyncClient, subtests: py
 
 async def test_a_position_beyond_the_log_is_refused_at_once(core: Core) -> None:
     await register(core, LINE)
-    async with connect(create_app(core, RequestLimits(patience=60.0, deadline=60.0))) as client:
+    async with connect(create_app(core, RequestLimits(read_wait=60.0, deadline=60.0))) as client:
         run_id = await trigger(client)
         last = core.log.last_position()
         artifact = "/api/v1/artifacts/018f3c2e-0000-7000-8000-000000000001/content"

@@ -5,8 +5,8 @@ from typing import Any
 from orchestrator.access.identity import Role
 from orchestrator.application.core import Core
 from tests.integration.api.conftest import connect
+from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.test_gate import guarded, issue
 from tests.integration.api.world import LINE, RUNS, register
 from tests.servers import ValkeyServer
 
@@ -41,7 +41,7 @@ async def test_processes_share_a_rate_in_valkey(core: Core, valkey: ValkeyServer
             statuses.append((await client.get(RUNS, headers=headers)).status_code)
     assert statuses == [200, 200, 200, 429, 429, 429]
     for app in apps:
-        await app.served.gate.close()
+        await app.served.authenticator.close()
 
 
 def batch(size: int) -> dict[str, Any]:
@@ -86,7 +86,7 @@ async def test_processes_share_what_batches_took(core: Core, valkey: ValkeyServe
     async with connect(other) as client:
         check(await client.post(f"{RUNS}:batch", json=batch(2), headers=headers), 429, "RATE_LIMITED")
     for app in (one, other):
-        await app.served.gate.close()
+        await app.served.authenticator.close()
 
 
 async def test_a_batch_that_is_not_valid_counts_as_one(core: Core) -> None:

@@ -16,7 +16,7 @@ from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
 from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.test_gate import guarded, issue
+from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_history import read_messages
 from tests.integration.api.test_tokens import bearer
 from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
@@ -115,8 +115,8 @@ async def test_a_stream_ends_with_its_token_and_with_the_key_that_signed_it(core
             assert "expired" in (await last_message(short))["message"]
             assert not long.done()
             served.keys = [jwk("second", rsa_key())]
-            app.served.gate._tokens._keys._read_at -= 400  # as if 5 minutes had passed
-            app.served.gate._tokens._keys._asked_at -= 400
+            app.served.authenticator._tokens._keys._read_at -= 400  # as if 5 minutes had passed
+            app.served.authenticator._tokens._keys._asked_at -= 400
             assert "key that the identity provider does not have" in (await last_message(long))["message"]
 
 

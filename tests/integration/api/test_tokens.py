@@ -14,8 +14,8 @@ from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, Provider, jwk, provider, rsa_key, token
 from tests.integration.api.conftest import LIMITS, connect
+from tests.integration.api.test_authentication import issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.test_gate import issue
 from tests.integration.api.world import LINE, RUNS, register
 
 KEY = rsa_key()

@@ -13,18 +13,18 @@ import pytest
 
 from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.domain.workflow import RetryPolicy
-from orchestrator.workers.pulse import has_ended
+from orchestrator.workers.process_identity import has_ended
 from tests.integration.workers.site import CALLER, ONCE, Site, open_site, step, workflow
 
 SKILLS = """
 import asyncio, os, time
 from pathlib import Path
 from orchestrator import SkillError, skill
-from orchestrator.workers.pulse import own_pulse
+from orchestrator.workers.process_identity import own_identity
 
 def begin(given):
     draft = Path(given["folder"], "draft")
-    draft.write_text(own_pulse())
+    draft.write_text(own_identity())
     draft.rename(Path(given["folder"], "begun"))
 
 def stopped(given):

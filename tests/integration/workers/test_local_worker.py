@@ -28,14 +28,14 @@ class Slow:
     worker: Worker
     received: list[LoadedRun] = field(default_factory=list)
 
-    def expect(self, run_id: str) -> str | None:
-        return self.worker.expect(run_id)
+    def reserve(self, run_id: str) -> str | None:
+        return self.worker.reserve(run_id)
 
-    def receive(self, loaded: LoadedRun) -> None:
+    def accept(self, loaded: LoadedRun) -> None:
         self.received.append(loaded)
 
-    def forgo(self, run_id: str) -> None:
-        self.worker.forgo(run_id)
+    def release(self, run_id: str) -> None:
+        self.worker.release(run_id)
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ async def test_a_request_that_leads_to_no_run_takes_up_no_room(site: Site, journ
             await site.core.commands.trigger(CALLER, Wanted("long", payload={"ms": 0}), idempotency_key="one")
             with pytest.raises(IdempotencyConflict):
                 await site.core.commands.trigger(CALLER, Wanted("long", payload={"ms": 1}), idempotency_key="one")
-        assert worker.expect("a") == worker.expect("b") == worker.identity.id
-        assert worker.expect("c") is None
-        worker.forgo("a")
-        worker.forgo("b")
+        assert worker.reserve("a") == worker.reserve("b") == worker.identity.id
+        assert worker.reserve("c") is None
+        worker.release("a")
+        worker.release("b")
 
 
 async def test_without_a_worker_here_it_is_left_to_the_others(site: Site, journal: Journal) -> None:
@@ -107,6 +107,6 @@ async def test_news_that_come_before_the_worker_had_its_first_turn_are_not_misse
             other.core.local_workers.worker = slow = Slow(worker)
             elsewhere.submit(ask, other.core.commands).result()  # the loop stands still meanwhile
         (loaded,) = slow.received
-        worker.receive(loaded)
+        worker.accept(loaded)
         assert (await site.finished(loaded.run.id)).status == "completed"
     assert len(journal.calls) == 1

@@ -27,7 +27,7 @@ class Doomed:
 
     def claims(self) -> Claims:
         core = self._site.core
-        identity = replace(new_identity(60), pulse=None)
+        identity = replace(new_identity(60), process=None)
         return Claims(core.database, core.log.mapper, core.runs, identity)
 
     async def claim(self) -> tuple[Claims, list[LoadedRun]]:

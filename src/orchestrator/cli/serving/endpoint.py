@@ -86,4 +86,4 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
         with suppress(asyncio.CancelledError):
             await serving
         if served is not None:
-            await served.served.gate.close()
+            await served.served.authenticator.close()

@@ -31,15 +31,15 @@ class Presence:
         self._seat_fd: int | None = None
 
     @contextmanager
-    def door(self, patience_seconds: float) -> Iterator[None]:
+    def door(self, timeout_seconds: float) -> Iterator[None]:
         """Hold the door: nobody else starts or stops the server meanwhile.
 
         Raises:
-            EmbeddedPostgresError: Somebody else held it for `patience_seconds`.
+            EmbeddedPostgresError: Somebody else held it for `timeout_seconds`.
         """
         fd = open_owned(self._door, self._account)
         try:
-            self._take_door(fd, time.monotonic() + patience_seconds)
+            self._take_door(fd, time.monotonic() + timeout_seconds)
             yield
         finally:
             os.close(fd)

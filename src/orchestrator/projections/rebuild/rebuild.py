@@ -254,7 +254,7 @@ class Rebuilder:
             position = self._catch_up(position)
             self._report("swap", position, position)
             try:
-                with self._transaction(_SQL.no_patience) as connection:
+                with self._transaction(_SQL.no_lock_timeout) as connection:
                     live = connection.execute(_SQL.lock, {"name": self._model.name}).fetchone()
                     reached = self._project_all(connection, position, live["position"]) if live else position
                     connection.execute(self._statement("create_attic"))

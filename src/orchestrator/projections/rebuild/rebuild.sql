@@ -69,7 +69,7 @@ ANALYZE {schema}.{table}
 -- name: use_schema
 SELECT set_config('search_path', %(schema)s || ', orchestrator', true)
 
--- name: no_patience
+-- name: no_lock_timeout
 SET LOCAL lock_timeout = '1s'
 
 -- name: one_moment

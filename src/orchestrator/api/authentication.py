@@ -1,8 +1,8 @@
-"""The gate: who makes a request, and whether they may make it now.
+"""Authentication: who makes a request, and whether they may make it now.
 
-    source -> not listened to for a while? -> what it shows -> who that is -> their rate -> their role
+    source blocked? -> credentials -> identity -> rate limit -> role
 
-Without `ORCHESTRATOR_AUTH` nobody has to show anything: everybody is an admin of the installation's own tenant.
+Without `ORCHESTRATOR_AUTH` no credentials are needed: every caller is an admin of the installation's own tenant.
 """
 
 import math
@@ -16,7 +16,7 @@ from orchestrator.access.failed_attempts import FailedAttempts, source_of
 from orchestrator.access.identity import Identity, Role
 from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
-from orchestrator.access.lobby import Lobby
+from orchestrator.access.pending_lookups import PendingLookups
 from orchestrator.access.rates import Rates
 from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
 from orchestrator.application.errors import RequestError
@@ -30,40 +30,40 @@ if TYPE_CHECKING:
     from orchestrator.access.tokens import Tokens
 
 IDENTITY = "orchestrator.identity"
-"""Where the scope of a request that was admitted says who makes it."""
+"""Key of the authenticated identity in the scope of a request."""
 
 _SCHEME = "bearer"
 _MAX_CHARACTERS = 16_384
 
 
-class Gate:
-    """Lets requests in. Belongs to one event loop."""
+class Authenticator:
+    """Authenticates requests. Belongs to one event loop."""
 
     def __init__(self, settings: Settings, keys: KeyStore, shared: SharedCalls, listener: Listener) -> None:
         self._installation = settings.tenant
         self._open = Identity(settings.tenant, "api", Role.ADMIN, "anybody") if not settings.auth else None
-        lobby = Lobby()
-        self._keyring = Keyring(keys, shared, listener, lobby=lobby) if "keys" in settings.auth else None
-        self._tokens = _build_tokens(settings, lobby) if "oidc" in settings.auth else None
+        lookups = PendingLookups()
+        self._keyring = Keyring(keys, shared, listener, lookups=lookups) if "keys" in settings.auth else None
+        self._tokens = _build_tokens(settings, lookups) if "oidc" in settings.auth else None
         self._attempts = FailedAttempts(settings.auth_failures)
         self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
         self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
         self._buckets: Buckets = self._shared_buckets or MemoryBuckets()
 
-    async def admit(self, request: Request, role: Role, *, installation: bool = False) -> Identity:
-        """Return who makes a request.
+    async def authenticate(self, request: Request, role: Role, *, installation: bool = False) -> Identity:
+        """Return the identity of the caller, and store it in the scope of the request.
 
         Args:
-            request: what is asked; only its headers and its source are looked at.
-            role: the least role that may.
-            installation: whether it is about all tenants: then only those of the installation's own tenant may.
+            request: only its headers and its source address are read.
+            role: the lowest role that may make this request.
+            installation: whether the request concerns all tenants. Only the installation's own tenant may make it then.
 
         Raises:
-            Unauthenticated: it shows nothing, or something that is wrong, expired or revoked.
-            Forbidden: they may not do this.
-            TooManyAttempts: too many wrong things came from where it comes from.
-            RateLimited: they asked too often.
-            IdentityProviderAway: whether a token is right cannot be found out now.
+            Unauthenticated: the credentials are missing, wrong, expired or revoked.
+            Forbidden: the role is too low, or the tenant is not the installation's own.
+            TooManyAttempts: too many failed attempts came from this source address.
+            RateLimited: the key or the tenant is over its rate limit.
+            IdentityProviderAway: the token cannot be verified, because the identity provider cannot be reached.
         """
         identity = self._open or await self._identify(request)
         if self._rates:
@@ -77,41 +77,41 @@ class Gate:
         request.scope[IDENTITY] = identity
         return identity
 
-    async def readmit(self, request: Request, role: Role) -> None:
-        """Check whether a request that was admitted still would be: for answers that go on for long.
+    async def check_again(self, request: Request, role: Role) -> None:
+        """Check that the credentials of an authenticated request are still valid. For long answers, such as streams.
 
-        Nothing is counted. While the database is unavailable nobody can tell, and it is not refused.
+        Counts towards no rate limit. Passes while the database is unavailable.
 
         Raises:
-            Unauthenticated: what it shows has expired, was revoked, or is for another tenant now.
+            Unauthenticated: the credentials have expired, were revoked, or belong to another tenant now.
             Forbidden: the role has become too low.
-            IdentityProviderAway: the keys to verify a token with are too old to be trusted.
+            IdentityProviderAway: the provider's key set is too old to be trusted.
         """
         if self._open is not None:
             return
-        admitted: Identity = request.scope[IDENTITY]
+        before: Identity = request.scope[IDENTITY]
         try:
             identity = await self._read(_credentials(request), request)
         except AccessError as error:
             raise _refusal(error) from None
         except DatabaseUnavailable:
             return
-        if identity.tenant != admitted.tenant:
+        if identity.tenant != before.tenant:
             raise Unauthenticated("the credentials are for another tenant now", "invalid_token")
         if identity.role < role:
             raise Forbidden(f"the role of these credentials is {identity.role.word} now", role=identity.role.word)
 
-    async def count_as(self, request: Request, count: int) -> None:
-        """Count a request that was admitted as `count` requests: as many as what it asks for would have been.
+    async def charge(self, request: Request, count: int) -> None:
+        """Count an authenticated request as `count` requests, for instance a batch as its runs.
 
         Raises:
-            RateLimited: that is too early; it has been counted as one.
+            RateLimited: the limit does not allow that many now. The request has been counted as one.
         """
         if self._rates and count > 1:
             await self._count(request.scope[IDENTITY], count, taken=1)
 
     async def close(self) -> None:
-        """Close the connections of what counts requests."""
+        """Close the connections of shared rate limits."""
         if self._shared_buckets is not None:
             await self._shared_buckets.close()
 
@@ -180,7 +180,7 @@ def _credentials(request: Request) -> str:
     return str(shown)
 
 
-def _build_tokens(settings: Settings, lobby: Lobby) -> "Tokens":
+def _build_tokens(settings: Settings, lookups: PendingLookups) -> "Tokens":
     try:
         from orchestrator.access.key_set import KeySet  # noqa: PLC0415 - needs the extra `oidc`
         from orchestrator.access.tokens import TokenRules, Tokens  # noqa: PLC0415
@@ -196,7 +196,7 @@ def _build_tokens(settings: Settings, lobby: Lobby) -> "Tokens":
         settings.oidc_roles_claim,
         settings.oidc_leeway_seconds,
     )
-    return Tokens(rules, KeySet(settings.oidc_jwks_url or "", lobby=lobby))
+    return Tokens(rules, KeySet(settings.oidc_jwks_url or "", lookups=lookups))
 
 
 def _build_shared_buckets(settings: Settings) -> "SharedBuckets | None":

@@ -15,7 +15,7 @@ _NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
-class Entrance:
+class TelemetryMiddleware:
     """Middleware."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:

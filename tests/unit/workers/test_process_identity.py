@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from orchestrator.workers.pulse import has_ended, own_pulse
+from orchestrator.workers.process_identity import has_ended, own_identity
 
-TELL = "from orchestrator.workers.pulse import own_pulse; print(own_pulse(), flush=True); input()"
+TELL = "from orchestrator.workers.process_identity import own_identity; print(own_identity(), flush=True); input()"
 
 
 @contextmanager
@@ -25,9 +25,9 @@ def neighbour() -> Iterator[tuple["subprocess.Popen[str]", str]]:
 
 
 def own() -> list[str]:
-    pulse = own_pulse()
-    assert pulse is not None
-    return pulse.rsplit(" ", 2)
+    identity = own_identity()
+    assert identity is not None
+    return identity.rsplit(" ", 2)
 
 
 def test_this_process_lives() -> None:
@@ -35,13 +35,13 @@ def test_this_process_lives() -> None:
 
 
 def test_a_neighbour_lives_until_it_is_killed_and_need_not_be_collected_to_be_dead() -> None:
-    with neighbour() as (process, pulse):
-        assert not has_ended(pulse)
+    with neighbour() as (process, identity):
+        assert not has_ended(identity)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert has_ended(pulse)
+        assert has_ended(identity)
         process.wait()
-        assert has_ended(pulse)
+        assert has_ended(identity)
 
 
 def test_a_number_that_was_given_to_another_process_deceives_nobody() -> None:

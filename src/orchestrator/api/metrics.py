@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from orchestrator.api.caller import Overseeing
+from orchestrator.api.caller import InstallationViewer
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Serving
@@ -20,7 +20,7 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     response_class=Response,
     responses={**answers(), 200: {"description": "Metrics in the text format of Prometheus.", **_TEXT}},
 )
-async def get_metrics(serving: Serving, caller: Overseeing) -> Response:  # noqa: ARG001 - it is who asks that matters
+async def get_metrics(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
     """Return the metrics of this process, and those of the database unless it is unavailable."""
     return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
 
