@@ -41,7 +41,7 @@ class Requires(SecurityBase):
         """
         authenticator = (await served(request)).authenticator
         identity = await authenticator.authenticate(request, self.role, installation=self.installation)
-        return Caller(identity.tenant, identity.actor)
+        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at)
 
 
 Viewer = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]

@@ -1,11 +1,17 @@
-"""Who asks."""
+"""The caller of a request."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the tenant they act for, and their name in the log."""
+    """The tenant of a request, and the caller's name in the log.
+
+    `role` is viewer, operator or admin. `expires_at` is when the caller's credentials expire, in milliseconds since
+    1970 UTC; None if they do not.
+    """
 
     tenant: str
     actor: str
+    role: str = "admin"
+    expires_at: int | None = None
