@@ -9,11 +9,13 @@ RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "canc
 StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """A JSON object of an answer: camelCase names, no other fields."""
+
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
 
-class Error(_Shape):
+class Error(Shape):
     """Every error has this shape. `error` is a code to act on, `message` is for people."""
 
     error: str = Field(examples=["VALIDATION_ERROR"])
@@ -21,7 +23,7 @@ class Error(_Shape):
     details: dict[str, Any] = Field(description="For VALIDATION_ERROR: `faults`, a list of `{path, message}`.")
 
 
-class AcceptedRun(_Shape):
+class AcceptedRun(Shape):
     """A run that was accepted."""
 
     run_id: str = Field(json_schema_extra={"format": "uuid"})
@@ -29,13 +31,13 @@ class AcceptedRun(_Shape):
     message: str
 
 
-class AcceptedRuns(_Shape):
+class AcceptedRuns(Shape):
     """Runs that were accepted, in the order in which they were asked for."""
 
     runs: list[AcceptedRun]
 
 
-class RunError(_Shape):
+class RunError(Shape):
     """Why a run failed."""
 
     code: str
@@ -44,7 +46,7 @@ class RunError(_Shape):
     timestamp: AwareDatetime | None
 
 
-class StepsSummary(_Shape):
+class StepsSummary(Shape):
     """Steps of a run by status."""
 
     total: int
@@ -56,7 +58,7 @@ class StepsSummary(_Shape):
     cancelled: int
 
 
-class RunView(_Shape):
+class RunView(Shape):
     """A run. `position` is the place in the log of its latest event, `version` the number of its events."""
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -80,14 +82,14 @@ class RunView(_Shape):
     position: int
 
 
-class RunPage(_Shape):
+class RunPage(Shape):
     """A page of runs, newest first."""
 
     runs: list[RunView]
     next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
 
 
-class AttemptError(_Shape):
+class AttemptError(Shape):
     """Why an attempt failed."""
 
     code: str
@@ -97,7 +99,7 @@ class AttemptError(_Shape):
     details: dict[str, Any] | None = None
 
 
-class PastAttempt(_Shape):
+class PastAttempt(Shape):
     """An attempt that did not make the result."""
 
     number: int
@@ -108,14 +110,14 @@ class PastAttempt(_Shape):
     error: AttemptError
 
 
-class DataRef(_Shape):
+class DataRef(Shape):
     """Stands for `data` that is too large for the log: GET /runs/{runId}/steps/{stepId}/data returns it."""
 
     content_hash: str
     size_bytes: int
 
 
-class StepView(_Shape):
+class StepView(Shape):
     """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
 
     `data` is null when it is too large for the log; `dataRef` then says how large.
@@ -145,14 +147,14 @@ class StepView(_Shape):
     progress_message: str | None
 
 
-class RunStepsView(_Shape):
+class RunStepsView(Shape):
     """The steps of a run, in topological order."""
 
     run_id: str
     steps: list[StepView]
 
 
-class ArtifactView(_Shape):
+class ArtifactView(Shape):
     """What a step made. `runId` is the run that really made it."""
 
     id: str
@@ -167,14 +169,14 @@ class ArtifactView(_Shape):
     created_at: AwareDatetime | None
 
 
-class RunArtifacts(_Shape):
+class RunArtifacts(Shape):
     """The artifacts of a run."""
 
     run_id: str
     artifacts: list[ArtifactView]
 
 
-class RecordedEvent(_Shape):
+class RecordedEvent(Shape):
     """An event as recorded. `version` is its place in the run's history, `position` that in the whole log."""
 
     version: int
@@ -185,14 +187,14 @@ class RecordedEvent(_Shape):
     data: dict[str, Any]
 
 
-class EventPage(_Shape):
+class EventPage(Shape):
     """A page of a run's history, oldest first."""
 
     events: list[RecordedEvent]
     next_cursor: int | None = Field(description="Give it as `after` for the next page; null when there is none.")
 
 
-class WorkflowEntry(_Shape):
+class WorkflowEntry(Shape):
     """A version of a workflow. `digest` is the SHA-256 of its canonical form."""
 
     workflow_name: str
@@ -203,7 +205,7 @@ class WorkflowEntry(_Shape):
     registered_at: AwareDatetime
 
 
-class WorkflowList(_Shape):
+class WorkflowList(Shape):
     """Workflows by name."""
 
     workflows: list[WorkflowEntry]
@@ -219,7 +221,7 @@ class WorkflowView(WorkflowEntry):
     versions: list[str] = Field(description="Every version, in the order of registration.")
 
 
-class PlannedStep(_Shape):
+class PlannedStep(Shape):
     """What will become of a step, why, and the chain of steps that leads to it.
 
     `status` is what became of it, once the update ran (see the run's steps).
@@ -234,7 +236,7 @@ class PlannedStep(_Shape):
     estimated_ms: float | None = Field(description="How long the step took when its result was made.")
 
 
-class PlanView(_Shape):
+class PlanView(Shape):
     """What an update would do. Send `planHash` as `expectedPlanHash` to make exactly this update or none."""
 
     base_run_id: str
@@ -248,14 +250,14 @@ class PlanView(_Shape):
     saved_ms: float = Field(description="Time of the steps that are reused, added up.")
 
 
-class FaultView(_Shape):
+class FaultView(Shape):
     """One problem: the place of the field at fault and what is wrong with it."""
 
     path: str
     message: str
 
 
-class RegisteredWorkflow(_Shape):
+class RegisteredWorkflow(Shape):
     """A version that is registered; `warnings` tell what is allowed but hardly meant."""
 
     workflow_name: str
@@ -265,7 +267,7 @@ class RegisteredWorkflow(_Shape):
     warnings: list[FaultView]
 
 
-class CacheComponents(_Shape):
+class CacheComponents(Shape):
     """What a step's cache key is made of. `inputHash` is the SHA-256 of the canonical JSON of `input`."""
 
     workflow: str
@@ -275,7 +277,7 @@ class CacheComponents(_Shape):
     input: Any
 
 
-class CacheDifference(_Shape):
+class CacheDifference(Shape):
     """A field that differs from the run compared with: `skill`, or a path in the input; null is absent."""
 
     field: str = Field(examples=["input.brief.style"])
@@ -283,7 +285,7 @@ class CacheDifference(_Shape):
     after: Any
 
 
-class StepCacheAnalysis(_Shape):
+class StepCacheAnalysis(Shape):
     """What the cache said about a step, and why."""
 
     step_id: str
@@ -297,14 +299,14 @@ class StepCacheAnalysis(_Shape):
     differences: list[CacheDifference]
 
 
-class CacheAnalysis(_Shape):
+class CacheAnalysis(Shape):
     """The steps of a run, in topological order, and where their results came from."""
 
     run_id: str
     steps: list[StepCacheAnalysis]
 
 
-class RebuildProgress(_Shape):
+class RebuildProgress(Shape):
     """A rebuild under way, or one that was interrupted and goes on when it is asked for again."""
 
     state: Literal["running", "interrupted"]
@@ -313,7 +315,7 @@ class RebuildProgress(_Shape):
     goal: int
 
 
-class LastRebuild(_Shape):
+class LastRebuild(Shape):
     """What the last rebuild, or (not swapped) comparison, came to."""
 
     finished_at: AwareDatetime
@@ -326,7 +328,7 @@ class LastRebuild(_Shape):
     swapped: bool
 
 
-class Projection(_Shape):
+class Projection(Shape):
     """A read model. `version` is that of its rows, `programVersion` the one that this program makes."""
 
     name: str
@@ -343,19 +345,19 @@ class Projection(_Shape):
     last_rebuild: LastRebuild | None
 
 
-class ProjectionList(_Shape):
+class ProjectionList(Shape):
     """The read models, by name."""
 
     projections: list[Projection]
 
 
-class Live(_Shape):
+class Live(Shape):
     """The process answers."""
 
     status: Literal["live"]
 
 
-class Readiness(_Shape):
+class Readiness(Shape):
     """The database answers and the read models keep up."""
 
     status: Literal["ready"]
@@ -365,7 +367,7 @@ class Readiness(_Shape):
     lag_seconds: float = Field(description="Age of the oldest of them.")
 
 
-class Queues(_Shape):
+class Queues(Shape):
     """Runs that are not over, of all tenants."""
 
     queued: int
