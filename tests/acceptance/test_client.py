@@ -90,6 +90,7 @@ def test_every_call_of_the_api_is_there() -> None:
         "get_liveness": "live",
         "get_readiness": "ready",
         "get_queues": "queues",
+        "get_me": "me",
         "analyse_cache": "cache_analysis",
         "register_workflow": "register",
         "list_workflows": "workflows",

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, caching, health, history, metrics, projections, runs, updates, workflows
+from orchestrator.api import artifacts, caching, health, history, me, metrics, projections, runs, updates, workflows
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.guard import Guard
@@ -29,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     projections.router,
     health.router,
     health.probes,
+    me.router,
     metrics.router,
 )
 

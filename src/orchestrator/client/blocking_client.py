@@ -104,6 +104,7 @@ class Client:
     register = _blocking(Calls.register)
     projections = _blocking(Calls.projections)
     rebuild = _blocking(Calls.rebuild)
+    me = _blocking(Calls.me)
     live = _blocking(Calls.live)
     ready = _blocking(Calls.ready)
     queues = _blocking(Calls.queues)

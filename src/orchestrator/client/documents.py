@@ -302,6 +302,15 @@ class Projection(TypedDict):
     lastRebuild: LastRebuild | None
 
 
+class Me(TypedDict):
+    """The caller, according to its credentials. Without authentication every caller is an admin."""
+
+    tenant: str
+    actor: str
+    role: Literal["viewer", "operator", "admin"]
+    expiresAt: str | None
+
+
 class Live(TypedDict):
     """The process answers."""
 

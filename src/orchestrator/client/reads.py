@@ -278,6 +278,17 @@ class Reads:
         """
         return cast("list[documents.Projection]", (await self._get("/projections"))["projections"])
 
+    async def me(self) -> documents.Me:
+        """Return the caller: its tenant, its name in the log, its role, and when its credentials expire.
+
+        Raises:
+            Unauthenticated: the key or token is missing, wrong, expired or revoked.
+
+        >>> client.me()["role"]
+        'admin'
+        """
+        return cast("documents.Me", await self._get("/me"))
+
     async def live(self) -> documents.Live:
         """Say whether the process answers, at the first try.
 

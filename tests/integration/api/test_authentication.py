@@ -158,3 +158,19 @@ async def test_the_document_says_which_role_a_call_needs(core: Core) -> None:
     for methods in document["paths"].values():
         for operation in methods.values():
             assert ({"401", "403", "429"} <= operation["responses"].keys()) == ("security" in operation)
+
+
+async def test_a_key_is_told_whose_it_is(core: Core, client: httpx.AsyncClient) -> None:
+    headers = issue(core, Role.OPERATOR, tenant="acme", expires_at=4_102_444_800_000)
+    answer = await client.get("/api/v1/me", headers=headers)
+    assert answer.status_code == 200
+    me = answer.json()
+    assert me.pop("actor").startswith("operator (key ")
+    assert me == {"tenant": "acme", "role": "operator", "expiresAt": "2100-01-01T00:00:00.000Z"}
+    check(await client.get("/api/v1/me"), 401, "UNAUTHENTICATED")
+
+
+async def test_without_authentication_everybody_is_the_admin_of_the_installation(app: Api) -> None:
+    async with connect(app) as client:
+        me = (await client.get("/api/v1/me")).json()
+    assert me == {"tenant": "default", "actor": "api", "role": "admin", "expiresAt": None}
