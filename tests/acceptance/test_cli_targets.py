@@ -118,6 +118,19 @@ def test_both_answer_alike(world: World, tmp_path: Path) -> None:
         assert one.document == other.document, question
 
 
+def test_whoami(ask: Ask) -> None:
+    me = ask("whoami", "--json").document
+    assert me["tenant"] == "default"
+    assert me["role"] == "admin"
+    assert me["expiresAt"] is None
+    assert [line.split() for line in ask("whoami").out.splitlines()] == [
+        ["tenant", "default"],
+        ["name", *me["actor"].split()],
+        ["role", "admin"],
+        ["expires", "never"],
+    ]
+
+
 def test_changes(ask: Ask, tmp_path: Path) -> None:
     run_id = finished(ask, tmp_path / "made")
     change = ("update", run_id, "payload.patch", "--payload", json.dumps({"file": str(tmp_path / "other")}))

@@ -11,8 +11,8 @@ from orchestrator.api.caller import Viewer
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
+from orchestrator.api.services import Serving
 from orchestrator.api.shapes import Shape
-from orchestrator.projections.views.values import timestamp
 
 router = APIRouter(prefix=f"{BASE}/me", tags=["me"], route_class=Endpoint)
 
@@ -27,7 +27,6 @@ class Me(Shape):
 
 
 @router.get("", response_model=Me, responses=answers())
-async def get_me(caller: Viewer) -> Response:
+async def get_me(serving: Serving, caller: Viewer) -> Response:
     """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""
-    expires_at = None if caller.expires_at is None else timestamp(caller.expires_at)
-    return Json({"tenant": caller.tenant, "actor": caller.actor, "role": caller.role, "expiresAt": expires_at})
+    return Json(await serving.calls(caller).me())

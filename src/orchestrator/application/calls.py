@@ -154,6 +154,12 @@ class Calls:
         loaded = await self._core.commands.cancel(self._caller, run_id, reason)
         return RecordedDocument(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
 
+    async def me(self) -> Document:
+        """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""
+        caller = self._caller
+        expires_at = None if caller.expires_at is None else timestamp(caller.expires_at)
+        return {"tenant": caller.tenant, "actor": caller.actor, "role": caller.role, "expiresAt": expires_at}
+
     async def run(self, run_id: str) -> Document:
         """Return a run.
 

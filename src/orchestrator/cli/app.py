@@ -19,6 +19,7 @@ from orchestrator.cli.verbs.run import run
 from orchestrator.cli.verbs.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.verbs.serve import api, dev, projector, worker
 from orchestrator.cli.verbs.updates import retry, update
+from orchestrator.cli.verbs.whoami import whoami
 from orchestrator.cli.verbs.workflows import list_workflows, register, show, validate
 
 # Plain help: the decorated one takes half a second to import.
@@ -98,4 +99,4 @@ _add_group(
     {"apply": apply_retention, "list": list_archives, "verify": verify_archives},
 )
 _add_group("Serve", "keys", "Make, list and revoke API keys.", {"create": create, "list": list_keys, "revoke": revoke})
-_add("Look", version=version)
+_add("Look", whoami=whoami, version=version)
