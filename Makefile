@@ -26,8 +26,8 @@ demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
 test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-unit: $(INSTALLED) ## Run the unit tests: no server, a minute at most
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder tests/unit
+unit: $(INSTALLED) ## Run the quick tests: no server, no test of a second or more, few examples a property
+	@$(BIN)/python -m pytest -q -n 2 --dist load -m "not slow" --hypothesis-profile quick tests/unit
 
 check: $(INSTALLED) ## Check format, lint, types, the direction of imports and the architecture
 	@$(BIN)/ruff format --check .

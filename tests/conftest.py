@@ -19,6 +19,7 @@ from tests.servers import Databases, ValkeyServer, copy_folder
 MIGRATIONS = [files("orchestrator.postgres") / "migrations"]
 
 settings.register_profile("orchestrator", print_blob=True, deadline=None, derandomize=False)
+settings.register_profile("quick", settings.get_profile("orchestrator"), max_examples=15)
 settings.load_profile("orchestrator")
 
 

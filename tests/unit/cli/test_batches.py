@@ -15,6 +15,7 @@ payloads = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(payloads)
 def test_parts_hold_everything_in_order_and_fit_in_a_request(asked: list[dict[str, Any]]) -> None:
     cut = list(parts(asked))

@@ -40,6 +40,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "steps",
         "artifacts",
         "history",
+        "whoami",
         "replay",
         "diff",
         "runs list",
@@ -93,6 +94,7 @@ def test_the_verbs_import_nothing_heavy() -> None:
     assert imported_by("orchestrator.cli.app", heavy) == []
 
 
+@pytest.mark.slow
 def test_a_process_goes_on_after_a_crash_before_it_imports_what_only_requests_need() -> None:
     """Python's imports are most of the time until the first step begins again."""
     later = ("starlette", "fastapi", "uvicorn", "httpx", "yaml", "jsonschema", "pyarrow", "redis", "cryptography")

@@ -33,6 +33,7 @@ MULTIPLYING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", MULTIPLYING.values(), ids=MULTIPLYING)
 def test_a_value_that_expands_without_end_is_picked_but_not_hashed(expression: str) -> None:
     value = resolve_input({"x": expression}, WORD)
@@ -62,12 +63,14 @@ WORKING = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", WORKING.values(), ids=WORKING)
 def test_an_evaluation_without_end_is_given_up(expression: str) -> None:
     with pytest.raises(BudgetExceeded, match=r"input\.x"):
         resolve_input({"x": expression}, WORD)
 
 
+@pytest.mark.slow
 def test_all_selectors_of_an_input_share_one_budget() -> None:
     context = {"trigger": {"list": ["word"] * (MAX_UNITS // 8)}}
     assert len(select("trigger.list[*]", context)) == MAX_UNITS // 8
@@ -128,6 +131,7 @@ def test_quotes_that_nothing_closes_are_looked_through_once(quote: str) -> None:
         parse(quote + f"\\{quote}" * (MAX_CHARACTERS // 2 - 1))
 
 
+@pytest.mark.slow
 def test_what_a_long_path_reads_is_everything_below_its_first_fields() -> None:
     for expression in ("a" + ".a" * 30_000, "[a" + ".a" * 30_000 + "]"):
         assert reads(expression) == {("a",) * MAX_FIELDS}

@@ -69,6 +69,7 @@ def test_what_is_not_json(text: str) -> None:
         read_exactly(text)
 
 
+@pytest.mark.slow
 @given(DOCUMENTS)
 def test_what_a_program_writes_is_exact(document: Any) -> None:
     text = json.dumps(document)

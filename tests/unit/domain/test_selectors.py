@@ -239,7 +239,7 @@ RICH: list[dict[str, Any]] = [
 ]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(expressions(), documents | st.sampled_from(RICH))
 def test_a_change_of_what_is_not_read_changes_nothing(expression: str, document: dict[str, Any]) -> None:
     assert_only_what_is_read_shows(expression, document)
@@ -279,7 +279,7 @@ def shuffles(draw: st.DrawFn, value: Any) -> Any:
     return value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 @given(expressions(), documents, st.data())
 @example("keys(@)", {"a": 1, "b": 2}, None)
 @example("values(a)", {"a": {"x": 1, "b": 2}}, None)

@@ -224,7 +224,9 @@ class RunWalk(RuleBasedStateMachine):
 
 TestRunWalk = RunWalk.TestCase
 TestRunWalk.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=int(1.5 * settings().max_examples),
+    stateful_step_count=40,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 
 

@@ -142,6 +142,7 @@ print(result_shape_of(Sorted).dump(Sorted(tags=words, more=words)))
 """
 
 
+@pytest.mark.slow
 def test_every_process_records_the_same() -> None:
     said = {
         subprocess.run(

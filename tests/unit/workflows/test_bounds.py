@@ -101,6 +101,7 @@ def test_what_a_fault_quotes_is_cut(case: str) -> None:
     assert all(len(fault["path"]) < 1_000 and len(fault["message"]) < 2_000 for fault in error.details["faults"])
 
 
+@pytest.mark.slow
 def test_a_name_like_many_others_is_compared_with_few() -> None:
     steps = [step(f"{'s' * 60}{number}") for number in range(3_000)]
     error = refused(json.dumps(document(*steps, step("last", *[f"{'s' * 59}z{number}" for number in range(90)]))))

@@ -105,6 +105,7 @@ class TestLoading:
         source["payloadSchema"]["properties"]["x"]["type"] = "number"
         assert workflow_to_json(workflow) == before
 
+    @pytest.mark.slow
     def test_ten_thousand_steps_load_in_well_under_two_seconds(self, tmp_path: Path) -> None:
         steps = [
             step(
@@ -303,6 +304,7 @@ class TestPlainData:
         circular["x"] = [circular, circular]
         assert "is nested more than 64 levels deep" in faults_of(document(payloadSchema=circular)).popitem()[1]
 
+    @pytest.mark.slow
     def test_a_document_that_unfolds_to_millions_is_refused(self) -> None:
         wide: Any = [1] * 100
         for _ in range(5):

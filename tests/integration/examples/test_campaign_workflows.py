@@ -8,7 +8,7 @@ from benchmarks.graphs import CAMPAIGN_CHANGES, CAMPAIGN_EDGES, campaign_graph
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.selectors import resolve_input
 from orchestrator.workflows import check_payload, load_document, warnings
-from tests.unit.examples.workshop import AUDIO_UPDATE, BRIEF, Workshop, document, workflow
+from tests.integration.examples.workshop import AUDIO_UPDATE, BRIEF, Workshop, document, workflow
 
 
 class TestWorkflows:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.examples.workshop import BRIEF, Build, Workshop
+from tests.integration.examples.workshop import BRIEF, Build, Workshop
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from examples.campaign.skills.mesh import Mesh, glb, lathe, obj, read_glb, read_
 from examples.campaign.skills.synth import RATE, Loop, read_wav, wav
 from examples.campaign.skills.video import turns
 from orchestrator.skills import SkillError, SkillRegistry, StepContext
-from tests.unit.examples.workshop import AUDIO_UPDATE, BRIEF, FOLDER, Build, Workshop, pack
+from tests.integration.examples.workshop import AUDIO_UPDATE, BRIEF, FOLDER, Build, Workshop, pack
 
 AUDIO_STEPS = {"generate_bgm_track", "generate_sfx_pack", "mix_audio_for_game"}
 BEHIND_THE_GAME = {"bundle_game_template", "assemble_campaign_manifest", "validate_game_bundle"}
