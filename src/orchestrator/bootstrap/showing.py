@@ -9,7 +9,6 @@ from orchestrator.audit.chain import Chain, ChainKeeper
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
-from orchestrator.eventstore.tail import LogTail
 from orchestrator.projections.journal import tell
 from orchestrator.projections.projector import Projector, Tell
 from orchestrator.projections.read_models.contract import ReadModel
@@ -74,19 +73,17 @@ def open_projector(core: Core) -> Iterator[Projector]:
     """
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
     keeper = ChainKeeper(build_chain(core), core.listener, core.metrics.duty_restarted)
-    core.log.tail = LogTail()
     renewer = Renewer(core.read_models, core.metrics.duty_restarted)
     projector.start()
     keeper.start()
     renewer.start()
     try:
-        with open_custom_projectors(core):
+        with core.log.tail.followed(), open_custom_projectors(core):
             yield projector
     finally:
         renewer.stop()
         keeper.stop()
         projector.stop()
-        core.log.tail = None
 
 
 def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:

@@ -51,14 +51,16 @@ class EventLog(Protocol):
 
 
 class PostgresLog:
-    """The log in Postgres, written by one writer."""
+    """The log in Postgres, written by one writer.
+
+    `tail` holds the events appended here lately, for one reader in this process that follows them.
+    """
 
     def __init__(self, recorder: LogRecorder, mapper: EventMapper, writer: Writer) -> None:
         self.recorder = recorder
         self.mapper = mapper
         self.writer = writer
-        self.tail: LogTail | None = None
-        """What was appended here lately; kept while something in this process reads it."""
+        self.tail = LogTail()
 
     async def append(
         self,
@@ -77,7 +79,7 @@ class PostgresLog:
             for version, event in enumerate(events, expected_version + 1)
         ]
         tail = self.tail
-        if tail is None:
+        if not tail.is_followed:
             return await self.writer.append(stored, inline)
         return await self.writer.append(
             stored, inline, lambda position: tail.add(position, stored, events, tenant, actor)

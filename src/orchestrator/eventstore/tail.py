@@ -5,7 +5,8 @@ decode again, as long as nobody else has appended in between.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from eventsourcing.persistence import StoredEvent
 
@@ -28,11 +29,25 @@ class LogTail:
         self._events: list[Recorded] = []
         self._sizes: list[int] = []
         self._bytes = 0
+        self.is_followed = False
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Keep what is added until the end of the block; outside of one, nothing is kept."""
+        self.is_followed = True
+        try:
+            yield
+        finally:
+            self.is_followed = False
+            with self._lock:
+                self._drop(len(self._events))
 
     def add(
         self, position: int, stored: Sequence[StoredEvent], events: Sequence[Event], tenant: str, actor: str
     ) -> None:
-        """Add events of one stream that are in the log, the first of them at `position`."""
+        """Add events of one stream that are in the log, the first of them at `position`, if the tail is followed."""
+        if not self.is_followed:
+            return
         stream_id = str(stored[0].originator_id)
         recorded = [
             Recorded(stream_id, one.originator_version, position + number, tenant, actor, event)

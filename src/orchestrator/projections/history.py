@@ -61,7 +61,7 @@ class Histories:
         Raises:
             UnreadableEvent: this program cannot read one of them, and nobody passed over it.
         """
-        if self._log.tail is not None and (recent := self._log.tail.read(after, limit)):
+        if recent := self._log.tail.read(after, limit):
             return Batch(recent, recent[-1].position)
         stored = self._log.recorder.read_log(after, limit)
         return Batch(self._recorded(stored), stored[-1].id if stored else after)

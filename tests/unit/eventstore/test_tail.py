@@ -17,11 +17,22 @@ def add(tail: LogTail, position: int, count: int = 1, size: int = 10) -> list[Re
     """Append events to a tail; returns them as the log has them."""
     events = [RunStarted(position + number, "w") for number in range(count)]
     stored = [StoredEvent(STREAM, position + number, "RunStarted", bytes(size)) for number in range(count)]
+    tail.is_followed = True
     tail.add(position, stored, events, "acme", "ann")
     return [
         Recorded(str(STREAM), position + number, position + number, "acme", "ann", event)
         for number, event in enumerate(events)
     ]
+
+
+def test_what_nobody_follows_is_not_kept() -> None:
+    tail = LogTail()
+    with tail.followed():
+        add(tail, 1, 2)
+        assert tail.read(0, 10)
+    assert tail.read(0, 10) == []
+    tail.add(3, [StoredEvent(STREAM, 3, "RunStarted", b"")], [RunStarted(3, "w")], "acme", "ann")
+    assert tail.read(2, 10) == []
 
 
 def test_it_goes_on_from_where_the_reader_is() -> None:
