@@ -14,7 +14,6 @@ FROM python:3.13-slim
 RUN useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin orchestrator \
     && install -d -o orchestrator -g orchestrator /data
 COPY --from=build /venv /venv
-COPY docker /app/docker
 COPY examples /app/examples
 WORKDIR /app
 USER orchestrator

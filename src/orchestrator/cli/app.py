@@ -10,6 +10,7 @@ from orchestrator.cli.verbs.audit import export, head, import_, keygen
 from orchestrator.cli.verbs.audit import verify as verify_log
 from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prune, stats
 from orchestrator.cli.verbs.demo import demo
+from orchestrator.cli.verbs.health import health
 from orchestrator.cli.verbs.keys import create, list_keys, revoke
 from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
@@ -64,7 +65,7 @@ def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[.
     app.add_typer(group, name=name, rich_help_panel=panel)
 
 
-_add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate)
+_add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
 _add("Look", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
 _add_group("Look", "runs", "List runs.", {"list": list_runs})

@@ -30,6 +30,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "worker",
         "projector",
         "migrate",
+        "health",
         "demo",
         "run",
         "trigger",
