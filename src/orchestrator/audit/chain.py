@@ -34,7 +34,7 @@ _MARK_BYTES = 8
 _PAUSE_SECONDS = 1.0
 _SEGMENTS_AT_ONCE = 100
 _PAGE = 2_000
-_MAX_LOOKS, _PAUSE_SECONDS = 100, 0.02
+_MAX_LOOKS, _LOOK_SECONDS = 100, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class Chain:
         while self.covered() < end and looks:
             if not self.extend():  # another process is at it, or there is a gap
                 looks -= 1
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(_LOOK_SECONDS)
         with self._database.connection() as connection:
             row = connection.execute(_SQL.last_segment).fetchone()
         return ChainHead(int(row["last_position"]), row["head"].hex()) if row else ChainHead(0, BEGINNING.hex())
