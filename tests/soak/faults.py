@@ -78,7 +78,6 @@ class Faults:
         for member in self.plant.members:
             if member.code is not None:
                 self.wrong.append(f"{member.name} ended with {member.code} during {name}; see {member.log}")
-                member.reap()
                 await asyncio.to_thread(member.restart)
         probe = await self._ask(SMALL, 0.0)
         if await self.feeder.settle([probe], _RECOVERY_SECONDS):
@@ -214,7 +213,7 @@ class Faults:
             while all(worker.code is None for worker in workers) and time.monotonic() < until:
                 await asyncio.sleep(0.1)
             ended = [worker for worker in workers if worker.code is not None]
-            codes = [worker.reap() for worker in ended]
+            codes = [worker.code for worker in ended]
             if codes != [expected]:
                 self.wrong.append(f"{workflow} ended workers with {codes}, not one with {expected}")
             for worker in ended:
@@ -225,7 +224,8 @@ class Faults:
         await self._expect(await self._ask(workflow, seconds), status)
 
     async def _ask(self, workflow: str, seconds: float) -> Accepted:
-        return await self.feeder.trigger(workflow, self.chance.choice(list(self.plant.keys)), seconds)
+        """Trigger a run that no other client cancels."""
+        return await self.feeder.trigger(workflow, self.chance.choice(list(self.plant.keys)), seconds, own=True)
 
     async def _expect(self, run: Accepted, status: str) -> None:
         await self.feeder.settle([run], _RECOVERY_SECONDS)

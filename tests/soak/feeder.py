@@ -100,11 +100,11 @@ class Feeder:
         else:
             await self._read("/runs?limit=20", self.chance.choice(list(self.plant.keys)))
 
-    async def trigger(self, workflow: str, tenant: str, seconds: float = 0.0) -> Accepted:
-        """Ask for a run until it is accepted."""
+    async def trigger(self, workflow: str, tenant: str, seconds: float = 0.0, *, own: bool = False) -> Accepted:
+        """Ask for a run until it is accepted; one that is the caller's `own` is left to it."""
         payload = {"seed": self.chance.randrange(200), "seconds": seconds}
         body = {"workflowName": workflow, "triggerPayload": payload, "priority": self.chance.randrange(3)}
-        return await self._ask_for_run("/runs", body, workflow, tenant, "trigger")
+        return await self._ask_for_run("/runs", body, workflow, tenant, "trigger", own=own)
 
     async def cancel(self, run: Accepted) -> None:
         answer = await self._post(f"/runs/{run.run_id}/cancel", {"reason": "soak"}, run.tenant, None, (200, 400))
@@ -145,12 +145,15 @@ class Feeder:
         body = {"changeRequest": _change(self.chance)} if what == "update" else {}
         await self._ask_for_run(f"/runs/{base.run_id}/{what}", body, base.workflow, base.tenant, what)
 
-    async def _ask_for_run(self, path: str, body: Any, workflow: str, tenant: str, what: str) -> Accepted:
+    async def _ask_for_run(
+        self, path: str, body: Any, workflow: str, tenant: str, what: str, *, own: bool = False
+    ) -> Accepted:
         self._number += 1
         answer = await self._post(path, body, tenant, f"{what} {self._number}", (202,))
         run = Accepted(answer.json()["runId"], tenant, workflow)
         self.accepted[run.run_id] = run
-        self._open.append(run)
+        if not own:
+            self._open.append(run)
         self.done[what] += 1
         return run
 

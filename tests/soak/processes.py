@@ -33,11 +33,15 @@ class Member:
         self._logs = logs
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen_at = 0.0
+        self._seen_alive_at = 0.0
         self._disturbed_until = 0.0
         self.starts = 0
         self.told = ""
         self.deaths: dict[int, float] = {}
-        """When processes of this place ended without having been asked, in milliseconds since 1970."""
+        """When processes of this place were last seen alive, in milliseconds since 1970, by process id.
+
+        Other processes may notice a death before we do. So this is a time before it, never one after it.
+        """
         self.frozen: list[tuple[int, float, float]] = []
         """Which process was frozen from when to when."""
 
@@ -52,7 +56,12 @@ class Member:
     @property
     def code(self) -> int | None:
         """The exit code once it has ended."""
-        return self._running.poll()
+        at, code = time.time() * 1000, self._running.poll()
+        if code is None:
+            self._seen_alive_at = at
+        else:
+            self.deaths.setdefault(self.pid, self._seen_alive_at)
+        return code
 
     @property
     def _running(self) -> "subprocess.Popen[bytes]":
@@ -62,6 +71,7 @@ class Member:
     def start(self) -> None:
         """Start a process; `await_ready` waits for it."""
         self.starts += 1
+        self._seen_alive_at = time.time() * 1000
         with self.log.open("wb") as err, self.log.with_suffix(".out").open("wb") as out:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self._env
@@ -85,16 +95,9 @@ class Member:
 
     def kill(self) -> None:
         """Kill -9, also when it is frozen."""
-        at = time.time() * 1000  # others may have taken its runs over before we hear of its end
+        self.deaths.setdefault(self.pid, time.time() * 1000)
         self._running.kill()
-        self.reap()
-        self.deaths[self.pid] = at
-
-    def reap(self) -> int:
-        """Wait for its end, and note when that was."""
-        code = self._running.wait()
-        self.deaths[self.pid] = time.time() * 1000
-        return code
+        self._running.wait()
 
     @property
     def disturbed(self) -> bool:
@@ -118,8 +121,11 @@ class Member:
             subprocess.TimeoutExpired: it has not ended by then.
         """
         self._running.send_signal(signal.SIGTERM)
-        code = self._running.wait(seconds)
-        self.deaths[self.pid] = time.time() * 1000
+        deadline = time.monotonic() + seconds
+        while (code := self.code) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(self._command, seconds)
+            time.sleep(0.01)
         return code
 
     def end(self) -> None:
