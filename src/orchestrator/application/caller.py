@@ -1,11 +1,11 @@
-"""Who asks."""
+"""The caller of an application call."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the tenant they act for, and their name in the log."""
+    """The caller: the tenant they act for, and their name in the log."""
 
     tenant: str
     actor: str
