@@ -1,4 +1,4 @@
-"""An event-sourced workflow orchestrator: each step once, results reused, every decision on record."""
+"""An event-sourced workflow orchestrator: it executes each step once, reuses results and records every decision."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ __all__ = [
     "skill",
 ]
 
-# Imported when first asked for: the terminal's help must not wait for what skills need.
+# Imported lazily, so that `orchestrator --help` does not wait for imports that only skills need.
 _HOMES = {
     "ApiError": "orchestrator.client",
     "Artifact": "orchestrator.domain.output",

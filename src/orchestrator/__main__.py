@@ -1,4 +1,4 @@
-"""`python -m orchestrator`: the same as the console script."""
+"""Run the command line with `python -m orchestrator`, like the console script."""
 
 from orchestrator.cli import main
 

@@ -1,4 +1,4 @@
-"""Every setting of the program, read once and frozen. The only reader of the environment (`ORCHESTRATOR_*`)."""
+"""All settings of the program, read once and frozen. The only module that reads `ORCHESTRATOR_*` variables."""
 
 import base64
 import binascii
@@ -23,13 +23,13 @@ from orchestrator.domain.bounds import MAX_TTL_SECONDS
 
 PREFIX = "ORCHESTRATOR_"
 
-# A list in the environment is `a,b` or `["a","b"]`; NoDecode keeps the library from insisting on the latter.
+# A list in the environment is `a,b` or `["a","b"]`. Without NoDecode, the library accepts only the latter.
 Words = Annotated[tuple[str, ...], NoDecode]
 Paths = Annotated[tuple[Path, ...], NoDecode]
 
-# What a message must never show: these may hold a password.
+# Settings whose values never appear in messages, because they may contain a password.
 _SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
-# What a process that runs skills removes from its environment once it has read it.
+# Settings that a process which runs skills removes from its environment after reading them.
 _FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "redis_url")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
@@ -40,69 +40,71 @@ _CIPHER_KEY_BYTES = (16, 24, 32)
 
 
 class SettingsError(Exception):
-    """A setting has a value that cannot be used; names the variable and what was expected."""
+    """A setting has an invalid value. The message names the variable and what was expected."""
 
 
 class Settings(BaseSettings):
-    """All settings. A variable is the upper-case name with `ORCHESTRATOR_` before it; an empty one is unset.
+    """All settings. The variable of a setting is `ORCHESTRATOR_` and its name in upper case; empty means unset.
 
     Attributes:
-        database_url: Connection string of Postgres; None runs our own below `data_dir`.
-        data_dir: Where our own Postgres and the artifacts live.
-        redis_url: Redis or Valkey for the cache's hot tier and single flight; None does without.
-        artifact_url: Where artifacts go, a path or an fsspec URL; `<data_dir>/artifacts` when not given.
-        artifact_networks: Networks besides public addresses where artifacts kept elsewhere may be asked for.
-        archive_url: Where runs go that leave the log, a path or an fsspec URL; `<data_dir>/archive` when not given.
-        retention_days: How long finished runs stay in the log when `retention apply` is not told; None is for ever.
-        tenant: The tenant of runs that name none.
-        server: Address of a server; verbs that ask then ask it, not the data directory.
-        key: What to show that server: an API key or a token.
-        skills: Modules to import skills from.
-        workflows: Files or folders to load workflows from.
-        host: Address the API listens on.
-        port: Port the API listens on; 0 takes a free one.
-        allowed_hosts: Names in `Host`, besides those of loopback, that are answered without authentication.
+        database_url: Postgres connection string; None runs an embedded Postgres below `data_dir`.
+        data_dir: Folder of the embedded Postgres and the artifacts.
+        redis_url: Redis or Valkey for the hot tier of the cache and shared rate limits; None uses neither.
+        artifact_url: Artifact store, a path or an fsspec URL; `<data_dir>/artifacts` by default.
+        artifact_networks: Networks, besides public addresses, where external artifacts may be checked.
+        archive_url: Where archived runs are stored, a path or an fsspec URL; `<data_dir>/archive` by default.
+        retention_days: How long finished runs stay in the log, unless `retention apply --older-than` is given; None
+            means forever.
+        tenant: The tenant used where none is given.
+        server: Address of a server; commands that can use a server then call it, not the data directory.
+        key: The API key or token to send to that server.
+        skills: Sources of skills: modules, files, packages, YAML declarations.
+        workflows: Workflow files, or folders with workflows, to register at start.
+        host: Address that the API listens on.
+        port: Port that the API listens on; 0 picks a free one.
+        allowed_hosts: Host names, besides loopback, that a server without authentication accepts.
         metrics_host: Address on which a worker or a projector serves its metrics.
-        metrics_port: Port for that; 0 takes a free one, None shows none.
-        auth: How callers of the API show who they are: `keys`, `oidc` or both; empty lets in everybody, on
-            loopback only.
+        metrics_port: Port for the metrics; 0 picks a free one, None serves none.
+        auth: How callers of the API authenticate: `keys`, `oidc` or both. If empty, everybody on this machine may use
+            the API, and nobody else.
         auth_failures: Wrong credentials from one source before it has to wait between attempts.
-        trusted_proxies: Addresses whose X-Forwarded-For is believed.
-        oidc_issuer: The `iss` of tokens.
-        oidc_audience: What must be in the `aud` of tokens.
-        oidc_jwks_url: Where the keys of the issuer are: a URL, or the path of a file.
-        oidc_algorithms: How tokens may be signed.
-        oidc_tenant_claim: The claim that names the tenant, or a path with dots to it.
-        oidc_roles_claim: The claim that names roles, or a path with dots to it.
-        oidc_leeway_seconds: How far the issuer's clock and ours may be apart.
-        rate_limit_key: Requests a second of one key or token; 0 sets no limit.
-        rate_limit_tenant: Requests a second of one tenant; 0 sets no limit.
-        rate_limit_burst_seconds: For how many seconds' worth of requests may come at once.
-        log_format: `json`, `console`, or `auto` (console on a terminal).
+        trusted_proxies: Addresses of proxies whose X-Forwarded-For is trusted.
+        oidc_issuer: The required `iss` of tokens.
+        oidc_audience: The required `aud` of tokens.
+        oidc_jwks_url: Location of the issuer's keys: a URL, or the path of a file.
+        oidc_algorithms: Accepted signature algorithms.
+        oidc_tenant_claim: The claim with the tenant, or a dotted path to it.
+        oidc_roles_claim: The claim with the roles, or a dotted path to it.
+        oidc_leeway_seconds: How far the issuer's clock and ours may differ.
+        rate_limit_key: Requests per second for one key or token; 0 means no limit.
+        rate_limit_tenant: Requests per second for one tenant; 0 means no limit.
+        rate_limit_burst_seconds: Size of a burst, in seconds' worth of requests.
+        log_format: `json`, `console`, or `auto` (console on a terminal, otherwise JSON).
         log_level: The least severe level that is logged.
-        lease_seconds: How long a worker may miss heartbeats before others take over its runs; it stops executing
-            a little earlier.
+        lease_seconds: How long a worker may miss heartbeats before others take over its runs. It stops executing
+            after 80 % of the lease.
         heartbeat_seconds: Time between heartbeats; at most half a lease.
-        stall_seconds: How long a skill may block the event loop before its worker is ended.
-        max_runs: Runs that one worker drives at once.
-        threads: Threads of a worker for skills that are plain functions.
-        executor: Where those run: `thread` or `process`.
-        max_requests: Requests that wait for an answer at once; more are told to come again.
-        max_connections: Connections that a process holds at once; idle and slow ones give way to new ones.
-        pool_size: Most database connections of a process.
-        cors_origins: Origins whose pages a browser lets use the API; none when empty.
-        otlp_endpoint: Where spans are sent, a collector that speaks OTLP over HTTP; None records none.
-        statement_timeout_ms: Longest time for one statement.
+        stall_seconds: How long a skill may block the event loop before its worker exits.
+        max_runs: How many runs one worker drives at the same time.
+        threads: Threads of a worker for skills that are plain functions; with `process`, its child processes.
+        executor: Where skills run: `thread` or `process`.
+        max_requests: How many requests are served at the same time; more get 503.
+        max_connections: How many connections a process holds at the same time; beyond that, idle and slow ones are
+            closed for new ones.
+        pool_size: Size of a process's database connection pool.
+        cors_origins: Origins whose web pages may use the API; empty means none.
+        otlp_endpoint: Address of a collector for spans, OTLP over HTTP; None sends none.
+        statement_timeout_ms: Longest time for one SQL statement.
         network_timeout_ms: How long a database connection may stay silent before it is replaced.
-        spill_bytes: A step's output above this size goes to the artifact store.
-        max_attempts_bound: The highest `maxAttempts` a workflow may ask for.
-        cipher_key: Encrypts stored events when given: base64 of 16, 24 or 32 bytes (AES).
+        spill_bytes: Step data larger than this many bytes is stored as an artifact.
+        max_attempts_bound: The highest `maxAttempts` that a workflow may set.
+        cipher_key: Encrypts stored events (AES): base64 of 16, 24 or 32 bytes; None stores them unencrypted.
         compress: Whether stored events are compressed.
-        cache_memory_bytes: Most that a worker holds of the step cache in its own memory; 0 holds nothing.
-        cache_ttl_seconds: How long the hot tier keeps an entry unless the workflow says.
-        redis_timeout_ms: Longest wait for Redis before the cold tier answers instead.
-        shutdown_grace_seconds: Time for running steps to finish after SIGTERM.
-        projector_batch: Most events a projection takes in one transaction.
+        cache_memory_bytes: Size of the memory tier of one worker; 0 turns it off.
+        cache_ttl_seconds: How long the hot tier keeps an entry, unless the step sets `ttlSeconds`.
+        redis_timeout_ms: How long to wait for Redis before the cold tier is used instead.
+        shutdown_grace_seconds: How long executing steps may take to finish after SIGTERM.
+        projector_batch: How many events a projection applies in one transaction.
     """
 
     model_config = SettingsConfigDict(
@@ -276,19 +278,19 @@ class Settings(BaseSettings):
     @classmethod
     def _is_trustworthy(cls, value: str | None) -> str | None:
         if value is not None and value.startswith("http://") and urlsplit(value).hostname not in _LOOPBACK:
-            raise ValueError("expected https://, or the path of a file: who is on the way could replace the keys")
+            raise ValueError("expected https://, or the path of a file; over http, an attacker could replace the keys")
         return value
 
     @model_validator(mode="after")
-    def _auth_is_whole(self) -> "Settings":
+    def _auth_is_complete(self) -> "Settings":
         given = {name: getattr(self, f"oidc_{name}") for name in ("issuer", "audience", "jwks_url")}
         names = [
             f"{PREFIX}OIDC_{name.upper()}" for name, value in given.items() if (value is None) == self._takes_tokens
         ]
         if names and self._takes_tokens:
-            raise ValueError(f"{PREFIX}AUTH has oidc, which needs {', '.join(names)}")
+            raise ValueError(f"{PREFIX}AUTH contains oidc, which also needs {', '.join(names)}")
         if names:
-            raise ValueError(f"{', '.join(names)} without oidc in {PREFIX}AUTH: no token would be looked at")
+            raise ValueError(f"{', '.join(names)} has no effect without oidc in {PREFIX}AUTH; set both or neither")
         return self
 
     @property
@@ -300,7 +302,7 @@ class Settings(BaseSettings):
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise ValueError(
                 f"{PREFIX}HEARTBEAT_SECONDS ({self.heartbeat_seconds:g}) must be at most half of "
-                f"{PREFIX}LEASE_SECONDS ({self.lease_seconds:g}), or one late heartbeat loses a worker its runs"
+                f"{PREFIX}LEASE_SECONDS ({self.lease_seconds:g}); otherwise one late heartbeat costs a worker its runs"
             )
         return self
 
@@ -309,27 +311,27 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings from the environment.
 
     Args:
-        **overrides: Settings by name that win over the environment; None means not given.
+        **overrides: Settings by name that take precedence over the environment; None means not given.
 
     Raises:
-        SettingsError: Some value cannot be used. Every problem is listed, each with its variable.
+        SettingsError: A value is invalid. The message has one line for each problem, with its variable.
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given)
     except ValidationError as error:
-        # A default that depends on a bad value is no problem of its own.
+        # A default that depends on an invalid value is not a separate problem.
         found = (details for details in error.errors(include_url=False) if details["type"] != _DEPENDS)
         problems = [_problem(details, given) for details in found]
-    # Outside of `except`: the library's message, which shows every value, is not kept as the cause.
+    # Raised outside of `except`, because the library's error, as the cause, would reveal every value.
     raise SettingsError("\n".join(problems))
 
 
 def forget_secrets() -> None:
-    """Remove the settings that may hold a secret from the environment of this process.
+    """Remove the settings that may contain a secret from the environment of this process.
 
-    Python skills, and what they start, do not inherit them then. On Linux they are also overwritten in the memory that
-    /proc/PID/environ shows, which is the environment as it was when the process began.
+    Then the child processes of Python skills do not inherit them. On Linux, they are also overwritten in the memory
+    behind /proc/PID/environ, which shows the environment from the start of the process.
     """
     names = [f"{PREFIX}{name.upper()}" for name in _FORGOTTEN]
     given = [name for name in names if os.environ.pop(name, None) is not None]
@@ -340,16 +342,16 @@ def forget_secrets() -> None:
 def _overwrite(names: Sequence[bytes]) -> None:
     """Fill the values of variables in the initial environment with zeros."""
     try:
-        # Behind the program's name, which is in brackets; the 50th and 51st field of proc_pid_stat(5).
-        told = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        # The 50th and 51st field of proc_pid_stat(5), counted after the program's name in parentheses.
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return
-    start, end = int(told[47]), int(told[48])
+    start, end = int(fields[47]), int(fields[48])
     block = b"\0" + ctypes.string_at(start, end - start) if 0 < start < end else b""
     for name in names:
         place = block.find(b"\0" + name + b"=")
         if place >= 0:
-            value = place + len(name) + 1  # in the process: without the byte put before, behind the `=`
+            value = place + len(name) + 1  # offset in the process: after the `=`, without the byte prepended above
             length = block.find(b"\0", value + 1) - value - 1
             ctypes.memset(start + value, 0, max(0, length))
 
@@ -358,17 +360,17 @@ def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError("there is no such user's home folder") from None
+        raise ValueError("the home folder cannot be determined; write out the full path") from None
 
 
 def _problem(details: ErrorDetails, given: Mapping[str, Any]) -> str:
-    said = details["msg"].removeprefix("Value error, ")
+    reason = details["msg"].removeprefix("Value error, ")
     if not details["loc"]:
-        return said
+        return reason
     name, *rest = (str(part) for part in details["loc"])
     if name not in Settings.model_fields:
-        return f"{name} is no setting"
+        return f"unknown setting {name}"
     variable = f"{PREFIX}{name.upper()}" + "".join(f"[{part}]" for part in rest)
-    value = "the value given" if name in _SECRET else repr(details["input"])
+    value = "" if name in _SECRET else f" {details['input']!r}"
     source = " (given as an option)" if name in given else ""
-    return f"{variable}{source}: {value} cannot be used: {said[:1].lower()}{said[1:]}"
+    return f"{variable}{source}: invalid value{value}: {reason[:1].lower()}{reason[1:]}"

@@ -76,9 +76,9 @@ def test_what_cannot_be_checked_is_not_wrong(env: dict[str, str], inner: Inner) 
     assert audit(env, "--strict")[0] == 1
     told = call("audit", "verify", env=env)
     assert told.code == 0
-    assert "nothing is wrong" in told.out
+    assert "verified: no findings" in told.out
     assert "3 not checked" in told.out
-    assert "169.254.169.254, not a public address" in told.out.replace("\n", " ")
+    assert "169.254.169.254, which is not a public address" in told.out.replace("\n", " ")
 
 
 def test_what_may_be_asked_for_is(env: dict[str, str], inner: Inner) -> None:
@@ -87,11 +87,11 @@ def test_what_may_be_asked_for_is(env: dict[str, str], inner: Inner) -> None:
     code, said = audit(env)
     assert (code, inner.asked) == (0, 1)
     (unchecked,) = said["unchecked"]
-    assert "out of reach" in unchecked["message"]
+    assert "unreachable" in unchecked["message"]
     inner.status = 404
     code, said = audit(env)
     assert (code, said["verified"], len(said["findings"]), len(said["unchecked"])) == (1, False, 1, 1)
-    assert "HEAD answered 404" in said["findings"][0]["message"]
+    assert "HEAD returned 404" in said["findings"][0]["message"]
 
 
 def test_networks_that_are_none_are_refused(env: dict[str, str]) -> None:

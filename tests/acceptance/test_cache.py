@@ -45,11 +45,11 @@ def test_what_is_in_the_cache_and_what_is_taken_out_of_it(env: dict[str, str], h
     assert len(asked("list", "--limit", "2", "--json").document["entries"]) == 2
     assert entries[0]["key"] in asked("list").out
 
-    assert asked("invalidate", "--key", entries[0]["key"]).out == "1 result withdrawn\n"
+    assert asked("invalidate", "--key", entries[0]["key"]).out == "1 result removed\n"
     assert asked("invalidate", "--workflow", workflow, "--step", entries[1]["stepId"], "--json").document == {
         "withdrawn": 1
     }
-    assert asked("prune", "--older-than", "1d").out == "0 results withdrawn\n"
+    assert asked("prune", "--older-than", "1d").out == "0 results removed\n"
     assert asked("prune", "--max-entries", "3", "--json").document == {"withdrawn": 1}
     assert asked("prune", "--max-size", "0B", "--json").document == {"withdrawn": 3}
     assert asked("list").out == "no results\n"
@@ -73,12 +73,12 @@ def test_why_a_step_was_or_was_not_taken_from_the_cache(env: dict[str, str], hom
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("explain", "nonsense", "first"), "'nonsense' is not the id of a run"),
+        (("explain", "nonsense", "first"), "Invalid run id 'nonsense'"),
         (("explain", "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", "first"), "There is no run 0197a6c2"),
         (("invalidate",), "No results given"),
-        (("invalidate", "--step", "first"), "A step is known by its workflow only"),
-        (("prune",), "There is no limit to prune to"),
-        (("prune", "--older-than", "yesterday"), "'yesterday' is no age"),
+        (("invalidate", "--step", "first"), "--step needs --workflow"),
+        (("prune",), "No limit given"),
+        (("prune", "--older-than", "yesterday"), "Invalid age 'yesterday'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(env: dict[str, str], words: tuple[str, ...], said: str) -> None:

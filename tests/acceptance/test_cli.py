@@ -105,7 +105,7 @@ def test_sigterm_leaves_the_run_to_a_worker(env: dict[str, str], home: Path, pro
     (home / "gate").touch()
 
     assert program.wait() == 128 + signal.SIGTERM
-    assert "is handed over" in program.err
+    assert "released; a worker on" in program.err
     run_id = call("runs", "list", "--json", env=env).document["runs"][0]["id"]
     programs.enter_context(Program("worker", *SKILLS, env=env))
     assert call("status", run_id, "--watch", "--json", env=env).document["status"] == "completed"
@@ -150,14 +150,14 @@ UNKNOWN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("trigger", "nothing.v1"), ["No workflow nothing.v1 is registered", "workflows register"]),
+        (("trigger", "nothing.v1"), ["Unknown workflow nothing.v1", "workflows register"]),
         (("trigger", "chain.v1", "--payload", '{"file": 1, "gate": 1}'), ["gate: 1 is not of", "file: 1 is not of"]),
         (("trigger", "chain.v1", "--payload", "{"), ["The payload is not JSON", "--payload @file.json"]),
-        (("trigger", "chain.v1", "--payload", "[]"), ["no object"]),
+        (("trigger", "chain.v1", "--payload", "[]"), ["not an object"]),
         (("trigger", "chain.v1", "--payload", "@nowhere.json"), ["nowhere.json", "No such file"]),
         (("trigger", "chain.v1", "--label", "x"), ["label 'x'", "key=value"]),
         (("status", UNKNOWN), ["no run", "runs list"]),
-        (("status", "yesterday"), ["'yesterday' is not the id of a run"]),
+        (("status", "yesterday"), ["Invalid run id 'yesterday'"]),
         (("runs", "list", "--cursor", "nonsense"), ["cursor"]),
         (("run", "nowhere.yaml"), ["nowhere.yaml", "No such file"]),
         (("run", CHAIN), ["chain.link", "--skills"]),

@@ -181,7 +181,7 @@ def test_what_was_accepted_before_a_later_part_was_refused_is_told(
     file.write_text("\n".join([*large, '{"file": 1}']), encoding="utf-8")
     done = world.ask(target, "trigger", "chain.v1", "--each", file, *as_json)
     assert done.code == 1
-    assert "1 of 3 runs were accepted; below, runs[0] is the payload after those, number 2" in done.err
+    assert "1 of 3 runs were accepted; in the error below, runs[0] is payload 2" in done.err
     assert "runs[1].triggerPayload.file: 1 is not of" in done.err
     run_id = done.document["runs"][0]["runId"] if as_json else done.out.strip()
     assert world.ask(target, "status", run_id, "--watch").code == 0
@@ -209,8 +209,8 @@ def refused(done: Done) -> str:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("trigger", "nothing.v1"), ["No workflow nothing.v1 is registered", "workflows register"]),
-        (("trigger", "chian.v1"), ["No workflow chian.v1 is registered; did you mean 'chain.v1'? `orchestrator"]),
+        (("trigger", "nothing.v1"), ["Unknown workflow nothing.v1", "workflows register"]),
+        (("trigger", "chian.v1"), ["Unknown workflow chian.v1; did you mean 'chain.v1'? `orchestrator"]),
         (("trigger", "chain.v1", "--payload", '{"file": 1, "gate": 1}'), ["gate: 1 is not of", "file: 1 is not of"]),
         (("status", UNKNOWN), ["no run", "runs list"]),
         (("update", UNKNOWN, "payload.patch"), ["no run", "runs list"]),
@@ -227,13 +227,13 @@ def test_whom_to_ask_is_said_once(world: World, tmp_path: Path) -> None:
     server = {"ORCHESTRATOR_SERVER": world.address}
     listed = call("runs", "list", "--json", env=server)
     assert listed.code == 0, listed.err
-    assert "does not ask a server" in refused(call("cache", "stats", env=server))
+    assert "cannot use the server" in refused(call("cache", "stats", env=server))
     here = call("cache", "stats", "--json", "--data-dir", world.data, env=server)
     assert here.code == 0, here.err
     both = ("--server", world.address, "--data-dir", world.data)
-    assert "two places" in refused(call("runs", "list", *both))
+    assert "cannot both be given" in refused(call("runs", "list", *both))
     alone = refused(call("runs", "list", "--data-dir", world.data, "--key", "hush"))
-    assert "--key is for a server" in alone
+    assert "--key needs a server" in alone
     assert "hush" not in alone
 
 
@@ -250,9 +250,9 @@ def test_a_name_that_stands_for_nothing_is_no_empty_answer(target: str, world: W
     run_id = finished(lambda *words: world.ask(target, *words), tmp_path / "made")
     here = world.data if target == "data directory" else None
     mistakes: list[tuple[tuple[str, ...], str]] = [
-        (("artifacts", run_id, "--step", "thrid"), "There is no step 'thrid'. Did you mean 'third'?"),
-        (("artifacts", run_id, "--step", "zzz"), f"no step 'zzz'. `orchestrator steps {run_id}` lists them."),
-        (("runs", "list", "--workflow", "chian.v1"), "There is no workflow 'chian.v1'. Did you mean 'chain.v1'?"),
+        (("artifacts", run_id, "--step", "thrid"), "Unknown step 'thrid'. Did you mean 'third'?"),
+        (("artifacts", run_id, "--step", "zzz"), f"step 'zzz'. List its steps with `orchestrator steps {run_id}`."),
+        (("runs", "list", "--workflow", "chian.v1"), "Unknown workflow 'chian.v1'. Did you mean 'chain.v1'?"),
     ]
     if here is not None:
         mistakes += [
@@ -279,5 +279,5 @@ def test_a_server_with_a_worker_warns_of_skills_that_it_does_not_know(world: Wor
         made = client.register({"workflowName": "odd.v1", "version": "1", "steps": steps})
         assert made["new"] is True
         assert made["warnings"] == [
-            {"path": "steps[0].skillId", "message": "no skill 'chain.lnik' is known here; did you mean 'chain.link'?"}
+            {"path": "steps[0].skillId", "message": "unknown skill 'chain.lnik'; did you mean 'chain.link'?"}
         ]

@@ -75,7 +75,7 @@ def test_the_example_is_filled_broken_rebuilt_and_verified(env: dict[str, str], 
     query(env, SQL.spoil)
     found = call("projections", "verify", "skill_seconds", env=env)
     assert found.code == 1
-    assert "2 rows are not what the log says" in found.out
+    assert "2 rows differ from the log" in found.out
     (report,) = call("projections", "rebuild", "skill_seconds", "--json", env=env).document["reports"]
     assert sorted(one["kind"] for one in report["differences"]) == ["changed", "extra"]
     (changed,) = [one for one in report["differences"] if one["kind"] == "changed"]

@@ -33,7 +33,7 @@ def test_the_demo_builds_a_campaign(home: Path) -> None:
     for told in ("Steps", "validate_game_bundle", "RunCompleted", "intro.png", "game.zip", "came from the cache"):
         assert told in again.out
     assert "run completed" in again.err
-    assert "Play it: open file://" in again.out
+    assert "To play it, open file://" in again.out
 
 
 def test_without_the_examples_it_says_so(home: Path) -> None:
@@ -41,5 +41,5 @@ def test_without_the_examples_it_says_so(home: Path) -> None:
     done = call("demo", env={"PYTHONPATH": str(home / "src")}, cwd=home)
 
     assert done.code == 1
-    assert done.err.startswith("error: The demo needs the example")
-    assert "Install the package again" in done.err
+    assert done.err.startswith("error: The demo's example is missing")
+    assert "Reinstall the package" in done.err

@@ -79,7 +79,7 @@ def test_what_cannot_be_done_is_told_in_one_line(database_url: str, home: Path) 
         (("--to", "777"), f"error: There is no migration 777; the newest one is {NEWEST}.\n"),
         (
             ("--to", "1", "--finish"),
-            "error: --to and --finish cannot both be given. Finish after the last migration.\n",
+            "error: --to and --finish cannot both be given. Use --finish after the last migration.\n",
         ),
     ):
         done = call("migrate", *words, env=at(database_url, home))

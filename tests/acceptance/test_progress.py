@@ -44,7 +44,7 @@ def test_progress_reaches_the_api_from_another_process(
         assert sorted(set(events)) == ["RunCompleted", "RunStarted", "RunTriggered", "StepCompleted", "StepStarted"]
         assert len(events) == 7
     assert worker.stop() == 0
-    assert "progress of steps is not shown" not in worker.err
+    assert "progress of steps not written" not in worker.err
 
 
 def test_progress_of_an_attempt_that_failed_is_gone(database_url: str, home: Path) -> None:

@@ -49,7 +49,10 @@ def test_the_reason_is_in_every_answer(database_url: str, home: Path, service: s
     (home / "skills.yaml").write_text(json.dumps({"skills": skills}))
     env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
     reasons = {name: reason for name, (_, reason) in PROGRAMS.items()}
-    reasons |= {"broken": 'answered 500: {"error": "the model is not loaded"}', "page": "begins with '<html>Hi'"}
+    reasons |= {
+        "broken": 'responded with status 500: {"error": "the model is not loaded"}',
+        "page": "begins with '<html>Hi'",
+    }
     for name, reason in reasons.items():
         step = {"stepId": "one", "skillId": name}
         (home / "flow.json").write_text(json.dumps({"workflowName": name, "version": "1", "steps": [step]}))

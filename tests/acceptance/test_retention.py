@@ -34,7 +34,7 @@ def test_runs_are_archived_listed_and_verified(env: dict[str, str], home: Path) 
     (file,) = call("retention", "list", "--json", env=env).document["archives"]
     assert file["name"] == done["files"][0]
     assert file["name"] in call("retention", "list", env=env).out
-    assert "all is well: 1 runs in 1 files" in call("retention", "verify", env=env).out
+    assert "verified: 1 run in 1 file" in call("retention", "verify", env=env).out
     shown = call("status", run_id, env=env)
     assert shown.code == 1
     assert "archived" in shown.err
@@ -64,7 +64,7 @@ def test_what_the_documents_call_a_backup_is_all_that_is_needed(
     restored = {**env, "ORCHESTRATOR_DATABASE_URL": databases.url(copy)}
     try:
         assert call("audit", "verify", "--json", env=restored).document["findings"] == []
-        assert "all is well: 1 runs" in call("retention", "verify", env=restored).out
+        assert "verified: 1 run" in call("retention", "verify", env=restored).out
         assert "archived" in call("status", old, env=restored).err
         assert call("artifacts", new, "--download", tmp_path / "copies", env=restored).code == 0
         assert call("keys", "list", "--json", env=restored).document["keys"][0]["prefix"][:12] == key[:12]

@@ -101,16 +101,16 @@ def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: E
     assert "ORCHESTRATOR_AUTH=keys" in said
     program = programs.enter_context(Program("api", "--port", "0", "--data-dir", home))
     assert ready(program).startswith("http://127.0.0.1:")
-    wait_until(lambda: "no authentication: only this machine" in program.err, program.err)
+    wait_until(lambda: "authentication is off: only this machine" in program.err, program.err)
 
 
 def test_what_users_get_wrong_with_keys(home: Path) -> None:
-    assert "no role 'boss'" in refused(call("keys", "create", "x", "--role", "boss", "--data-dir", home))
-    assert "is no age" in refused(call("keys", "create", "x", "--expires", "soon", "--data-dir", home))
+    assert "Unknown role 'boss'" in refused(call("keys", "create", "x", "--role", "boss", "--data-dir", home))
+    assert "Invalid age" in refused(call("keys", "create", "x", "--expires", "soon", "--data-dir", home))
     assert "name" in refused(call("keys", "create", "", "--data-dir", home))
     assert "ORCHESTRATOR_TENANT" in refused(call("keys", "create", "x", "--tenant", "a/b", "--data-dir", home))
     create(home, "x")
-    assert "no key zzzzzzzz" in refused(call("keys", "revoke", "zzzzzzzz", "--data-dir", home))
+    assert "Unknown key 'zzzzzzzz'" in refused(call("keys", "revoke", "zzzzzzzz", "--data-dir", home))
     assert "neither" in refused(call("keys", "revoke", "x", "--data-dir", home))
 
 

@@ -186,7 +186,7 @@ def _prove(world: World) -> None:
     assert refused.code == 1
     assert refused.err.splitlines()[-1].startswith("error: Unknown event 'RunRemarked': a newer program wrote it")
     refused = call("retention", "apply", "--older-than", "1s", env=world.ours.env)
-    assert (refused.code, "retention has to know all of the log" in refused.err.lower()) == (1, True)
+    assert (refused.code, "retention must know the whole log" in refused.err.lower()) == (1, True)
     assert call("projections", "verify", "--all", env=world.following.env).code == 0
     for release in (world.ours, world.following):
         assert call("projections", "verify", "run_queue", env=release.env).code == 0

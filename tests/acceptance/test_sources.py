@@ -46,4 +46,4 @@ def test_a_bare_decorator_is_one_clear_line(home: Path) -> None:
     done = call("worker", "--skills", home / "hello.py", "--data-dir", home / "data")
     assert done.code == 1
     assert 'write @skill("greet") above greet' in done.err
-    assert "fault of the program" not in done.err
+    assert "This is a bug" not in done.err

@@ -70,7 +70,7 @@ def test_a_worker_without_files_leaves_runs_to_others(
     completed(trigger("hoard.files", home, env), env)
 
     run_id = trigger(skill, home, env)
-    says(sick, "no steps can be executed, nothing more is claimed: no file can be opened")
+    says(sick, "worker cannot execute steps and stops claiming runs: cannot open files")
     assert call("status", run_id, "--json", env=env).document["status"] in ("queued", "running")
     healthy = programs.enter_context(Program("worker", *skills, env=env))
     events = completed(run_id, env)
@@ -82,7 +82,7 @@ def test_a_worker_without_files_leaves_runs_to_others(
     (home / "release").touch()
     events = completed(later, env)
     assert "StepFailed" not in events
-    says(sick, "steps can be executed again")
+    says(sick, "worker can execute steps again")
 
 
 def test_a_worker_without_a_place_for_temporary_files_waits_for_it(
@@ -93,7 +93,7 @@ def test_a_worker_without_a_place_for_temporary_files_waits_for_it(
     shutil.rmtree(env["TMPDIR"])
 
     run_id = trigger("hoard.program", home, env)
-    says(worker, "no steps can be executed, nothing more is claimed: nothing can be written to")
+    says(worker, "worker cannot execute steps and stops claiming runs: cannot write to")
     Path(env["TMPDIR"]).mkdir()
 
     events = completed(run_id, env)
@@ -112,4 +112,4 @@ def test_a_child_process_without_files_is_replaced(
 
     assert "StepFailed" not in events
     assert events.count("RunRecovered") == 1
-    assert not any("nothing more is claimed" in line.get("message", "") for line in worker.log)
+    assert not any("stops claiming runs" in line.get("message", "") for line in worker.log)

@@ -51,7 +51,7 @@ def test_the_step_fails_and_the_program_goes_on(
             for _ in range(2):
                 assert site.ended(site.trigger("unruly.leaves", {"way": way}))["status"] == "completed"
     assert program.process.poll() is None
-    refused = "a task or callback of a skill tried to end the process; the process goes on"
+    refused = "a skill's task or callback tried to end the process, ignored"
     assert any(line.get("message") == refused for line in program.log) is (executor == "thread")
     program.process.terminate()
     assert program.wait() == 0

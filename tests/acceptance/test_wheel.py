@@ -92,7 +92,7 @@ def test_skills_are_loaded_by_the_name_of_their_module(installed: Path, home: Pa
     (home / "w.json").write_text(json.dumps(workflow))
     said = orchestrate(installed, "workflows", "validate", "w.json", "--skills", skills, cwd=home)
     assert said.returncode == 0, said.stderr
-    assert "no skill 'plan.campain' is known here" in said.stderr
+    assert "unknown skill 'plan.campain'" in said.stderr
 
 
 def test_the_checkout_loads_the_example_as_its_readme_says(home: Path) -> None:

@@ -1,1 +1,1 @@
-"""Who may come in: keys, tokens of an identity provider, roles, and how often somebody may ask."""
+"""Access control: API keys, tokens from an identity provider, roles, and rate limits."""

@@ -1,10 +1,10 @@
-"""Token buckets: how often somebody may ask. Kept as one number each, the time at which the bucket is full again.
+"""Token buckets for rate limits. Each is stored as one number: the time at which the bucket is full again.
 
-That is the Generic Cell Rate Algorithm (ITU-T I.371): a request moves the time on by 1 / rate, and is refused when it
-would lie further ahead than the bucket is deep. Nothing has to be filled up by a clock.
+This is the Generic Cell Rate Algorithm (ITU-T I.371). A request moves the time forward by 1 / rate, and is refused if
+the time would then be further ahead than the depth of the bucket allows. No timer has to refill the buckets.
 
-A request may count as several. One that counts as more than the bucket holds is served when the bucket is full. It
-leaves a debt: those that follow wait until it is paid, so the rate holds in the long run.
+A request may count as several. If it counts as more than the bucket holds, it is served when the bucket is full, and
+leaves a debt: later requests wait until the debt is paid, so the average rate holds.
 """
 
 import time
@@ -18,7 +18,7 @@ _MAX_KEPT = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket by name: `rate` requests a second in the long run, up to `depth` at once."""
+    """A named bucket: on average `rate` requests per second, in bursts of up to `depth` requests."""
 
     name: str
     rate: float
@@ -26,45 +26,45 @@ class Bucket:
 
     @property
     def interval(self) -> float:
-        """Seconds that one request stands for."""
+        """Seconds between requests at the allowed rate."""
         return 1 / self.rate
 
     @property
     def tolerance(self) -> float:
-        """How many seconds ahead of now the bucket's time may lie for a request to be served."""
+        """Seconds that the bucket's time may be ahead of now for a request to be served."""
         return (max(1.0, self.depth) - 1) / self.rate
 
     def tolerance_of(self, count: int) -> float:
-        """The same for a request that counts as `count`."""
+        """Return the tolerance for a request that counts as `count` requests."""
         return max(0.0, self.tolerance - (count - 1) * self.interval)
 
 
 class Buckets(Protocol):
-    """Takes requests out of buckets."""
+    """A store of buckets that counts requests."""
 
     async def take(self, buckets: Sequence[Bucket], count: int = 1, *, taken: int = 0) -> tuple[float, str]:
-        """Take a request out of all of the buckets, or out of none.
+        """Count a request in all of the buckets, or in none of them if one is exhausted.
 
         Args:
             buckets: the buckets.
-            count: as how many requests it counts.
-            taken: how many of them were taken before it was known how many there are; they stay taken.
+            count: the number of requests that it counts as.
+            taken: how many of them were already counted, before the total was known. They stay counted.
 
         Returns:
-            0 and nothing when it was taken; else the seconds until the same request, made again, is taken, and the
-            name of the bucket that it has to wait for longest.
+            0 and an empty name if the request was counted. Otherwise, the seconds to wait before the next try, and
+            the name of the bucket with the longest wait.
         """
 
 
 class MemoryBuckets:
-    """Buckets of this process."""
+    """Buckets in the memory of this process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     async def take(self, buckets: Sequence[Bucket], count: int = 1, *, taken: int = 0) -> tuple[float, str]:
-        """Take a request out of all of the buckets, or out of none; see `Buckets.take`."""
+        """Count a request in all of the buckets, or in none; see `Buckets.take`."""
         now = self._clock()
         times = [max(now, self._full_at.get(bucket.name, now)) for bucket in buckets]
         waits = [at - now - bucket.tolerance_of(count) for at, bucket in zip(times, buckets, strict=True)]

@@ -1,10 +1,10 @@
-"""Errors of letting somebody in. None of them holds what was shown.
+"""Authentication errors. None of them contains the credentials.
 
 AccessError
-├── CredentialsRefused     what was shown is wrong, expired or revoked
-├── CredentialsUseless     it is right, but leads to no tenant or role here
-├── ProviderAway           the keys of the identity provider cannot be had
-└── TooManyUnknown         it is not known yet, and too many others wait to be looked up
+├── CredentialsRefused     the credentials are wrong, expired or revoked
+├── CredentialsUseless     the credentials are valid, but have no tenant or role here
+├── ProviderAway           the keys of the identity provider cannot be fetched
+└── TooManyUnknown         too many unknown credentials are being looked up
 """
 
 
@@ -17,16 +17,16 @@ class AccessError(Exception):
 
 
 class CredentialsRefused(AccessError):
-    """What was shown is wrong, expired or revoked."""
+    """The credentials are wrong, expired or revoked."""
 
 
 class CredentialsUseless(AccessError):
-    """What was shown is right, but it leads to no tenant or role here."""
+    """The credentials are valid, but have no tenant or role here."""
 
 
 class ProviderAway(AccessError):
-    """The keys of the identity provider cannot be had."""
+    """The keys of the identity provider cannot be fetched."""
 
 
 class TooManyUnknown(AccessError):
-    """What was shown is not known yet, and too many others wait to be looked up."""
+    """The credentials are unknown, and too many others are being looked up."""

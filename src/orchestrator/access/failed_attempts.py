@@ -1,4 +1,4 @@
-"""Failed attempts: counted for each source; who fails often is not listened to for a while."""
+"""Counts failed authentication attempts per source address, and blocks a source after too many of them."""
 
 import ipaddress
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 FORGET_SECONDS = 600.0
-"""A source that did not fail for this long begins again."""
+"""The count of a source is reset after this many seconds without a failure."""
 
 _MAX_SOURCES = 10_000
 _IPV6_NETWORK = 64
@@ -19,11 +19,14 @@ _IPV6_NETWORK = 64
 class _Failures:
     count: int = 0
     last: float = 0.0
-    heard_from: float = 0.0
+    blocked_until: float = 0.0
 
 
 class FailedAttempts:
-    """Counts in this process. `free` failures cost nothing; each one more doubles the pause, up to a minute."""
+    """Failed attempts seen by this process. The first pause follows failure number `free`.
+
+    Each further failure doubles the pause, up to a minute.
+    """
 
     def __init__(self, free: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = free
@@ -31,16 +34,16 @@ class FailedAttempts:
         self._sources: OrderedDict[str, _Failures] = OrderedDict()
 
     def __bool__(self) -> bool:
-        """Whether anybody failed lately."""
+        """Return whether any failure is recorded."""
         return bool(self._sources)
 
     def pause(self, source: str) -> float:
-        """Return for how many seconds a source is not listened to; 0 when it is."""
+        """Return for how many more seconds a source is blocked; 0 if it is not."""
         failures = self._sources.get(source)
-        return 0.0 if failures is None else max(0.0, failures.heard_from - self._clock())
+        return 0.0 if failures is None else max(0.0, failures.blocked_until - self._clock())
 
     def failed(self, source: str) -> None:
-        """Note a failure of a source."""
+        """Record a failed attempt of a source."""
         now = self._clock()
         failures = self._sources.get(source)
         if failures is None or now - failures.last > FORGET_SECONDS:
@@ -49,14 +52,14 @@ class FailedAttempts:
         failures.last = now
         if failures.count >= self._free:
             doubled = min(failures.count - self._free, 16)
-            failures.heard_from = now + min(FIRST_PAUSE_SECONDS * 2**doubled, LONGEST_PAUSE_SECONDS)
+            failures.blocked_until = now + min(FIRST_PAUSE_SECONDS * 2**doubled, LONGEST_PAUSE_SECONDS)
         self._sources.move_to_end(source)
         if len(self._sources) > _MAX_SOURCES:
             self._sources.popitem(last=False)
 
 
 def source_of(host: str | None) -> str:
-    """Return what counts as one source: an IPv4 address, or the /64 network that one IPv6 host has to itself."""
+    """Return the source of an address: the IPv4 address itself, or the /64 network of an IPv6 address."""
     try:
         address = ipaddress.ip_address(host or "")
     except ValueError:

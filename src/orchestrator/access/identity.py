@@ -1,11 +1,11 @@
-"""Who somebody is, and what they may do."""
+"""Identities and roles of callers."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Role(IntEnum):
-    """What somebody may do; each may do what those before it may."""
+    """A role. Each role includes the permissions of the ones before it."""
 
     VIEWER = 1
     OPERATOR = 2
@@ -13,12 +13,12 @@ class Role(IntEnum):
 
     @property
     def word(self) -> str:
-        """The role's name as people write it."""
+        """The name of the role, in lower case."""
         return self.name.lower()
 
     @classmethod
     def of(cls, word: str) -> "Role | None":
-        """Return the role of a name, or None."""
+        """Return the role with a name, or None if there is none."""
         return _ROLES.get(word)
 
 
@@ -27,10 +27,10 @@ _ROLES = {role.word: role for role in Role}
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody who showed who they are.
+    """An authenticated caller.
 
-    `actor` is their name in the log, `credential` stands for what they showed (its rate is limited; it is no
-    secret), `expires_at` is when that ends, in milliseconds since 1970 UTC.
+    `actor` is the name recorded in the log. `credential` identifies the credentials for rate limits; it is not a
+    secret. `expires_at` is when the credentials expire, in milliseconds since 1970 UTC.
     """
 
     tenant: str

@@ -1,8 +1,8 @@
-"""The keys of an identity provider (JWKS, RFC 7517): from a file or a URL, and again when they change.
+"""The public keys of an identity provider (JWKS, RFC 7517), loaded from a file or a URL and refreshed.
 
-a token names a key we do not know -> ask again, once for all who wait, and at most once in a while
-the keys are some minutes old      -> ask again beside what is under way; the old ones serve meanwhile
-nobody answers for an hour         -> what we have is too old to be trusted
+a token names an unknown key       -> reload, once for all waiting requests, at most every 10 s
+the keys are 5 minutes old         -> reload in the background, and use the old keys until then
+reloading has failed for an hour   -> the keys are too old to be trusted
 """
 
 import asyncio
@@ -28,12 +28,12 @@ PAUSE_SECONDS = 10.0
 _TIMEOUT_SECONDS = 5.0
 _MAX_BYTES = 1 << 20
 _MAX_KEYS = 100
-# Public keys only: were a shared secret taken for one, whoever knows it could sign.
+# Public keys only. If a shared secret were accepted, anyone who knows it could sign tokens.
 _KINDS = frozenset({"RSA", "EC", "OKP"})
 
 
 class KeySet:
-    """Keys by their id. Belongs to one event loop."""
+    """The keys, by key id. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -56,37 +56,46 @@ class KeySet:
         self._asked_at = -pause_seconds
         self._asking: asyncio.Task[None] | None = None
         self.changes = 0
-        """How often the keys became others: what was verified with earlier ones is to be verified again."""
+        """How often the keys have changed. Tokens verified with earlier keys must be verified again."""
 
     async def current(self, shown: str = "", source: str = "") -> None:
-        """Return when the keys are young enough to be trusted; `shown` is what a source wants to be verified.
+        """Make sure that the keys are recent enough to be trusted, and reload them if necessary.
+
+        Args:
+            shown: the token to verify.
+            source: the address that sent it.
 
         Raises:
-            ProviderAway: they are not, and the provider does not answer.
-            TooManyUnknown: too many others wait for the provider.
+            ProviderAway: the keys are too old, and the provider is unavailable.
+            TooManyUnknown: too many other credentials wait for the provider.
         """
         age = self._clock() - self._read_at
         if age >= self._refresh_seconds:
-            asking = self._ask()
+            reloading = self._reload()
             if age >= self._trust_seconds:
-                if asking is not None:
+                if reloading is not None:
                     with self._lookups.waiting(source, shown):
-                        await asyncio.shield(asking)
+                        await asyncio.shield(reloading)
                 if self._clock() - self._read_at >= self._trust_seconds:
-                    raise ProviderAway("the keys of the identity provider cannot be had; try again")
+                    raise ProviderAway("cannot fetch the keys of the identity provider; try again later")
 
     async def find(self, key_id: str | None, shown: str = "", source: str = "") -> jwt.PyJWK:
-        """Return a key by its id; without one, the only key there is. `shown` is the token that names it.
+        """Return the key with an id or, without an id, the only key.
+
+        Args:
+            key_id: the key id in the token's header.
+            shown: the token to verify.
+            source: the address that sent it.
 
         Raises:
-            CredentialsRefused: there is none.
-            ProviderAway: the keys are too old, and the provider does not answer.
-            TooManyUnknown: too many others wait for the provider.
+            CredentialsRefused: there is no such key.
+            ProviderAway: the keys are too old, and the provider is unavailable.
+            TooManyUnknown: too many other credentials wait for the provider.
         """
         await self.current(shown, source)
-        if self._named(key_id) is None and (asking := self._ask()) is not None:
+        if self._named(key_id) is None and (reloading := self._reload()) is not None:
             with self._lookups.waiting(source, shown):
-                await asyncio.shield(asking)
+                await asyncio.shield(reloading)
         found = self._named(key_id)
         if found is None:
             raise CredentialsRefused("the token is signed with a key that the identity provider does not have")
@@ -97,8 +106,8 @@ class KeySet:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(key_id)
 
-    def _ask(self) -> "asyncio.Task[None] | None":
-        """Begin to read the keys again, or join who does; None when that was done just now."""
+    def _reload(self) -> "asyncio.Task[None] | None":
+        """Start reloading the keys, or return the reload in progress; None if one was started in the last 10 s."""
         if self._asking is not None and not self._asking.done():
             return self._asking
         if self._clock() - self._asked_at < self._pause_seconds:
@@ -111,13 +120,13 @@ class KeySet:
         try:
             keys = _parse(await _load(self._source))
         except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
-            logger.warning("the keys of the identity provider cannot be read: %s: %s", type(error).__name__, error)
+            logger.warning("cannot read the keys of the identity provider: %s: %s", type(error).__name__, error)
             return
         self._read_at = self._clock()
         if _material(keys) != _material(self._keys):
             self._keys = keys
             self.changes += 1
-            logger.info("the identity provider has %d keys", len(keys))
+            logger.info("loaded %d keys of the identity provider", len(keys))
 
 
 async def _load(source: str) -> bytes:
@@ -130,20 +139,20 @@ async def _load(source: str) -> bytes:
         client.stream("GET", source, headers={"Accept": "application/json"}) as answer,
     ):
         if answer.status_code != 200:
-            raise ValueError(f"the answer is {answer.status_code}")
+            raise ValueError(f"the response has status {answer.status_code}")
         async for chunk in answer.aiter_bytes():
             body += chunk
             if len(body) > _MAX_BYTES:
-                raise ValueError(f"the answer is longer than {_MAX_BYTES:,} bytes")
+                raise ValueError(f"the response is larger than {_MAX_BYTES:,} bytes")
     return body
 
 
 def _parse(body: bytes) -> dict[str | None, jwt.PyJWK]:
-    """Return the keys of a set that verify signatures; those of kinds we do not take are left out (RFC 7517, 5)."""
+    """Return the keys of a key set that verify signatures. Unsupported keys are ignored (RFC 7517, section 5)."""
     document: Any = orjson.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or len(entries) > _MAX_KEYS:
-        raise ValueError("it is no key set")
+        raise ValueError("it is not a key set (RFC 7517)")
     keys: dict[str | None, jwt.PyJWK] = {}
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("kty") not in _KINDS or entry.get("use", "sig") != "sig":
@@ -154,12 +163,12 @@ def _parse(body: bytes) -> dict[str | None, jwt.PyJWK]:
             continue
         keys[key.key_id] = key
     if not keys:
-        raise ValueError("it has no key that verifies signatures")
+        raise ValueError("it has no supported key that verifies signatures")
     return keys
 
 
 def _material(keys: Mapping[str | None, jwt.PyJWK]) -> dict[str | None, bytes]:
-    """Return what the keys are, fit to be compared."""
+    """Return the keys in a form that can be compared."""
     return {name: _public(key) for name, key in keys.items()}
 
 

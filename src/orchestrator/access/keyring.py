@@ -1,4 +1,4 @@
-"""The keys a process knows: looked up once, forgotten as soon as the database tells that they changed."""
+"""A cache of API keys. The database notifies the process of changes, which removes the key from the cache."""
 
 import time
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from orchestrator.postgres.listener import KEYS, Listener
 from orchestrator.postgres.shared_calls import SharedCalls
 
 KEPT_SECONDS = 10.0
-"""How long a key is taken for what it was when the connection that tells of changes is dead without our knowing."""
+"""How long a key is cached. It bounds the delay of a change if the notification connection is dead unnoticed."""
 
 _MAX_KEPT = 10_000
 _WRONG = "the API key is not valid"
@@ -27,7 +27,7 @@ class _Known:
 
 
 class Keyring:
-    """Says whose key it is. Belongs to one event loop."""
+    """Identifies the holders of API keys. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Keyring:
         listener.on(KEYS, self._forget)
 
     async def identify(self, shown: str, source: str = "") -> Identity:
-        """Return who shows a key; `source` is the address it comes from.
+        """Return the identity that belongs to a key; `source` is the address that sent it.
 
         Raises:
-            CredentialsRefused: it is none, or not one that is valid now.
-            TooManyUnknown: it has to be looked up, as too many others have.
+            CredentialsRefused: the key is malformed, unknown, expired or revoked.
+            TooManyUnknown: too many other unknown keys are being looked up.
         """
         identity = key_id(shown)
         if identity is None:
@@ -79,14 +79,17 @@ class Keyring:
         holder = Identity(key.tenant, f"{key.name} (key {key.id})", key.role, f"key:{key.id}", key.expires_at)
         known = _Known(key, holder, self._clock() + self._kept_seconds)
         self._known[identity] = known
-        if changes != self._changes:  # it may have changed after we read it
+        if changes != self._changes:  # the key may have changed after it was read
             self._known.pop(identity, None)
         elif len(self._known) > _MAX_KEPT:
             self._known.popitem(last=False)
         return known
 
     def _forget(self, identity: str) -> None:
-        """On the listener's thread: a key changed, or (empty) any may have. One step each, so no lock is needed."""
+        """Forget a changed key, or all if `identity` is empty: then any key may have changed.
+
+        Runs on the listener's thread. Each operation is atomic, so no lock is needed.
+        """
         self._changes += 1
         if identity:
             self._known.pop(identity, None)

@@ -1,6 +1,6 @@
-"""API keys: `ork_<id>_<secret>`. The id may be shown; of the rest only the SHA-256 is kept.
+"""API keys: `ork_<id>_<secret>`. The id is public. Only the SHA-256 of the whole key is stored.
 
-The secret has 256 random bits, so a quick hash is as good as a slow one: there is nothing to guess.
+The secret has 256 random bits, so guessing it is hopeless, and a slow hash would not add security.
 """
 
 import re
@@ -28,7 +28,7 @@ _NO_HASH = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as it is kept; times are milliseconds since 1970 UTC."""
+    """A stored key. Times are in milliseconds since 1970 UTC."""
 
     id: str
     tenant: str
@@ -42,27 +42,27 @@ class Key:
 
     @property
     def prefix(self) -> str:
-        """The part that may be shown."""
+        """The part of the key that is not secret."""
         return f"{PREFIX}{self.id}_..."
 
     def is_valid(self, now: int) -> bool:
-        """Whether it lets somebody in at a time."""
+        """Return whether the key is valid at a time: neither expired nor revoked."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
 def key_id(shown: str) -> str | None:
-    """Return the id in what somebody shows, or None when it has not the form of a key."""
+    """Return the id in the credentials of a caller, or None if they do not have the form of a key."""
     found = _FORM.fullmatch(shown)
     return None if found is None else found[1]
 
 
 def fits(shown: str, key: Key | None) -> bool:
-    """Whether what somebody shows is the key; takes the same time for a wrong one as for none."""
+    """Return whether the credentials of a caller match a key. The time does not reveal whether the key exists."""
     return compare_digest(_hash(shown), _NO_HASH if key is None else key.hash)
 
 
 class KeyStore:
-    """The table of keys. Synchronous. A change is told to every process (channel `KEYS`)."""
+    """The table of keys. Synchronous. Every process is notified of changes (channel `KEYS`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,7 +70,7 @@ class KeyStore:
     def create(
         self, *, tenant: str, name: str, role: Role, created_by: str, now: int, expires_at: int | None = None
     ) -> tuple[Key, str]:
-        """Make a key and return it with what its holder shows, which nobody can find out later."""
+        """Create a key, and return it together with its full text. The text is not stored and cannot be recovered."""
         identity = "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
         shown = f"{PREFIX}{identity}_{secrets.token_hex(_SECRET_BYTES)}"
         row = {
@@ -88,7 +88,7 @@ class KeyStore:
         return _key({**row, "revoked_at": None}), shown
 
     def find(self, identity: str) -> Key | None:
-        """Return the key with an id."""
+        """Return the key with an id, or None if there is none."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.find, {"id": identity}, prepare=True).fetchone()
         return None if row is None else _key(row)
@@ -99,7 +99,7 @@ class KeyStore:
             return [_key(row) for row in connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()]
 
     def revoke(self, identity: str, now: int) -> Key | None:
-        """End a key and return it; None when there is none. One that ended before keeps the time."""
+        """Revoke a key and return it, or None if there is none. A key that was already revoked keeps its time."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.revoke, {"id": identity, "now": now}).fetchone()
         return None if row is None else _key(row)

@@ -1,4 +1,4 @@
-"""Bounds how many unknown credentials are looked up at once. Known callers never wait here."""
+"""Limits how many unknown credentials are looked up at the same time. Known callers never wait here."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ class PendingLookups:
 
     @contextmanager
     def waiting(self, source: str, shown: str) -> Iterator[None]:
-        """Count `shown`, the credentials that an address `source` sent, until the end of the block.
+        """Count the credentials `shown`, sent by the address `source`, until the end of the `with` block.
 
         Raises:
             TooManyUnknown: too many are being looked up, in total or for this source.
@@ -32,7 +32,7 @@ class PendingLookups:
         source = source_of(source)
         pending = self._sources.get(source, {})
         if shown not in pending and (self._waiting >= self._max_waiting or len(pending) >= self._max_of_source):
-            raise TooManyUnknown("too many credentials that are not known yet are being checked; try again")
+            raise TooManyUnknown("too many unknown credentials are being checked; try again")
         self._sources[source] = pending
         if shown not in pending:
             self._waiting += 1

@@ -1,4 +1,4 @@
-"""How often keys and tenants may ask, by the settings; 0 sets no limit."""
+"""Rate limits per key and per tenant, as configured. 0 means no limit."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from orchestrator.access.identity import Identity
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Requests a second of one key and of one tenant, and for how many seconds' worth of them at once."""
+    """Requests per second of one key and of one tenant. A burst is as many as the rate allows in `burst_seconds`."""
 
     per_key: float
     per_tenant: float
@@ -18,9 +18,9 @@ class Rates:
         return bool(self.per_key or self.per_tenant)
 
     async def wait(self, buckets: Buckets, identity: Identity, count: int = 1, *, taken: int = 0) -> tuple[float, str]:
-        """Count a request; returns for how many seconds it is too early, and whose rate that is: key or tenant.
+        """Count a request. Return the seconds to wait, 0 if none, and whose limit is exceeded: `key` or `tenant`.
 
-        `count` and `taken` are those of `Buckets.take`.
+        For `count` and `taken`, see `Buckets.take`.
         """
         wanted = []
         if self.per_key:

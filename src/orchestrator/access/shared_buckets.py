@@ -1,4 +1,4 @@
-"""Token buckets that all processes share, in Redis or Valkey. During an outage of it each process counts for itself."""
+"""Token buckets in Redis or Valkey, shared by all processes. During an outage, each process counts by itself."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from orchestrator.access.buckets import Bucket, MemoryBuckets
 logger = logging.getLogger(__name__)
 
 _SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
-_LEFT_ALONE_SECONDS = 5.0
+_OUTAGE_PAUSE_SECONDS = 5.0
 _MICRO = 1_000_000
 
 
@@ -23,8 +23,8 @@ class SharedBuckets:
     """Buckets in Redis. Belongs to one event loop.
 
     Args:
-        url: where it is.
-        timeout_seconds: the longest wait for it; then, and for some seconds, this process counts for itself.
+        url: URL of the Redis server.
+        timeout_seconds: maximum time to wait for Redis. After a timeout, this process counts by itself for 5 s.
     """
 
     def __init__(self, url: str, timeout_seconds: float) -> None:
@@ -37,11 +37,11 @@ class SharedBuckets:
         self._take = self._client.register_script(_SCRIPT)
         self._timeout_seconds = timeout_seconds
         self._own = MemoryBuckets()
-        self._left_alone_until = 0.0
+        self._paused_until = 0.0
 
     async def take(self, buckets: Sequence[Bucket], count: int = 1, *, taken: int = 0) -> tuple[float, str]:
-        """Take a request out of all of the buckets, or out of none; see `Buckets.take`."""
-        if time.monotonic() < self._left_alone_until:
+        """Count a request in all of the buckets, or in none; see `Buckets.take`."""
+        if time.monotonic() < self._paused_until:
             return await self._own.take(buckets, count, taken=taken)
         keys = [f"orchestrator:rate:{bucket.name}" for bucket in buckets]
         numbers = [
@@ -55,9 +55,9 @@ class SharedBuckets:
         ]
         try:
             wait, number = await asyncio.wait_for(self._take(keys=keys, args=numbers), self._timeout_seconds)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong here, requests are served
-            self._left_alone_until = time.monotonic() + _LEFT_ALONE_SECONDS
-            logger.warning("rates are counted in this process alone for a while: %r", error)
+        except Exception as error:  # noqa: BLE001 - requests are served, whatever fails here
+            self._paused_until = time.monotonic() + _OUTAGE_PAUSE_SECONDS
+            logger.warning("shared rate limits unavailable, counting in this process: %r", error)
             return await self._own.take(buckets, count, taken=taken)
         return (int(wait) / _MICRO, buckets[int(number) - 1].name) if int(wait) > 0 else (0.0, "")
 

@@ -1,9 +1,9 @@
-"""Tokens of an identity provider (JWT, RFC 7519 and 8725): whose they are, if they are meant for us and in force.
+"""Verifies tokens from an identity provider (JWT, RFC 7519 and 8725) and returns the identity they contain.
 
-    form and algorithm -> the key it names -> signature, issuer, audience, times -> tenant and role
+    format and algorithm -> key -> signature, issuer, audience, times -> tenant and role
 
-What was verified once is remembered until the token ends or the provider's keys become others: a signature takes
-longer to verify than all the rest of a request's way in.
+A verified token is cached until it expires or the provider's keys change, because verifying a signature takes longer
+than the rest of the authentication.
 """
 
 import re
@@ -29,19 +29,19 @@ _FAMILIES = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("EdDSA",)}
 _TIMES = ("exp", "nbf", "iat")
 _WRONG = "the token is not valid"
 _NO_TIME = "the token's exp, nbf or iat is not a time in seconds from 1970 to 9999"
-_WHY: Mapping[type[jwt.PyJWTError], str] = {
+_MESSAGES: Mapping[type[jwt.PyJWTError], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
     jwt.InvalidIssuedAtError: "the token is not valid yet",
     jwt.InvalidAudienceError: "the token is meant for another audience",
-    jwt.InvalidIssuerError: "the token is of another issuer",
+    jwt.InvalidIssuerError: "the token is from another issuer",
     jwt.MissingRequiredClaimError: "the token lacks one of the claims exp, iss, aud and sub",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say: issuer, audience, an algorithm of the list; and the claims that name tenant and roles."""
+    """The required issuer, audience and algorithms of a token, and the names of its tenant and roles claims."""
 
     issuer: str
     audience: str
@@ -61,13 +61,13 @@ class Tokens:
         self._changes = keys.changes
 
     async def identify(self, shown: str, source: str = "") -> Identity:
-        """Return who shows a token; `source` is the address it comes from.
+        """Verify a token and return its identity; `source` is the address that sent it.
 
         Raises:
-            CredentialsRefused: it is none, or not valid here and now.
-            CredentialsUseless: it names no tenant, or no role that we know.
-            ProviderAway: the keys to verify it with cannot be had.
-            TooManyUnknown: they have to be asked for, and too many others wait for that.
+            CredentialsRefused: the token is malformed, or not valid here and now.
+            CredentialsUseless: the token contains no tenant or no known role.
+            ProviderAway: the keys to verify it cannot be fetched.
+            TooManyUnknown: the keys must be fetched first, and too many other tokens wait for that.
         """
         await self._keys.current(shown, source)
         if self._changes != self._keys.changes:
@@ -82,7 +82,7 @@ class Tokens:
                 self._verified.popitem(last=False)
         elif known.expires_at is not None and time.time() * 1000 >= known.expires_at:
             del self._verified[name]
-            raise CredentialsRefused(_WHY[jwt.ExpiredSignatureError])
+            raise CredentialsRefused(_MESSAGES[jwt.ExpiredSignatureError])
         return known
 
     async def _verify(self, shown: str, source: str) -> Identity:
@@ -92,10 +92,10 @@ class Tokens:
             raise CredentialsRefused(_WRONG) from None
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in self._rules.algorithms or "crit" in header or not isinstance(key_id, str | None):
-            raise CredentialsRefused("the token is signed in a way that is not taken here")
+            raise CredentialsRefused("the token's algorithm, key id or critical header is not accepted")
         key = await self._keys.find(key_id, shown, source)
         if not str(algorithm).startswith(_FAMILIES.get(key.key_type or "", ())):
-            raise CredentialsRefused("the token is signed in a way that does not fit its key")
+            raise CredentialsRefused("the token's algorithm does not match its key")
         try:
             claims = jwt.decode(
                 shown,
@@ -107,34 +107,36 @@ class Tokens:
                 options={"require": _REQUIRED},
             )
         except jwt.PyJWTError as error:
-            raise CredentialsRefused(_WHY.get(type(error), _WRONG)) from None
-        except (OverflowError, ValueError, TypeError):  # a time that is no number, or infinite
+            raise CredentialsRefused(_MESSAGES.get(type(error), _WRONG)) from None
+        except (OverflowError, ValueError, TypeError):  # a time that is not a number, or infinite
             raise CredentialsRefused(_NO_TIME) from None
         if not all(_is_time(claims[name]) for name in _TIMES if name in claims):
             raise CredentialsRefused(_NO_TIME)
         return self._read(claims)
 
     def _read(self, claims: Mapping[str, Any]) -> Identity:
-        """Return who a verified token speaks of."""
+        """Return the identity in the claims of a verified token."""
         tenant, subject = _claim(claims, self._rules.tenant_claim), claims["sub"]
         if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
-            raise CredentialsUseless("the token's subject cannot be a name here")
+            raise CredentialsUseless("the token's subject is not 1 to 255 printable ASCII characters")
         if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-            raise CredentialsUseless(f"the token names no tenant in its claim {self._rules.tenant_claim}")
+            raise CredentialsUseless(f"the token's claim {self._rules.tenant_claim} contains no valid tenant")
         role = _highest(_claim(claims, self._rules.roles_claim))
         if role is None:
-            raise CredentialsUseless(f"the token names none of our roles in its claim {self._rules.roles_claim}")
+            raise CredentialsUseless(
+                f"the token's claim {self._rules.roles_claim} contains none of the roles viewer, operator and admin"
+            )
         ends = round((int(claims["exp"]) + self._rules.leeway_seconds) * 1000)
         return Identity(tenant, f"{subject} (token)", role, f"token:{subject}", ends)
 
 
 def _is_time(claim: Any) -> bool:
-    """Say whether a claim is a NumericDate (RFC 7519, section 2), of years that can be written."""
+    """Return whether a claim is a NumericDate (RFC 7519, section 2) up to the year 9999."""
     return isinstance(claim, int | float) and not isinstance(claim, bool) and 0 <= claim <= LAST_TIME_MS / 1000
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """Return a claim by its name, or by a path of names with dots (`realm_access.roles`)."""
+    """Return a claim by its name, or by a path of names separated by dots (`realm_access.roles`)."""
     if name in claims:
         return claims[name]
     found: Any = claims
@@ -144,6 +146,6 @@ def _claim(claims: Mapping[str, Any], name: str) -> Any:
 
 
 def _highest(named: Any) -> Role | None:
-    """Return the highest role among those named, in a list or a text with spaces."""
+    """Return the highest known role in a list, or in a text separated by spaces."""
     words = named.split() if isinstance(named, str) else named if isinstance(named, list) else []
     return max((role for word in words if isinstance(word, str) and (role := Role.of(word))), default=None)

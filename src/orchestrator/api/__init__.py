@@ -1,1 +1,1 @@
-"""Who may ask, over HTTP: thin endpoints around `commands` (what may be asked) and the reader of the read models."""
+"""The HTTP API: thin endpoints around the application commands and the reader of the read models."""

@@ -1,4 +1,4 @@
-"""Answers in JSON, rendered by orjson."""
+"""JSON responses, rendered by orjson."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from starlette.responses import Response
 
-_LONG_SECONDS = 86_400
-_AT_ONCE = 8
+_DAY_SECONDS = 86_400
+_CHUNK_ITEMS = 8
 
 
 class Json(Response):
@@ -18,7 +18,7 @@ class Json(Response):
     media_type = "application/json"
 
     def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        # Not `super().__init__`: it prepares for more than we need, and costs more than the rendering itself.
+        # Not `super().__init__`: it supports more than we need, and takes longer than the rendering itself.
         self.status_code = status_code
         self.background = None
         self.body = content if isinstance(content, _Rendered) else orjson.dumps(content)
@@ -28,20 +28,20 @@ class Json(Response):
 
 
 class _Rendered(bytes):
-    """JSON text."""
+    """Rendered JSON text."""
 
 
 async def rendered(document: Mapping[str, Any]) -> bytes:
-    """Return a document as JSON text; its lists are rendered in pieces, between which others have their turn.
+    """Return a document as JSON text. Long lists are rendered in chunks, and other tasks run between them.
 
-    A page of a list may have many megabytes, and the loop must not stand still for as long as they take.
+    A page of a list may have many megabytes; rendering it in one go would block the event loop.
     """
     members = []
     for name, value in document.items():
-        if isinstance(value, list) and len(value) > _AT_ONCE:
+        if isinstance(value, list) and len(value) > _CHUNK_ITEMS:
             pieces = []
-            for begin in range(0, len(value), _AT_ONCE):
-                pieces.append(orjson.dumps(value[begin : begin + _AT_ONCE])[1:-1])
+            for begin in range(0, len(value), _CHUNK_ITEMS):
+                pieces.append(orjson.dumps(value[begin : begin + _CHUNK_ITEMS])[1:-1])
                 await asyncio.sleep(0)
             text = b"[%b]" % b",".join(pieces)
         else:
@@ -51,17 +51,17 @@ async def rendered(document: Mapping[str, Any]) -> bytes:
 
 
 def revalidated(content: Any, if_none_match: str | None, *, forever: bool = False) -> Response:
-    """Return a document with a tag made of its bytes, or 304 when the client named that tag.
+    """Return a response with a document and its ETag, or 304 if the client already has that document.
 
     Args:
         content: the document.
         if_none_match: the client's If-None-Match header.
-        forever: whether the document can never change: the client need not ask again.
+        forever: whether the document never changes, so that the client may cache it without revalidation.
     """
     answer = Json(content)
-    # Weak, since what is on the wire may be compressed.
+    # A weak ETag, because the body may be sent compressed.
     tag = f'W/"{blake2b(answer.body, digest_size=12).hexdigest()}"'
-    freshness = f"max-age={_LONG_SECONDS}, immutable" if forever else "no-cache"
+    freshness = f"max-age={_DAY_SECONDS}, immutable" if forever else "no-cache"
     headers = {"ETag": tag, "Cache-Control": f"private, {freshness}", "Vary": "Authorization"}
     if is_match(if_none_match, tag):
         return Response(status_code=304, headers=headers)
@@ -70,7 +70,7 @@ def revalidated(content: Any, if_none_match: str | None, *, forever: bool = Fals
 
 
 def is_match(tags: str | None, tag: str) -> bool:
-    """Return whether an If-None-Match header names a tag (weak comparison, RFC 9110, 8.8.3.2) or any."""
+    """Return whether an If-None-Match header matches a tag (weak comparison, RFC 9110, 8.8.3.2) or is `*`."""
     if tags is None:
         return False
     opaque = tag.removeprefix("W/")

@@ -1,4 +1,4 @@
-"""The app: routers, the guard around them, and the document that describes them."""
+"""The ASGI app: routers, middleware, and the OpenAPI document."""
 
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +18,7 @@ from orchestrator.api.services import RequestLimits, Served, serve
 from orchestrator.api.telemetry import TelemetryMiddleware
 from orchestrator.application.core import Core
 
-# In the order of how often they are asked for: routes are tried one after the other.
+# Most used first, because routes are matched one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     updates.router,
@@ -33,7 +33,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     metrics.router,
 )
 
-# For pages of other origins, when they are let in: what they may send, and what of the answer they may see.
+# CORS: request headers that allowed origins may send, and response headers that they may read.
 ASKED_BY_BROWSERS = (
     "Authorization",
     "Content-Type",
@@ -48,9 +48,10 @@ SHOWN_TO_BROWSERS = ("Content-Range", "ETag", "Location", "Retry-After", "X-Log-
 
 
 class Api(Described):
-    """The app. The guard takes the place of the framework's own handling of errors.
+    """The app. `Guard` replaces the framework's own error handling.
 
-    `served` is what its endpoints share. `served.close()` ends its streams and rebuilds, when the server is to stop.
+    `served` holds the services that the endpoints share. Call `served.close()` to end streams and rebuilds when the
+    server stops.
     """
 
     def __init__(self, served: Served, **options: Any) -> None:
@@ -58,7 +59,7 @@ class Api(Described):
         self.served = served
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Return the router within the guard, within whatever middleware was added, within the entrance."""
+        """Return the router wrapped in the middleware: guard, compression, added ones, then telemetry outermost."""
         limits, settings = self.served.limits, self.served.core.settings
         app: ASGIApp = Guard(
             self.router,
@@ -83,7 +84,7 @@ class Api(Described):
 
 
 def create_app(core: Core, limits: RequestLimits | None = None) -> Api:
-    """Return the app that serves the API on this core."""
+    """Return the app that serves the API for a core."""
     app = Api(
         serve(core, limits or RequestLimits()),
         title="orchestrator",
@@ -94,7 +95,7 @@ def create_app(core: Core, limits: RequestLimits | None = None) -> Api:
         redoc_url=None,
     )
     app.lets_in_all = not core.settings.auth
-    # Not `include_router`, which matches every request twice; and before the pages of the documentation.
+    # Not `include_router`, which matches every request twice. The API routes go before the documentation pages.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
     app.router.routes += pages()
     return app

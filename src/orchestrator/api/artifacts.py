@@ -1,4 +1,4 @@
-"""Artifacts: those of a run, and the bytes of one."""
+"""Endpoints for artifacts: list those of a run, and get the bytes of one."""
 
 from typing import Annotated, BinaryIO
 from uuid import UUID
@@ -21,9 +21,9 @@ router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
 
 _OUTSIDE = ("http://", "https://")
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-# Any type can come, but generators of clients only know what to do with the first.
+# The response may have any type, but client generators only handle the first.
 _BYTES = {"content": {"application/octet-stream": _BINARY, "*/*": _BINARY}}
-# Content under a hash never changes. It came from a skill, so a browser must not take it for a page of ours.
+# Content addressed by its hash never changes. A skill wrote it, so a browser must not run it as one of our pages.
 _HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
     "X-Content-Type-Options": "nosniff",
@@ -39,7 +39,7 @@ async def list_artifacts(
     step_id: Annotated[str | None, Query(alias="stepId", min_length=1, max_length=255)] = None,
     min_position: MinPosition = None,
 ) -> Response:
-    """Return what the completed and skipped steps of a run made, and what they took over from other runs."""
+    """Return the artifacts of the completed and skipped steps of a run, including reused ones."""
     await serving.reach(min_position)
     found = await serving.calls(caller).artifacts(str(run_id), step_id=step_id)
     return Json(await rendered({"runId": str(run_id), "artifacts": found}))
@@ -50,7 +50,7 @@ async def list_artifacts(
     response_class=StreamingResponse,
     responses={
         **answers(400, 404, 410),
-        200: {"description": "The data; null while there is none.", "content": {"application/json": {"schema": {}}}},
+        200: {"description": "The data; null if there is none yet.", "content": {"application/json": {"schema": {}}}},
     },
 )
 async def get_data(
@@ -61,7 +61,7 @@ async def get_data(
     step_id: Annotated[str, Path(alias="stepId", min_length=1, max_length=255, description="Id of a step.")],
     min_position: MinPosition = None,
 ) -> Response:
-    """Return the data of a step, however large it is, after a check that it is still what was recorded."""
+    """Return the data of a step, whatever its size. Stored data is verified against the recorded hash first."""
     core = serving.core
     await serving.reach(min_position)
     output = await core.database.call(core.reader.output, caller.tenant, str(run_id), step_id)
@@ -78,10 +78,10 @@ async def get_data(
     response_class=StreamingResponse,
     responses={
         **answers(404, 410, 416),
-        200: {"description": "The bytes, in the type of the artifact.", **_BYTES},
-        206: {"description": "The range asked for.", **_BYTES},
-        304: {"description": "The client has it already."},
-        307: {"description": "The artifact is kept elsewhere, at the Location given."},
+        200: {"description": "The bytes, with the artifact's media type.", **_BYTES},
+        206: {"description": "The requested range.", **_BYTES},
+        304: {"description": "Not modified: the client already has the content."},
+        307: {"description": "The artifact is stored elsewhere, at the URL in `Location`."},
     },
 )
 async def get_artifact_content(
@@ -90,11 +90,15 @@ async def get_artifact_content(
     *,
     artifact_id: Annotated[UUID, Path(alias="artifactId", description="Id of an artifact.")],
     wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header(alias="If-Range", description="An ETag; else all is sent.")] = None,
-    if_none_match: Annotated[str | None, Header(alias="If-None-Match", description="ETags.")] = None,
+    if_range: Annotated[
+        str | None, Header(alias="If-Range", description="An ETag. If it does not match, the full content is sent.")
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="ETags that the client already has.")
+    ] = None,
     min_position: MinPosition = None,
 ) -> Response:
-    """Return the bytes of an artifact, after a check that they are still what was recorded."""
+    """Return the bytes of an artifact, after verifying them against the recorded hash."""
     core = serving.core
     await serving.reach(min_position)
     artifact = await serving.calls(caller).artifact(str(artifact_id))
@@ -118,10 +122,10 @@ async def get_artifact_content(
 
 
 def _open_intact(store: ArtifactStore, artifact: Artifact, tenant: str) -> BinaryIO:
-    """Open an artifact whose bytes are what was recorded.
+    """Verify the bytes of an artifact and open it.
 
     Raises:
-        ArtifactGone: they are not.
+        ArtifactGone: the bytes are missing or were altered.
     """
     reason = verify(store, artifact)
     if reason is not None:

@@ -1,4 +1,4 @@
-"""Authentication: who makes a request, and whether they may make it now.
+"""Authentication and authorization: identifies the caller of a request and checks rate limits and roles.
 
     source blocked? -> credentials -> identity -> rate limit -> role
 
@@ -56,7 +56,8 @@ class Authenticator:
         Args:
             request: only its headers and its source address are read.
             role: the lowest role that may make this request.
-            installation: whether the request concerns all tenants. Only the installation's own tenant may make it then.
+            installation: whether the request concerns all tenants. If so, only the installation's own tenant
+                may make it.
 
         Raises:
             Unauthenticated: the credentials are missing, wrong, expired or revoked.
@@ -70,17 +71,17 @@ class Authenticator:
             await self._count(identity)
         if identity.role < role:
             raise Forbidden(
-                f"this call needs the role {role.word}, yours is {identity.role.word}", role=identity.role.word
+                f"this call needs the role {role.word}; yours is {identity.role.word}", role=identity.role.word
             )
         if installation and identity.tenant != self._installation:
-            raise Forbidden("this call is about the whole installation, and not for every tenant")
+            raise Forbidden("only the installation's own tenant may make this call")
         request.scope[IDENTITY] = identity
         return identity
 
     async def check_again(self, request: Request, role: Role) -> None:
-        """Check that the credentials of an authenticated request are still valid. For long answers, such as streams.
+        """Check that the credentials of an authenticated request are still valid. Used by streams.
 
-        Counts towards no rate limit. Passes while the database is unavailable.
+        It counts towards no rate limit, and passes while the database is unavailable.
 
         Raises:
             Unauthenticated: the credentials have expired, were revoked, or belong to another tenant now.
@@ -97,15 +98,15 @@ class Authenticator:
         except DatabaseUnavailable:
             return
         if identity.tenant != before.tenant:
-            raise Unauthenticated("the credentials are for another tenant now", "invalid_token")
+            raise Unauthenticated("the credentials now belong to another tenant", "invalid_token")
         if identity.role < role:
-            raise Forbidden(f"the role of these credentials is {identity.role.word} now", role=identity.role.word)
+            raise Forbidden(f"the role of these credentials is now {identity.role.word}", role=identity.role.word)
 
     async def charge(self, request: Request, count: int) -> None:
         """Count an authenticated request as `count` requests, for instance a batch as its runs.
 
         Raises:
-            RateLimited: the limit does not allow that many now. The request has been counted as one.
+            RateLimited: the limit does not allow that many now. The request has already been counted as one.
         """
         if self._rates and count > 1:
             await self._count(request.scope[IDENTITY], count, taken=1)
@@ -118,30 +119,32 @@ class Authenticator:
     async def _count(self, identity: Identity, count: int = 1, *, taken: int = 0) -> None:
         seconds, whose = await self._rates.wait(self._buckets, identity, count, taken=taken)
         if seconds > 0:
-            message = f"this {whose} makes more requests than its rate limit allows"
+            message = f"the rate limit of this {whose} is exceeded"
             if count > 1:
-                message += f"; this one counts as {count:,}"
+                message += f"; this request counts as {count:,}"
             raise RateLimited(message, math.ceil(seconds), limited=whose)
 
     async def _identify(self, request: Request) -> Identity:
-        shown = _credentials(request)
-        if self._attempts:  # else there is no need to read addresses
+        credentials = _credentials(request)
+        if self._attempts:  # otherwise no address needs to be parsed
             pause = self._attempts.pause(_source(request))
             if pause > 0:
-                raise TooManyAttempts("too many wrong credentials came from this address; wait", math.ceil(pause))
+                raise TooManyAttempts(
+                    "too many wrong credentials came from this address; try again later", math.ceil(pause)
+                )
         try:
-            return await self._read(shown, request)
+            return await self._read(credentials, request)
         except AccessError as error:
             if isinstance(error, CredentialsRefused):
                 self._attempts.failed(_source(request))
             raise _refusal(error) from None
 
-    async def _read(self, shown: str, request: Request) -> Identity:
-        if self._keyring is not None and shown.startswith(PREFIX):
-            return await self._keyring.identify(shown, _address(request))
-        if self._tokens is not None and not shown.startswith(PREFIX):
-            return await self._tokens.identify(shown, _address(request))
-        raise CredentialsRefused("the credentials are of a kind that is not taken here")
+    async def _read(self, credentials: str, request: Request) -> Identity:
+        if self._keyring is not None and credentials.startswith(PREFIX):
+            return await self._keyring.identify(credentials, _address(request))
+        if self._tokens is not None and not credentials.startswith(PREFIX):
+            return await self._tokens.identify(credentials, _address(request))
+        raise CredentialsRefused("this server does not accept this kind of credentials")
 
 
 def _refusal(error: AccessError) -> RequestError:
@@ -165,19 +168,19 @@ def _source(request: Request) -> str:
 
 
 def _credentials(request: Request) -> str:
-    """Return what a request shows: `Authorization: Bearer ...`, once.
+    """Return the credentials in the header `Authorization: Bearer ...` of a request.
 
     Raises:
-        Unauthenticated: it shows nothing, or in another form.
+        Unauthenticated: the header is missing, repeated or malformed.
     """
     given = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not given:
         raise Unauthenticated("this call needs credentials: send Authorization: Bearer followed by your key")
-    scheme, _, shown = given[0].decode("latin-1").partition(" ")
-    shown = shown.strip(" ")
-    if len(given) > 1 or scheme.lower() != _SCHEME or not shown or len(shown) > _MAX_CHARACTERS:
+    scheme, _, credentials = given[0].decode("latin-1").partition(" ")
+    credentials = credentials.strip(" ")
+    if len(given) > 1 or scheme.lower() != _SCHEME or not credentials or len(credentials) > _MAX_CHARACTERS:
         raise Unauthenticated("expected one header Authorization: Bearer followed by your key", "invalid_request")
-    return str(shown)
+    return str(credentials)
 
 
 def _build_tokens(settings: Settings, lookups: PendingLookups) -> "Tokens":

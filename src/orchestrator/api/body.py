@@ -1,4 +1,4 @@
-"""Bodies of requests: read whole, and parsed to nothing that would harm further in."""
+"""Reads and parses request bodies, and rejects JSON that the rest of the system cannot handle."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ from orchestrator.domain.errors import Fault, InputNotCanonical
 from orchestrator.domain.exact import check_keys, check_numbers
 
 MAX_DEPTH = 64
-"""How deep a JSON document may nest; the document itself is level 1."""
+"""Maximum nesting depth of a JSON document; the document itself is level 1."""
 
 _BODY = "body"
 
@@ -22,8 +22,8 @@ async def read_body(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        ClientDisconnect: the client went away first.
-        BodyTooLarge: it has too many bytes (raised by the guard).
+        ClientDisconnect: the client disconnected before the body was complete.
+        BodyTooLarge: the body is too large (raised by the guard).
     """
     chunks = []
     while True:
@@ -36,15 +36,15 @@ async def read_body(request: Request) -> bytes:
 
 
 def media_type(request: Request) -> str:
-    """Return the media type of a request's body, in lower case and without parameters; empty when it names none.
+    """Return the media type of a request body, in lower case and without parameters; empty if none is given.
 
     Raises:
-        UnsupportedMediaType: it names more than one, or the body is compressed.
+        UnsupportedMediaType: there is more than one Content-Type, or the body is compressed.
     """
     encoding = next((value for name, value in request.scope["headers"] if name == b"content-encoding"), b"identity")
     if encoding.strip().lower() != b"identity":
         shown = encoding.decode("latin-1")[:40]
-        raise UnsupportedMediaType(f"Content-Encoding: {shown} is not supported; send the body as it is")
+        raise UnsupportedMediaType(f"Content-Encoding: {shown} is not supported; send the body uncompressed")
     given = [value for name, value in request.scope["headers"] if name == b"content-type"]
     if len(given) > 1:
         raise UnsupportedMediaType("expected one Content-Type header, not several")
@@ -52,10 +52,10 @@ def media_type(request: Request) -> str:
 
 
 def require_json(request: Request) -> None:
-    """Accept a body whose Content-Type says that it is JSON.
+    """Check that the Content-Type of a request is JSON.
 
     Raises:
-        UnsupportedMediaType: it says something else, or nothing: browsers let any page send such a body.
+        UnsupportedMediaType: it is something else, or missing. Browsers let any page send such requests.
     """
     given = media_type(request)
     if given != "application/json" and not (given.startswith("application/") and given.endswith("+json")):
@@ -63,23 +63,23 @@ def require_json(request: Request) -> None:
 
 
 def wrong_media_type(expected: str, given: str) -> UnsupportedMediaType:
-    """Return the error for a body of another media type than expected; `given` is empty when it has none."""
+    """Return the error for an unexpected media type; `given` is empty if the request has no Content-Type."""
     found = f"not {given}" if given else "but the request has no Content-Type"
     return UnsupportedMediaType(f"expected Content-Type: {expected}, {found}")
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the document that a JSON text (UTF-8) holds.
+    """Parse a JSON text (UTF-8).
 
     Raises:
-        InvalidRequest: it breaks the syntax, nests deeper than `MAX_DEPTH` levels, gives a key twice, or holds a number
-            that would become another one, a NUL character or a lone surrogate.
+        InvalidRequest: the text has a syntax error, is nested deeper than `MAX_DEPTH` levels, repeats a key, or
+            contains a number that would lose precision, a NUL character or a lone surrogate.
     """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest([Fault(_BODY, f"is not JSON: {error}")]) from error
-    # Counting brackets and looking for escapes is quick; only where they show up is a closer look worth it.
+    # Cheap checks on the text decide whether the more expensive checks of the document are necessary.
     if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
         _refuse_deep(document)
     if b"\\u0000" in body:
@@ -100,14 +100,14 @@ def _place(error: InputNotCanonical) -> str:
 
 
 def _refuse_nul(document: Any) -> None:
-    """Accept a document without a NUL character in its keys and values: the database cannot keep one."""
+    """Check that a document has no NUL character in its keys and values, because PostgreSQL cannot store one."""
     found = _find_nul(document)
     if found is not None:
-        raise InvalidRequest([Fault(place(found) if found else _BODY, "holds a NUL character")])
+        raise InvalidRequest([Fault(place(found) if found else _BODY, "contains a NUL character")])
 
 
 def _find_nul(value: Any) -> tuple[str | int, ...] | None:
-    """Return where a NUL character is, or None."""
+    """Return the location of the first NUL character, or None."""
     if isinstance(value, str):
         return () if "\0" in value else None
     if isinstance(value, dict):

@@ -1,14 +1,14 @@
-"""Browsers: which pages may reach an API that asks nobody for credentials.
+"""Browsers: which web pages may use an API that runs without authentication.
 
-A server on loopback is reachable by every web page that the user has open. Such a page can send requests of its own
-(cross-site request forgery), or let its own host name resolve to 127.0.0.1 (DNS rebinding). A browser cannot forge
-`Host`, `Origin` and `Sec-Fetch-Site`, so these three decide:
+A server on loopback is reachable by every web page that the user has open. Such a page can send its own requests
+(cross-site request forgery), or make its own host name resolve to 127.0.0.1 (DNS rebinding). A page cannot forge
+`Host`, `Origin` and `Sec-Fetch-Site`, so these three headers decide:
 
     Host             must be a loopback name or one of ORCHESTRATOR_ALLOWED_HOSTS
     Origin           must be that of the server itself or one of ORCHESTRATOR_CORS_ORIGINS
     Sec-Fetch-Site   without an Origin: must not be another site, unless the user follows a link
 
-With authentication none of this is needed: a page cannot know a key, and browsers send none by themselves.
+With authentication none of this is needed: a page does not know a key, and browsers do not send one by themselves.
 """
 
 import ipaddress
@@ -24,20 +24,20 @@ from orchestrator.application.errors import RequestError
 _HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{1,5}))?")
 _PORTS = {"http": "80", "https": "443"}
 _ANY = "*"
-_OURS = frozenset({"same-origin", "none"})
+_OWN_SITES = frozenset({"same-origin", "none"})
 _SAFE = frozenset({"GET", "HEAD"})
-_SHOWN = 200
-_LONGEST = 300  # of a host name and a port
+_MAX_QUOTED = 200
+_MAX_HOST = 300  # characters, including the port
 _NONE: tuple[str, str | None, bool] = ("", None, False)
 
 
 class SameSite:
-    """Middleware that refuses requests of foreign web pages.
+    """Middleware that refuses requests from web pages of other origins.
 
     Args:
-        app: what is behind.
-        hosts: names besides those of loopback by which this server may be called.
-        origins: origins whose pages may call it; `*` lets in all of them.
+        app: the app to protect.
+        hosts: host names of this server, besides those of loopback.
+        origins: origins whose pages may use this server; `*` allows all.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], origins: Collection[str]) -> None:
@@ -68,22 +68,22 @@ class SameSite:
         authority = self._authority(hosts)
         if authority is None:
             return HostNotAllowed(
-                f"the Host {', '.join(hosts)[:_SHOWN]!r} is not a name of this server; use 127.0.0.1 or localhost, "
-                "or add the name to ORCHESTRATOR_ALLOWED_HOSTS"
+                f"the Host {', '.join(hosts)[:_MAX_QUOTED]!r} is not a name of this server; "
+                "use 127.0.0.1 or localhost, or add the name to ORCHESTRATOR_ALLOWED_HOSTS"
             )
         if origins:
             if not all(self._allows(origin, authority) for origin in origins):
                 return OriginNotAllowed(
-                    f"pages of {', '.join(origins)[:_SHOWN]!r} may not use this server; "
+                    f"pages of {', '.join(origins)[:_MAX_QUOTED]!r} may not use this server; "
                     "add the origin to ORCHESTRATOR_CORS_ORIGINS to allow it"
                 )
-        elif fetch.get(b"sec-fetch-site", "none") not in _OURS and not _follows_link(scope["method"], fetch):
-            return OriginNotAllowed("pages of other sites may not use this server")
+        elif fetch.get(b"sec-fetch-site", "none") not in _OWN_SITES and not _follows_link(scope["method"], fetch):
+            return OriginNotAllowed("web pages of other sites may not use this server")
         return None
 
     def _authority(self, hosts: list[str]) -> tuple[str, str | None] | None:
-        """Return the name and the port in the only Host header, or None when this server has no such name."""
-        name, port, is_local = _read(hosts[0]) if len(hosts) == 1 and len(hosts[0]) <= _LONGEST else _NONE
+        """Return the name and the port in the Host header, or None if it is not a name of this server."""
+        name, port, is_local = _read(hosts[0]) if len(hosts) == 1 and len(hosts[0]) <= _MAX_HOST else _NONE
         return (name, port) if is_local or name in self._hosts else None
 
     def _allows(self, origin: str, authority: tuple[str, str | None]) -> bool:
@@ -94,13 +94,13 @@ class SameSite:
         if parsed is None or scheme not in _PORTS:
             return False
         name, port = authority
-        default = _PORTS[scheme]  # also of a Host without a port: behind a proxy that ends TLS both have none
+        default = _PORTS[scheme]  # also for a Host without a port: behind a proxy that terminates TLS, neither has one
         return parsed["name"].removesuffix(".") == name and (parsed["port"] or default) == (port or default)
 
 
 @lru_cache(maxsize=256)
 def _read(host: str) -> tuple[str, str | None, bool]:
-    """Return the name and the port in a Host header, and whether that is loopback; no name when it is malformed."""
+    """Return the name and port in a Host header, and whether it is loopback. The name of a malformed one is empty."""
     parsed = _HOST.fullmatch(host.lower())
     if parsed is None:
         return _NONE
@@ -109,7 +109,7 @@ def _read(host: str) -> tuple[str, str | None, bool]:
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host name (lower case, an IPv6 address in brackets) can mean nothing but this machine."""
+    """Return whether a host name (in lower case, IPv6 addresses in brackets) always means this machine."""
     if name == "localhost" or name.endswith(".localhost"):  # RFC 6761, 6.3
         return True
     try:
@@ -122,7 +122,7 @@ def is_loopback(name: str) -> bool:
 
 
 def _follows_link(method: str, fetch: Mapping[bytes, str]) -> bool:
-    """Return whether the user opens a page of ours, in a window of its own: the page with the link sees nothing."""
+    """Return whether the user follows a link to one of our pages. The page with the link cannot read the response."""
     return (
         method in _SAFE
         and fetch.get(b"sec-fetch-mode") == "navigate"

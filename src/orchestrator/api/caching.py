@@ -1,4 +1,4 @@
-"""The cache from a run's point of view: what was taken from it, what was not, and why."""
+"""Endpoint for the cache analysis of a run: which steps used the cache, which did not, and why."""
 
 from typing import Annotated
 
@@ -25,9 +25,9 @@ async def analyse_cache(
         str | None, Query(alias="stepId", min_length=1, max_length=255, description="Only this step.")
     ] = None,
 ) -> Response:
-    """Say of each step whether its result came from the cache, by which key, and what differs from before.
+    """Return, for each step, whether its result came from the cache, its cache key, and what changed.
 
-    It comes from the log itself and never lags.
+    It is computed from the log, so it never lags behind.
     """
     steps = await serving.calls(caller).cache_analysis(str(run_id), step_id=step_id)
     return Json(await rendered({"runId": str(run_id), "steps": steps}))

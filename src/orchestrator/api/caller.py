@@ -1,11 +1,11 @@
-"""Who asks, and what they have to be. An endpoint says it with the type of a parameter.
+"""The caller of an endpoint and the role that the endpoint requires, declared as the type of a parameter.
 
-    Viewer        a viewer of the tenant: reads
-    Operator     an operator: triggers, changes, cancels, registers
-    InstallationViewer    a viewer of the installation's own tenant: figures about all tenants
-    InstallationAdmin     an admin of the installation's own tenant: what reaches all tenants
+    Viewer                a viewer of the tenant: reads
+    Operator              an operator of the tenant: triggers, changes and cancels runs, registers workflows
+    InstallationViewer    a viewer of the installation's own tenant: reads metrics, queues and read models
+    InstallationAdmin     an admin of the installation's own tenant: changes that affect all tenants
 
-The OpenAPI document shows the role. An endpoint without such a parameter is for everybody: health, nothing else.
+The OpenAPI document includes the role. An endpoint without such a parameter is public; only health probes are.
 """
 
 from typing import Annotated
@@ -21,12 +21,12 @@ from orchestrator.application.caller import Caller
 
 
 class Requires(SecurityBase):
-    """Lets in who has a role; of the installation's own tenant only, when the call is about all tenants."""
+    """A dependency that requires a role and, for calls that concern all tenants, the installation's own tenant."""
 
     scheme_name = "bearer"
     model = HTTPBearer(
-        description="An API key (`orchestrator keys create`), or a token of the identity provider. What an operation "
-        "needs is the role that it names: viewer, operator or admin."
+        description="An API key (`orchestrator keys create`), or a token from the identity provider. Each operation "
+        "names the role that it requires: viewer, operator or admin."
     )
 
     def __init__(self, role: Role, *, installation: bool = False) -> None:
@@ -34,7 +34,7 @@ class Requires(SecurityBase):
         self.installation = installation
 
     async def __call__(self, request: Request) -> Caller:
-        """Return who makes a request.
+        """Authenticate a request and return its caller.
 
         Raises:
             Unauthenticated, Forbidden, TooManyAttempts: see `Authenticator.authenticate`.

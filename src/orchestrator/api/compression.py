@@ -1,4 +1,7 @@
-"""Large JSON and text is compressed for those who accept gzip (RFC 9110, 12.5.3); streams and artifacts are not."""
+"""Compresses large JSON and text responses for clients that accept gzip (RFC 9110, 12.5.3).
+
+Streams and artifacts are not compressed.
+"""
 
 import asyncio
 import gzip
@@ -6,16 +9,16 @@ import gzip
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SMALLEST_BYTES = 2048
-"""A smaller answer fits into a packet or two as it is."""
+"""Minimum size to compress. A smaller response fits into one or two packets anyway."""
 
-_IN_A_THREAD_BYTES = 64 * 1024
+_THREAD_BYTES = 64 * 1024
 _LEVEL = 5
 _KINDS = (b"application/json", b"text/plain")
 _VARY = (b"vary", b"Accept-Encoding")
 
 
 class Compression:
-    """Middleware. Only answers that come in one piece are compressed."""
+    """Middleware. It compresses only responses that are sent in one piece."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,14 +32,14 @@ class Compression:
 
         async def answer(message: Message) -> None:
             nonlocal held
-            if message["type"] == "http.response.start" and _is_worth_it(message):
+            if message["type"] == "http.response.start" and _should_compress(message):
                 held = message
                 return
             if held is not None:
                 start, held = held, None
                 headers = [*start["headers"], _VARY]
                 if _accepts_gzip(scope) and not message.get("more_body", False):
-                    body = await _packed(message["body"])
+                    body = await _compressed(message["body"])
                     headers = [pair for pair in headers if pair[0] != b"content-length"]
                     headers += [(b"content-encoding", b"gzip"), (b"content-length", b"%d" % len(body))]
                     message = {**message, "body": body}
@@ -46,7 +49,7 @@ class Compression:
         await self._app(scope, receive, answer)
 
 
-def _is_worth_it(start: Message) -> bool:
+def _should_compress(start: Message) -> bool:
     headers: dict[bytes, bytes] = dict(start["headers"])
     length = headers.get(b"content-length", b"")
     return length.isdigit() and int(length) >= SMALLEST_BYTES and headers.get(b"content-type", b"").startswith(_KINDS)
@@ -62,7 +65,7 @@ def _accepts_gzip(scope: Scope) -> bool:
     return False
 
 
-async def _packed(body: bytes) -> bytes:
-    if len(body) > _IN_A_THREAD_BYTES:
+async def _compressed(body: bytes) -> bytes:
+    if len(body) > _THREAD_BYTES:
         return await asyncio.to_thread(gzip.compress, body, _LEVEL)
     return gzip.compress(body, _LEVEL)

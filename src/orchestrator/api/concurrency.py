@@ -1,4 +1,4 @@
-"""How many requests are served at once, in total and per tenant."""
+"""Limits how many requests are served at the same time, in total and per tenant."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ _SHARE = 3
 
 
 class ConcurrencyLimit:
-    """Bounds the requests being served, and with them every queue behind: for the database, for the commit.
+    """Bounds the requests being served, and with them all later queues: for the database and for the commit.
 
-    A request takes a slot when it is authenticated and its body is complete. Callers without a key, or with a slow
+    A request takes a slot once it is authenticated and its body is complete. Callers without a key, or with a slow
     connection, take none.
 
     Args:
         max_requests: the number of slots.
-        shared: whether several tenants share them. One tenant then gets at most three times as many as are free:
-            three quarters when it is alone, so a newcomer always finds some.
+        shared: whether several tenants share the slots. A tenant may then hold at most three times as many slots as
+            are free: three quarters of them if it is the only one, so there are always some left for another tenant.
     """
 
     def __init__(self, max_requests: int, *, shared: bool) -> None:
@@ -28,10 +28,10 @@ class ConcurrencyLimit:
 
     @contextmanager
     def slot(self, tenant: str) -> Iterator[None]:
-        """Hold a slot for a tenant until the end of the block.
+        """Hold a slot for a tenant until the end of the `with` block.
 
         Raises:
-            Overloaded: all slots, or all slots of the tenant, are taken.
+            Overloaded: all slots, or all slots available to this tenant, are taken.
         """
         free, held = self._max_requests - self._taken, self._by_tenant.get(tenant, 0)
         if free <= 0:

@@ -21,14 +21,14 @@ _UNKNOWN = "application/octet-stream"
 
 
 def content_type(artifact: Artifact) -> str:
-    """Return the media type of an artifact: its own type when that is one, else what its filename suggests."""
+    """Return the media type of an artifact: its own type if that is a media type, else a guess from its filename."""
     if _MEDIA_TYPE.fullmatch(artifact.type):
         return artifact.type
     return mimetypes.guess_type(artifact.filename or "")[0] or _UNKNOWN
 
 
 def disposition(artifact: Artifact) -> str:
-    """Return the Content-Disposition: always a download, so that nothing a skill made runs as a page of ours."""
+    """Return the Content-Disposition: always `attachment`, so that a browser never runs a skill's file as our page."""
     name = PurePosixPath(artifact.filename).name if artifact.filename else ""
     if not name:
         return "attachment"
@@ -39,17 +39,18 @@ def disposition(artifact: Artifact) -> str:
 
 
 def etag(artifact: Artifact) -> str:
-    """Return the entity tag: strong, since equal hashes mean equal bytes."""
+    """Return the ETag, a strong one, because equal hashes mean equal bytes."""
     return f'"{artifact.content_hash}"'
 
 
 def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
-    """Return the first byte and the one after the last that a Range header asks for, of content of `size` bytes.
+    """Return the range that a Range header requests of `size` bytes: the first byte, and the one after the last.
 
-    None stands for all of it: there is no header, it has another unit, is malformed or asks for several ranges.
+    Return None, for the full content, if there is no header, or it has another unit, is malformed or has several
+    ranges.
 
     Raises:
-        RangeNotSatisfiable: there are no such bytes.
+        RangeNotSatisfiable: the content has no bytes in this range.
     """
     found = _RANGE.fullmatch(text.replace(" ", "")) if text else None
     if found is None:
@@ -67,7 +68,7 @@ def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
 
 
 async def chunks(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
-    """Yield the bytes of a file from `start` up to `end` and close it; reading happens in threads."""
+    """Yield the bytes of a file from `start` up to `end`, then close it. The file is read in threads."""
     with closing(file):
         left = end - start
         if start:
@@ -75,6 +76,6 @@ async def chunks(file: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
         while left > 0:
             chunk = await asyncio.to_thread(file.read, min(CHUNK_BYTES, left))
             if not chunk:
-                raise OSError("the file is shorter than it was")
+                raise OSError("the file was truncated while it was read")
             left -= len(chunk)
             yield chunk

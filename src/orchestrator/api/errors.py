@@ -1,7 +1,7 @@
-"""Errors as answers: one shape, `{"error", "message", "details"}`, and the only place that knows status codes.
+"""Errors as responses: `{"error", "message", "details"}`. Only this module maps errors to HTTP status codes.
 
     RequestError
-    ├── InvalidRequest           400  every fault of a request, each with its path
+    ├── InvalidRequest           400  lists every fault of a request with its path
     ├── MalformedRequest         400
     ├── Unauthenticated          401
     ├── Forbidden                403
@@ -23,7 +23,7 @@
     ├── NotReady                 503
     └── IdentityProviderAway     503
 
-Errors of the domain and of the store have their place in `STATUS` too; what is not there is a 500.
+`STATUS` also contains the errors of the domain and of the stores. An error that it does not contain becomes a 500.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,13 +79,13 @@ Hint = Callable[[Sequence[str | int]], str]
 
 
 class MalformedRequest(RequestError):
-    """What arrived is not HTTP."""
+    """The request is not valid HTTP."""
 
     code = "MALFORMED_REQUEST"
 
 
 class Unauthenticated(RequestError):
-    """The request does not show who makes it. `problem` is the code of RFC 6750 for what was shown, if anything was."""
+    """The credentials are missing or not valid. `problem` is the error code of RFC 6750, if credentials were sent."""
 
     code = "UNAUTHENTICATED"
 
@@ -95,55 +95,55 @@ class Unauthenticated(RequestError):
 
 
 class Forbidden(RequestError):
-    """Whoever makes the request may not."""
+    """The caller may not make this request."""
 
     code = "FORBIDDEN"
 
 
 class OriginNotAllowed(RequestError):
-    """A web page of another origin makes the request."""
+    """The request comes from a web page of another origin."""
 
     code = "ORIGIN_NOT_ALLOWED"
 
 
 class HostNotAllowed(RequestError):
-    """The request is for another host than this server."""
+    """The Host header is not a name of this server."""
 
     code = "HOST_NOT_ALLOWED"
 
 
 class BodyTooSlow(RequestError):
-    """The body of the request did not arrive in time."""
+    """The request body did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
 
 class HeadTooSlow(RequestError):
-    """The head of the request did not arrive in time."""
+    """The request headers did not arrive in time."""
 
     code = "REQUEST_TIMEOUT"
 
 
 class BodyTooLarge(RequestError):
-    """The body of the request is larger than is allowed."""
+    """The request body is too large."""
 
     code = "PAYLOAD_TOO_LARGE"
 
 
 class UnsupportedMediaType(RequestError):
-    """The body of the request is of a kind that this endpoint does not read."""
+    """The endpoint does not support the media type of the request body."""
 
     code = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class RangeNotSatisfiable(RequestError):
-    """The artifact has no bytes in the range asked for."""
+    """The artifact has no bytes in the requested range."""
 
     code = "RANGE_NOT_SATISFIABLE"
 
 
 class ComeLater(RequestError):
-    """Not now: again in some seconds."""
+    """The request is refused for now. `seconds` is how long to wait before the next try."""
 
     def __init__(self, message: str, seconds: int, **details: Any) -> None:
         super().__init__(message, **details)
@@ -151,37 +151,37 @@ class ComeLater(RequestError):
 
 
 class RateLimited(ComeLater):
-    """The key or the tenant has asked more often than is allowed."""
+    """The key or the tenant has exceeded its rate limit."""
 
     code = "RATE_LIMITED"
 
 
 class TooManyAttempts(ComeLater):
-    """Too many wrong credentials came from where the request comes from."""
+    """Too many wrong credentials came from the source address of the request."""
 
     code = "TOO_MANY_ATTEMPTS"
 
 
 class HeadTooLarge(RequestError):
-    """The request line and the headers are larger than is allowed."""
+    """The request line and headers are too large."""
 
     code = "HEAD_TOO_LARGE"
 
 
 class Overloaded(RequestError):
-    """More requests wait for an answer than are allowed."""
+    """Too many requests are being served."""
 
     code = "OVERLOADED"
 
 
 class NotReady(RequestError):
-    """The server cannot serve requests as it should."""
+    """The server is not ready to serve requests."""
 
     code = "NOT_READY"
 
 
 class IdentityProviderAway(RequestError):
-    """The keys to verify tokens with cannot be had."""
+    """The keys that verify tokens cannot be fetched from the identity provider."""
 
     code = "IDENTITY_PROVIDER_UNAVAILABLE"
 
@@ -234,24 +234,24 @@ STATUS: Mapping[type[Exception], int] = {
     IdentityProviderAway: 503,
 }
 
-# By status: what the framework itself says no to has no code of its own.
+# Error codes by status, for errors that the framework raises.
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 _MAX_LISTED = 1000
 _MAX_HINTS = 10
 _WORDS = {
     "^[^:]+$": "must not be empty or contain ':'",
-    r"^[^:\x00]{1,255}:[^\x00]{0,255}$": "is written key:value",
+    r"^[^:\x00]{1,255}:[^\x00]{0,255}$": "must have the form key:value",
     r"^[\x20-\x7e]+$": "must be printable ASCII",
     "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
 }
-"""What to say instead of a regular expression that does not match."""
+"""Messages to use instead of the regular expression that did not match."""
 
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
 
 def answer_to(error: Exception) -> Json | None:
-    """Return the answer that an error stands for, or None when nobody foresaw it (see `unforeseen`)."""
+    """Return the response for an error, or None if the error is unexpected (see `unforeseen`)."""
     if isinstance(error, DomainError | RequestError):
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
         if status is None:
@@ -259,29 +259,29 @@ def answer_to(error: Exception) -> Json | None:
         code = InvalidRequest.code if isinstance(error, InputNotCanonical) else error.code
         return _answer(status, code, error.message, error.details, _headers(error, status))
     if isinstance(error, DatabaseUnavailable) or type(error) is ConnectionError:
-        return _answer(503, "DATABASE_UNAVAILABLE", "the database does not answer; try again", {}, _RETRY)
+        return _answer(503, "DATABASE_UNAVAILABLE", "the database is unavailable; try again", {}, _RETRY)
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
-        said = "there is no such path; /docs lists the calls" if error.status_code == 404 else str(error.detail)
-        return _answer(error.status_code, code, said, {}, error.headers)
+        message = "no such path; /docs lists the endpoints" if error.status_code == 404 else str(error.detail)
+        return _answer(error.status_code, code, message, {}, error.headers)
     return None
 
 
 def unforeseen() -> Json:
-    """Return the answer to an error of ours; what it was is for the log only."""
-    return _answer(500, "INTERNAL_ERROR", "something went wrong here, not with the request", {}, None)
+    """Return the response to an unexpected error. Its cause is written only to the log."""
+    return _answer(500, "INTERNAL_ERROR", "internal error; the server log has the details", {}, None)
 
 
 def to_faults(error: ValidationError, root: str = "", hint: Hint | None = None) -> list[Fault]:
-    """Return the faults that a validation found.
+    """Return the faults that a pydantic validation found.
 
     Args:
-        error: what it raised.
-        root: the name of what was validated.
-        hint: returns what to say of an unknown field at a place.
+        error: the validation error.
+        root: the name of the validated value.
+        hint: returns a hint for an unknown field, given its location.
     """
-    if error.error_count() > _MAX_LISTED:  # to list them would take longer than others should wait
-        return [Fault(root or "body", f"has {error.error_count():,} faults, more than are listed")]
+    if error.error_count() > _MAX_LISTED:  # listing them would block the event loop for too long
+        return [Fault(root or "body", f"has {error.error_count():,} faults, too many to list")]
     faults, hints = [], 0
     for found in error.errors(include_url=False, include_input=False):
         message = found["msg"].removeprefix("Value error, ")
@@ -300,7 +300,7 @@ def _headers(error: Exception, status: int) -> Mapping[str, str] | None:
         case RangeNotSatisfiable():
             return {"Content-Range": f"bytes */{error.details['sizeBytes']}"}
         case BodyTooLarge() | BodyTooSlow():
-            return _CLOSE  # the rest of the body is not going to be read
+            return _CLOSE  # the rest of the body is not read
         case Unauthenticated():
             problem = f', error="{error.problem}"' if error.problem else ""
             return {"WWW-Authenticate": f'Bearer realm="orchestrator"{problem}'}

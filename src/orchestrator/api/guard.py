@@ -1,6 +1,6 @@
-"""The guard: every request has a deadline and a bounded body, and every error becomes an answer.
+"""The guard: gives every request a deadline and a body limit, and turns every error into a response.
 
-Pure ASGI, around everything else: one object a request and no task of its own.
+Pure ASGI middleware: it creates one object per request and no task.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Middleware. The deadline (seconds) is met by the start of the answer; a stream may go on for ever."""
+    """Middleware. The deadline, in seconds, applies until the response starts; a stream may then last forever."""
 
     def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, bodies: IncomingBodies) -> None:
         self._app = app
@@ -45,36 +45,36 @@ class Guard:
                     receive = exchange.receive
                 await self._app(scope, receive, exchange.send)
         except ClientDisconnect:
-            pass  # nobody is left to be answered
+            pass  # the client has gone
         except asyncio.CancelledError:
             if exchange.started:
                 raise
-            # The server stops, and does not wait any longer for what is under way.
+            # The server is stopping and no longer waits for open requests.
             error = DeadlineExceeded("the server is stopping; the request may still take effect")
             await self._answer(scope, exchange, error)(scope, receive, send)
         except Exception as error:
             answer = self._answer(scope, exchange, error)
             if exchange.started:
-                # The server closes the connection then: the client must know that this was not all.
-                raise ConnectionError("the answer broke off") from error
+                # This makes the server close the connection, so the client knows that the response is incomplete.
+                raise ConnectionError("the response was interrupted") from error
             await answer(scope, receive, send)
         finally:
             if exchange.arriving:
                 self._bodies.end(exchange)
 
     def _answer(self, scope: Scope, exchange: "_Exchange", error: Exception) -> Json:
-        """Return the answer to a request that failed."""
+        """Return the response to a failed request."""
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
             if exchange.aborted:
-                error = BodyTooSlow("the body arrived slowly while too many others were arriving; send it again")
-            elif exchange.arriving:  # nobody waits for it before the caller is known to be allowed to send it
+                error = BodyTooSlow("the body arrived too slowly while the server was busy; send the request again")
+            elif exchange.arriving:  # the body is read only after authentication
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
             else:
                 error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")
         if isinstance(error, HTTPException) and error.status_code == 405:
             allowed = _allowed(scope)
-            said = f"{scope['method']} is not allowed here; allowed: {allowed}"
-            error = HTTPException(405, said, {"Allow": allowed})
+            message = f"{scope['method']} is not allowed for this path; allowed: {allowed}"
+            error = HTTPException(405, message, {"Allow": allowed})
         answer = answer_to(error)
         if answer is None:
             logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
@@ -83,7 +83,7 @@ class Guard:
 
 
 class _Exchange:
-    """What is known of a request and its answer while they pass."""
+    """The state of one request and its response."""
 
     __slots__ = (
         "_bodies",
@@ -116,7 +116,7 @@ class _Exchange:
         self.started = False
 
     def expect_body(self, scope: Scope) -> None:
-        """Refuse a body that says itself that it is too large."""
+        """Reject a body whose Content-Length is too large."""
         self.body_pending = True
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._left:
@@ -130,7 +130,7 @@ class _Exchange:
 
     async def receive(self) -> Message:
         if self.body_pending and not self.arriving:
-            # Only now, since whoever may not make the request has been refused before its body is read.
+            # Only now: an unauthorized request is refused before its body is read.
             self.arriving = True
             identity: Identity | None = self._scope.get(IDENTITY)
             self.tenant = "" if identity is None else identity.tenant
@@ -139,7 +139,7 @@ class _Exchange:
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             if size > self._left:
-                raise BodyTooLarge("the body is larger than is allowed")
+                raise BodyTooLarge("the body is too large")
             self._left -= size
             self.body_pending = message.get("more_body", False)
             if self.body_pending:
@@ -157,7 +157,7 @@ class _Exchange:
 
 
 def _allowed(scope: Scope) -> str:
-    """Return every method that some route has for the path of a request."""
+    """Return all methods that routes have for the path of a request."""
     methods: set[str] = set()
     for route in scope["app"].routes:
         if route.matches(scope)[0] is not Match.NONE:

@@ -1,4 +1,4 @@
-"""Health: is the process there, can it do its work, how long are the queues."""
+"""Health endpoints: liveness, readiness and queue lengths."""
 
 import asyncio
 import time
@@ -21,19 +21,19 @@ router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoin
 
 @router.get("/live", response_model=shapes.Live, responses=answers())
 async def get_liveness() -> Response:
-    """Say that the process answers; nothing else is looked at."""
+    """Check that the process is running. Nothing else is checked."""
     return Json({"status": "live"})
 
 
 @router.get("/ready", response_model=shapes.Readiness, responses=answers())
 async def get_readiness(serving: Serving) -> Response:
-    """Say whether the database answers and the read models keep up; 503 when not, with what was found."""
+    """Check that the database is available and the read models keep up. If not, return 503 with details."""
     limits = serving.limits
     try:
         async with asyncio.timeout(limits.readiness):
             position, last, oldest = await serving.shared.call(serving.core.reader.lag)
     except (TimeoutError, DatabaseUnavailable) as error:
-        raise NotReady("the database does not answer", database=False) from error
+        raise NotReady("the database is unavailable", database=False) from error
     seconds = 0.0 if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
     found = {"position": position, "lastPosition": last, "lag": last - position, "lagSeconds": seconds}
     if seconds > limits.lag:
@@ -42,12 +42,12 @@ async def get_readiness(serving: Serving) -> Response:
 
 
 @router.get("/queues", response_model=shapes.Queues, responses=answers())
-async def get_queues(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
-    """Count the runs of all tenants that wait, that a worker has claimed, and that wait for a skill nobody has."""
+async def get_queues(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - only for authorization
+    """Count the unfinished runs of all tenants: queued, running, and blocked because no worker has a needed skill."""
     return Json(await serving.shared.call(serving.core.reader.queues))
 
 
-# Where those who probe look by habit.
+# The conventional paths for probes.
 probes = APIRouter(prefix="/health", include_in_schema=False, route_class=Endpoint)
 for path, endpoint in (("/live", get_liveness), ("/ready", get_readiness), ("/queues", get_queues)):
     probes.add_api_route(path, endpoint)

@@ -1,4 +1,4 @@
-"""Histories: a run's events as recorded, page by page or as they happen (Server-Sent Events)."""
+"""Endpoints for a run's history: its recorded events, page by page or as a stream (Server-Sent Events)."""
 
 import time
 from collections.abc import AsyncIterator
@@ -33,7 +33,12 @@ _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 LastEventId = Annotated[
     int | None,
-    Header(alias="Last-Event-ID", ge=0, le=_MOST, description="Version of the last event seen; what follows is sent."),
+    Header(
+        alias="Last-Event-ID",
+        ge=0,
+        le=_MOST,
+        description="Version of the last event received; only later events are sent.",
+    ),
 ]
 
 
@@ -42,12 +47,14 @@ async def list_events(
     serving: Serving,
     caller: Viewer,
     run_id: RunId,
-    after: Annotated[int, Query(ge=0, le=_MOST, description="Version after which to begin.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=_MOST, description="Version of an event; only later events are returned.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = _AT_ONCE,
 ) -> Response:
-    """Return the events of a run as recorded, oldest first. They come from the log itself and never lag."""
+    """Return the recorded events of a run, oldest first. They are read from the log, so they never lag behind."""
     core = serving.core
-    known = min(after, 1)  # the event `after` is read too: there may be none
+    known = min(after, 1)  # also read the event `after`, to check that it exists
     events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after - known, limit + 1 + known)
     if known and not events:
         raise InvalidRequest([Fault("after", f"the run has no event {after}")])
@@ -62,22 +69,22 @@ async def list_events(
     response_class=StreamingResponse,
     responses={
         200: {
-            "description": "One message an event: `id` is its version, `event` its type, `data` as in the list. "
-            "A last message `StreamEnded` without an id says that the credentials are no longer valid; its `data` is "
+            "description": "One message per event: `id` is its version, `event` its type, `data` the event as listed. "
+            "If the credentials are no longer valid, the last message is `StreamEnded`, without an id; its `data` is "
             "an Error.",
             "content": {"text/event-stream": {}},
         },
-        204: {"description": "The run is over and its last event was seen: there is nothing to reconnect for."},
+        204: {"description": "The run has ended and the client has received its last event. Do not reconnect."},
         **answers(404),
     },
 )
 async def stream_events(
     request: Request, serving: Serving, caller: Viewer, run_id: RunId, last_event_id: LastEventId = None
 ) -> Response:
-    """Send the events of a run, those there are and then each as it happens; ends after the terminal one.
+    """Stream the recorded events of a run, then each new event as it happens, until the run ends.
 
-    A comment is sent every 15 s while nothing happens. The stream also ends when the key or the token is revoked or
-    expires, or loses its tenant or role.
+    A comment is sent after every 15 s without an event. The stream also ends when the key or token expires, is
+    revoked, or loses its tenant or role.
     """
     core, seen = serving.core, last_event_id or 0
     last = await core.database.call(core.reader.history, caller.tenant, str(run_id), max(0, seen - 1), 1)
@@ -91,9 +98,9 @@ async def stream_events(
 
 
 async def _messages(serving: Served, request: Request, run_id: str, seen: int) -> AsyncIterator[bytes]:
-    """Yield the messages of a stream: what is recorded after version `seen`, then what is recorded from now on.
+    """Yield the messages of a stream: the events after version `seen`, then each new event.
 
-    Whether whoever watches still may is checked before anything is sent, and each time the watcher wakes.
+    The caller's permission is checked again before anything is sent, and each time the watcher wakes.
     """
     core, check = serving.core, partial(serving.authenticator.check_again, request, Role.VIEWER)
     try:
@@ -111,11 +118,11 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
                         await check()
                         yield b": nothing new\n\n"
     except RequestError as refusal:
-        yield _goodbye(refusal)
+        yield _stream_ended(refusal)
 
 
 def _pause(request: Request, heartbeat: float) -> float:
-    """Return for how many seconds to wait for events: not beyond the end of the credentials."""
+    """Return how many seconds to wait for events, at most until the credentials expire."""
     identity: Identity = request.scope[IDENTITY]
     if identity.expires_at is None:
         return heartbeat
@@ -127,7 +134,7 @@ def _message(recorded: Recorded) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))
 
 
-def _goodbye(refusal: RequestError) -> bytes:
-    """Return the last message of a stream that ends before its run: why."""
+def _stream_ended(refusal: RequestError) -> bytes:
+    """Return the last message of a stream that ends before its run, with the reason."""
     error = {"error": refusal.code, "message": refusal.message, "details": dict(refusal.details)}
     return b"event: StreamEnded\ndata: %b\n\n" % orjson.dumps(error)

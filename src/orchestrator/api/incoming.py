@@ -1,19 +1,19 @@
-"""Request bodies that are still arriving. Slow ones are aborted when others need the room."""
+"""Tracks request bodies that are still arriving, and aborts slow ones when there are too many."""
 
 from typing import Protocol
 
 MAX_BYTES = 128 << 20
-"""Bytes of unfinished bodies held in memory."""
+"""Maximum number of bytes of incomplete bodies held in memory."""
 
 
 class IncomingBody(Protocol):
-    """A body that is arriving: whose it is, and how many bytes are here."""
+    """A body that is arriving: its tenant, and the number of bytes received so far."""
 
     tenant: str
     arrived: int
 
     def abort(self) -> None:
-        """Stop receiving: others need the room."""
+        """Stop receiving the body, to make room for others."""
 
 
 class IncomingBodies:
@@ -22,8 +22,8 @@ class IncomingBodies:
     When there are too many, or they hold too much memory, the oldest body of the tenant with the most is aborted.
 
     Args:
-        max_bodies: how many may arrive at once.
-        max_bytes: how many bytes of them are held in memory.
+        max_bodies: maximum number of bodies that arrive at the same time.
+        max_bytes: maximum number of their bytes held in memory.
     """
 
     def __init__(self, max_bodies: int, max_bytes: int = MAX_BYTES) -> None:
@@ -34,7 +34,7 @@ class IncomingBodies:
         self._by_tenant: dict[str, dict[IncomingBody, None]] = {}
 
     def begin(self, body: IncomingBody) -> None:
-        """Add a body whose first part arrives."""
+        """Add a body that starts to arrive."""
         if self._count >= self._max_bodies:
             self._make_room()
         self._by_tenant.setdefault(body.tenant, {})[body] = None
@@ -59,7 +59,7 @@ class IncomingBodies:
             del self._by_tenant[body.tenant]
 
     def _make_room(self) -> None:
-        crowd = max(self._by_tenant.values(), key=len)
-        oldest = next(iter(crowd))
+        bodies = max(self._by_tenant.values(), key=len)
+        oldest = next(iter(bodies))
         self.end(oldest)
         oldest.abort()

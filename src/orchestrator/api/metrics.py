@@ -1,4 +1,4 @@
-"""The metrics for Prometheus: as a call of the API, and alone for processes that serve nothing else."""
+"""Prometheus metrics: as an API endpoint, and as a minimal app for processes that do not serve the API."""
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -18,15 +18,15 @@ _TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={**answers(), 200: {"description": "Metrics in the text format of Prometheus.", **_TEXT}},
+    responses={**answers(), 200: {"description": "Metrics in the Prometheus text format.", **_TEXT}},
 )
-async def get_metrics(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
-    """Return the metrics of this process, and those of the database unless it is unavailable."""
+async def get_metrics(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - only for authorization
+    """Return the metrics of this process and, if the database is available, those of the database."""
     return Response(await serving.exposition.text(), media_type=CONTENT_TYPE)
 
 
 class Probe:
-    """An app that answers `GET /metrics` and `GET /health/live`, and nothing else."""
+    """A minimal ASGI app that serves only `GET /metrics` and `GET /health/live`."""
 
     def __init__(self, exposition: Exposition) -> None:
         self._exposition = exposition

@@ -1,4 +1,4 @@
-"""Bodies of requests, as pydantic checks them. Unknown fields are refused, values are never converted."""
+"""Pydantic models of the request bodies. Unknown fields are rejected, and values are never converted."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -21,7 +21,7 @@ class _Body(BaseModel):
 
 
 class TriggerRunBody(_Body):
-    """What is asked for: a run of a workflow."""
+    """A run to trigger."""
 
     workflow_name: str = Field(
         alias="workflowName", min_length=1, max_length=255, description="Name of a registered workflow."
@@ -31,50 +31,51 @@ class TriggerRunBody(_Body):
         alias="workflowVersion",
         min_length=1,
         max_length=255,
-        description="Version of the workflow; the one registered last when not given.",
+        description="Version of the workflow. By default, the one registered last.",
     )
     trigger_payload: dict[str, Any] | None = Field(
         default=None,
         alias="triggerPayload",
-        description="What the steps see as `trigger`. Must fit the workflow's `payloadSchema`.",
+        description="The JSON object that the steps see as `trigger`. It must match the workflow's `payloadSchema`.",
     )
     priority: int = Field(
-        default=0, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Queued runs of a higher priority are begun first."
+        default=0, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="Queued runs with a higher priority start first."
     )
     labels: dict[LabelKey, LabelValue] | None = Field(
         default=None,
         max_length=MAX_LABELS,
-        description=f"Up to {MAX_LABELS} labels to find the run by; keys hold no colon.",
+        description=f"Up to {MAX_LABELS} labels to find the run by. Keys must not contain a colon.",
     )
 
 
 class TriggerRunsBody(_Body):
-    """What is asked for: many runs."""
+    """Several runs to trigger in one request."""
 
     runs: list[TriggerRunBody] = Field(
         min_length=1,
         max_length=MAX_AT_ONCE,
-        description="Each as `POST /runs` takes it. If one is not right none is made.",
+        description="Each item is a body of `POST /runs`. If one is invalid, no run is created.",
     )
 
 
 class CancelRunBody(_Body):
-    """Why a run is to end."""
+    """Why a run is cancelled."""
 
-    reason: str | None = Field(default=None, max_length=1000, description="Words for the history.")
+    reason: str | None = Field(default=None, max_length=1000, description="A reason, recorded in the run's history.")
 
 
 class ChangeRequestBody(_Body):
-    """What is to change in a finished run."""
+    """A change to a completed run."""
 
     type: str = Field(
         min_length=1, max_length=255, description="One of the workflow's `changeTypes`, or `payload.patch`."
     )
     payload: dict[str, Any] = Field(
-        default_factory=dict, description="A merge patch (RFC 7396) of the base run's payload."
+        default_factory=dict, description="A merge patch (RFC 7396) for the payload of the base run."
     )
     force: list[str] | bool = Field(
-        default=False, description="Steps to execute in spite of the cache; true stands for all the seeds."
+        default=False,
+        description="Ids of steps to execute without using the cache. `true` forces all seed steps of the change.",
     )
 
 
@@ -85,22 +86,22 @@ class PlanUpdateBody(_Body):
 
 
 class UpdateRunBody(PlanUpdateBody):
-    """A change to make."""
+    """A change to apply."""
 
     expected_plan_hash: str | None = Field(
         default=None,
         alias="expectedPlanHash",
         pattern=r"^[0-9a-f]{64}$",
-        description="The `planHash` of the plan that was approved; the update is refused if the plan would differ.",
+        description="The `planHash` of an approved plan. The update is refused if the plan is different by now.",
     )
 
 
 def suggestion(annotation: Any, location: Sequence[str | int]) -> str:
-    """Return what to say after the name of an unknown field: the field that may have been meant, or those there are.
+    """Return a hint for an unknown field: the name that was probably meant, or else all valid names.
 
     Args:
         annotation: the type of the body.
-        location: the place of the unknown field in it, as pydantic gives it.
+        location: the location of the unknown field in the body, as reported by pydantic.
     """
     model = _model_in(annotation)
     for part in location[:-1]:
@@ -112,13 +113,13 @@ def suggestion(annotation: Any, location: Sequence[str | int]) -> str:
     names = [field.alias or name for name, field in model.model_fields.items()]
     given = str(location[-1])[:100]
     close = get_close_matches(given, names, n=1)
-    if not close:  # part of a name: `payload` for `triggerPayload`
+    if not close:  # the name may be incomplete: `payload` for `triggerPayload`
         close = [name for name in names if len(given) > 3 and given.lower() in name.lower()]
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; valid fields: {', '.join(names)}"
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model that a type is made of, such as `Model | None` or `list[Model]`."""
+    """Return the model inside a type such as `Model | None` or `list[Model]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)

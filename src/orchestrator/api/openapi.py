@@ -1,4 +1,4 @@
-"""The OpenAPI document: what endpoints share in their descriptions, and what FastAPI says that is not so."""
+"""The OpenAPI document: descriptions shared by endpoints, and corrections to what FastAPI generates."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -16,35 +16,39 @@ MinPosition = Annotated[
         alias="X-Min-Position",
         ge=0,
         le=2**63 - 1,
-        description="Wait (at most 2 s) until the read models have reached this position of the log.",
+        description="Wait, for at most 2 s, until the read models have reached this log position.",
     ),
 ]
-IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags of answers that the client has.")]
+IfNoneMatch = Annotated[
+    str | None, Header(alias="If-None-Match", description="ETags of responses that the client already has.")
+]
 _SCHEMAS = "#/components/schemas/"
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it already."}}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "Not modified: the client already has this response."}
+}
 
 _HEADERS: Mapping[str, str] = {
-    "Location": "Where to find what was made.",
-    "X-Log-Position": "Position of the write in the log; send it as `X-Min-Position` with a read.",
-    "Retry-After": "Seconds.",
-    "WWW-Authenticate": "What to show, and what was wrong with what was shown (RFC 6750).",
+    "Location": "URL of the created or changed resource.",
+    "X-Log-Position": "Log position of the write. Send it as `X-Min-Position` with a read to see the write.",
+    "Retry-After": "Seconds to wait before the next try.",
+    "WWW-Authenticate": "The expected credentials, and what was wrong with the ones sent (RFC 6750).",
     "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
 }
-# Any request may end in one of these.
+# Error statuses that any request may get.
 _ALWAYS = (400, 403, 421, 500, 503)
-# And one that has to show who makes it in one of these, with these headers.
-_AT_THE_GATE: Mapping[int, tuple[str, ...]] = {401: ("WWW-Authenticate",), 403: (), 429: ("Retry-After",)}
+# Additional error statuses of requests that need authentication, with their headers.
+_AUTHENTICATION: Mapping[int, tuple[str, ...]] = {401: ("WWW-Authenticate",), 403: (), 429: ("Retry-After",)}
 
 
 def answers(
     *statuses: int, headers: Mapping[int, tuple[str, ...]] | None = None, body: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of an endpoint: the errors among `statuses`, those of every call, and headers.
+    """Return the `responses` of an endpoint: its own error statuses, those of every endpoint, and headers.
 
     Args:
-        statuses: error statuses of this call.
-        headers: names of the headers that answers of a status carry.
-        body: whether the call takes a body, which can be late, too large or of the wrong kind.
+        statuses: error statuses of this endpoint.
+        headers: for each status, the names of the response headers.
+        body: whether the endpoint takes a body, which may be late, too large or of the wrong media type.
     """
     errors = {*statuses, *_ALWAYS, *((408, 413, 415) if body else ())}
     described: dict[int | str, dict[str, Any]] = {
@@ -61,24 +65,24 @@ def _described(names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _refusals() -> dict[str, Any]:
-    """Return how a call answers whoever may not make it."""
+    """Return the responses to requests that fail authentication or authorization."""
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {
         str(status): {"description": HTTPStatus(status).phrase, "content": content, "headers": _described(names)}
-        for status, names in _AT_THE_GATE.items()
+        for status, names in _AUTHENTICATION.items()
     }
 
 
 class Described(FastAPI):
-    """An app that describes itself as it is: invalid requests are 400, not FastAPI's 422.
+    """An app with an accurate OpenAPI document: invalid requests get 400, not FastAPI's 422.
 
-    `lets_in_all` says that nobody has to show who they are, but may.
+    `lets_in_all` means that authentication is optional.
     """
 
     lets_in_all = False
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, made once."""
+        """Return the OpenAPI document. It is built once."""
         if self.openapi_schema is None:
             document = super().openapi()
             for operations in document["paths"].values():
@@ -95,9 +99,10 @@ class Described(FastAPI):
 
 
 def _with_public_names(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with `Run` where our class is `RunView`, and `TriggerRun` where it is `TriggerRunBody`.
+    """Return the document with `Run` instead of `RunView`, `TriggerRun` instead of `TriggerRunBody`, and so on.
 
-    Generated clients name their classes after these schemas. Ours need the suffix beside the classes of the domain.
+    Generated clients name their classes after these schemas. Our own classes need the suffix, to be distinct from the
+    domain's classes.
     """
     schemas = document["components"]["schemas"]
     public = {name: name.removesuffix("View").removesuffix("Body") for name in schemas}

@@ -1,4 +1,4 @@
-"""The pages at `/docs`: Swagger UI on the OpenAPI document, from files of a package. Nothing comes from elsewhere."""
+"""The documentation at `/docs`: Swagger UI, served from an installed package. Nothing is loaded from a CDN."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -12,7 +12,7 @@ _FILES = {
     "swagger-ui.js": ("swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": ("swagger-ui.css", "text/css"),
 }
-# Relative addresses, so that the pages work behind a proxy that serves them below another path.
+# Relative URLs, so that the pages work behind a proxy that serves them under another path.
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -37,7 +37,7 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
-# Swagger UI sets styles on elements and shows icons from data URLs; everything else is from here.
+# Swagger UI sets inline styles and uses icons from data URLs; everything else comes from this server.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,7 +48,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_KEPT = {**_HEADERS, "Cache-Control": "public, max-age=3600"}
+_CACHED_HEADERS = {**_HEADERS, "Cache-Control": "public, max-age=3600"}
 
 
 async def _page(_request: Request) -> Response:
@@ -61,7 +61,7 @@ async def _start(_request: Request) -> Response:
 
 async def _file(request: Request) -> Response:
     name, media_type = _FILES[request.url.path.rpartition("/")[2]]
-    return Response(_folder().joinpath(name).read_bytes(), media_type=media_type, headers=_KEPT)
+    return Response(_folder().joinpath(name).read_bytes(), media_type=media_type, headers=_CACHED_HEADERS)
 
 
 def _folder() -> Traversable:
@@ -69,7 +69,7 @@ def _folder() -> Traversable:
 
 
 def pages() -> list[Route]:
-    """Return the routes of the pages."""
+    """Return the routes of the documentation pages."""
     return [
         Route("/docs", _page, include_in_schema=False),
         Route("/docs/start.js", _start, include_in_schema=False),

@@ -1,4 +1,4 @@
-"""Read models: where each is, and rebuilding one in the background of this process."""
+"""Endpoints for read models: return their state, and rebuild one in the background of this process."""
 
 from typing import Annotated
 
@@ -18,8 +18,8 @@ router = APIRouter(prefix=f"{BASE}/projections", tags=["projections"], route_cla
 
 
 @router.get("", response_model=shapes.ProjectionList, responses=answers())
-async def list_projections(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - it is who asks that matters
-    """Return where each read model is: how far behind, in which state, and what its last rebuild came to."""
+async def list_projections(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - only for authorization
+    """Return the state of each read model: its position, its lag, and the outcome of its last rebuild."""
     standings = await serving.shared.call(serving.core.read_models.standings)
     return Json({"projections": [standing_view(standing) for standing in standings]})
 
@@ -33,7 +33,10 @@ async def list_projections(serving: Serving, caller: InstallationViewer) -> Resp
 async def rebuild_projection(
     serving: Serving, caller: InstallationAdmin, name: Annotated[str, Path(alias="name", max_length=255)]
 ) -> Response:
-    """Begin to rebuild a read model from the log, beside the live one; `GET /projections` tells how it goes on."""
+    """Start rebuilding a read model from the log. The live one serves reads until the new one replaces it.
+
+    `GET /projections` returns the progress.
+    """
     core = serving.core
     await core.database.call(serving.rebuilds.start, name, caller.actor)
     standing = await core.database.call(core.read_models.standing, name)

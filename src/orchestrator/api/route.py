@@ -1,11 +1,11 @@
-"""Endpoints: FastAPI describes them, we dispatch them.
+"""Routes: FastAPI generates the OpenAPI document, and this module dispatches the requests.
 
-An endpoint is an ordinary FastAPI function, and its signature makes the OpenAPI document. Serving it is done here,
-because ours is stricter (every fault at once, unknown or repeated query parameters refused, JSON checked before it
-is used) and takes a third of the time of FastAPI's own. What a signature may hold:
+An endpoint is an ordinary FastAPI function, and the OpenAPI document is generated from its signature. The dispatch is
+our own, because it is stricter (it reports all faults together, rejects unknown and repeated query parameters, and
+checks JSON before it is used) and takes a third of the time of FastAPI's. A signature may contain:
 
-- `Annotated[T, Depends(function)]`: what `await function(request)` returns; it takes the request and nothing else;
-- `Annotated[T, Path() | Query() | Header()]`, with an `alias` where the name on the wire is another one;
+- `Annotated[T, Depends(function)]`: the result of `await function(request)`; the function takes only the request;
+- `Annotated[T, Path() | Query() | Header()]`, with an `alias` if the name in the request is different;
 - `Annotated[Model, Body()]`: the JSON body, validated strictly;
 - a `Request`.
 
@@ -38,22 +38,22 @@ from orchestrator.api.models import suggestion
 from orchestrator.application.errors import InvalidRequest
 from orchestrator.domain.errors import Fault
 
-# Whoever watches the server is answered however busy it is.
+# Probes and metrics are served even if all request slots are taken.
 _ALWAYS = ("/api/v1/health/", "/health/", "/metrics")
 _MAX_FIELDS = 100
 _QUICK_BYTES = 32_768
-"""Bodies of up to so many bytes are parsed on the loop; larger ones would make others wait."""
+"""Maximum size of a body that is parsed on the event loop; larger ones are parsed in a thread."""
 _MAX_LETTERS = 100
-# Pydantic would take ` 1`, `+1`, `1_0` and `1.0` too.
+# Pydantic would also accept ` 1`, `+1`, `1_0` and `1.0`.
 _WHOLE = re.compile(r"-?[0-9]{1,100}")
-_NO_NUL = "holds a NUL character"
+_NO_NUL = "contains a NUL character"
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameter:
-    """A parameter of an endpoint: its name there and on the wire, and how its value is checked.
+    """A parameter of an endpoint: its name in the function and in the request, and how its value is validated.
 
-    `many` says that it may be given more than once, `whole` that it is a whole number.
+    `many` means that it may be repeated, `whole` that it is an integer.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Endpoint(APIRoute):
     """A route that serves its endpoint without FastAPI's own dispatch."""
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Response]], **options: Any) -> None:
-        # The name in generated clients. The router passes None when the endpoint has none of its own.
+        # The method name in generated clients. The router passes None if the endpoint does not set one.
         options["operation_id"] = options.get("operation_id") or to_camel(endpoint.__name__)
         super().__init__(path, endpoint, **options)
         self._serve = endpoint
@@ -123,12 +123,12 @@ class Endpoint(APIRoute):
         """Serve one request.
 
         Raises:
-            InvalidRequest: something in the request is at fault; all that is not about the body comes at once.
-            ApiError, DomainError: as the endpoint says.
+            InvalidRequest: the request is invalid. All faults outside the body are reported together.
+            RequestError, DomainError: see the endpoint.
         """
         request = Request(scope, receive, send)
         arguments = self._defaults.copy()
-        for name, dependency in self._depends:  # first: who may not ask is told nothing else
+        for name, dependency in self._depends:  # first, so that an unauthorized caller learns nothing else
             arguments[name] = await dependency(request)
         faults: list[Fault] = []
         path_values = scope["path_params"]
@@ -164,7 +164,9 @@ class Endpoint(APIRoute):
         for alias, values in given.items():
             parameter = self._query.get(alias)
             if parameter is None:
-                faults.append(Fault(alias.replace("\0", "?"), f"is no parameter of this call{self._known(alias)}"))
+                faults.append(
+                    Fault(alias.replace("\0", "?"), f"is not a parameter of this endpoint{self._known(alias)}")
+                )
             elif parameter.many:
                 _check(parameter, values, arguments, faults)
             elif len(values) > 1:
@@ -174,9 +176,9 @@ class Endpoint(APIRoute):
 
     def _known(self, alias: str) -> str:
         if not self._query:
-            return ", which has none"
+            return ", which takes none"
         close = get_close_matches(alias[:_MAX_LETTERS], self._query, n=1)
-        return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(self._query)}"
+        return f"; did you mean {close[0]!r}?" if close else f"; valid parameters: {', '.join(self._query)}"
 
     def _read_headers(self, headers: list[tuple[bytes, bytes]], arguments: dict[str, Any], faults: list[Fault]) -> None:
         seen: set[bytes] = set()
@@ -204,10 +206,10 @@ class Endpoint(APIRoute):
 
 
 def _parsed(parameter: _Parameter, body: bytes) -> Any:
-    """Return what a body says.
+    """Return the parsed and validated body.
 
     Raises:
-        InvalidRequest: every fault of it.
+        InvalidRequest: the body is invalid; the error lists every fault.
     """
     try:
         return parameter.adapter.validate_python(parse_json(body), strict=True)
@@ -216,12 +218,12 @@ def _parsed(parameter: _Parameter, body: bytes) -> Any:
 
 
 def _check(parameter: _Parameter, value: str | list[str], arguments: dict[str, Any], faults: list[Fault]) -> None:
-    """Put the checked value among the arguments, or what is wrong with it among the faults."""
+    """Validate a value and add it to the arguments, or add its faults to the list of faults."""
     if any("\0" in text for text in (value if isinstance(value, list) else (value,))):
         faults.append(Fault(parameter.alias, _NO_NUL))
         return
     if parameter.whole and isinstance(value, str) and not _WHOLE.fullmatch(value):
-        faults.append(Fault(parameter.alias, "is not a whole number in plain digits"))
+        faults.append(Fault(parameter.alias, "is not an integer in plain digits"))
         return
     try:
         arguments[parameter.name] = parameter.adapter.validate_python(value)

@@ -1,4 +1,4 @@
-"""Runs: trigger, list, look at (now or at a moment of the past), cancel, steps."""
+"""Endpoints for runs: trigger, list, get (now or at an earlier point), cancel, and list steps."""
 
 from typing import Annotated
 from uuid import UUID
@@ -34,13 +34,14 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x20-\x7e]+$",
-        description="The same key with the same body gives the first answer again; with another body it is refused.",
+        description="Makes retries safe: the same key with the same body returns the run that the first request "
+        "created. With a different body, the request is refused.",
     ),
 ]
-Trace = Annotated[str | None, Header(alias="traceparent", description="W3C trace context; ignored when malformed.")]
+Trace = Annotated[str | None, Header(alias="traceparent", description="W3C trace context. Ignored if malformed.")]
 Moment = Annotated[
     str | None,
-    Query(description="A version of the run's history, or a time: the run as it was then."),
+    Query(description="A version of the run's history, or a time. Returns the run in its state at that point."),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "format": "date-time"}]}),
 ]
 
@@ -55,9 +56,9 @@ async def get_run(
     min_position: MinPosition = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return a run, as it is or as it was."""
+    """Return a run, in its current state or in its state at an earlier point."""
     if at is not None:
-        # What a run was at a version is settled; at a time, only when nothing is appended with that time any more.
+        # The state at a version never changes. The state at a time may: a later append can carry an earlier time.
         past = await _past_run(serving, caller.tenant, str(run_id), at)
         return revalidated(past, if_none_match, forever=at.isdecimal())
     await serving.reach(min_position)
@@ -87,7 +88,7 @@ async def trigger_run(
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
-    """Ask for a run of a workflow. It is queued; a worker begins it as soon as it can."""
+    """Trigger a run of a workflow. The run is queued, and starts as soon as a worker is free."""
     accepted = await serving.calls(caller).trigger(
         body.workflow_name,
         body.trigger_payload,
@@ -115,7 +116,7 @@ async def trigger_runs(
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
-    """Ask for many runs in one go, of one workflow or of several. It is all or nothing: each of them must be right."""
+    """Trigger several runs, of one or more workflows. If one of them is invalid, no run is created."""
     await serving.authenticator.charge(request, len(body.runs))
     wanted = [
         Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
@@ -128,7 +129,7 @@ async def trigger_runs(
 
 
 def queued(accepted: RecordedDocument) -> Json:
-    """Return the answer to a request that triggered a run."""
+    """Return the response to a request that triggered a run."""
     headers = {"Location": f"{BASE}/runs/{accepted['runId']}", "X-Log-Position": str(accepted.position)}
     return Json(accepted, 202, headers)
 
@@ -142,14 +143,18 @@ async def list_runs(
     workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
     label: Annotated[
         str | None,
-        Query(pattern=r"^[^:\x00]{1,255}:[^\x00]{0,255}$", description="`key:value`: runs that carry this label."),
+        Query(
+            pattern=r"^[^:\x00]{1,255}:[^\x00]{0,255}$", description="Only runs with this label, written `key:value`."
+        ),
     ] = None,
-    base_run_id: Annotated[UUID | None, Query(alias="baseRunId", description="Updates and retries of a run.")] = None,
-    cursor: Annotated[str | None, Query(max_length=100, description="`nextCursor` of the page before.")] = None,
+    base_run_id: Annotated[
+        UUID | None, Query(alias="baseRunId", description="Only updates and retries of this run.")
+    ] = None,
+    cursor: Annotated[str | None, Query(max_length=100, description="`nextCursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     min_position: MinPosition = None,
 ) -> Response:
-    """Return runs, newest first, page by page."""
+    """Return a page of runs, newest first."""
     key, _, value = (label or "").partition(":")
     await serving.reach(min_position)
     page = await serving.calls(caller).run_page(
@@ -171,7 +176,7 @@ async def list_runs(
 async def cancel_run(
     serving: Serving, caller: Operator, run_id: RunId, body: Annotated[CancelRunBody | None, Body()] = None
 ) -> Response:
-    """End a run now: nothing more begins, what executes is told to stop, what completed is kept."""
+    """Cancel a run. No more steps start, running steps are asked to stop, and completed results are kept."""
     cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
     return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
 
@@ -186,7 +191,7 @@ async def list_steps(
     min_position: MinPosition = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return the steps of a run in topological order, those taken over from other runs included."""
+    """Return the steps of a run in topological order, including those reused from other runs."""
     await serving.reach(min_position)
     steps = await serving.calls(caller).steps(str(run_id), status=status)
     return revalidated(await rendered({"runId": str(run_id), "steps": steps}), if_none_match)

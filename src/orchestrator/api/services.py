@@ -1,4 +1,4 @@
-"""What the endpoints stand on. Built by the composition root, handed to `create_app`, reached through `served`."""
+"""The services that the endpoints of an app share. `create_app` builds them with `serve`; endpoints use `Serving`."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -22,11 +22,15 @@ from orchestrator.telemetry.gauges import Exposition
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Bounds on requests and answers; times are seconds.
+    """Limits on requests and responses. All times are in seconds.
 
-    `deadline` counts from a request's first byte to the start of its answer. `read_wait` is how long a read
-    with `X-Min-Position` waits for the read models, `readiness` how long a probe waits for the database and
-    how far behind (in time) the read models may be, `heartbeat` the pause between comments of a silent stream.
+    Attributes:
+        deadline: maximum time from the first byte of a request to the start of its response.
+        body_bytes: maximum size of a request body.
+        read_wait: how long a read with `X-Min-Position` waits for the read models.
+        readiness: how long the readiness probe waits for the database.
+        lag: how far the read models may lag behind for the server to be ready.
+        heartbeat: interval between the comments in an idle event stream.
     """
 
     deadline: float = 10.0
@@ -39,7 +43,7 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The services, and what one app adds to them for all of its requests."""
+    """The core, and the services that the requests of one app share."""
 
     core: Core
     limits: RequestLimits
@@ -54,15 +58,15 @@ class Served:
     checks: TenantThreads
 
     def calls(self, caller: Caller) -> Calls:
-        """Return what this caller can ask."""
+        """Return the application calls, on behalf of a caller."""
         return Calls(self.core, caller)
 
     async def reach(self, position: int | None) -> None:
-        """Wait for the read models; see `Freshness.reach`."""
+        """Wait until the read models have reached a position; see `Freshness.reach`."""
         await self.core.freshness.reach(position, self.limits.read_wait)
 
     def close(self) -> None:
-        """End what goes on by itself: streams, rebuilds in the background, and what waits for a thread."""
+        """End event streams, background rebuilds, and work that waits for a thread."""
         self.feed.close()
         self.registrations.close()
         self.checks.close()
@@ -70,12 +74,12 @@ class Served:
 
 
 def serve(core: Core, limits: RequestLimits) -> Served:
-    """Return what the endpoints of one app share."""
+    """Build the services that the endpoints of one app share."""
     shared = SharedCalls(core.database)
     feed = Feed(core.database, core.reader, core.log, core.listener)
     core.metrics.streams.set_function(lambda: feed.watched)
     authenticator = Authenticator(core.settings, core.keys, shared, core.listener)
-    core.listener.on(KEYS, feed.keys_changed)  # after the authenticator, which has to forget the key first
+    core.listener.on(KEYS, feed.keys_changed)  # after the authenticator, which must forget the key first
     return Served(
         core,
         limits,
@@ -92,7 +96,7 @@ def serve(core: Core, limits: RequestLimits) -> Served:
 
 
 async def served(request: Request) -> Served:
-    """Return what the app of a request stands on."""
+    """Return the services of the app that serves a request."""
     return cast("Served", request.scope["app"].served)
 
 

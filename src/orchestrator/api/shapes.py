@@ -1,4 +1,4 @@
-"""Shapes of answers, for the OpenAPI document only: what is served is rendered from views without them."""
+"""Response models, for the OpenAPI document only. Responses are rendered directly from views, not from these."""
 
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ class Shape(BaseModel):
 
 
 class Error(Shape):
-    """Every error has this shape. `error` is a code to act on, `message` is for people."""
+    """An error. `error` is a code for programs, `message` a description for people."""
 
     error: str = Field(examples=["VALIDATION_ERROR"])
     message: str
@@ -32,7 +32,7 @@ class AcceptedRun(Shape):
 
 
 class AcceptedRuns(Shape):
-    """Runs that were accepted, in the order in which they were asked for."""
+    """Runs that were accepted, in the order of the request."""
 
     runs: list[AcceptedRun]
 
@@ -47,7 +47,7 @@ class RunError(Shape):
 
 
 class StepsSummary(Shape):
-    """Steps of a run by status."""
+    """Number of steps of a run, by status."""
 
     total: int
     pending: int
@@ -59,7 +59,7 @@ class StepsSummary(Shape):
 
 
 class RunView(Shape):
-    """A run. `position` is the place in the log of its latest event, `version` the number of its events."""
+    """A run. `position` is the log position of its latest event, `version` the number of its events."""
 
     id: str = Field(json_schema_extra={"format": "uuid"})
     workflow_name: str
@@ -70,7 +70,7 @@ class RunView(Shape):
     base_run_id: str | None
     change_request: dict[str, Any] | None
     error: RunError | None
-    missing_skills: list[str] = Field(description="What a blocked run waits for.")
+    missing_skills: list[str] = Field(description="Skills that a blocked run needs and no worker has.")
     steps_summary: StepsSummary
     labels: dict[str, str]
     priority: int
@@ -86,7 +86,7 @@ class RunPage(Shape):
     """A page of runs, newest first."""
 
     runs: list[RunView]
-    next_cursor: str | None = Field(description="Give it as `cursor` for the next page; null on the last one.")
+    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last page.")
 
 
 class AttemptError(Shape):
@@ -100,7 +100,7 @@ class AttemptError(Shape):
 
 
 class PastAttempt(Shape):
-    """An attempt that did not make the result."""
+    """An earlier attempt, which did not produce the result."""
 
     number: int
     worker: str | None
@@ -111,16 +111,16 @@ class PastAttempt(Shape):
 
 
 class DataRef(Shape):
-    """Stands for `data` that is too large for the log: GET /runs/{runId}/steps/{stepId}/data returns it."""
+    """Reference to `data` that is too large for the log; GET /runs/{runId}/steps/{stepId}/data returns the data."""
 
     content_hash: str
     size_bytes: int
 
 
 class StepView(Shape):
-    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
+    """A step of a run. `attempt` is the number of the latest attempt, from 1; `attempts` lists the earlier ones.
 
-    `data` is null when it is too large for the log; `dataRef` then says how large.
+    If the data is too large for the log, `data` is null and `dataRef` has its size.
     """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -155,15 +155,17 @@ class RunStepsView(Shape):
 
 
 class ArtifactView(Shape):
-    """What a step made. `runId` is the run that really made it."""
+    """A file or URI that a step produced. `runId` is the run that produced it, which may be an earlier run."""
 
     id: str
     step_id: str
     run_id: str
     type: str
     uri: str
-    content_hash: str = Field(description="SHA-256 in hex; empty when the bytes were never seen.")
-    size_bytes: int = Field(description="-1 when unknown.")
+    content_hash: str = Field(
+        description="SHA-256 of the bytes in hex; empty if they are stored elsewhere and were never read."
+    )
+    size_bytes: int = Field(description="Size in bytes; -1 if unknown.")
     filename: str | None
     metadata: dict[str, Any]
     created_at: AwareDatetime | None
@@ -177,7 +179,7 @@ class RunArtifacts(Shape):
 
 
 class RecordedEvent(Shape):
-    """An event as recorded. `version` is its place in the run's history, `position` that in the whole log."""
+    """A recorded event. `version` is its place in the run's history, `position` its place in the log."""
 
     version: int
     position: int
@@ -191,11 +193,11 @@ class EventPage(Shape):
     """A page of a run's history, oldest first."""
 
     events: list[RecordedEvent]
-    next_cursor: int | None = Field(description="Give it as `after` for the next page; null when there is none.")
+    next_cursor: int | None = Field(description="Pass it as `after` to get the next page; null on the last page.")
 
 
 class WorkflowEntry(Shape):
-    """A version of a workflow. `digest` is the SHA-256 of its canonical form."""
+    """A version of a workflow. `digest` is the SHA-256 of the definition's canonical form."""
 
     workflow_name: str
     version: str
@@ -206,26 +208,23 @@ class WorkflowEntry(Shape):
 
 
 class WorkflowList(Shape):
-    """Workflows by name."""
+    """The workflows, sorted by name."""
 
     workflows: list[WorkflowEntry]
 
 
 class WorkflowView(WorkflowEntry):
-    """A definition as it was registered, defaults spelled out."""
+    """A registered definition, with all defaults filled in."""
 
     steps: list[dict[str, Any]]
     change_types: dict[str, Any]
     payload_schema: dict[str, Any] | None = None
     max_parallel_steps: int | None = None
-    versions: list[str] = Field(description="Every version, in the order of registration.")
+    versions: list[str] = Field(description="The newest 1,000 versions of the workflow, in the order of registration.")
 
 
 class PlannedStep(Shape):
-    """What will become of a step, why, and the chain of steps that leads to it.
-
-    `status` is what became of it, once the update ran (see the run's steps).
-    """
+    """What an update would do with a step, why, and the chain of steps that causes it."""
 
     step_id: str
     skill_id: str
@@ -233,7 +232,7 @@ class PlannedStep(Shape):
     reason: str
     chain: list[str]
     forced: bool
-    estimated_ms: float | None = Field(description="How long the step took when its result was made.")
+    estimated_ms: float | None = Field(description="How long the step took when it produced its result.")
 
 
 class PlanView(Shape):
@@ -245,20 +244,20 @@ class PlanView(Shape):
     plan_hash: str
     trigger_payload: dict[str, Any]
     steps: list[PlannedStep]
-    counts: dict[str, int] = Field(description="Steps by action.")
-    estimated_ms: float = Field(description="Time of the steps that run or may run, added up.")
-    saved_ms: float = Field(description="Time of the steps that are reused, added up.")
+    counts: dict[str, int] = Field(description="Number of steps, by action.")
+    estimated_ms: float = Field(description="Total duration of the steps that run or may run.")
+    saved_ms: float = Field(description="Total duration of the reused steps.")
 
 
 class FaultView(Shape):
-    """One problem: the place of the field at fault and what is wrong with it."""
+    """One problem: the path of the invalid field and what is wrong with it."""
 
     path: str
     message: str
 
 
 class RegisteredWorkflow(Shape):
-    """A version that is registered; `warnings` tell what is allowed but hardly meant."""
+    """A registered version. `warnings` lists what is valid but probably a mistake."""
 
     workflow_name: str
     version: str
@@ -268,17 +267,19 @@ class RegisteredWorkflow(Shape):
 
 
 class CacheComponents(Shape):
-    """What a step's cache key is made of. `inputHash` is the SHA-256 of the canonical JSON of `input`."""
+    """The parts of a step's cache key. `inputHash` is the SHA-256 of the canonical JSON of `input`."""
 
     workflow: str
     step: str
     input_hash: str
-    skill: str | None = Field(description="`id@version` of what executed the step; null when it was skipped.")
+    skill: str | None = Field(
+        description="`id@version` of the skill that executed the step; null if the step was skipped."
+    )
     input: Any
 
 
 class CacheDifference(Shape):
-    """A field that differs from the run compared with: `skill`, or a path in the input; null is absent."""
+    """A field that differs from the compared run: `skill`, or a path in the input. null means absent."""
 
     field: str = Field(examples=["input.brief.style"])
     before: Any
@@ -286,7 +287,7 @@ class CacheDifference(Shape):
 
 
 class StepCacheAnalysis(Shape):
-    """What the cache said about a step, and why."""
+    """Where a step's result came from, and why."""
 
     step_id: str
     verdict: Literal["hit", "unchanged", "reused", "miss", "failed", "pending"]
@@ -294,29 +295,29 @@ class StepCacheAnalysis(Shape):
     cache_key: str | None
     components: CacheComponents | None
     compared_with_run_id: str | None = Field(
-        description="The run whose result was taken; of a miss, the base run or the one that stored a result last."
+        description="The run whose result was used. For a miss, the base run or the run that stored a result last."
     )
     differences: list[CacheDifference]
 
 
 class CacheAnalysis(Shape):
-    """The steps of a run, in topological order, and where their results came from."""
+    """For each step of a run, in topological order, where its result came from."""
 
     run_id: str
     steps: list[StepCacheAnalysis]
 
 
 class RebuildProgress(Shape):
-    """A rebuild under way, or one that was interrupted and goes on when it is asked for again."""
+    """A rebuild that is running, or an interrupted one, which resumes when it is requested again."""
 
     state: Literal["running", "interrupted"]
-    version: int = Field(description="Of the new rows.")
-    events: int = Field(description="Events that are in the new table.")
+    version: int = Field(description="Version of the new rows.")
+    events: int = Field(description="Number of events applied to the new table.")
     goal: int
 
 
 class LastRebuild(Shape):
-    """What the last rebuild, or (not swapped) comparison, came to."""
+    """Outcome of the last rebuild, or of a comparison, which has `swapped` false."""
 
     finished_at: AwareDatetime
     version: int
@@ -324,51 +325,55 @@ class LastRebuild(Shape):
     position: int
     events: int
     seconds: float
-    differing: int = Field(description="Rows that were not what the log says; with another version, that are new.")
+    differing: int = Field(
+        description="Number of rows that differed from the log; after a version change, of rows that are new."
+    )
     swapped: bool
 
 
 class Projection(Shape):
-    """A read model. `version` is that of its rows, `programVersion` the one that this program makes."""
+    """A read model. `version` is the version of its rows, `programVersion` the one that this server writes."""
 
     name: str
-    kind: Literal["async", "inline"] = Field(description="inline: written in the transaction of the append.")
+    kind: Literal["async", "inline"] = Field(
+        description="`inline`: updated in the transaction that appends the events. `async`: updated by a projector."
+    )
     version: int
     program_version: int
     position: int
     lag_events: int
-    lag_seconds: float = Field(description="How long ago the first event it has not seen was decided.")
+    lag_seconds: float = Field(description="Age of the oldest event that it has not applied yet.")
     state: Literal["live", "stopped"]
-    stopped_at: int | None = Field(description="Position of the event that it cannot apply.")
+    stopped_at: int | None = Field(description="Log position of the event that it cannot apply.")
     error: str | None
     rebuild: RebuildProgress | None
     last_rebuild: LastRebuild | None
 
 
 class ProjectionList(Shape):
-    """The read models, by name."""
+    """The read models, sorted by name."""
 
     projections: list[Projection]
 
 
 class Live(Shape):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["live"]
 
 
 class Readiness(Shape):
-    """The database answers and the read models keep up."""
+    """The database is available and the read models keep up."""
 
     status: Literal["ready"]
-    position: int = Field(description="Of the read models.")
-    last_position: int = Field(description="Of the log.")
-    lag: int = Field(description="Events between the two.")
-    lag_seconds: float = Field(description="Age of the oldest of them.")
+    position: int = Field(description="Log position that the read models have reached.")
+    last_position: int = Field(description="Last position of the log.")
+    lag: int = Field(description="Number of events between the two.")
+    lag_seconds: float = Field(description="Age of the oldest of these events.")
 
 
 class Queues(Shape):
-    """Runs that are not over, of all tenants."""
+    """Number of unfinished runs of all tenants, by status."""
 
     queued: int
     running: int

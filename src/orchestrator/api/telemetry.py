@@ -1,6 +1,6 @@
-"""The entrance: every request has an id, is counted, and is part of a trace when somebody records traces.
+"""Telemetry: gives every request an id, counts it, and traces it if tracing is on.
 
-Pure ASGI, outermost: what the guard and everything within answers passes here, errors included.
+Pure ASGI, the outermost middleware: every response passes through it, including errors.
 """
 
 from time import perf_counter
@@ -16,7 +16,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 
 
 class TelemetryMiddleware:
-    """Middleware."""
+    """Middleware that records the metrics and the trace of each request, and sets `X-Request-Id`."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracing: Tracing) -> None:
         self._app = app
@@ -53,7 +53,7 @@ class TelemetryMiddleware:
             REQUEST_ID.reset(token)
 
     async def _traced(self, scope: Scope, receive: Receive, send: Send, trace: str | None) -> None:
-        """Serve one request within a span of its own."""
+        """Serve one request within its own span."""
         with self._tracing.request(method(scope), scope["path"], trace) as span:
 
             async def answer(message: Message) -> None:
@@ -65,11 +65,11 @@ class TelemetryMiddleware:
 
 
 def method(scope: Scope) -> str:
-    """Return the method of a request; one that HTTP does not know is `other`."""
+    """Return the method of a request, or `other` if it is not a standard one."""
     given: str = scope["method"]
     return given if given in _METHODS else "other"
 
 
 def route(scope: Scope) -> str:
-    """Return the template of a request's path, as far as it is known by now; `none` when no route has it."""
+    """Return the path template of the matched route, or `none` if no route has matched so far."""
     return getattr(scope.get("route"), "path", _NO_ROUTE)

@@ -1,4 +1,4 @@
-"""Updates: plan a change of a finished run, make it, try a failed run again."""
+"""Endpoints for updates and retries: plan a change to a completed run, apply it, retry a failed run."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ _MADE = {202: ("Location", "X-Log-Position")}
 async def plan_update(
     serving: Serving, caller: Viewer, run_id: RunId, body: Annotated[PlanUpdateBody, Body()]
 ) -> Response:
-    """Say what an update would re-run, may re-run and reuse, and why; nothing happens."""
+    """Return what an update would re-run, may re-run and reuse, and why. It changes nothing."""
     change = body.change_request
     return Json(await serving.calls(caller).plan(str(run_id), change.type, change.payload, force=change.force))
 
@@ -44,7 +44,7 @@ async def update_run(
     idempotency_key: IdempotencyKey = None,
     trace: Trace = None,
 ) -> Response:
-    """Ask for a run that changes a completed one and reuses all that the change cannot reach."""
+    """Trigger a run that applies a change to a completed run and reuses all results the change cannot affect."""
     change = body.change_request
     accepted = await serving.calls(caller).update(
         str(run_id),
@@ -67,7 +67,7 @@ async def update_run(
 async def retry_run(
     serving: Serving, caller: Operator, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
 ) -> Response:
-    """Ask for another try of a failed or cancelled run that reuses all that completed."""
+    """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps."""
     accepted = await serving.calls(caller).retry(
         str(run_id), idempotency_key=idempotency_key, traceparent=traceparent(trace)
     )

@@ -1,4 +1,4 @@
-"""Workflows: register, list, look at."""
+"""Endpoints for workflows: register, list and get."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -25,11 +25,11 @@ from orchestrator.workflows.validate import warnings
 router = APIRouter(prefix=f"{BASE}/workflows", tags=["workflows"], route_class=Endpoint)
 
 _JSON = ("application/json",)
-# Generators of clients know no YAML, but they know files: what is in them is YAML, of which JSON is a part.
+# Client generators do not support YAML, but they support files. A file is parsed as YAML, which includes JSON.
 _YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml", "application/octet-stream")
 _DEFINITION = {
     "requestBody": {
-        "description": "The definition: as JSON, or a file in YAML (also taken as `application/yaml`).",
+        "description": "The definition, as JSON or as a YAML file. `application/yaml` is accepted too.",
         "required": True,
         "content": {
             "application/json": {
@@ -52,13 +52,14 @@ _DEFINITION = {
     }
 }
 Version = Annotated[
-    str | None, Query(min_length=1, max_length=255, description="The one registered last when not given.")
+    str | None,
+    Query(min_length=1, max_length=255, description="Version of the workflow. By default, the one registered last."),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A definition as it was sent."""
+    """The body of a registration request."""
 
     body: bytes
     is_yaml: bool
@@ -82,18 +83,18 @@ Given = Annotated[Definition, Depends(_receive)]
         **answers(409, body=True, headers={201: ("Location", "X-Log-Position")}),
         200: {
             "model": shapes.RegisteredWorkflow,
-            "description": "The version is there already, with the same content.",
+            "description": "The version was already registered with the same content.",
             **answers(headers={200: ("Location", "X-Log-Position")})[200],
         },
     },
     openapi_extra=_DEFINITION,
 )
 async def register_workflow(serving: Serving, caller: Operator, given: Given) -> Response:
-    """Register a version of a workflow, as JSON or YAML. A version never changes afterwards."""
+    """Register a version of a workflow, as JSON or YAML. A registered version never changes."""
     core = serving.core
-    # In a thread: a definition of a thousand steps takes longer than anybody else should wait.
+    # In a thread, because a definition with a thousand steps would block the event loop for too long.
     known = core.local_workers.skills
-    workflow, doubts = await serving.registrations.run(
+    workflow, found = await serving.registrations.run(
         caller.tenant, _read, given.body, given.is_yaml, core.settings.max_attempts_bound, known
     )
     new = await core.workflows.register(workflow, tenant=caller.tenant, actor=caller.actor)
@@ -104,7 +105,7 @@ async def register_workflow(serving: Serving, caller: Operator, given: Given) ->
             "version": workflow.version,
             "digest": workflow.digest,
             "stepCount": len(workflow.steps),
-            "warnings": [{"path": doubt.path, "message": doubt.message} for doubt in doubts],
+            "warnings": [{"path": warning.path, "message": warning.message} for warning in found],
         },
         201 if new else 200,
         {
@@ -115,23 +116,23 @@ async def register_workflow(serving: Serving, caller: Operator, given: Given) ->
 
 
 def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] | None) -> tuple[Workflow, list[Fault]]:
-    """Return the workflow that a body defines, and what is doubtful about it.
+    """Return the workflow that a body defines, and warnings about it.
 
     Raises:
-        InvalidWorkflow: every fault of it, each with its place.
+        InvalidWorkflow: the definition is invalid; the error lists every fault with its path.
     """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidWorkflow([Fault("body", f"is not UTF-8 text: {error.reason} at byte {error.start}")]) from error
     workflow = load_text(text, is_yaml=is_yaml, max_attempts_bound=max_attempts_bound)
-    _ = workflow.digest  # which is kept
+    _ = workflow.digest  # computed here, in the thread, and cached
     return workflow, warnings(workflow, known)
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())
 async def list_workflows(serving: Serving, caller: Viewer) -> Response:
-    """Return every workflow by name, each in the version registered last."""
+    """Return the latest registered version of every workflow, sorted by name."""
     return Json(await rendered({"workflows": await serving.calls(caller).workflows()}))
 
 
@@ -143,5 +144,5 @@ async def get_workflow(
     version: Version = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Return a definition with its steps, policies and change types, and the names of the newest 1,000 versions."""
+    """Return a workflow definition: steps, policies, change types, and the names of the newest 1,000 versions."""
     return revalidated(await serving.calls(caller).workflow(name, version), if_none_match)

@@ -1,1 +1,1 @@
-"""What can be asked of the orchestrator, the same for HTTP, the terminal and tests."""
+"""The application layer: the calls of the orchestrator, shared by the HTTP API, the command line and tests."""

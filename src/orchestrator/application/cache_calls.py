@@ -1,4 +1,4 @@
-"""The step cache of one tenant: look at results, withdraw them."""
+"""Calls on the step cache of one tenant: list cached results and withdraw them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,14 +15,14 @@ Document = dict[str, Any]
 
 
 class CacheCalls:
-    """Reads the catalogue of results, withdraws."""
+    """Lists and withdraws cached results."""
 
     def __init__(self, core: Core, caller: Caller) -> None:
         self._core = core
         self._caller = caller
 
     async def stats(self) -> Document:
-        """Return `{entries, sizeBytes, steps}`, the last with entries, size, oldest and newest of each step."""
+        """Return `{entries, sizeBytes, steps}`; `steps` has the count, size, oldest and newest result of each step."""
         rows = await self._core.database.call(self._core.cache.stats, self._caller.tenant)
         return {
             "entries": sum(row["entries"] for row in rows),
@@ -41,10 +41,10 @@ class CacheCalls:
         }
 
     async def entries(self, *, workflow: str | None, step: str | None, limit: int) -> list[Document]:
-        """Return results, newest first.
+        """Return cached results, newest first.
 
         Raises:
-            WorkflowNotFound, UnknownStep: there are none, since there is no such workflow or step.
+            WorkflowNotFound, UnknownStep: there are no results, and no such workflow or step.
         """
         rows = await self._core.database.call(
             self._core.cache.entries, self._caller.tenant, workflow=workflow, step=step, limit=limit
@@ -54,10 +54,10 @@ class CacheCalls:
         return [_entry(row) for row in rows]
 
     async def invalidate(self, *, keys: Sequence[str], workflow: str | None, step: str | None, reason: str) -> Document:
-        """Withdraw results by key, or those of a workflow or a step of it; returns `{withdrawn}`, a number.
+        """Withdraw results by key, or those of a workflow or a step, and return `{withdrawn}`, their number.
 
         Raises:
-            WorkflowNotFound, UnknownStep.
+            WorkflowNotFound, UnknownStep: there is no such workflow or step.
         """
         await self._check_place(workflow, step)
         count = await self._core.cache.invalidate(
@@ -66,7 +66,7 @@ class CacheCalls:
         return {"withdrawn": count}
 
     async def _check_place(self, workflow: str | None, step: str | None) -> None:
-        """Refuse a workflow that is not registered, and a step that no version of it has."""
+        """Check that a workflow is registered, and that a version of it has a step."""
         database, workflows, tenant = self._core.database, self._core.workflows, self._caller.tenant
         if workflow is not None:
             await database.call(workflows.entry, tenant, workflow)
@@ -86,12 +86,12 @@ class CacheCalls:
         max_entries: int | None = None,
         max_bytes: int | None = None,
     ) -> Document:
-        """Withdraw what exceeds the limits; returns `{withdrawn}`, a number.
+        """Withdraw results beyond the limits and return `{withdrawn}`, their number.
 
         Args:
-            older_than_seconds: withdraw results that are older.
-            max_entries: keep at most so many results, the newest.
-            max_bytes: keep at most so many bytes of results, without artifacts, the newest.
+            older_than_seconds: withdraw results older than this.
+            max_entries: keep at most this many results, the newest.
+            max_bytes: keep at most this many bytes of results, the newest. Artifacts do not count.
         """
         before = None if older_than_seconds is None else now() - round(older_than_seconds * 1000)
         limits = PruneLimits(before, max_entries, max_bytes)

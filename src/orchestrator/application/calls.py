@@ -1,7 +1,7 @@
-"""Every call, once: as one caller, JSON documents out.
+"""All application calls, on behalf of one caller. They return JSON documents.
 
-The names and parameters are those of `orchestrator.client.AsyncClient`, so a program, and every verb of the CLI, can
-use either: this one on the database itself, that one through a server.
+The names and parameters are those of `orchestrator.client.AsyncClient`, so a program or a command of the CLI can use
+either: this class works directly on the database, the client through a server.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ Document = dict[str, Any]
 
 
 class RecordedDocument(Document):
-    """A document about something that was just recorded; `position` is its place in the log."""
+    """A document about something that was just recorded. `position` is the log position of the last event."""
 
     def __init__(self, document: Mapping[str, Any], position: int) -> None:
         super().__init__(document)
@@ -40,13 +40,13 @@ class RecordedDocument(Document):
 
 
 class Calls:
-    """What can be asked, as one caller.
+    """All application calls, on behalf of one caller.
 
     Args:
-        core: what the process stands on.
-        caller: whose runs these are, and who is named in the log.
-        project: projects a batch of events, where this process looks after the read models itself: reads then see
-            everything that is in the log. Elsewhere, wait with `Freshness.reach`.
+        core: the core services of the process.
+        caller: the tenant whose runs these are, and the name recorded in the log.
+        project: projects a batch of events. Pass it if this process maintains the read models itself: every read then
+            reflects the whole log. Otherwise, wait with `Freshness.reach`.
     """
 
     def __init__(self, core: Core, caller: Caller, project: Callable[[], int] | None = None) -> None:
@@ -71,7 +71,7 @@ class Calls:
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> RecordedDocument:
-        """Trigger a run; returns `{runId, status, message}`. See `RunCommands.trigger`."""
+        """Trigger a run and return `{runId, status, message}`. See `RunCommands.trigger`."""
         wanted = Wanted(workflow, version, payload or {}, priority, labels or {})
         accepted = await self._core.commands.trigger(
             self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
@@ -89,14 +89,14 @@ class Calls:
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> RecordedDocument:
-        """Trigger a run of a workflow for each payload, all or none; returns `{runs: [{runId, status, message}]}`."""
+        """Trigger one run for each payload, all or none, and return `{runs: [{runId, status, message}]}`."""
         wanted = [Wanted(workflow, version, payload, priority, labels or {}) for payload in payloads]
         return await self.trigger_all(wanted, idempotency_key=idempotency_key, traceparent=traceparent)
 
     async def trigger_all(
         self, wanted: list[Wanted], *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> RecordedDocument:
-        """Trigger runs of one workflow or of several, all or none. See `RunCommands.trigger_many`."""
+        """Trigger runs of one or more workflows, all or none. See `RunCommands.trigger_many`."""
         accepted = await self._core.commands.trigger_many(
             self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
         )
@@ -111,7 +111,7 @@ class Calls:
         *,
         force: Collection[str] | bool = False,
     ) -> Document:
-        """Say what an update would do; nothing happens. See `RunChanges.plan`."""
+        """Return what an update would do, without doing it. See `RunChanges.plan`."""
         await self._catch_up()
         planned = await self._core.changes.plan(self._caller, run_id, _change(change, payload, force))
         return plan_view(planned.plan, planned.plan_hash, planned.durations)
@@ -127,7 +127,7 @@ class Calls:
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> RecordedDocument:
-        """Trigger a run that changes a completed one and reuses the rest. See `RunChanges.update`."""
+        """Trigger a run that applies a change to a completed run. See `RunChanges.update`."""
         await self._catch_up()
         accepted = await self._core.changes.update(
             self._caller,
@@ -142,7 +142,7 @@ class Calls:
     async def retry(
         self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> RecordedDocument:
-        """Trigger another try of a failed or cancelled run. See `RunChanges.retry`."""
+        """Trigger a run that retries a failed or cancelled run. See `RunChanges.retry`."""
         await self._catch_up()
         accepted = await self._core.changes.retry(
             self._caller, run_id, idempotency_key=idempotency_key, trace=traceparent
@@ -150,7 +150,7 @@ class Calls:
         return _accepted(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
     async def cancel(self, run_id: str, reason: str | None = None) -> RecordedDocument:
-        """End a run and return it. See `RunCommands.cancel`."""
+        """Cancel a run and return it. See `RunCommands.cancel`."""
         loaded = await self._core.commands.cancel(self._caller, run_id, reason)
         return RecordedDocument(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
 
@@ -164,7 +164,7 @@ class Calls:
         """Return a run.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: the run does not exist, or belongs to another tenant.
         """
         await self._catch_up()
         return await self._core.database.call(self._core.reader.run, self._tenant, run_id)
@@ -179,10 +179,10 @@ class Calls:
         cursor: str | None = None,
         limit: int = 50,
     ) -> Document:
-        """Return `{runs, nextCursor}`, newest first.
+        """Return a page of runs as `{runs, nextCursor}`, newest first.
 
         Raises:
-            InvalidRequest: the cursor is not one.
+            InvalidRequest: the cursor is invalid.
         """
         before = None if cursor is None else from_cursor(cursor)
         await self._catch_up()
@@ -204,7 +204,7 @@ class Calls:
         return await self._core.database.call(self._core.reader.steps, self._tenant, run_id, status)
 
     async def step_data(self, run_id: str, step_id: str) -> Any:
-        """Return the data of a step, however large; raises RunNotFound, UnknownStep, ArtifactGone."""
+        """Return the data of a step, whatever its size; raises RunNotFound, UnknownStep, ArtifactGone."""
         await self._catch_up()
         output = await self._core.database.call(self._core.reader.output, self._tenant, run_id, step_id)
         return None if output is None else await asyncio.to_thread(self._core.store.load_data, output, self._tenant)
@@ -215,10 +215,10 @@ class Calls:
         return await self._core.database.call(self._core.reader.artifacts, self._tenant, run_id, step_id)
 
     async def artifact(self, artifact_id: str) -> Artifact:
-        """Return what is known of an artifact.
+        """Return the description of an artifact.
 
         Raises:
-            ArtifactNotFound: there is none with this id.
+            ArtifactNotFound: the artifact does not exist.
         """
         row = await self._core.database.call(self._core.reader.artifact, self._tenant, artifact_id)
         if row is None:
@@ -227,7 +227,7 @@ class Calls:
         return Artifact(str(row["id"]), *facts)
 
     async def download(self, artifact_id: str, target: str | PathLike[str]) -> None:
-        """Write the bytes of an artifact to a file, whole or not at all. See `save` for what it raises."""
+        """Write an artifact to a file, completely or not at all. See `save` for the errors it raises."""
         await self._catch_up()
         artifact = await self.artifact(artifact_id)
         await asyncio.to_thread(save, self._core.store, artifact, self._tenant, target)
@@ -238,32 +238,34 @@ class Calls:
             yield event_view(recorded)
 
     async def events(self, run_id: str) -> AsyncGenerator[Document, None]:
-        """Yield the events of a run, those there are and then each as it happens, up to the one that ends it."""
+        """Yield the recorded events of a run, then each new event as it happens, until the run ends."""
         async for recorded in follow(self._core, self._tenant, run_id):
             yield event_view(recorded)
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
-        """Say of each step whether its result came from the cache, and why. See `CacheExplainer.explain`."""
+        """Return, for each step, where its result came from, and why. See `CacheExplainer.explain`."""
         steps = None if step_id is None else [step_id]
         return [explanation_view(one) for one in await self._core.explainer.explain(self._tenant, run_id, steps)]
 
     async def workflows(self) -> list[Document]:
-        """Return every workflow by name, each in the version registered last."""
+        """Return the latest registered version of every workflow, sorted by name."""
         entries = await self._core.database.call(self._core.workflows.list, self._tenant)
         return [_summary(entry) for entry in entries]
 
     async def workflow(self, name: str, version: str | None = None) -> Document:
-        """Return a definition, and the names of the newest 1,000 versions; raises WorkflowNotFound."""
+        """Return a workflow definition and the names of its newest 1,000 versions; raises WorkflowNotFound."""
         entry = await self._core.database.call(self._core.workflows.entry, self._tenant, name, version)
         versions = await self._core.database.call(self._core.workflows.versions, self._tenant, name)
         return {**entry.definition, **_summary(entry.summary), "versions": list(versions)}
 
     async def register(self, definition: Mapping[str, Any] | str) -> Document:
-        """Register a version of a workflow: a document, or the text of a YAML file. Returns it with `new`.
+        """Register a version of a workflow, given as a document or as YAML text.
+
+        In the returned document, `new` is False if the same version was registered before.
 
         Raises:
-            InvalidWorkflow: every fault of the definition, each with its place.
-            WorkflowVersionExists: the version is there with other content.
+            InvalidWorkflow: the definition is invalid; the error lists every fault with its path.
+            WorkflowVersionExists: the version is already registered with different content.
         """
         workflow = await asyncio.to_thread(self._load, definition)
         new = await self._core.workflows.register(workflow, tenant=self._tenant, actor=self._caller.actor)

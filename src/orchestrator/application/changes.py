@@ -1,4 +1,4 @@
-"""Changes of finished runs: plan one, make it, try a failed run again. The same for HTTP and the terminal."""
+"""Changes of finished runs: plan a change, apply it, and retry a failed run."""
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -25,15 +25,15 @@ from orchestrator.projections.views.reader import FinishedRun, Reader
 from orchestrator.workflows.registry import WorkflowRegistry
 
 MAX_CHECKED = 1000
-"""Up to so many steps with artifacts are checked for an update; beyond, only those that the update reads."""
+"""Maximum number of steps whose artifacts are checked for an update. Beyond, only those it reads are checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
-    """A plan of a change, with its hash, its base, and how long each step took when its result was made.
+    """A planned change: the plan, its hash, its base run, and the duration of each step.
 
-    The hash covers what the plan says and which version of the workflow was registered last. Durations are in
-    milliseconds.
+    The hash covers the plan and the version of the workflow that was registered last. A duration, in milliseconds, is
+    the time that a step took when it produced its result.
     """
 
     plan: Plan
@@ -65,10 +65,10 @@ class RunChanges:
         self._check = check
 
     async def plan(self, caller: Caller, run_id: str, change: ChangeRequest) -> PlannedChange:
-        """Say what a change would do, without doing anything.
+        """Return what a change would do, without doing it.
 
         Raises:
-            RunNotFound, BaseRunNotCompleted, UnknownChangeType, UnknownStep, InvalidPayload: as `update`.
+            RunNotFound, BaseRunNotCompleted, UnknownChangeType, UnknownStep, InvalidPayload: see `update`.
         """
         planned = await self._database.call(self._planned, caller.tenant, run_id, change)
         await self._commands.check(planned.plan.workflow, planned.plan.payload)
@@ -86,19 +86,21 @@ class RunChanges:
         labels: Mapping[str, str] | None = None,
         trace: str | None = None,
     ) -> Accepted:
-        """Ask for a run that changes a completed one and reuses all that the change cannot reach.
+        """Trigger a run that applies a change to a completed run and reuses all results the change cannot affect.
 
-        It has the labels and the priority of its base unless others are given.
+        By default, it has the labels and the priority of its base run.
 
         Raises:
-            RunNotFound: there is no base run with this id, or it is another tenant's.
-            BaseRunNotCompleted: it is not completed.
-            UnknownChangeType, UnknownStep: the change names what the workflow does not have.
-            InvalidPayload: the payload with the change breaks the workflow's payloadSchema.
-            PlanChanged: the plan is no longer the one with the expected hash.
+            RunNotFound: the base run does not exist, or belongs to another tenant.
+            BaseRunNotCompleted: the base run is not completed.
+            UnknownChangeType, UnknownStep: the workflow does not have the change type or the step.
+            InvalidPayload: the changed payload does not match the workflow's payloadSchema.
+            PlanChanged: the plan no longer has the expected hash.
+            IdempotencyConflict: the key was already used with another request.
         """
         finished = await self._database.call(self._reader.base, caller.tenant, run_id)
-        with suppress(ProjectionLagging):  # it may have finished just now; what the read models lack is run again
+        # The base may have just finished. Steps whose results the read models do not have yet run again.
+        with suppress(ProjectionLagging):
             await self._freshness.reach(finished.position)
         planned = await self._database.call(
             self._planned, caller.tenant, run_id, change, timed=False, guarded=expected_plan_hash is not None
@@ -107,7 +109,7 @@ class RunChanges:
         await self._commands.check(plan.workflow, plan.payload)
         if expected_plan_hash is not None and expected_plan_hash != planned.plan_hash:
             raise PlanChanged(
-                f"the plan for this change of run {run_id} is no longer the one expected; plan again",
+                f"the plan for this change of run {run_id} is different now; request a new plan",
                 expected=expected_plan_hash,
                 actual=planned.plan_hash,
             )
@@ -134,13 +136,14 @@ class RunChanges:
     async def retry(
         self, caller: Caller, run_id: str, *, idempotency_key: str | None = None, trace: str | None = None
     ) -> Accepted:
-        """Ask for another try of a failed or cancelled run that reuses all that completed.
+        """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps.
 
         It has the labels and the priority of that run.
 
         Raises:
-            RunNotFound: there is no run with this id, or it is another tenant's.
-            RunNotRetryable: it is neither failed nor cancelled.
+            RunNotFound: the run does not exist, or belongs to another tenant.
+            RunNotRetryable: the run is neither failed nor cancelled.
+            IdempotencyConflict: the key was already used with another request.
         """
         plan, base = await self._database.call(self._planned_retry, caller.tenant, run_id)
         request = await request_hash(idempotency_key, ["retry", run_id])
@@ -185,7 +188,7 @@ class RunChanges:
         return plan_retry(finished.workflow, finished.base, done), finished
 
     def _gone(self, tenant: str, plan: Plan) -> set[str]:
-        """Return the reused steps whose artifacts are missing or altered; they have to run again."""
+        """Return the reused steps whose artifacts are missing or altered. They must run again."""
         impacted = set(plan.impacted)
         makers = list({reuse.run_id for reuse in plan.reused})
         kept = self._reader.with_artifacts(tenant, makers, MAX_CHECKED + 1)
@@ -200,7 +203,7 @@ class RunChanges:
         }
 
     def _read_by(self, tenant: str, plan: Plan, impacted: Collection[str]) -> list[tuple[str, str, Output]]:
-        """Return the reused results that impacted steps read, each with its maker."""
+        """Return the reused results that impacted steps read, each with the run that produced it."""
         read: dict[str, set[str]] = {}
         for step in impacted:
             for path in reads(plan.workflow.steps[step].input):

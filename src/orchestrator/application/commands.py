@@ -1,4 +1,4 @@
-"""What may be asked of runs: trigger, cancel. Checked, decided and appended; the same for HTTP and the terminal."""
+"""Commands on runs: trigger and cancel. Each is validated, decided and appended to the log."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -34,21 +34,21 @@ from orchestrator.workflows.payload import MAX_LISTED, check_payload, invalid_pa
 from orchestrator.workflows.registry import WorkflowRegistry
 
 MAX_AT_ONCE = 1000
-"""How many runs can be asked for in one go."""
+"""Maximum number of runs in one request."""
 
 _BATCHES = 4
 _CHECKS = 2
-"""How many payloads are checked in threads at once, so that others find a thread."""
+"""Maximum number of payloads checked in threads at the same time, so that other work finds a thread."""
 
-_BREATH = 50
-"""After so many runs the others who wait for this process have their turn."""
+_YIELD_EVERY = 50
+"""Number of runs after which a batch yields to the event loop."""
 
 RUN_NAMESPACE = UUID("5b1e0a3c-6a3f-4c8e-9f57-8f8d2f1c7e55")
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A run that was asked for: its id, the position of its first event, and how many steps it may run."""
+    """An accepted run: its id, the log position of its first event, and how many steps it may execute."""
 
     run_id: str
     position: int
@@ -57,7 +57,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A run as it is asked for: of a version of a workflow, the one registered last when none is named."""
+    """A requested run. Without a `version`, it uses the version of the workflow that was registered last."""
 
     workflow: str
     version: str | None = None
@@ -67,11 +67,16 @@ class Wanted:
 
     @property
     def request(self) -> list[Any]:
-        """What makes it the same request as another."""
+        """The parts that identify the request. Two requests are the same if they are equal."""
         return [self.workflow, self.version, self.payload, self.priority, self.labels]
 
     def command(self, request: str | None, trace: str | None) -> TriggerRun:
-        """Return the command to begin it, now; `request` is the fingerprint of what was asked under a key."""
+        """Return the command that starts the run now.
+
+        Args:
+            request: the fingerprint of a request with an idempotency key, or None without a key.
+            trace: the W3C trace context of the request, or None.
+        """
         return TriggerRun(
             now(), "initial", self.payload, priority=self.priority, labels=self.labels, request=request, trace=trace
         )
@@ -96,19 +101,19 @@ class RunCommands:
         idempotency_key: str | None = None,
         trace: str | None = None,
     ) -> Accepted:
-        """Ask for a run of a workflow, the version registered last unless one is named.
+        """Trigger a run of a workflow. Without a version, the one registered last is used.
 
-        With an idempotency key the same request leads to the same run, however often it is made.
+        Requests with the same idempotency key trigger only one run, and all return that run.
 
         Raises:
-            WorkflowNotFound: no such workflow or version.
-            InvalidPayload: the payload breaks the workflow's payloadSchema.
-            IdempotencyConflict: the key was used with another request.
+            WorkflowNotFound: there is no such workflow or version.
+            InvalidPayload: the payload does not match the workflow's payloadSchema.
+            IdempotencyConflict: the key was already used with another request.
         """
         command = wanted.command(await request_hash(idempotency_key, wanted.request), trace)
         name, version = wanted.workflow, wanted.version
         if version is None and (seen := self._workflows.newest_seen(caller.tenant, name)) is not None:
-            with suppress(VersionConflict, InvalidPayload):  # it may not be the newest any more: look
+            with suppress(VersionConflict, InvalidPayload):  # it may no longer be the newest version: look it up
                 await self.check(seen, wanted.payload)
                 return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
         workflow = await self._workflows.find(caller.tenant, name, version)
@@ -123,47 +128,47 @@ class RunCommands:
         idempotency_key: str | None = None,
         trace: str | None = None,
     ) -> list[Accepted]:
-        """Ask for up to `MAX_AT_ONCE` runs and return them in that order. Nothing is recorded unless all are right.
+        """Trigger up to `MAX_AT_ONCE` runs and return them in that order. If one is invalid, none is recorded.
 
-        They share few commits. Should this process end among them, the same request with the same idempotency key
-        makes those that are missing, and no other twice.
+        The runs are recorded in a few commits. If the process dies between them, the same request with the same
+        idempotency key adds the missing runs, and none twice.
 
         Raises:
-            WorkflowNotFound: no such workflow or version.
-            InvalidPayload: some payloads do not fit; their paths begin with `runs[3]`.
-            IdempotencyConflict: the key was used with another request.
+            WorkflowNotFound: there is no such workflow or version.
+            InvalidPayload: some payloads are invalid. The path of each fault names its run, such as `runs[3]`.
+            IdempotencyConflict: the key was already used with another request.
         """
         named = dict.fromkeys((one.workflow, one.version) for one in wanted)
         workflows = {place: await self._workflows.find(caller.tenant, *place) for place in named}
-        async with self._batches:  # so that what waits to be recorded is bounded
+        async with self._batches:  # bounds the number of runs that wait to be recorded
             await self._check_all(wanted, workflows)
             request = await request_hash(idempotency_key, [one.request for one in wanted])
 
             async def begin_one(number: int) -> Accepted:
                 one = wanted[number]
-                # No key of a single run holds a line break.
+                # The key of a single run never contains a line break.
                 key = None if idempotency_key is None else f"{idempotency_key}\n{number}"
                 workflow = workflows[one.workflow, one.version]
                 return await self.begin_run(caller, one.command(request, trace), workflow, key)
 
-            # With a key the first goes alone: it tells whether the key was used with another request.
+            # With a key, the first run goes alone, to find out whether the key was used with another request.
             accepted = [] if idempotency_key is None else [await begin_one(0)]
             try:
                 async with asyncio.TaskGroup() as group:
                     tasks = []
                     for number in range(len(accepted), len(wanted)):
                         tasks.append(group.create_task(begin_one(number)))
-                        if number % _BREATH == 0:
+                        if number % _YIELD_EVERY == 0:
                             await asyncio.sleep(0)
             except ExceptionGroup as failed:
                 raise failed.exceptions[0] from None
             return accepted + [task.result() for task in tasks]
 
     async def check(self, workflow: Workflow, payload: Mapping[str, Any]) -> None:
-        """Accept a payload for a workflow. A check that takes longer than a moment is done in a thread.
+        """Validate a payload against a workflow. A slow validation runs in a thread.
 
         Raises:
-            InvalidPayload: it does not fit.
+            InvalidPayload: the payload does not match the workflow's payloadSchema.
         """
         try:
             check_payload(workflow, payload, Budget(QUICK_UNITS))
@@ -180,7 +185,7 @@ class RunCommands:
                 problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
             if len(problems) > MAX_LISTED:
                 break
-            if number % _BREATH == 0:
+            if number % _YIELD_EVERY == 0:
                 await asyncio.sleep(0)
         if problems:
             raise invalid_payload(problems)
@@ -194,11 +199,11 @@ class RunCommands:
         *,
         needs_newest: bool = False,
     ) -> Accepted:
-        """Append the first event of a run; the key, when there is one, decides the run's id.
+        """Append the first event of a run. The run's id is derived from the idempotency key, if there is one.
 
         Raises:
-            IdempotencyConflict: the key was used with another request.
-            VersionConflict: the newest version was needed and this is not it any more.
+            IdempotencyConflict: the key was already used with another request.
+            VersionConflict: the newest version was needed, and this is no longer the newest.
         """
         run_id = str(uuid7()) if idempotency_key is None else keyed_run_id(caller.tenant, idempotency_key)
         event = decide_trigger(command, workflow)
@@ -212,11 +217,11 @@ class RunCommands:
             except RunArchived:
                 raise
             except RunNotFound:
-                raise conflict from None  # it was not about the id
+                raise conflict from None  # the conflict was not about the id
         return Accepted(run_id, position, steps)
 
     async def _save_new(self, run: Run, event: RunTriggered, caller: Caller, needs_newest: bool) -> int:
-        """Append the first event of a run, and hand the run to the worker in this process if that has room."""
+        """Append the first event of a run, and hand the run to the worker of this process if it has a free slot."""
         worker = self._local.worker
         owner = None if worker is None else worker.reserve(run.id)
         new = NewRun(owner, needs_newest)
@@ -225,17 +230,18 @@ class RunCommands:
         try:
             position = await self._runs.save(run, [event], tenant=caller.tenant, actor=caller.actor, new=new)
         except BaseException:
-            worker.release(run.id)  # if it was recorded all the same, the worker finds it at its next heartbeat
+            worker.release(run.id)  # if the run was recorded anyway, the worker finds it at its next heartbeat
             raise
         worker.accept(LoadedRun(run, caller.tenant, position, event.at))
         return position
 
     async def _accepted_before(self, run_id: str, event: RunTriggered) -> Accepted:
-        """The key was used before: give the first answer again if the request is the same, however long ago it was.
+        """Return the run of an earlier request with the same key, even if it was archived since.
 
         Raises:
-            IdempotencyConflict: it is another request.
-            RunArchived: nothing was there before; what the run is based on was archived meanwhile.
+            IdempotencyConflict: the earlier request was a different one.
+            RunArchived: there was no earlier request, but a run that this one is based on is being archived.
+            RunNotFound: there was no earlier request.
         """
         tombstone = await self._database.call(self._runs.find_tombstone, run_id)
         if tombstone is not None:
@@ -251,16 +257,16 @@ class RunCommands:
             request, accepted = loaded.run.trigger.request, Accepted(run_id, loaded.position, len(loaded.run.waiting))
         if request != event.request:
             raise IdempotencyConflict(
-                f"this Idempotency-Key was used for another request, which made run {run_id}", runId=run_id
+                f"this Idempotency-Key was already used for another request, which created run {run_id}", runId=run_id
             )
         return accepted
 
     async def cancel(self, caller: Caller, run_id: str, reason: str | None = None) -> LoadedRun:
-        """End a run now and return it.
+        """Cancel a run and return it.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
-            RunNotCancellable: it is finished.
+            RunNotFound: the run does not exist, or belongs to another tenant.
+            RunNotCancellable: the run has already finished.
         """
         while True:
             loaded = await self._database.call(self._runs.load, run_id, caller.tenant)
@@ -275,7 +281,7 @@ class RunCommands:
 
 
 async def request_hash(idempotency_key: str | None, request: Sequence[Any]) -> str | None:
-    """Return the fingerprint of what is asked under a key, or None without one; a large one is made in a thread."""
+    """Return the fingerprint of a request, or None without a key. That of a large request is computed in a thread."""
     if idempotency_key is None:
         return None
     try:
@@ -285,5 +291,5 @@ async def request_hash(idempotency_key: str | None, request: Sequence[Any]) -> s
 
 
 def keyed_run_id(tenant: str, idempotency_key: str) -> str:
-    """Return the id of the run that an idempotency key of a tenant stands for."""
+    """Return the run id that is derived from an idempotency key of a tenant."""
     return str(uuid5(RUN_NAMESPACE, f"{tenant}\n{idempotency_key}"))

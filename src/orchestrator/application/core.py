@@ -1,4 +1,4 @@
-"""The core of a process: the database, the log on it, and the ways to ask and to read. Built by `bootstrap`."""
+"""The core services of a process: database, log, commands and queries. `bootstrap` builds them."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from orchestrator.workflows.registry import WorkflowRegistry
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What every process needs: the database, the log on it, and the ways to ask and to read."""
+    """The services that every process needs: database, log, commands and queries."""
 
     settings: Settings
     database: Database

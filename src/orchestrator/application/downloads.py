@@ -1,4 +1,4 @@
-"""Writing the bytes of an artifact to a file: whole and intact, or not at all."""
+"""Writes an artifact to a file: complete and verified, or not at all."""
 
 from hashlib import sha256
 from os import PathLike
@@ -14,11 +14,11 @@ _CHUNK_BYTES = 1 << 20
 
 
 def save(store: ArtifactStore, artifact: Artifact, tenant: str, target: str | PathLike[str]) -> None:
-    """Write an artifact to a file whose folder is there; what is there already is replaced, links are not followed.
+    """Write an artifact to a file. An existing file or symbolic link is replaced; the folder must exist.
 
     Raises:
-        ArtifactGone: the bytes are no longer there, or not what they were.
-        ArtifactRejected: they are kept elsewhere.
+        ArtifactGone: the bytes are missing or were altered.
+        ArtifactRejected: the bytes are stored elsewhere.
         OSError: the file cannot be written.
     """
     path = Path(target)

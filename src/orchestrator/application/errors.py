@@ -1,9 +1,10 @@
-"""Why a request is refused, besides what the domain refuses.
+"""Errors of requests, in addition to those of the domain.
 
 RequestError
-├── InvalidRequest           every fault of the request, each with its path
+├── InvalidRequest           lists every fault of the request with its path
 ├── DeadlineExceeded
-└── ProjectionLagging
+├── ProjectionLagging
+└── ArtifactNotFound
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from orchestrator.domain.errors import MAX_FAULTS, MAX_TOLD, Fault
 
 
 class RequestError(Exception):
-    """A request cannot be served; the same shape as a domain error."""
+    """A request cannot be served. It has the same attributes as a domain error."""
 
     code = "INTERNAL_ERROR"
 
@@ -24,33 +25,33 @@ class RequestError(Exception):
 
 
 class InvalidRequest(RequestError):
-    """The request breaks the contract; up to `MAX_FAULTS` faults are listed with their paths."""
+    """The request is invalid. Up to `MAX_FAULTS` faults are listed with their paths."""
 
     code = "VALIDATION_ERROR"
 
     def __init__(self, faults: Sequence[Fault], **details: Any) -> None:
-        told = "; ".join(str(fault) for fault in faults[:MAX_TOLD])
+        listed = "; ".join(str(fault) for fault in faults[:MAX_TOLD])
         more = f"; and {len(faults) - MAX_TOLD:,} more" if len(faults) > MAX_TOLD else ""
         super().__init__(
-            f"the request is not valid: {told}{more}",
+            f"the request is not valid: {listed}{more}",
             faults=[{"path": fault.path, "message": fault.message} for fault in faults[:MAX_FAULTS]],
             **details,
         )
 
 
 class DeadlineExceeded(RequestError):
-    """The answer was not ready in time."""
+    """The response was not ready in time."""
 
     code = "DEADLINE_EXCEEDED"
 
 
 class ProjectionLagging(RequestError):
-    """The read models have not reached the position asked for in time."""
+    """The read models did not reach the requested position in time."""
 
     code = "PROJECTION_LAGGING"
 
 
 class ArtifactNotFound(RequestError):
-    """No such artifact."""
+    """The artifact does not exist."""
 
     code = "ARTIFACT_NOT_FOUND"

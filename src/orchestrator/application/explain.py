@@ -1,6 +1,6 @@
-"""Why a step was, or was not, answered from the cache: the parts of its key, and what differs from before.
+"""Explains why a step's result came from the cache or not: the parts of its cache key, and what has changed.
 
-Inputs are not stored; they are picked again from what the log holds, which gives the same values.
+Inputs are not stored. They are selected again from the recorded results, which gives the same values.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from orchestrator.postgres.database import Database
 from orchestrator.workers.context import OutputSource, RunContext
 
 _ABSENT = object()
-_BREATH = 10
+_YIELD_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A part of the key that differs: its name (`input.style`, `skill`), the value before and the value now."""
+    """A part of the key that differs: its name (`input.style`, `skill`), and the values before and after."""
 
     field: str
     before: Any
@@ -34,11 +34,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the cache said about a step and why.
+    """Where the result of a step came from, and why.
 
-    `verdict` is hit, unchanged, reused, miss, failed (it has no key: its input could not be made) or pending;
-    `compared_with` the run whose result it is or could have been (the base run's, else the one stored last),
-    and `differences` why it was not.
+    `verdict` is hit, unchanged, reused, miss, pending, or failed, which means that the step failed before it had a
+    cache key. `compared_with` is the run whose result was used. For a miss, it is the run whose result could have been
+    used (the base run, or else the run that stored a result last), and `differences` says what was different.
     """
 
     step: str
@@ -51,7 +51,7 @@ class Explanation:
 
 
 class CacheExplainer:
-    """Explains steps of runs."""
+    """Explains the cache use of runs."""
 
     def __init__(self, database: Database, runs: RunStore, catalogue: CacheCatalogue, source: OutputSource) -> None:
         self._database = database
@@ -60,10 +60,10 @@ class CacheExplainer:
         self._source = source
 
     async def explain(self, tenant: str, run_id: str, steps: Sequence[str] | None = None) -> list[Explanation]:
-        """Explain the steps named, or all of a run, in topological order.
+        """Explain the given steps, or all steps of a run in topological order.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: the run does not exist, or belongs to another tenant.
             UnknownStep: the workflow has no such step.
         """
         loaded = await self._database.call(self._runs.load, run_id, tenant)
@@ -77,13 +77,13 @@ class CacheExplainer:
         explained = []
         for number, step in enumerate(wanted):
             explained.append(await explaining.step(step))
-            if number % _BREATH == 0:
-                await asyncio.sleep(0)  # most steps need nothing that is waited for
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)  # most steps await nothing, and would block the event loop
         return explained
 
 
 class _Explaining:
-    """One explanation of a run, with the other runs it was compared with so far."""
+    """The explanation of one run, with a cache of the runs that it is compared with."""
 
     def __init__(
         self,
@@ -109,11 +109,13 @@ class _Explaining:
         run, state = self._run, self._run.step(step)
         if run.is_reused(step):
             maker = run.maker(step)
-            return Explanation(step, "reused", f"out of the change's reach; made by run {maker}", compared_with=maker)
+            return Explanation(
+                step, "reused", f"not affected by the change; the result of run {maker} was reused", compared_with=maker
+            )
         if state.cache_key is None:
             if state.status == "failed" and state.error is not None:
                 return Explanation(step, "failed", state.error.message)
-            return Explanation(step, "pending", "the step has not begun")
+            return Explanation(step, "pending", "the step has not started")
         found = await self._context.resolve(step)
         value = None if isinstance(found, StepError) else found.value
         components = {
@@ -127,7 +129,7 @@ class _Explaining:
             reason = "the base run had the same input"
             return Explanation(step, "unchanged", reason, state.cache_key, components, state.source_run)
         if state.hit is not None:
-            reason = "a result with this key was there"
+            reason = "the cache had a result for this key"
             return Explanation(step, "hit", reason, state.cache_key, components, state.source_run)
         earlier = self._earlier.get(step)
         if earlier is None:
@@ -136,7 +138,7 @@ class _Explaining:
         return Explanation(step, "miss", state.miss or "", state.cache_key, components, earlier, differences)
 
     async def look_back(self, steps: Sequence[str]) -> None:
-        """Find, for the steps that were not answered from the cache, the runs whose results could have served."""
+        """Find the runs whose results the steps that missed the cache could have used."""
         run = self._run
         missed = {
             step: state.started_at or 0
@@ -156,22 +158,22 @@ class _Explaining:
             self._withdrawals = await self._database.call(self._catalogue.withdrawals, self._tenant)
 
     def _alone(self, step: str, state: StepState) -> str:
-        """Say why there is nothing to compare with."""
+        """Return the reason of a miss when there is no earlier result to compare with."""
         at, workflow = state.started_at or 0, self._run.workflow.name
         for event in reversed(self._withdrawals):
             by_place = event.workflow == workflow and event.step in (None, step)
             if event.at <= at and (by_place or state.cache_key in event.keys):
-                return f"{state.miss}; earlier ones were withdrawn: {event.reason}"
+                return f"{state.miss}; earlier results were withdrawn: {event.reason}"
         return state.miss or ""
 
     async def _differences(self, step: str, state: StepState, value: Any, earlier: str) -> tuple[Difference, ...]:
-        """Say what of the key differs from that of another run."""
+        """Return the parts of the key that differ from those of another run."""
         run, context = await self._other(earlier)
         before = run.step(step)
         picked = await context.resolve(step)
         differences = [] if isinstance(picked, StepError) else differing(picked.value, value)
         made_by = before.skill
-        if before.source_run is not None:  # it was skipped there: the maker knows
+        if before.source_run is not None:  # skipped in that run; the run that produced the result has the skill
             made_by = (await self._other(before.source_run))[0].step(step).skill
         if made_by is not None and made_by != state.skill:
             differences.append(Difference("skill", made_by, state.skill))
@@ -185,7 +187,7 @@ class _Explaining:
 
 
 def differing(before: Any, after: Any) -> list[Difference]:
-    """Return the fields in which two inputs differ, with the values before and after (None: absent)."""
+    """Return the fields in which two inputs differ, with both values. None means absent."""
     return [
         Difference(".".join(("input", *path)), at_path(before, path), at_path(after, path))
         for path in changed_paths(before, after)
@@ -193,7 +195,7 @@ def differing(before: Any, after: Any) -> list[Difference]:
 
 
 def at_path(value: Any, path: Path) -> Any:
-    """Return what stands at a path of nested objects, or None."""
+    """Return the value at a path in nested objects, or None."""
     for name in path:
         value = value.get(name, _ABSENT) if isinstance(value, Mapping) else _ABSENT
     return None if value is _ABSENT else value

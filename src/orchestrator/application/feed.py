@@ -1,8 +1,8 @@
-"""Who watches which run: one question to the log for all watchers, and only when something was appended.
+"""Notifies the watchers of runs about new events, with one query for all watchers, and only after an append.
 
-    notification -> touched runs (one query, whoever many watch) -> their watchers -> each reads on in its stream
+    notification -> changed runs (one query, however many watchers) -> their watchers -> each reads its stream
 
-An idle watcher costs a place in a dict; it asks the database nothing.
+An idle watcher is only an entry in a dict; it causes no queries.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from orchestrator.postgres.database import Database
 from orchestrator.postgres.listener import EVENTS, Listener, wake
 from orchestrator.projections.views.reader import Reader
 
-# While much is appended, look at most this often: what comes meanwhile is found together.
+# The shortest interval between two queries on a busy log; one query finds all appends of an interval.
 _PAUSE_SECONDS = 0.02
 
 
 class Watcher:
-    """Somebody who watches one run."""
+    """A watcher of one run."""
 
     __slots__ = ("_changed", "_feed", "_woken")
 
@@ -29,9 +29,9 @@ class Watcher:
         self._changed = False
 
     async def changed(self, seconds: float) -> bool:
-        """Wait up to some seconds; returns whether the run has new events since the last time.
+        """Wait up to `seconds` for new events, and return whether the run has some since the last call.
 
-        It returns earlier when API keys were changed: that of whoever watches may be among them.
+        It returns early when API keys have changed, because the watcher's own key may be among them.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -44,21 +44,21 @@ class Watcher:
 
     @property
     def closed(self) -> bool:
-        """Whether the feed has ended and nothing will be heard any more."""
+        """Whether the feed is closed. A closed feed sends no more notifications."""
         return self._feed.closed
 
     def wake(self) -> None:
-        """Tell the watcher to look for events."""
+        """Wake the watcher to look for new events."""
         self._changed = True
         self._woken.set()
 
     def nudge(self) -> None:
-        """Tell the watcher to check whether it may go on."""
+        """Wake the watcher to check its permission again."""
         self._woken.set()
 
 
 class Feed:
-    """Wakes the watchers of runs that were appended to. Belongs to one event loop."""
+    """Wakes the watchers of runs that have new events. Belongs to one event loop."""
 
     def __init__(self, database: Database, reader: Reader, log: PostgresLog, listener: Listener) -> None:
         self._database = database
@@ -75,7 +75,7 @@ class Feed:
 
     @asynccontextmanager
     async def watch(self, run_id: str) -> AsyncIterator[Watcher]:
-        """Watch a run: what is appended to it after this begins wakes the watcher."""
+        """Watch a run. Every event appended inside the `async with` block wakes the watcher."""
         watcher = Watcher(self)
         self._loop = asyncio.get_running_loop()
         self._watchers.setdefault(run_id, set()).add(watcher)
@@ -90,22 +90,22 @@ class Feed:
             if not watchers:
                 del self._watchers[run_id]
             if not self._watchers:
-                self._position = None  # nobody looks any more; the next one starts from where the log is then
+                self._position = None  # no watchers are left; the next one starts at the end of the log
 
     @property
     def watched(self) -> int:
-        """How many watchers there are."""
+        """The number of watchers."""
         return sum(len(watchers) for watchers in self._watchers.values())
 
     def close(self) -> None:
-        """End every stream: the server stops."""
+        """End every stream, because the server stops."""
         self.closed = True
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.wake()
 
     def keys_changed(self, _payload: str) -> None:
-        """On the listener's thread: an API key was changed, or notifications may have been missed."""
+        """Handle a changed API key, or possibly missed notifications. Runs on the listener's thread."""
         if self._watchers and self._loop is not None:
             wake(self._loop, self._nudge)
 
@@ -115,7 +115,7 @@ class Feed:
                 watcher.nudge()
 
     def _notified(self, _payload: str) -> None:
-        """On the listener's thread: something was appended, or notifications may have been missed."""
+        """Handle an append, or possibly missed notifications. Runs on the listener's thread."""
         if self._watchers and not self._appended and self._loop is not None:
             self._appended = True
             wake(self._loop, self._look)
@@ -128,7 +128,7 @@ class Feed:
         while self._appended:
             self._appended = False
             if self._position is None:
-                break  # whoever is about to watch reads the stream after this
+                break  # a new watcher reads its stream after this anyway
             self._position, touched = await self._database.ask(
                 self._reader.touched_since, self._position, list(self._watchers)
             )

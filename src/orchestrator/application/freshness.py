@@ -1,4 +1,4 @@
-"""Reading what was written: waits until the read models have reached a position of the log."""
+"""Read-your-writes consistency: waits until the read models have reached a log position."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 
 WAIT_SECONDS = 2.0
-"""How long a read waits for the read models unless it says otherwise."""
+"""How long a read waits for the read models by default."""
 
-_OTHERS_SECONDS = 0.3
+_OTHER_PROJECTOR_SECONDS = 0.3
 _CATCH_UP_SECONDS = 10.0
 
 
 class Freshness:
-    """Knows how far the read models are; the projector's notifications keep it up to date."""
+    """Tracks the log position of the read models, which the projector's notifications keep up to date."""
 
     def __init__(self, shared: SharedCalls, reader: Reader, log: PostgresLog, listener: Listener) -> None:
         self._shared = shared
@@ -33,11 +33,11 @@ class Freshness:
         listener.on(PROJECTED, self._notified)
 
     async def reach(self, position: int | None, seconds: float = WAIT_SECONDS) -> None:
-        """Return once the read models have reached a position of the log (None: any will do).
+        """Wait until the read models have reached a log position. With None, return immediately.
 
         Raises:
-            InvalidRequest: the log does not reach that far.
-            ProjectionLagging: they did not within these seconds.
+            InvalidRequest: the position is beyond the end of the log.
+            ProjectionLagging: the read models did not reach it within `seconds`.
         """
         if position is None or position <= self._position:
             return
@@ -52,7 +52,7 @@ class Freshness:
                 await reached
         except TimeoutError:
             if not timeout.expired():
-                raise  # of the database, not ours
+                raise  # a timeout of the database, not of this wait
             raise ProjectionLagging(
                 f"the read models are at position {self._position}, not yet at {position}",
                 position=self._position,
@@ -62,22 +62,22 @@ class Freshness:
             del self._waiting[reached]
 
     async def catch_up(self, project: Callable[[], int]) -> None:
-        """Return once the read models have what the log has now, or after ten seconds.
+        """Wait until the read models have reached the current end of the log, but at most ten seconds.
 
         Args:
-            project: projects a batch, where no other process does; returns how many there were.
+            project: projects a batch of events and returns their number. It is called if no other process projects.
         """
         goal = await self._shared.call(self._log.last_position)
         with suppress(TimeoutError):
             async with asyncio.timeout(_CATCH_UP_SECONDS):
                 while True:
                     with suppress(ProjectionLagging):
-                        return await self.reach(goal, _OTHERS_SECONDS)
+                        return await self.reach(goal, _OTHER_PROJECTOR_SECONDS)
                     while await self._shared.call(project):
                         pass
 
     async def _check(self, position: int) -> None:
-        """Refuse a position beyond the end of the log. Only the database knows the end: others write too."""
+        """Reject a position beyond the end of the log. The end is read from the database, since others append too."""
         if position > self._end:
             self._end = max(self._end, await self._shared.call(self._log.last_position))
         if position > self._end:
@@ -85,7 +85,10 @@ class Freshness:
             raise InvalidRequest([fault], lastPosition=self._end)
 
     def _notified(self, payload: str) -> None:
-        """On the listener's thread: the read models moved, or (empty) notifications may have been missed."""
+        """Handle a new position of the read models. Runs on the listener's thread.
+
+        An empty payload means that notifications may have been missed.
+        """
         if self._loop is not None and self._waiting:
             wake(self._loop, self._heard, payload)
 

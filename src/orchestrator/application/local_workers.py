@@ -1,4 +1,4 @@
-"""The worker of this process, if it has one. It gets runs that are triggered here directly, without a claim."""
+"""The worker of this process, if there is one. Runs triggered in this process go to it directly, without a claim."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ class LocalWorker(Protocol):
         """Reserve a slot for a run and return the worker's id, or None when all slots are taken."""
 
     def accept(self, loaded: LoadedRun) -> None:
-        """Drive a run whose slot was reserved and that is now in the log."""
+        """Start executing a run that has a reserved slot and is now recorded in the log."""
 
     def release(self, run_id: str) -> None:
-        """Release the slot: the run was not recorded."""
+        """Release the slot, because the run was not recorded."""
 
 
 class LocalWorkers:
-    """Where the worker of this process registers, and where commands look for it.
+    """The registry where the worker of this process registers, and where commands find it.
 
     Attributes:
         worker: the worker of this process, or None.
@@ -34,7 +34,7 @@ class LocalWorkers:
 
     @contextmanager
     def announced(self, worker: LocalWorker, skills: Collection[str]) -> Iterator[None]:
-        """Hand runs to a worker until the end of the block."""
+        """Register a worker until the end of the `with` block."""
         self.worker, self.skills = worker, frozenset(skills)
         try:
             yield

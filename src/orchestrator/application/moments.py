@@ -1,4 +1,4 @@
-"""Moments of a run's past: a version of its history, or a time."""
+"""Points in a run's history: a version, or a time."""
 
 import re
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ _VERSION = re.compile(r"[1-9]\d{0,17}", re.ASCII)
 
 
 def parse_moment(text: str) -> int | datetime:
-    """Return the version or the time that a text names.
+    """Parse a version or an RFC 3339 time.
 
     Raises:
-        InvalidRequest: it names neither.
+        InvalidRequest: the text is neither.
     """
     if _VERSION.fullmatch(text):
         return int(text)
@@ -27,20 +27,20 @@ def parse_moment(text: str) -> int | datetime:
         except (ValueError, OverflowError):
             pass
     raise InvalidRequest(
-        [Fault("at", "is neither a version (1 or more) nor a time like 2026-01-31T12:00:00Z (+ is written %2B)")]
+        [Fault("at", "must be a version (1 or more) or a time such as 2026-01-31T12:00:00Z (write + as %2B)")]
     )
 
 
 def up_to(moment: int | datetime, run_id: str, history: Sequence[Recorded]) -> list[Recorded]:
-    """Return the part of a history (all of it, not empty) that had happened at a moment.
+    """Return the events of a run up to a version or time. `history` must be complete and not empty.
 
     Raises:
-        InvalidRequest: the run has no such version yet.
-        RunNotFound: there was no run then.
+        InvalidRequest: the run has not reached this version yet.
+        RunNotFound: the run did not exist at this time.
     """
     if isinstance(moment, int):
         if moment > len(history):
-            raise InvalidRequest([Fault("at", f"the run is at version {len(history)}, there is no {moment} yet")])
+            raise InvalidRequest([Fault("at", f"the run is at version {len(history)}, not yet at {moment}")])
         return list(history[:moment])
     until = moment.timestamp() * 1000
     past = list(takewhile(lambda recorded: recorded.event.at <= until, history))

@@ -1,8 +1,8 @@
-"""Many readers, one query: runs asked for while a query is under way are fetched together by the next one.
+"""Batches reads of runs: runs requested during a query are fetched together by the next query.
 
-    load -> waiting -> [query for all that wait] -> answers
+    load -> waiting -> [one query for all that wait] -> results
 
-No reader gets an answer of a query that began before it asked, so each sees what was written before.
+A reader never gets the result of a query that started before its request, so it sees all earlier writes.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class RunLoader:
         """Return a run.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: the run does not exist, or belongs to another tenant.
         """
         answer: asyncio.Future[View] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault((tenant, run_id), []).append(answer)
@@ -53,23 +53,23 @@ class RunLoader:
                 )
 
     async def _answer(self, tenant: str, wanted: dict[str, list[asyncio.Future[View]]]) -> None:
-        """Fetch runs of one tenant and tell everybody who asked for them."""
+        """Fetch runs of one tenant and deliver them to all readers that wait for them."""
         try:
             async with asyncio.timeout(self._timeout):
                 found = await self._database.call(self._reader.runs_named, tenant, list(wanted))
         except TimeoutError:
-            late = DeadlineExceeded("the database does not answer")
+            late = DeadlineExceeded("the database did not respond in time")
             for answers in wanted.values():
                 _fail(answers, late)
             return
-        except Exception as error:  # noqa: BLE001 - whoever asked is told
+        except Exception as error:  # noqa: BLE001 - the readers raise it
             for answers in wanted.values():
                 _fail(answers, error)
             return
         for run_id, answers in wanted.items():
             if run_id in found:
                 _resolve(answers, found[run_id])
-            else:  # not projected yet: it is read by itself, since nobody knows how long its history is
+            else:  # not projected yet: load it separately, because its history may be long
                 folding = asyncio.ensure_future(self._database.call(self._reader.run, tenant, run_id))
                 self._folding.add(folding)
                 folding.add_done_callback(partial(self._folded, answers))

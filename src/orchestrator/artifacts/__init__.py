@@ -1,7 +1,7 @@
-"""What was made: a content-addressed store of the files and bytes that steps leave behind.
+"""The artifact store: a content-addressed store for the files and bytes that steps produce.
 
-The same bytes are stored once, writes are atomic, and nothing is taken on trust: an artifact is checked
-against its recorded size and hash before a cached result that rests on it is used again.
+The same bytes are stored once, and writes are atomic. Before a cached result is reused, each of its artifacts is
+checked against the recorded size and hash.
 """
 
 from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected

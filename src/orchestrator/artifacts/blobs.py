@@ -1,4 +1,4 @@
-"""Bytes under a path of an fsspec file system: written atomically, hashed once per state of the file."""
+"""Files on an fsspec file system: written atomically, and hashed again only after a change."""
 
 import os
 import time
@@ -22,15 +22,15 @@ _REMEMBERED = 100_000
 
 
 class Blobs:
-    """Files below one root. Safe to use from several threads and processes at once.
+    """Reads and writes files below one root. Safe for concurrent use by several threads and processes.
 
-    Local files and folders that are made here are private to their owner.
+    Local files and folders that it creates are private to their owner.
 
     Args:
-        url: the root, an fsspec url.
-        durable: flush local files to the disk before they are published.
-        settled_seconds: a hash is remembered only for a file left alone for this long: one changed again
-            within a tick of the file system's clock (up to 2 s, on some) keeps its times.
+        url: the root, an fsspec URL.
+        durable: whether to flush local files to disk before they are published.
+        settled_seconds: a hash is cached only if the file has been unchanged for this long. A second change within
+            one clock tick of the file system (up to 2 s on some) does not change the file's timestamps.
     """
 
     def __init__(self, url: str, *, durable: bool = True, settled_seconds: float = 2.0) -> None:
@@ -42,7 +42,7 @@ class Blobs:
         self._hashes: dict[tuple[Any, ...], str] = {}
 
     def uri(self, path: str) -> str:
-        """Return the fsspec url of a path."""
+        """Return the fsspec URL of a path."""
         return str(self._fs.unstrip_protocol(path))
 
     def write(self, chunks: Iterable[bytes], folder: str) -> tuple[str, str, int]:
@@ -63,7 +63,7 @@ class Blobs:
         return path, digest.hexdigest(), size
 
     def publish(self, temporary: str, path: str) -> None:
-        """Give a temporary file its final name, in one step: readers see all of it or nothing."""
+        """Move a temporary file to its final name atomically: readers see the whole file or none."""
         try:
             self._rename(temporary, path)
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class Blobs:
             _sync_folder(Path(path).parent)
 
     def discard(self, path: str) -> None:
-        """Remove a file; nothing happens when it is not there."""
+        """Remove a file, if it exists."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(path)
 
@@ -81,30 +81,30 @@ class Blobs:
         """Open a file for reading.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: the file does not exist.
         """
-        if isinstance(self._fs, MemoryFileSystem):  # its readers would share one position
+        if isinstance(self._fs, MemoryFileSystem):  # all of its readers share one position
             return BytesIO(self._fs.cat_file(path))
         return cast("BinaryIO", self._fs.open(path, "rb"))
 
     def fault(self, path: str, size: int, content_hash: str) -> str | None:
-        """Return what is wrong with a file of this size (bytes) and SHA-256, or None when it is intact."""
+        """Return what is wrong with a file, or None if it has this size in bytes and this SHA-256."""
         try:
             info = self._fs.info(path)
             if info["type"] != "file":
-                return "missing: there is no file"
+                return "missing: no such file"
             if info["size"] != size:
                 kind = "truncated" if info["size"] < size else "altered"
                 return f"{kind}: size {info['size']} instead of {size}"
             found = self._sha256(path, info)
         except FileNotFoundError:
-            return "missing: there is no file"
+            return "missing: no such file"
         except OSError as error:
             return f"unreadable: {error}"
         return None if found == content_hash else f"altered: hash {found} instead of {content_hash}"
 
     def holds(self, path: str, size: int, content_hash: str) -> bool:
-        """Whether these bytes are stored already. Object stores vouch for content of the right size."""
+        """Return whether these bytes are already stored. For object stores, only the size is checked."""
         if self.is_local:
             return self.fault(path, size, content_hash) is None
         try:
@@ -125,7 +125,7 @@ class Blobs:
         return found
 
     def _state(self, path: str, info: dict[str, Any]) -> tuple[Any, ...] | None:
-        """Return what changes whenever the file does, or None when nothing so reliable is known."""
+        """Return a value that changes whenever the file changes, or None if there is no reliable one."""
         if not self.is_local:
             tag = info.get("ETag") or info.get("etag") or info.get("generation")
             return (path, info["size"], tag) if tag else None

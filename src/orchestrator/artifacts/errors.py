@@ -1,20 +1,20 @@
-"""Errors of the store.
+"""Errors of the artifact store.
 
 DomainError
-├── ArtifactRejected    the artifact cannot be taken in: a name, a uri or a value at fault (also a ValueError)
-└── ArtifactGone        the artifact was taken in, and its bytes are no longer there as they were
+├── ArtifactRejected    the artifact is not accepted, for example an invalid name or URI (also a ValueError)
+└── ArtifactGone        the stored bytes of the artifact are missing or altered
 """
 
 from orchestrator.domain.errors import DomainError
 
 
 class ArtifactRejected(DomainError, ValueError):
-    """The artifact cannot be taken in."""
+    """The artifact is not accepted."""
 
     code = "ARTIFACT_REJECTED"
 
 
 class ArtifactGone(DomainError):
-    """The bytes of the artifact are missing or no longer what they were."""
+    """The stored bytes of the artifact are missing or altered."""
 
     code = "ARTIFACT_GONE"

@@ -1,4 +1,4 @@
-"""Names that come from outside: what is refused, and how a tenant becomes a folder."""
+"""Validate names and URIs from skills, and map tenants to folders."""
 
 import re
 from collections.abc import Mapping
@@ -20,25 +20,25 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def tenant_folder(tenant: str) -> str:
-    """Return the folder of a tenant: one safe path segment, a different one for every tenant.
+    """Return the folder of a tenant: one safe path segment, unique to the tenant.
 
     Raises:
-        ArtifactRejected: the tenant is empty, or its folder would be longer than 255 characters.
+        ArtifactRejected: the tenant is empty, or its folder name is longer than 255 characters.
     """
     folder = _UNSAFE.sub(lambda match: b"=%02X" % match[0][0], tenant.encode("utf-8", "surrogatepass")).decode()
-    if folder.startswith("."):  # `.` and `..` are not folders of ours, dotfiles are hidden
+    if folder.startswith("."):  # `.` and `..` are special, and dotfiles are hidden
         folder = f"=2E{folder[1:]}"
     if not folder or len(folder) > MAX_NAME:
-        raise ArtifactRejected(f"tenant {tenant[:80]!r} cannot name a folder", field="tenant")
+        raise ArtifactRejected(f"tenant {tenant[:80]!r} cannot be used as a folder name", field="tenant")
     return folder
 
 
 def checked_filename(filename: str | None) -> str | None:
-    """Return the filename when it is harmless: relative, `/` between segments, no way up.
+    """Return the filename if it is safe: relative, with `/` between segments, and inside its folder.
 
     Raises:
-        ArtifactRejected: it is empty, longer than 255 characters, absolute, climbs with `..`, or holds a
-            control character, a backslash or text that is not Unicode.
+        ArtifactRejected: the filename is empty, longer than 255 characters or absolute, or contains an empty, `.` or
+            `..` segment, a control character, a backslash or invalid Unicode.
     """
     if filename is None:
         return None
@@ -48,21 +48,23 @@ def checked_filename(filename: str | None) -> str | None:
 
 
 def checked_type(artifact_type: str) -> str:
-    """Return the type (a media type, or any short label) when it can be recorded.
+    """Return the type (a media type, or any short label) if it is valid.
 
     Raises:
-        ArtifactRejected: it is empty, longer than 255 characters or holds control characters.
+        ArtifactRejected: the type is empty, longer than 255 characters or not printable.
     """
     if not artifact_type or len(artifact_type) > MAX_NAME or not artifact_type.isprintable():
-        raise ArtifactRejected(f"type {artifact_type[:80]!r} is not 1 to {MAX_NAME} printable characters", field="type")
+        raise ArtifactRejected(
+            f"type {artifact_type[:80]!r} must have 1 to {MAX_NAME} printable characters", field="type"
+        )
     return artifact_type
 
 
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the metadata as a dict of its own.
+    """Return a copy of the metadata as a dict.
 
     Raises:
-        ArtifactRejected: it has no canonical JSON form.
+        ArtifactRejected: the metadata has no canonical JSON form.
     """
     if not metadata:
         return {}
@@ -75,21 +77,21 @@ def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def checked_size(size_bytes: int) -> int:
-    """Return the number of bytes that an artifact is said to have; -1 when nobody knows.
+    """Return the declared size of an artifact in bytes; -1 means unknown.
 
     Raises:
-        ArtifactRejected: it is no integer, or out of bounds.
+        ArtifactRejected: the size is not an integer, or out of bounds.
     """
     if type(size_bytes) is not int or not -1 <= size_bytes <= MAX_BYTES:
-        raise ArtifactRejected("the size is not an integer from -1 (unknown) to 2**53 - 1", field="sizeBytes")
+        raise ArtifactRejected("the size must be an integer from -1 (unknown) to 2**53 - 1", field="sizeBytes")
     return size_bytes
 
 
 def checked_outside_uri(uri: str) -> str:
-    """Return a uri that points outside the store.
+    """Return the URI of an external artifact if it is valid.
 
     Raises:
-        ArtifactRejected: it is not an absolute http or https uri of at most 8,192 printable characters.
+        ArtifactRejected: it is not an absolute http or https URI of at most 8,192 printable characters.
     """
     try:
         parts = urlsplit(uri)
@@ -97,29 +99,29 @@ def checked_outside_uri(uri: str) -> str:
     except ValueError:
         sound = False
     if not sound or len(uri) > MAX_URI or not uri.isprintable() or " " in uri:
-        raise ArtifactRejected(f"uri {uri[:80]!r} is not an absolute http or https uri", field="uri")
+        raise ArtifactRejected(f"uri {uri[:80]!r} must be an absolute http or https URI", field="uri")
     return uri
 
 
 def is_outside(artifact: Artifact) -> bool:
-    """Whether an artifact is kept by somebody else, at a uri that a skill named."""
+    """Return whether an artifact is external, at a URI that a skill returned."""
     return is_outside_uri(artifact.uri)
 
 
 def is_outside_uri(uri: str) -> bool:
-    """Whether a uri is of something that a store of ours does not keep."""
+    """Return whether a URI is external: http or https, so not in an artifact store."""
     return uri.startswith(("http://", "https://"))
 
 
 def checked_hash(content_hash: str) -> str:
-    """Return the hash in lower case; empty stands for unknown.
+    """Return the hash in lower case; empty means unknown.
 
     Raises:
-        ArtifactRejected: it is not the SHA-256 of something in hex.
+        ArtifactRejected: it is not a SHA-256 in hex.
     """
     lowered = content_hash.lower()
     if lowered and not _SHA256.fullmatch(lowered):
-        raise ArtifactRejected(f"contentHash {content_hash[:80]!r} is not a SHA-256 in hex", field="contentHash")
+        raise ArtifactRejected(f"contentHash {content_hash[:80]!r} must be a SHA-256 in hex", field="contentHash")
     return lowered
 
 
@@ -127,13 +129,13 @@ def _filename_fault(filename: str) -> str | None:
     if not filename or len(filename) > MAX_NAME:
         return f"has {len(filename)} characters; 1 to {MAX_NAME} are allowed"
     if any(ord(character) < 32 or ord(character) == 127 for character in filename):
-        return "holds a control character"
+        return "contains a control character"
     if "\\" in filename:
-        return "holds a backslash"
+        return "contains a backslash"
     if filename.startswith("/") or _DRIVE.match(filename):
-        return "is absolute"
+        return "is an absolute path"
     if any(segment in ("", ".", "..") for segment in filename.split("/")):
-        return "has an empty, `.` or `..` segment"
+        return "contains an empty, `.` or `..` segment"
     if any(0xD800 <= ord(character) <= 0xDFFF for character in filename):
-        return "is not Unicode text"
+        return "is not valid Unicode"
     return None

@@ -1,8 +1,9 @@
-"""Artifacts kept elsewhere: asked for with HEAD, and only at public addresses unless the operator allows others.
+"""Check external artifacts with HEAD requests, to public addresses only unless the operator allows other networks.
 
-A uri comes from a skill, or from the service behind one. Followed blindly it would let them reach what only this
-machine can reach: its own ports, its neighbours, the metadata service of a cloud. So a host name is resolved here, each
-of its addresses is checked, and the request goes to the very address that was checked. Each redirect is checked anew.
+The URI comes from a skill, or from the service behind it. An unchecked request would let them reach what only this
+machine can reach, such as local ports, private hosts and the cloud's metadata service (SSRF). So the host name is
+resolved here, all of its addresses are checked, and the request goes to a checked address. Each redirect is checked
+again.
 """
 
 import socket
@@ -24,14 +25,14 @@ MAX_REDIRECTS = 5
 _HEADS_AT_ONCE = 8
 _GONE = frozenset({404, 410})
 _NAT64 = IPv6Network("64:ff9b::/96")
-_METADATA = frozenset({ip_address("168.63.129.16")})  # Azure's, the one that looks like a public address
+_METADATA = frozenset({ip_address("168.63.129.16")})  # Azure's metadata service has a public address
 
 Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why an artifact is not known to be intact: it is wrong (`checked`), or it could not be looked at."""
+    """Why an artifact is not known to be intact: it is faulty (`checked`), or it could not be checked."""
 
     reason: str
     checked: bool = True
@@ -39,29 +40,29 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Length:
-    """What a server says of something that is there: its size in bytes, or None."""
+    """The size in bytes that a server reports for an existing artifact, or None."""
 
     size_bytes: int | None
 
 
 class _Refused(Exception):
-    """A request is not made."""
+    """The request is not allowed."""
 
 
 class Outside:
-    """Asks for artifacts kept elsewhere.
+    """Checks external artifacts.
 
     Args:
-        networks: addresses that may be asked besides public ones, such as `10.0.0.0/8` or `127.0.0.1`.
+        networks: allowed networks besides public addresses, such as `10.0.0.0/8` or `127.0.0.1`.
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._allowed = tuple(ip_network(network) for network in networks)
 
     def verdicts(self, sizes: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Verdict | None]:
-        """Return for each uri with its recorded size (-1: unknown) what is wrong with it, or None.
+        """Return what is wrong with each URI, or None. Each comes with its recorded size (-1 means unknown).
 
-        Servers are asked side by side. One that does not answer is not waited for again.
+        The requests run in parallel. After a server has not answered once, no further request waits for it.
         """
         wanted = set(sizes)
         uris = sorted({uri for uri, _ in wanted})
@@ -74,11 +75,11 @@ class Outside:
         return {(uri, size): _compared(found[uri], size) for uri, size in wanted}
 
     def _look(self, uri: str, silent: set[str]) -> _Length | Verdict:
-        import httpx  # noqa: PLC0415 - every process imports this module, hardly any asks for a uri
+        import httpx  # noqa: PLC0415 - every process imports this module, but few check URIs
 
         origin = urlsplit(uri).netloc
         if origin in silent:
-            return Verdict(f"not checked: {origin} did not answer before", checked=False)
+            return Verdict(f"not checked: {origin} did not answer an earlier request", checked=False)
         try:
             with httpx.Client(verify=_tls(), timeout=HEAD_TIMEOUT_SECONDS, trust_env=False) as client:
                 answer = self._head(client, uri)
@@ -87,11 +88,11 @@ class Outside:
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
             if isinstance(error, httpx.TimeoutException | httpx.ConnectError | OSError):
                 silent.add(origin)
-            return Verdict(f"not checked: out of reach: {type(error).__name__}: {error}", checked=False)
+            return Verdict(f"not checked: unreachable: {type(error).__name__}: {error}", checked=False)
         if answer.status_code in _GONE:
-            return Verdict(f"missing: HEAD answered {answer.status_code}")
+            return Verdict(f"missing: HEAD returned {answer.status_code}")
         if not answer.is_success:
-            return Verdict(f"not checked: HEAD answered {answer.status_code}", checked=False)
+            return Verdict(f"not checked: HEAD returned {answer.status_code}", checked=False)
         length = answer.headers.get("content-length", "")
         known = length.isascii() and length.isdecimal() and "content-encoding" not in answer.headers
         return _Length(int(length[:20]) if known else None)
@@ -100,7 +101,7 @@ class Outside:
         for _ in range(MAX_REDIRECTS + 1):
             parts = urlsplit(uri)
             if parts.scheme not in ("http", "https") or parts.hostname is None:
-                raise _Refused(f"{uri[:200]} is not an http or https uri")
+                raise _Refused(f"{uri[:200]} is not an http or https URI")
             address = self._address(parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
             host = f"[{address}]" if address.version == 6 else str(address)
             user, at, name = parts.netloc.rpartition("@")
@@ -117,14 +118,14 @@ class Outside:
         raise _Refused(f"more than {MAX_REDIRECTS} redirects")
 
     def _address(self, host: str, port: int) -> Address:
-        """Return the address to ask. A host with any address that may not be asked is not asked at all."""
+        """Return the address to connect to. A host is refused if any of its addresses is not allowed."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [ip_address(str(each[4][0])) for each in found]
         for address in addresses:
             if not self._may_ask(address):
                 raise _Refused(
-                    f"{host} is {address}, not a public address; "
-                    "ORCHESTRATOR_ARTIFACT_NETWORKS names other networks that may be asked"
+                    f"{host} resolves to {address}, which is not a public address; "
+                    "to allow it, add its network to ORCHESTRATOR_ARTIFACT_NETWORKS"
                 )
         return addresses[0]
 
@@ -136,7 +137,7 @@ class Outside:
 
 
 def _inner(address: Address) -> Address:
-    """Return the IPv4 address that an IPv6 one stands for, if it does."""
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if not isinstance(address, IPv6Address):
         return address
     if address in _NAT64:
@@ -154,7 +155,7 @@ def _compared(found: _Length | Verdict, size_bytes: int) -> Verdict | None:
 
 @cache
 def _tls() -> SSLContext:
-    """Return the certificates to trust; reading them takes longer than a request."""
+    """Return the TLS context. It is cached because loading the certificates takes longer than a request."""
     import httpx  # noqa: PLC0415 - see `_look`
 
     return httpx.create_ssl_context()

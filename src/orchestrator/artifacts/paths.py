@@ -1,7 +1,7 @@
-"""Paths made of names: below one folder, each of its own, whatever the names are.
+"""Turn names into safe, unique paths below one folder.
 
-Names were checked when they were recorded, but logs outlive rules, and what one system can store another cannot. So
-a path is made of a name here and nowhere else.
+Names are checked when they are recorded. But logs outlive those rules, and file systems differ in what they allow. So
+this module is the only place that builds a path from a name.
 """
 
 import re
@@ -9,14 +9,14 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
-MAX_SEGMENT_BYTES = 240  # file systems take 255; a number and the suffix of a partial copy need room, too
+MAX_SEGMENT_BYTES = 240  # file systems allow 255; leave room for a number and the suffix of a partial copy
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"|?*\\/]')
 _SUFFIX_BYTES = 32
 
 
 def safe_segment(name: str) -> str:
-    """Return a name as one segment of a path that every common file system takes and none takes for another place."""
+    """Return a name as a path segment that is valid on every common file system and cannot leave the folder."""
     shown = "".join("_" if unicodedata.category(each) in ("Cc", "Cf", "Cs") else each for each in name)
     segment = _UNSAFE.sub("_", shown).rstrip(". ")
     segment = segment + "_" * (len(name) - len(shown.rstrip(". ")))
@@ -28,7 +28,7 @@ def safe_segment(name: str) -> str:
 
 
 class Paths:
-    """Gives out paths below a folder, no two the same: not even where upper and lower case are."""
+    """Allocates paths below a folder. No two are equal, even on case-insensitive file systems."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Paths:
         self._folders: set[tuple[str, ...]] = set()
 
     def take(self, *names: str) -> Path:
-        """Return the path of a new file; `/` in a name separates folders. A name that is taken gets a number."""
+        """Return the path for a new file. `/` in a name separates folders. A name already in use gets a number."""
         *folders, last = [safe_segment(segment) for name in names for segment in name.split("/")]
         above: list[str] = []
         for segment in folders:
@@ -61,7 +61,7 @@ def _key(segments: Iterable[str]) -> tuple[str, ...]:
 
 
 def _shortened(segment: str) -> str:
-    """Cut a segment that is too long for a file system; its suffix stays."""
+    """Shorten a segment that is too long for a file system, and keep its suffix."""
     encoded = segment.encode()
     if len(encoded) <= MAX_SEGMENT_BYTES:
         return segment

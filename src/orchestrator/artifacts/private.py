@@ -1,4 +1,7 @@
-"""Files and folders that only their owner may read, whatever the umask. What exists is left as it is."""
+"""Create files and folders that only their owner can access, regardless of the umask.
+
+The permissions of existing ones are unchanged.
+"""
 
 import os
 from pathlib import Path
@@ -9,10 +12,10 @@ FOLDER_MODE = 0o700
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and each missing one above it.
+    """Create a folder and its missing parents.
 
     Raises:
-        OSError: it cannot be made, or is no folder.
+        OSError: the folder cannot be created, or the path is not a folder.
     """
     missing = []
     while not folder.exists():
@@ -21,7 +24,7 @@ def make_private_folder(folder: Path) -> None:
     for each in reversed(missing):
         try:
             each.mkdir(mode=FOLDER_MODE)
-        except FileExistsError:  # another process was quicker
+        except FileExistsError:  # created by another process
             continue
         each.chmod(FOLDER_MODE)
     if missing and not missing[0].is_dir():
@@ -29,11 +32,11 @@ def make_private_folder(folder: Path) -> None:
 
 
 def create_private_file(path: Path) -> BinaryIO:
-    """Open a new file for writing.
+    """Create a file and open it for writing.
 
     Raises:
-        FileExistsError: there is something of that name; it is not followed and not replaced.
-        OSError: it cannot be made.
+        FileExistsError: the name exists already; a symbolic link is not followed, a file is not replaced.
+        OSError: the file cannot be created.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)

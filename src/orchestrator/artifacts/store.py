@@ -1,4 +1,4 @@
-"""The store: bytes and files in, artifacts out, each under the hash of its content."""
+"""The artifact store: stores bytes and files under the hash of their content."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,21 +27,21 @@ from orchestrator.domain.output import Artifact, Output, artifact_id
 
 JSON_TYPE = "application/json"
 
-# The end of the uri of everything that a store has written.
+# The end of the URI of every artifact that a store has written.
 _KEPT = re.compile(
     r"/(?P<tenant>[A-Za-z0-9_=-][A-Za-z0-9._=-]*)/sha256/(?P<first>[0-9a-f]{2})/(?P<rest>[0-9a-f]{62})\Z"
 )
 
 
 class ArtifactStore:
-    """Content-addressed artifacts at an fsspec url: `<root>/<tenant>/sha256/ab/cdef...`.
+    """Stores content-addressed artifacts below an fsspec URL: `<root>/<tenant>/sha256/ab/cdef...`.
 
     Args:
         url: a folder (`/var/lib/x` or `file:///var/lib/x`), `memory://x`, `s3://bucket/x` and so on.
-        spill_bytes: `data` of an output whose JSON is longer than this is kept as an artifact.
-        durable: flush local files to the disk before they are published, so that an artifact named in the
-            log survives a power cut as the log does.
-        networks: where artifacts kept elsewhere may be asked for besides public addresses.
+        spill_bytes: an output whose `data` is longer than this as JSON is stored as an artifact.
+        durable: whether to flush local files to disk before they are published, so that an artifact in the log
+            survives a power failure.
+        networks: networks, besides public addresses, where external artifacts may be checked.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class ArtifactStore:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store bytes.
+        """Store bytes, and return the artifact.
 
         Raises:
-            ArtifactRejected: the type, filename or metadata cannot be taken.
-            OSError: the store cannot be written; nothing is left behind.
+            ArtifactRejected: the type, filename or metadata is invalid.
+            OSError: the store cannot be written. No partial file remains.
         """
         content = bytes(data)
         described = _described(type, filename, metadata)
@@ -85,11 +85,13 @@ class ArtifactStore:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store a file, in one pass and constant memory; `filename` defaults to the name of the file.
+        """Store a file, in one pass with constant memory, and return the artifact.
+
+        `filename` defaults to the name of the file.
 
         Raises:
-            ArtifactRejected: the type, filename or metadata cannot be taken.
-            OSError: the file cannot be read or the store cannot be written; nothing is left behind.
+            ArtifactRejected: the type, filename or metadata is invalid.
+            OSError: the file cannot be read or the store cannot be written. No partial file remains.
         """
         source = Path(path)
         described = _described(type, source.name if filename is None else filename, metadata)
@@ -112,10 +114,10 @@ class ArtifactStore:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Take note of something that lives at an http or https uri; its bytes are not fetched.
+        """Return an artifact for an external http or https URI. Its bytes are not fetched.
 
         Raises:
-            ArtifactRejected: the uri is of another kind, or the hash, size, type, filename or metadata is at fault.
+            ArtifactRejected: the URI, hash, size, type, filename or metadata is invalid.
         """
         described = _described(type, filename, metadata)
         outside, known_hash = checked_outside_uri(uri), checked_hash(content_hash)
@@ -124,11 +126,12 @@ class ArtifactStore:
         return Artifact(identity, described[0], outside, known_hash, known_size, described[1], described[2])
 
     def open(self, artifact: Artifact, tenant: str | None = None) -> BinaryIO:
-        """Open the bytes of an artifact for reading; of one tenant's only, when one is named.
+        """Open the bytes of an artifact for reading. If a tenant is given, the artifact must belong to it.
 
         Raises:
-            ArtifactGone: they are no longer there.
-            ArtifactRejected: they are not kept by this store (a uri from outside, say), or belong to another tenant.
+            ArtifactGone: the bytes are missing.
+            ArtifactRejected: the artifact is not in this store (for example an external URI), or belongs to another
+                tenant.
         """
         path = self._own_path(artifact, tenant)
         try:
@@ -137,11 +140,11 @@ class ArtifactStore:
             raise ArtifactGone(f"artifact {artifact.id} is missing", artifactId=artifact.id) from error
 
     def read(self, artifact: Artifact, tenant: str | None = None) -> bytes:
-        """Return the bytes of an artifact, checked against its hash; of one tenant's only, when one is named.
+        """Return the bytes of an artifact, verified against its hash. If a tenant is given, it must own the artifact.
 
         Raises:
-            ArtifactGone: they are missing or not what they were.
-            ArtifactRejected: they are not kept by this store, or belong to another tenant.
+            ArtifactGone: the bytes are missing or altered.
+            ArtifactRejected: the artifact is not in this store, or belongs to another tenant.
         """
         with self.open(artifact, tenant) as file:
             content = file.read()
@@ -150,23 +153,23 @@ class ArtifactStore:
         return content
 
     def local_path(self, artifact: Artifact) -> Path | None:
-        """Return where the bytes are on this machine's disk; None when the store is elsewhere."""
+        """Return the local path of the bytes, or None if the store is not on a local disk."""
         path = self._kept_path(artifact) if self.blobs.is_local else None
         return None if path is None else Path(path)
 
     def fault(self, artifact: Artifact) -> str | None:
-        """Return what is wrong with the stored bytes of an artifact in words, or None when they are intact."""
+        """Return a description of what is wrong with the stored bytes of an artifact, or None if they are intact."""
         path = self._kept_path(artifact)
         if path is None:
-            return f"out of reach: {artifact.uri} is not in this store"
+            return f"unreachable: {artifact.uri} is not in this store"
         return self.blobs.fault(path, artifact.size_bytes, artifact.content_hash)
 
     def must_spill(self, output: Output) -> bool:
-        """Say whether the JSON of an output's data is longer than `spill_bytes`."""
+        """Return whether the data of an output is longer than `spill_bytes` as JSON."""
         return output.data is not None and len(orjson.dumps(output.data)) > self.spill_bytes
 
     def spill(self, tenant: str, output: Output) -> Output:
-        """Return the output with `data` replaced by a reference when its JSON is longer than `spill_bytes`."""
+        """Return the output, with `data` moved to the store if it is longer than `spill_bytes` as JSON."""
         if not self.must_spill(output):
             return output
         ordered = orjson.dumps(output.data, option=orjson.OPT_SORT_KEYS)  # equal data, equal hash
@@ -174,27 +177,27 @@ class ArtifactStore:
         return replace(output, data=None, data_ref=reference)
 
     def load_data(self, output: Output, tenant: str | None = None) -> Any:
-        """Return the data of an output, from the store when it was spilled.
+        """Return the data of an output, read from the store if it was spilled.
 
         Raises:
-            ArtifactGone: the spilled data is missing or not what it was.
-            ArtifactRejected: it belongs to another tenant than the one named.
+            ArtifactGone: the spilled data is missing or altered.
+            ArtifactRejected: the spilled data does not belong to the given tenant.
         """
         return output.data if output.data_ref is None else orjson.loads(self.read(output.data_ref, tenant))
 
     def _own_path(self, artifact: Artifact, tenant: str | None = None) -> str:
         path = self._kept_path(artifact)
         if path is None:
-            raise ArtifactRejected(f"{artifact.uri} is not kept by this store", artifactId=artifact.id)
+            raise ArtifactRejected(f"{artifact.uri} is not in this store", artifactId=artifact.id)
         if tenant is not None and not path.startswith(f"{self._folder(tenant)}/"):
-            raise ArtifactRejected(f"artifact {artifact.id} is not one of tenant {tenant}", artifactId=artifact.id)
+            raise ArtifactRejected(f"artifact {artifact.id} does not belong to tenant {tenant}", artifactId=artifact.id)
         return path
 
     def _kept_path(self, artifact: Artifact) -> str | None:
-        """Return where an artifact that a store like this one wrote is kept here; None for one kept elsewhere.
+        """Return the path of an artifact in this store, or None if no artifact store wrote it.
 
-        Tenant and content hash say so. Where the store was when the uri was recorded does not matter: it may have been
-        moved, restored elsewhere or mounted under another path since.
+        The path follows from the tenant and the content hash. The recorded location does not matter, because the store
+        may have been moved, restored elsewhere or mounted under another path since.
         """
         found = _KEPT.search(artifact.uri)
         if found is None or found["first"] + found["rest"] != artifact.content_hash or is_outside(artifact):
@@ -220,7 +223,7 @@ _Description = tuple[str, str | None, dict[str, Any]]
 
 
 def _described(kind: str, filename: str | None, metadata: Mapping[str, Any] | None) -> _Description:
-    """Check what describes an artifact before a byte of it is written."""
+    """Validate the type, filename and metadata of an artifact, before any bytes are written."""
     return checked_type(kind), checked_filename(filename), checked_metadata(metadata)
 
 

@@ -1,4 +1,4 @@
-"""Whether artifacts are still what was recorded: asked before a cached result is used again, and by audits."""
+"""Verify that artifacts match what was recorded, before a cached result is reused and in audits."""
 
 from collections.abc import Iterable
 
@@ -9,10 +9,10 @@ from orchestrator.domain.output import Artifact
 
 
 def verify(store: ArtifactStore, artifact: Artifact) -> str | None:
-    """Return None when the artifact is known to be intact, else the reason in words.
+    """Return None if the artifact is known to be intact, otherwise the reason.
 
-    Stored bytes are compared by size and SHA-256 (remembered as long as the file is left alone). A uri from
-    outside is asked for with HEAD, at most 5 s long: its status and, when it says so, its length decide.
+    Stored bytes are compared by size and SHA-256 (the hash is cached until the file changes). An external URI is
+    checked with a HEAD request of at most 5 s, by its status and, if sent, its content length.
     """
     (verdict,) = examine(store, [artifact])
     return None if verdict is None else verdict.reason
@@ -26,7 +26,7 @@ def verify_all(store: ArtifactStore, artifacts: Iterable[Artifact]) -> list[tupl
 
 
 def examine(store: ArtifactStore, artifacts: Iterable[Artifact]) -> list[Verdict | None]:
-    """Return for each artifact None when it is intact, or that it is wrong, or that it could not be looked at."""
+    """Return for each artifact None if it is intact, otherwise a verdict: it is faulty, or could not be checked."""
     wanted = list(artifacts)
     outside = store.outside.verdicts((each.uri, each.size_bytes) for each in wanted if is_outside(each))
     return [outside[each.uri, each.size_bytes] if is_outside(each) else _stored(store.fault(each)) for each in wanted]

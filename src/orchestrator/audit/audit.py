@@ -1,13 +1,13 @@
-"""The audit: the log folded again, and everything that is derived from it held against it.
+"""The audit: fold the log again, and compare everything that is derived from it.
 
 chain        the log is what was recorded, without gaps, to its end
-archive      every file of archived runs holds what was recorded, and histories that could have happened
-history      every event of every run is one that the decider accepts at its place
+archive      every archive file holds what was recorded, and its histories are valid
+history      the decider accepts every event of every run at its place
 read model   every row is the fold of its run
-artifact     every recorded artifact, and all data too large for the log, is there, byte for byte
+artifact     every recorded artifact, and all data too large for the log, exists unchanged
 
-What could not be looked at (a server that does not answer, an event that a newer program wrote) is a finding of its
-own: nothing is known to be wrong with it.
+Something that cannot be checked (a server does not answer, a newer program wrote the event) is a separate finding. It
+does not mean that anything is wrong.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,14 +32,14 @@ _PAGE = 500
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 
 CheckArtifacts = Callable[[Sequence[Artifact]], Sequence[Verdict | None]]
-"""Says of each artifact that it is intact (None), or why not."""
+"""Returns for each artifact None if it is intact, otherwise the verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is not as it should be: what `kind` of thing, where, what is wrong, and where in the log.
+    """A finding of an audit: its kind, its place, what is wrong, and the position in the log, if any.
 
-    Without `checked`, it could not be looked at, and may be as it should be.
+    If `checked` is False, the thing could not be checked, and may be correct.
     """
 
     kind: str
@@ -50,11 +50,11 @@ class Finding:
 
 
 CheckArchives = Callable[[OnStage], Iterable[Finding]]
-"""Holds the archive files against what was recorded of them."""
+"""Compares the archive files with what was recorded about them."""
 
 
 class Auditor:
-    """Audits the log and what follows from it. Synchronous, changes nothing."""
+    """Audits the log and what is derived from it. Synchronous, changes nothing."""
 
     def __init__(
         self,
@@ -80,15 +80,15 @@ class Auditor:
         with_artifacts: bool = True,
         on_stage: OnStage = silent,
     ) -> Iterator[Finding]:
-        """Yield what is wrong and what could not be checked; nothing at all is the proof.
+        """Yield what is wrong and what could not be checked. No findings at all is the proof.
 
         Args:
-            run_id: only this run's history and artifacts; the chain and the read models are left out.
-            since: only histories of runs triggered, and artifacts made, at or after this time (milliseconds since
-                1970 UTC).
-            heads: heads of the chain, exported earlier.
-            with_artifacts: whether the artifacts are to be looked at.
-            on_stage: told about the progress.
+            run_id: check only the history and artifacts of this run, not the chain, the archive or the read models.
+            since: check only histories of runs triggered, and artifacts created, at or after this time (milliseconds
+                since 1970 UTC).
+            heads: heads of the chain that were exported earlier.
+            with_artifacts: whether to check the artifacts.
+            on_stage: called with the progress.
         """
         if run_id is None:
             yield from self._chain_findings(heads, on_stage)
@@ -122,7 +122,7 @@ class Auditor:
                 yield Finding("read model", name, str(error), checked=False)
                 continue
             except Exception as error:  # noqa: BLE001 - a history that cannot be folded is a finding
-                yield Finding("read model", name, f"it cannot be rebuilt: {error!r}")
+                yield Finding("read model", name, f"cannot be rebuilt: {error!r}")
                 continue
             for difference in result.differences:
                 columns = ", ".join(

@@ -1,10 +1,10 @@
-"""The hash chain over the log: any later change of what it covers is found, and where.
+"""The hash chain over the log. It detects any later change to the events it covers, and where.
 
     link(n) = SHA-256(link(n - 1) + digest(n)),  link(0) = 32 zero bytes
-    digest(n) = SHA-256(position, stream, version, name, state), each with its length before it
+    digest(n) = SHA-256(position, stream, version, name, state); name and state are preceded by their length
 
-It is computed behind the writers, segment by segment. A head (position and link) that was exported, and
-signed if there is a key, cannot be met again by a log that was changed, shortened or reordered before it.
+The chain is computed after the events are written, segment by segment. A log that was changed, shortened or reordered
+before an exported head (position and link, optionally signed) can no longer produce that head.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _MAX_LOOKS, _LOOK_SECONDS = 100, 0.02
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """What the whole log up to a position comes to: `link` is a SHA-256 in hex."""
+    """The chain value of the whole log up to a position; `link` is a SHA-256 in hex."""
 
     position: int
     link: str
@@ -47,7 +47,7 @@ class ChainHead:
 
 @dataclass(frozen=True, slots=True)
 class ChainFault:
-    """The first position at which the log is not what the chain says, and what is wrong there."""
+    """The first position at which the log does not match the chain, and what is wrong there."""
 
     position: int
     message: str
@@ -61,20 +61,23 @@ class _Segment:
     head: bytes
     marks: bytes
 
-    def is_whole(self, position: int) -> bool:
-        """Whether it covers a position, and has a mark for every event that it covers."""
+    def is_complete(self, position: int) -> bool:
+        """Return whether the segment covers a position, and has a mark for every event that it covers."""
         events = self.last_position - self.first_position + 1
         return self.first_position <= position <= self.last_position and len(self.marks) == events * _MARK_BYTES
 
     def fits(self, position: int, link: bytes) -> bool:
-        """Whether the chain has this link at a position: its first bytes, the last one of a segment whole."""
+        """Return whether the chain has this link at a position.
+
+        Only the first bytes of the link are compared, except at the end of the segment, where the full link is.
+        """
         start = (position - self.first_position) * _MARK_BYTES
         marked = self.marks[start : start + _MARK_BYTES] == link[:_MARK_BYTES]
         return marked and (position < self.last_position or self.head == link)
 
 
 def digest(row: EventRow) -> bytes:
-    """Return the SHA-256 of an event with its place: all that a change could touch."""
+    """Return the SHA-256 of an event and its place in the log, which covers everything that could be changed."""
     stream, version, topic, state, position = row
     name = topic.encode()
     return hashlib.sha256(
@@ -89,42 +92,42 @@ def digest(row: EventRow) -> bytes:
 
 
 def next_link(link: bytes, row: EventRow) -> bytes:
-    """Return the link of an event that follows the one with `link`."""
+    """Return the link of an event, given the link of the event before it."""
     return hashlib.sha256(link + digest(row)).digest()
 
 
 @dataclass(slots=True)
 class Tally:
-    """What events come to, one after the other: how many they are, where the last stands, and the link."""
+    """A running chain over events: their number, the position of the last one, and its link."""
 
     events: int = 0
     position: int = 0
     link: bytes = BEGINNING
 
     def take(self, row: EventRow) -> None:
-        """Count an event in."""
+        """Add an event."""
         self.take_digest(row[4], digest(row))
 
     def take_digest(self, position: int, of_event: bytes) -> None:
-        """Count an event in of which only the digest is there."""
+        """Add an event by its digest."""
         self.link = hashlib.sha256(self.link + of_event).digest()
         self.position = position
         self.events += 1
 
     @property
     def head(self) -> ChainHead:
-        """The head of a chain over exactly these events."""
+        """The chain head of exactly these events."""
         return ChainHead(self.position, self.link.hex())
 
     @property
     def is_beginning(self) -> bool:
-        """Whether these are the first events of a log, none left out."""
+        """Whether these are the first events of a log, without gaps."""
         return self.events == self.position
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A place in the log: the digest of the event there, and the event itself unless it has left for an archive."""
+    """A position in the log: the digest of its event, and the event itself unless it was archived."""
 
     position: int
     digest: bytes
@@ -132,12 +135,12 @@ class _Place:
 
     @property
     def name(self) -> str:
-        """What it is called in a report."""
+        """The name of the event in messages."""
         return "the archived event" if self.row is None else f"{self.row[2]} of stream {self.row[0]}"
 
 
 class Chain:
-    """Keeps the chain and checks the log against it. Synchronous."""
+    """Extends the chain, and verifies the log against it. Synchronous."""
 
     def __init__(self, database: Database, recorder: LogRecorder) -> None:
         self._database = database
@@ -145,7 +148,7 @@ class Chain:
         self._tombstones = Tombstones(database)
 
     def extend(self) -> int:
-        """Cover one more segment's worth of the log and return how many events that were."""
+        """Extend the chain up to the end of the current segment, and return the number of events added."""
         with self._database.transaction() as connection:
             row = connection.execute(_SQL.lock).fetchone()
             if row is None or not row["locked"]:
@@ -154,7 +157,7 @@ class Chain:
             room = SEGMENT_EVENTS - len(marks) // _MARK_BYTES
             position = segment.first_position + len(marks) // _MARK_BYTES - 1
             rows = self._recorder.log_rows(position, room)
-            if rows and rows[-1][4] != position + len(rows):  # what comes after a gap is nothing to vouch for
+            if rows and rows[-1][4] != position + len(rows):  # stop before a gap
                 rows = [row for place, row in enumerate(rows, position + 1) if row[4] == place]
             for event in rows:
                 link = next_link(link, event)
@@ -173,10 +176,10 @@ class Chain:
         return len(rows)
 
     def head(self) -> ChainHead:
-        """Cover the log as it is now and return what it comes to; up to a gap, if there is one."""
+        """Extend the chain to the current end of the log, or to the first gap, and return its head."""
         end, looks = self._recorder.last_position(), _MAX_LOOKS
         while self.covered() < end and looks:
-            if not self.extend():  # another process is at it, or there is a gap
+            if not self.extend():  # another process is extending it, or there is a gap
                 looks -= 1
                 time.sleep(_LOOK_SECONDS)
         with self._database.connection() as connection:
@@ -190,9 +193,9 @@ class Chain:
         return int(row["last_position"]) if row else 0
 
     def verify(self, heads: Sequence[ChainHead] = (), on_stage: OnStage = silent) -> ChainFault | None:
-        """Walk the log and say where it first differs from the chain, or from heads exported earlier.
+        """Return the first position at which the log differs from the chain or from heads exported earlier, if any.
 
-        Heads find what the chain beside the log cannot: that both were rewritten, or cut short. Memory is flat.
+        Only heads can detect that the log and its chain were both rewritten or truncated. Memory use is constant.
         """
         covered, end = self.covered(), self._recorder.last_position()
         walk = _Walk(self._segments(), covered, sorted(heads, key=lambda head: head.position))
@@ -205,7 +208,7 @@ class Chain:
         return walk.end()
 
     def _open_segment(self, connection: Connection) -> tuple[_Segment, bytes, bytes]:
-        """Return the segment to write to, the link so far and its marks so far."""
+        """Return the segment to write to, with its link and marks so far."""
         row = connection.execute(_SQL.last_segment).fetchone()
         if row is None:
             return _Segment(1, 1, 0, BEGINNING, b""), BEGINNING, b""
@@ -225,13 +228,13 @@ class Chain:
             return connection.execute(_SQL.segments, {"after": after, "limit": _SEGMENTS_AT_ONCE}).fetchall()
 
     def _places(self, end: int) -> Iterator[_Place]:
-        """Yield the log place by place, with tombstones where events have left."""
+        """Yield each position of the log, with the digest from the tombstone if the event was archived."""
         position = 0
         while position < end:
             until = min(end, position + _PAGE)
             rows = self._recorder.log_rows(position, until - position)
             page = [_Place(row[4], digest(row), row) for row in rows if row[4] <= until]
-            if len(page) < until - position:  # what is gone by now has its tombstone by now
+            if len(page) < until - position:  # events that are gone already have a tombstone
                 kept = self._tombstones.digests(position, until).items()
                 page.extend(_Place(place, of_event) for place, of_event in kept)
                 page.sort(key=lambda place: place.position)
@@ -240,56 +243,58 @@ class Chain:
 
 
 class _Walk:
-    """Goes along the log with the chain beside it."""
+    """Walks the log and compares it with the chain."""
 
     def __init__(self, segments: Iterator[_Segment], covered: int, heads: Sequence[ChainHead]) -> None:
         self._segments = segments
         self._covered = covered
         self._heads = list(heads)
-        self._met = 0
+        self._matched_position = 0
         self._segment: _Segment | None = None
         self._tally = Tally()
 
     def take(self, place: _Place) -> ChainFault | None:
-        """Take the next event and say what is wrong with it."""
+        """Check the next event, and return what is wrong, if anything."""
         expected = self._tally.position + 1
         if place.position < expected:
-            return ChainFault(place.position, f"{place.name} is there twice: in the log, or in an archive")
+            return ChainFault(place.position, f"{place.name} exists twice, in the log or in an archive")
         if place.position > expected:
-            return ChainFault(expected, f"the event is missing; the next one there has position {place.position}")
+            return ChainFault(expected, f"the event is missing; the next event has position {place.position}")
         self._tally.take_digest(place.position, place.digest)
         if expected <= self._covered:
             if self._segment is None or self._segment.last_position < expected:
                 self._segment = next(self._segments, None)
-            if self._segment is None or not self._segment.is_whole(expected):
-                return ChainFault(expected, "the chain itself was changed: its segment is missing or damaged here")
+            if self._segment is None or not self._segment.is_complete(expected):
+                return ChainFault(expected, "the chain itself was changed: its segment here is missing or damaged")
             if not self._segment.fits(expected, self._tally.link):
-                return ChainFault(expected, f"{place.name} is not what was recorded")
+                return ChainFault(expected, f"{place.name} differs from what was recorded")
         while self._heads and self._heads[0].position <= expected:
             head = self._heads.pop(0)
             if head != self._tally.head and head.position > 0:
-                met = f"an earlier head was met at position {self._met}" if self._met else "no earlier head was given"
-                return ChainFault(
-                    head.position, f"the log up to here does not come to the head that was exported; {met}"
+                matched = (
+                    f"the head at position {self._matched_position} matches"
+                    if self._matched_position
+                    else "no earlier head was given"
                 )
-            self._met = head.position
+                return ChainFault(head.position, f"the log up to here does not match the exported head; {matched}")
+            self._matched_position = head.position
         return None
 
     def end(self) -> ChainFault | None:
-        """Say whether the log ended too early."""
+        """Return a fault if the log ends too early."""
         last = self._tally.position
         if self._covered > last:
-            return ChainFault(last + 1, f"the log ends at position {last}, the chain goes on to {self._covered}")
+            return ChainFault(last + 1, f"the log ends at position {last}, but the chain covers {self._covered}")
         missed = [head for head in self._heads if head.position > last]
         if missed:
             return ChainFault(
-                last + 1, f"the log ends at position {last}, a head was exported at {missed[-1].position}"
+                last + 1, f"the log ends at position {last}, but a head was exported at {missed[-1].position}"
             )
         return None
 
 
 class ChainKeeper:
-    """A thread that keeps the chain close behind the log."""
+    """A thread that extends the chain as the log grows."""
 
     def __init__(self, chain: Chain, listener: Listener, on_restart: OnRestart = ignore) -> None:
         self._chain = chain
@@ -299,12 +304,12 @@ class ChainKeeper:
         listener.on(EVENTS, lambda _: self._wake.set())
 
     def start(self) -> None:
-        """Begin to follow the log."""
+        """Start to follow the log."""
         self._wake.set()
         self._duty.start()
 
     def stop(self) -> None:
-        """End after the segment under way."""
+        """Stop after the current segment."""
         self._stopping.set()
         self._wake.set()
         self._duty.stop()
@@ -316,6 +321,6 @@ class ChainKeeper:
             with suppress(DatabaseUnavailable):
                 while not self._stopping.is_set() and self._chain.extend() == SEGMENT_EVENTS:
                     pass
-            self._stopping.wait(_PAUSE_SECONDS)  # many small appends become one extension
+            self._stopping.wait(_PAUSE_SECONDS)  # batch many small appends into one extension
         with suppress(DatabaseUnavailable):
             self._chain.extend()

@@ -1,15 +1,15 @@
-"""Heads of the chain as files: what the log came to, when that was said, and perhaps a signature.
+"""Files of chain heads: the head, the time of its export, and optionally a signature.
 
     {"position": 1234, "link": "9f86...", "exportedAt": "2026-01-31T12:00:00.000Z",
      "signature": {"algorithm": "Ed25519", "key": "SHA-256 of the public key, in hex", "value": "base64"}}
 
-What is signed are three lines, so that it can be checked without this program:
+The signature covers three lines, so that it can be verified without this program:
 
     orchestrator chain head
     1234 9f86...
     2026-01-31T12:00:00.000Z
 
-Keys are PEM files as `openssl genpkey -algorithm ed25519` writes them. Only here the package for signatures is used.
+Keys are PEM files as written by `openssl genpkey -algorithm ed25519`. Only this module uses the signature package.
 """
 
 import base64
@@ -28,16 +28,16 @@ _ALGORITHM, _MODE = "Ed25519", "rfc8032"
 
 
 class BadHead(Exception):
-    """A file is not that of a head, or its signature is missing, wrong or not to be checked."""
+    """A file is not a chain head, or its signature is missing, wrong or cannot be verified."""
 
 
 class BadKey(Exception):
-    """A key cannot be used, or the package for signatures is not installed."""
+    """A key is invalid or unsuitable, or the signature package is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Who signed, by the SHA-256 of the public key in hex, and what came of it."""
+    """A signature, and the SHA-256 of the public key in hex."""
 
     key: str
     value: bytes
@@ -45,7 +45,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A head, the RFC 3339 time it was exported at, and the signature if there is one."""
+    """A head, the time of its export in RFC 3339, and its signature, if any."""
 
     head: ChainHead
     exported_at: str
@@ -53,7 +53,7 @@ class SignedHead:
 
     @property
     def statement(self) -> bytes:
-        """What is signed."""
+        """The bytes that are signed."""
         return f"orchestrator chain head\n{self.head.position} {self.head.link}\n{self.exported_at}\n".encode()
 
 
@@ -73,55 +73,55 @@ class SigningKey:
         return self._key.public_key() if self._key.has_private() else self._key
 
     def pem(self, *, public: bool = False) -> str:
-        """Return it, or only its public part, as the text of a PEM file."""
+        """Return the key, or only its public part, in PEM format."""
         text: str = (self._public if public else self._key).export_key(format="PEM")
         return text + "\n"
 
     def sign(self, head: SignedHead) -> SignedHead:
-        """Return a head with a signature; raises BadKey when this is only the public part."""
+        """Return a head with a signature; raises BadKey if this key is public."""
         if not self._key.has_private():
-            raise BadKey("a public key cannot sign; give the private one")
+            raise BadKey("a public key cannot sign; use the private key")
         value: bytes = _package()[1].new(self._key, _MODE).sign(head.statement)
         return SignedHead(head.head, head.exported_at, Signature(self.name, value))
 
     def check(self, head: SignedHead) -> None:
-        """Accept a head that was signed with this key.
+        """Verify that a head was signed with this key.
 
         Raises:
-            BadHead: it was not, or was changed afterwards.
+            BadHead: the head was not signed with this key, or was changed after it was signed.
         """
         if head.signature is None:
-            raise BadHead("it is not signed, and a key was given to check it with")
+            raise BadHead("the head is not signed, but a key was given to verify it")
         if head.signature.key != self.name:
-            raise BadHead(f"it was signed with the key {head.signature.key}, not with {self.name}")
+            raise BadHead(f"the head was signed with the key {head.signature.key}, not with {self.name}")
         try:
             _package()[1].new(self._public, _MODE).verify(head.statement, head.signature.value)
         except ValueError as error:
-            raise BadHead("its signature does not fit: it was changed after it had been signed") from error
+            raise BadHead("the signature does not match: the head was changed after it was signed") from error
 
 
 def new_key() -> SigningKey:
-    """Return a new private key; raises BadKey without the package."""
+    """Return a new private key; raises BadKey if the signature package is not installed."""
     return SigningKey(_package()[0].generate(curve=_ALGORITHM))
 
 
 def read_key(pem: str) -> SigningKey:
-    """Return the key of a PEM file.
+    """Return the key in a PEM file.
 
     Raises:
-        BadKey: it is none, or not an Ed25519 key.
+        BadKey: the file does not hold an Ed25519 key.
     """
     try:
         key = _package()[0].import_key(pem)
     except (ValueError, IndexError, TypeError) as error:
-        raise BadKey(f"it is not an {_ALGORITHM} key in PEM form ({error})") from error
+        raise BadKey(f"not an {_ALGORITHM} key in PEM format ({error})") from error
     if key.curve != _ALGORITHM:
-        raise BadKey(f"it is a key for {key.curve}; an {_ALGORITHM} key is needed")
+        raise BadKey(f"the key is for {key.curve}; an {_ALGORITHM} key is needed")
     return SigningKey(key)
 
 
 def head_view(head: SignedHead) -> View:
-    """Return a head as its file has it."""
+    """Return the JSON document of a head file."""
     view: View = {"position": head.head.position, "link": head.head.link, "exportedAt": head.exported_at}
     if head.signature is not None:
         view["signature"] = {
@@ -133,10 +133,10 @@ def head_view(head: SignedHead) -> View:
 
 
 def read_head(text: bytes) -> SignedHead:
-    """Return what a file of a head says.
+    """Return the head in a file.
 
     Raises:
-        BadHead: it is none.
+        BadHead: the file is not a chain head.
     """
     try:
         document: dict[str, Any] = orjson.loads(text)
@@ -145,9 +145,9 @@ def read_head(text: bytes) -> SignedHead:
         signature = None if signed is None else Signature(str(signed["key"]), base64.b64decode(signed["value"]))
         read = SignedHead(head, str(document["exportedAt"]), signature)
     except (ValueError, KeyError, TypeError) as error:
-        raise BadHead(f"it is not a head as `orchestrator audit head` writes it ({error!r})") from error
+        raise BadHead(f"not a chain head; write one with `orchestrator audit head` ({error!r})") from error
     if not _LINK.fullmatch(head.link) or head.position < 0:
-        raise BadHead("its link is not 64 digits in hex, or its position is below 0")
+        raise BadHead("invalid chain head: link must be 64 hex digits, position must be at least 0")
     return read
 
 
@@ -156,5 +156,5 @@ def _package() -> tuple[Any, Any]:
         from Crypto.PublicKey import ECC  # noqa: PLC0415 - needs the extra `signing`
         from Crypto.Signature import eddsa  # noqa: PLC0415
     except ImportError as error:
-        raise BadKey("signatures need the package pycryptodome: pip install 'orchestrator[signing]'") from error
+        raise BadKey("signatures need pycryptodome; install it with: pip install 'orchestrator[signing]'") from error
     return ECC, eddsa

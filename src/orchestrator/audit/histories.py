@@ -1,7 +1,7 @@
-"""Every run's history asked again: is each event one that this program would decide at its place?
+"""Audit the history of every run: would this program decide each event at its place?
 
-One pass over events in the order of the log, with the runs that are open at that place in memory and no more.
-Definitions are those that the log itself holds.
+The audit is one pass over the events in log order, and holds only unfinished runs in memory. It takes the workflow
+definitions from the log itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,14 +17,14 @@ from orchestrator.eventstore.recorder import EventRow
 from orchestrator.projections.rebuild.stages import REPORT_EVENTS, OnStage, silent
 
 IsWanted = Callable[[Recorded], bool]
-"""Whether a run is to be looked at, by its first event."""
+"""Decides by the first event of a run whether to audit it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryFault:
-    """An event that could not have happened: its stream, its position in the log, and why not.
+    """An invalid event: its stream, its position in the log, and the reason.
 
-    Without `checked`, a newer program wrote it and this one cannot tell.
+    If `checked` is False, a newer program wrote the event, so it cannot be checked.
     """
 
     stream_id: str
@@ -34,30 +34,30 @@ class HistoryFault:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A run that is open, and the position of its latest event."""
+class _OpenRun:
+    """An unfinished run, and the position of its latest event."""
 
     audit: HistoryAudit
     position: int
 
 
 class HistoriesAudit:
-    """Takes events in the order of the log. `events` and `runs` count what was looked at."""
+    """Audits events in the order of the log. `events` and `runs` count what was audited."""
 
     def __init__(self, mapper: EventMapper, is_wanted: IsWanted | None = None) -> None:
         self._mapper = mapper
         self._is_wanted = is_wanted
         self._workflows: dict[tuple[str, str, str], Workflow] = {}
         self._newer: dict[tuple[str, str, str], NeedsNewerProgram] = {}
-        self._open: dict[str, _Open] = {}
-        self._in_doubt: set[str] = set()
+        self._open: dict[str, _OpenRun] = {}
+        self._skipped: set[str] = set()
         self.events = 0
         self.runs = 0
 
     def faults(
         self, rows: Iterable[EventRow], total: int | None = None, on_stage: OnStage = silent
     ) -> Iterator[HistoryFault]:
-        """Yield what is wrong with events, in order, and then with those that are missing at the end."""
+        """Yield the faults of events in order, then those of runs whose last events are missing."""
         for row in rows:
             yield from self._take(row)
             self.events += 1
@@ -69,7 +69,7 @@ class HistoriesAudit:
 
     def _take(self, row: EventRow) -> Iterator[HistoryFault]:
         stream_id, position = str(row[0]), row[4]
-        if stream_id in self._in_doubt:
+        if stream_id in self._skipped:
             return
         if stream_id not in self._open and self._is_wanted is not None and row[2] not in _BEGINNINGS:
             return
@@ -77,13 +77,13 @@ class HistoriesAudit:
             found = list(self._found(self._mapper.from_row(*row)))
         except NeedsNewerProgram as error:
             self._open.pop(stream_id, None)
-            self._in_doubt.add(stream_id)
+            self._skipped.add(stream_id)
             yield HistoryFault(stream_id, position, f"version {row[1]}, {row[2]}: {error}", checked=False)
             return
-        except Exception as error:  # noqa: BLE001 - whatever a tampered event leads to is a finding
+        except Exception as error:  # noqa: BLE001 - any error from a tampered event is a finding
             self._open.pop(stream_id, None)
-            self._in_doubt.add(stream_id)
-            found = [f"version {row[1]}, {row[2]}: it cannot be read or folded: {error}"]
+            self._skipped.add(stream_id)
+            found = [f"version {row[1]}, {row[2]}: cannot be read or folded: {error}"]
         yield from (HistoryFault(stream_id, position, message) for message in found)
 
     def _found(self, recorded: Recorded) -> Iterator[str]:
@@ -109,8 +109,8 @@ class HistoriesAudit:
                     yield from opened.audit.end()
                     del self._open[recorded.stream_id]
             case event:
-                self._in_doubt.add(recorded.stream_id)
-                yield f"version {recorded.version}, {type(event).__name__}: the run had ended, or never began"
+                self._skipped.add(recorded.stream_id)
+                yield f"version {recorded.version}, {type(event).__name__}: the run had ended, or never started"
 
     def _begin(self, recorded: Recorded, trigger: RunTriggered) -> Iterator[str]:
         if self._is_wanted is not None and not self._is_wanted(recorded):
@@ -121,11 +121,11 @@ class HistoriesAudit:
         if key in self._newer:
             raise self._newer[key]
         if workflow is None:
-            self._in_doubt.add(recorded.stream_id)
-            yield f"its workflow {trigger.workflow_name} {trigger.workflow_version} was never registered"
+            self._skipped.add(recorded.stream_id)
+            yield f"workflow {trigger.workflow_name} {trigger.workflow_version} was never registered"
             return
         audit = HistoryAudit(recorded.stream_id, workflow, recorded.version, trigger)
-        self._open[recorded.stream_id] = _Open(audit, recorded.position)
+        self._open[recorded.stream_id] = _OpenRun(audit, recorded.position)
         yield from audit.found
 
 

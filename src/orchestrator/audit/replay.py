@@ -1,4 +1,4 @@
-"""Replay: a run as it was at a moment of its past, event by event, and what is different between two moments."""
+"""Replay: step through the history of a run event by event, and compare two of its moments or two runs."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,10 +25,10 @@ _COMPARED = (
 
 
 def frames(history: Sequence[Recorded], find_workflow: FindWorkflow) -> Iterator[View]:
-    """Yield for every event of a run's history what it was and what it changed: `{event, status, changes}`.
+    """Yield each event of a run's history with its effect: `{event, status, changes}`.
 
-    `changes` names the steps whose status is another, with the status before and after. Each costs the same
-    however long the history is.
+    `changes` lists the steps whose status changed, with the status before and after. The cost of a frame does not
+    depend on the length of the history.
     """
     loaded = LoadedRun.fold(history[:1], find_workflow)
     run = loaded.run
@@ -58,17 +58,16 @@ def _touched(run: Run, recorded: Recorded) -> Sequence[str]:
 
 
 def contents(artifacts: Iterable[View]) -> list[View]:
-    """Return what artifacts are, without where they came from: what two moments are compared by."""
+    """Return the identity of artifacts without their origin, so that two moments can be compared."""
     return [{name: each[name] for name in ("filename", "type", "contentHash", "sizeBytes")} for each in artifacts]
 
 
 def compare(before: View, after: View) -> View:
-    """Return what is different between two moments: of the run, of its payload, and step by step.
+    """Return the differences between two moments: in the run, in its payload, and in each step.
 
-    A moment is `{run, steps}`. `run` and `payload` are lists of `{field, before, after}`; `steps` has an entry for
-    every step that is not the same, with the same list in `differences`, and `only` when one of the two does not have
-    it. `reused` names the steps that are the same because one run reuses what the other made, or both reuse what a
-    third one made.
+    A moment is `{run, steps}`. In the result, `run` and `payload` are lists of `{field, before, after}`. `steps` has an
+    entry for each step that differs, with such a list in `differences`; `only` is set if just one moment has the step.
+    `reused` names the steps that are equal because one run reuses the other's result, or both reuse that of a third.
     """
     ours, theirs = ({step["stepId"]: step for step in each["steps"]} for each in (before, after))
     runs = before["run"]["id"], after["run"]["id"]
@@ -101,14 +100,14 @@ def compare(before: View, after: View) -> View:
 
 
 def _is_one_result(ours: View, theirs: View, runs: tuple[str, str]) -> bool:
-    """Say whether a reused step of one run is that very step of the other, or of the run that both reuse."""
+    """Return whether both steps share one result: one run reuses that of the other, or both reuse that of a third."""
     if "reused" not in (ours["hitReason"], theirs["hitReason"]):
         return False
     return (ours["reusedFromRunId"] or runs[0]) == (theirs["reusedFromRunId"] or runs[1])
 
 
 def differences(before: Any, after: Any, place: str) -> Iterator[View]:
-    """Yield where two JSON values differ, as deep as they can be told apart: `{field, before, after}`."""
+    """Yield the differences of two JSON values as `{field, before, after}`, at the deepest level possible."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in dict.fromkeys((*before, *after)):
             yield from differences(before.get(key), after.get(key), f"{place}.{key}" if place else str(key))

@@ -1,4 +1,4 @@
-"""Background duties: what a process does all the time beside answering. A duty that fails is started again, visibly."""
+"""Background duties: work that a process does continuously. A duty that fails is logged, counted and restarted."""
 
 import asyncio
 import logging
@@ -10,24 +10,24 @@ from orchestrator.background.pauses import RESTARTS, Backoff, Pauses
 
 logger = logging.getLogger(__name__)
 
-_GOOD_SECONDS = 60.0
-"""A duty that went well for so long is restarted at once when it fails, however often it failed before."""
+_STABLE_SECONDS = 60.0
+"""After this long without a failure, a failed duty is restarted with the shortest pause again."""
 
 OnRestart = Callable[[str], None]
-"""Called with the name of a duty each time it failed and is started again; see the metric `duty_restarts`."""
+"""Called with the name of a duty each time it fails and is restarted; see the metric `duty_restarts`."""
 
 
 def ignore(_duty: str) -> None:
-    """Count no restarts."""
+    """Ignore a restart."""
 
 
 class DutyThread:
-    """A duty in a daemon thread of its own.
+    """A duty in its own daemon thread.
 
     Args:
-        name: of the duty and its thread.
-        work: does the duty until `stopping` is set, and returns. Whatever it raises starts it again.
-        on_restart: told of each failure.
+        name: the name of the duty and its thread.
+        work: does the duty and returns when `stopping` is set; it is restarted when it raises.
+        on_restart: called after each failure.
         backoff: the pauses before restarts.
     """
 
@@ -42,11 +42,11 @@ class DutyThread:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Set `stopping`, and wait until the work has returned, up to `timeout` seconds."""
+        """Set `stopping` and wait until the work has returned, for up to `timeout` seconds (None: without limit)."""
         self.stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -57,8 +57,8 @@ class DutyThread:
             began = monotonic()
             try:
                 self._work()
-            except BaseException as error:  # noqa: BLE001 - a thread has nobody above it: it goes on, and says so
-                if monotonic() - began > _GOOD_SECONDS:
+            except BaseException as error:  # noqa: BLE001 - nothing above the thread would handle it
+                if monotonic() - began > _STABLE_SECONDS:
                     pauses = Pauses(self._backoff)
                 told(self._name, error, self._on_restart)
                 self.stopping.wait(pauses.next())
@@ -69,14 +69,14 @@ class DutyThread:
 async def keep_going(
     name: str, work: Callable[[], Awaitable[None]], on_restart: OnRestart = ignore, backoff: Backoff = RESTARTS
 ) -> None:
-    """Do a duty on the event loop, again and again when it fails, until it returns or is cancelled."""
+    """Run a duty on the event loop until it returns or is cancelled; restart it when it fails."""
     pauses = Pauses(backoff)
     while True:
         began = monotonic()
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - the duty goes on, and says so
-            if monotonic() - began > _GOOD_SECONDS:
+        except Exception as error:  # noqa: BLE001 - logged, and the duty is restarted
+            if monotonic() - began > _STABLE_SECONDS:
                 pauses = Pauses(backoff)
             told(name, error, on_restart)
             await asyncio.sleep(pauses.next())
@@ -85,6 +85,6 @@ async def keep_going(
 
 
 def told(duty: str, error: BaseException, on_restart: OnRestart) -> None:
-    """Say that a duty failed and is started again: in the log, and as a number."""
+    """Log that a duty failed and is restarted, and call `on_restart`."""
     logger.error("background duty failed, restarting", exc_info=error, extra={"duty": duty})
     on_restart(duty)

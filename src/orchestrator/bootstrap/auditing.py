@@ -1,4 +1,4 @@
-"""What holds everything against the log, and what brings a log in."""
+"""Build the auditor and the importer."""
 
 from functools import partial
 
@@ -10,12 +10,12 @@ from orchestrator.bootstrap.retaining import archive_findings
 
 
 def build_importer(core: Core) -> Importer:
-    """Return what brings an export into the core's database."""
+    """Return the importer for the core's database."""
     return Importer(core.log, core.workflows.get)
 
 
 def build_auditor(core: Core) -> Auditor:
-    """Return what holds everything against the log."""
+    """Return the auditor for the core's database."""
     return Auditor(
         core.database,
         core.log,

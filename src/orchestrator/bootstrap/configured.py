@@ -1,4 +1,4 @@
-"""What a setting asks for and this installation lacks: one clear error that names the setting and the package."""
+"""Report a package that a setting needs and that is not installed, as an error with the setting and the package."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,29 +10,29 @@ _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "
 
 @contextmanager
 def store_of(setting: str, url: str) -> Iterator[None]:
-    """Build a store within this block.
+    """Convert errors from building a store inside this block.
 
     Raises:
-        SettingsError: nobody knows the kind of store that the url names, or the package for it is not installed.
+        SettingsError: the URL's scheme is unknown, or the package for it is not installed.
     """
-    scheme = url.partition("://")[0]  # what follows may hold a password
+    scheme = url.partition("://")[0]  # the rest may contain a password
     try:
         yield
     except ImportError as error:
         package = _PACKAGES.get(scheme)
-        fix = "" if package is None else f": pip install {package}"
-        said = " ".join(str(error).split())
+        fix = "" if package is None else f"; install it with: pip install {package}"
+        reason = " ".join(str(error).split())
         raise SettingsError(
-            f"{PREFIX}{setting} has a {scheme}:// url, and the package for it is not installed ({said}){fix}"
+            f"{PREFIX}{setting} has a {scheme}:// URL, but the package for it is not installed ({reason}){fix}"
         ) from error
     except ValueError as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"{PREFIX}{setting} has a {scheme}:// url that cannot be used: {said}") from error
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{PREFIX}{setting} has an invalid {scheme}:// URL: {reason}") from error
 
 
 @contextmanager
 def package_of(setting: str, extra: str) -> Iterator[None]:
-    """Build what a setting asks for within this block.
+    """Convert import errors inside this block.
 
     Raises:
         SettingsError: a package of the extra is not installed.
@@ -41,5 +41,6 @@ def package_of(setting: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise SettingsError(
-            f"{PREFIX}{setting} is set but the packages for it are not installed: pip install 'orchestrator[{extra}]'"
+            f"{PREFIX}{setting} is set, but its packages are not installed; "
+            f"install them with: pip install 'orchestrator[{extra}]'"
         ) from error

@@ -1,4 +1,4 @@
-"""The core every process stands on: the database, the log on it, and the ways to ask and to read."""
+"""Build the core of every process: the database, the log, commands and queries."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,12 +40,12 @@ from orchestrator.workflows.registry import WorkflowRegistry
 
 @contextmanager
 def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migrates: bool = False) -> Iterator[Core]:
-    """Build the core on an open database and take it down at the end.
+    """Open the database, build the core on it, and close both at the end.
 
     Args:
-        settings: what to build.
-        max_wait_seconds: how long an append may wait for the database; None is as long as that takes.
-        migrates: whether to bring a configured database up to date; see `open_database`.
+        settings: the settings.
+        max_wait_seconds: how long an append may wait for the database; None means without limit.
+        migrates: whether to migrate a configured database; see `open_database`.
     """
     with open_tracing(settings) as tracing, open_database(settings, migrates=migrates) as opened:
         database = Database(
@@ -124,7 +124,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
 
 
 class Outputs:
-    """Where drivers get results of other runs, and data too large for the log."""
+    """Loads results of other runs, and data too large for the log, for run drivers."""
 
     def __init__(self, database: Database, reader: Reader, store: ArtifactStore) -> None:
         self._database = database
@@ -136,18 +136,18 @@ class Outputs:
         return await self._database.ask(self._reader.outputs, tenant, run_id, steps)
 
     async def data(self, tenant: str, output: Output) -> Any:
-        """Return an output's data, from the artifact store when the log holds only its hash."""
+        """Return an output's data, from the artifact store if it was spilled."""
         return await asyncio.to_thread(self._store.load_data, output, tenant)
 
 
 class StoredArtifacts:
-    """Says whether what a result refers to is still in the store."""
+    """Checks whether the artifacts of a result are intact."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
 
     def fault(self, tenant: str, output: Output) -> str | None:  # noqa: ARG002 - stores may be per tenant
-        """Return what is wrong with the first unusable artifact of an output, or None."""
+        """Return a description of the first unusable artifact of an output, or None."""
         artifacts = [*output.artifacts, *([output.data_ref] if output.data_ref else [])]
         for artifact, reason in verify_all(self._store, artifacts):
             return f"artifact {artifact.filename or artifact.id}: {reason}"

@@ -1,4 +1,7 @@
-"""The database of a process: the configured one, whose schema is only checked, or our own, which is kept up to date."""
+"""Open the database of a process: the configured one, whose schema is only checked, or the embedded one.
+
+The embedded database is always migrated.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -26,8 +29,8 @@ class OpenDatabase:
     Attributes:
         conninfo: its connection string.
         format: the newest format that may be written to it.
-        custom: the read models of installed packages whose tables are there.
-        revive: starts our own again if it crashed; there is none for others.
+        custom: the read models of installed packages whose tables exist.
+        revive: restarts the embedded Postgres if it crashed; None for a configured database.
     """
 
     conninfo: str
@@ -38,16 +41,16 @@ class OpenDatabase:
 
 @contextmanager
 def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[OpenDatabase]:
-    """Yield a database with a schema for this program, our own one if none is configured.
+    """Yield a database whose schema fits this program: the configured one, otherwise the embedded one.
 
     Args:
-        settings: which database.
-        migrates: whether to bring a configured database up to date, too; our own one always is.
+        settings: the settings.
+        migrates: whether to migrate a configured database; the embedded one is always migrated.
 
     Raises:
-        EmbeddedPostgresError: our own Postgres cannot be started.
-        DatabaseUnavailable: the configured one cannot be reached.
-        MigrationError: its schema is not the one for this program, or cannot be brought up to date.
+        EmbeddedPostgresError: the embedded Postgres cannot be started.
+        DatabaseUnavailable: the configured database cannot be reached.
+        MigrationError: the schema does not fit this program, or cannot be migrated.
     """
     if settings.database_url is not None:
         if migrates:
@@ -59,25 +62,25 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         conninfo = server.conninfo()
-        # Only programs on this machine use it, as a rule of one release. Others leave alone what they do not know.
+        # Only programs on this machine use it, usually of one release. Other releases skip what they do not know.
         schema = migrate_alone(conninfo, MIGRATIONS, FORMAT)
 
         def revive() -> None:
             try:
                 if server.revive():
-                    logger.warning("our own Postgres had crashed and was started again")
+                    logger.warning("embedded postgres crashed, restarted")
             except EmbeddedPostgresError:
-                logger.exception("our own Postgres crashed and cannot be started again")
+                logger.exception("embedded postgres crashed, cannot be restarted")
 
         yield OpenDatabase(conninfo, schema.format, open_custom_models(conninfo, makes=True), revive)
 
 
 def open_custom_models(conninfo: str, *, makes: bool) -> CustomModels:
-    """Return the read models of installed packages whose tables are there, and log why others are not kept.
+    """Return the read models of installed packages whose tables exist, and log why others are stopped.
 
     Args:
-        conninfo: connection string of a database that is migrated.
-        makes: whether to make the tables that are missing or of an older version.
+        conninfo: connection string of a migrated database.
+        makes: whether to create tables that are missing or of an older version.
     """
     custom = find_tables(conninfo, load_custom_models(), makes=makes)
     for name, why in custom.faults.items():
@@ -87,10 +90,10 @@ def open_custom_models(conninfo: str, *, makes: bool) -> CustomModels:
 
 @contextmanager
 def open_unchecked(settings: Settings) -> Iterator[str]:
-    """Yield the connection string of the settings' database, whatever its schema; our own is started.
+    """Yield the connection string of the database without checking its schema. An embedded one is started.
 
     Raises:
-        EmbeddedPostgresError: our own Postgres cannot be started.
+        EmbeddedPostgresError: the embedded Postgres cannot be started.
     """
     if settings.database_url is not None:
         yield settings.database_url

@@ -1,4 +1,4 @@
-"""What a process that fills a read model needs of the core, and no more: it is to begin at once."""
+"""Build only what a process that fills a read model needs, so that it starts immediately."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +16,13 @@ from orchestrator.workflows.registry import WorkflowRegistry
 def build_writer(
     database: Database, on_commit: OnCommit | None = None, max_wait_seconds: float | None = None
 ) -> Writer:
-    """Return what appends to the log; it connects when the first append comes."""
+    """Return the writer that appends to the log. It connects at the first append."""
     return Writer(lambda: LogSession(database.loop_session()), on_commit, max_wait_seconds=max_wait_seconds)
 
 
 @contextmanager
 def open_source(conninfo: str, *, compress: bool, cipher_key: str | None) -> Iterator[Source]:
-    """Open the log of a database that is up to date, to read from it."""
+    """Open the log of a migrated database for reading."""
     database = Database(conninfo, pool_size=2)
     recorder = LogRecorder(database)
     mapper = build_mapper(compress=compress, cipher_key=cipher_key)

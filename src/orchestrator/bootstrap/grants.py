@@ -1,4 +1,4 @@
-"""What the database must allow a process before it starts: a missing grant is told at once, not step by step."""
+"""Check the database permissions of a process when it starts, so that all missing grants are reported together."""
 
 from collections.abc import Iterable
 
@@ -15,18 +15,18 @@ GRANT = "Connect as the owner of the schema orchestrator, or grant what is missi
 
 
 class MissingGrants(Exception):
-    """The role of the connection may not do what the process has to do."""
+    """The database role lacks permissions that the process needs."""
 
 
 def check_grants(database: Database, *needed: Iterable[tuple[str, str]]) -> None:
-    """Look whether the database allows what a process has to do.
+    """Check that the database role has the permissions that a process needs.
 
     Args:
         database: the database.
         *needed: groups of tables and privileges, such as `LOG` and `WORKER`.
 
     Raises:
-        MissingGrants: it does not; the message names the role, what it lacks, and the fix.
+        MissingGrants: permissions are missing; the message gives the role, the missing permissions and the fix.
     """
     wanted = [each for group in needed for each in group]
     with database.connection() as connection:
@@ -36,8 +36,8 @@ def check_grants(database: Database, *needed: Iterable[tuple[str, str]]) -> None
         ).fetchall()
     if standing is not None and standing["only_reads"]:
         raise MissingGrants(
-            f"The database lets the role {standing['role']} only read. Connect to the primary server, and see that "
-            "default_transaction_read_only is off."
+            f"The database is read-only for the role {standing['role']}. Connect to the primary server, and make sure "
+            "that default_transaction_read_only is off."
         )
     if standing is not None and rows:
         lacking = ", ".join(f"{row['privilege']} on {row['place']}" for row in rows)

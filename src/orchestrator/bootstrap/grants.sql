@@ -1,4 +1,4 @@
--- What a process must be allowed to do before it starts.
+-- The permissions that a process needs.
 
 -- name: standing
 SELECT current_user AS role, current_setting('transaction_read_only') = 'on' AS only_reads

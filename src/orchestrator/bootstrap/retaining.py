@@ -1,4 +1,4 @@
-"""What archives runs, and what looks into the archive."""
+"""Build the archivist and the inspector of the archive."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ from orchestrator.retention.inspector import Inspector
 
 
 def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_seconds: float = 60.0) -> Archivist:
-    """Return what archives runs in the name of somebody.
+    """Return an archivist that records `by` as the actor.
 
     Raises:
-        NeedsNewerProgram: the log may have references between runs that this program does not know.
+        NeedsNewerProgram: the log may contain references between runs that this program does not know.
     """
     core.log.mapper.formats.require_known("retention")
     return Archivist(
@@ -35,11 +35,11 @@ def _archive(core: Core) -> Archive:
 
 
 def build_inspector(core: Core) -> Inspector:
-    """Return what holds the archive against what was recorded."""
+    """Return the inspector of the archive."""
     return Inspector(core.database, core.log.mapper, core.workflows.get, _archive(core))
 
 
 def archive_findings(core: Core, on_stage: OnStage) -> Iterator[Finding]:
-    """Yield what is wrong with the archive, as an audit tells it."""
+    """Yield the faults of the archive as findings of an audit."""
     for fault in build_inspector(core).verify(lambda runs: on_stage("archives: runs", runs, None)):
         yield Finding("archive", fault.place, fault.message)

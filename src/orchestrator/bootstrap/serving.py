@@ -1,6 +1,6 @@
-"""The web application on the core, and a small one for processes that are only watched.
+"""Build the web application, and the small one that serves only metrics.
 
-Only a process that answers HTTP imports this: it waits for the web framework.
+Only processes that serve HTTP import this module, because the web framework is slow to import.
 """
 
 from starlette.types import ASGIApp
@@ -18,9 +18,9 @@ def build_api(core: Core) -> Api:
 
 
 def build_probe(core: Core, *, only_local: bool) -> ASGIApp:
-    """Return the application that shows the metrics of a process without an API.
+    """Return the application that serves the metrics of a process without an API.
 
-    `only_local` says that it listens on loopback: then web pages that the user has open are kept out.
+    `only_local` means that it listens on loopback. Then requests from web pages in the user's browser are rejected.
     """
     probe = Probe(Exposition(core.metrics, core.database))
     return SameSite(probe, hosts=core.settings.allowed_hosts, origins=()) if only_local else probe

@@ -1,4 +1,4 @@
-"""What keeps the read models."""
+"""Build what keeps the read models up to date: projectors, renewers and the hash chain."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ _CUSTOM_END_SECONDS = 2.0
 
 
 def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
-    """Return a projector that does not run yet."""
+    """Return a projector of the built-in read models. It is not started."""
     return Projector(
         core.database,
         core.log,
@@ -32,7 +32,7 @@ def build_projector(core: Core, on_news: Tell | None = None) -> Projector:
 
 
 def build_custom_projector(core: Core, model: ReadModel) -> Projector:
-    """Return a projector of one custom read model: with a thread, a connection and transactions of its own."""
+    """Return a projector of one custom read model, with its own thread, connection and transactions."""
     log = PostgresLog(core.log.recorder, core.log.mapper, core.log.writer)  # the tail has one reader
     return Projector(
         core.database,
@@ -49,7 +49,7 @@ def build_custom_projector(core: Core, model: ReadModel) -> Projector:
 
 @contextmanager
 def open_custom_projectors(core: Core) -> Iterator[None]:
-    """Keep the custom read models, each on its own; one that does not end in time is left behind."""
+    """Run a separate projector for each custom read model. One that does not stop within 2 s is abandoned."""
     projectors = [build_custom_projector(core, model) for model in core.read_models.custom]
     renewers = [
         Renewer(core.read_models, core.metrics.duty_restarted, (model.name,)) for model in core.read_models.custom
@@ -67,9 +67,10 @@ def open_custom_projectors(core: Core) -> Iterator[None]:
 
 @contextmanager
 def open_projector(core: Core) -> Iterator[Projector]:
-    """Run a projector, whose news go to the journal and the metrics, and what goes with it, each in a thread.
+    """Run a projector that reports to the journal and the metrics, with its related duties, each in a thread.
 
-    That is the keeper of the chain, and the renewer of read models made by an older program.
+    These are the keeper of the hash chain, the renewer of read models from an older program, and the projectors of
+    custom read models.
     """
     projector = build_projector(core, lambda batch, runs: _tell(core, batch, runs))
     keeper = ChainKeeper(build_chain(core), core.listener, core.metrics.duty_restarted)
@@ -87,13 +88,13 @@ def open_projector(core: Core) -> Iterator[Projector]:
 
 
 def _tell(core: Core, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
-    """Tell of events: in the journal, and as metrics."""
+    """Report events to the journal and the metrics."""
     core.metrics.tell(batch, runs)
     tell(batch, runs)
 
 
 def build_supervisor(core: Core) -> ReadModelSupervisor:
-    """Return what rebuilds and compares the read models."""
+    """Return the supervisor that rebuilds and verifies the read models."""
     return core.read_models
 
 

@@ -1,4 +1,4 @@
-"""Where spans go: to a collector that the settings name, to an SDK that somebody else has set up, or nowhere."""
+"""Set up tracing: spans go to the configured collector, to an SDK set up by the host program, or nowhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,10 +20,10 @@ _EXPORT_SECONDS = 2.0
 
 @contextmanager
 def open_tracing(settings: Settings) -> Iterator[Tracing]:
-    """Yield what makes spans; at the end those that are left are sent.
+    """Yield the tracing object, and send the remaining spans at the end.
 
     Raises:
-        SettingsError: a collector is named, but the packages for it are not installed.
+        SettingsError: a collector is configured, but the packages for it are not installed.
     """
     if settings.otlp_endpoint is not None:
         provider = _provider(settings.otlp_endpoint)

@@ -1,4 +1,4 @@
-"""What a worker is made of: skills, an executor, the tiers of the step cache."""
+"""Build a worker: its skills, its executor and its step cache."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
-    """Build the step cache of a worker: in the process, in Redis when it is configured, and in Postgres."""
+    """Open the step cache of a worker: in memory, in Redis if configured, and in Postgres."""
     settings, loop, counts = core.settings, asyncio.get_running_loop(), core.cache_counts
     cold = ColdTier(core.database, worker)
     tiers: list[CacheTier] = [MemoryTier(settings.cache_memory_bytes)] if settings.cache_memory_bytes else []
@@ -66,10 +66,10 @@ async def open_cache(core: Core, worker: str) -> AsyncIterator[StepCache]:
 
 
 def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCounts) -> "HotTier":
-    """Return the tier in Redis.
+    """Return the Redis tier.
 
     Raises:
-        SettingsError: the package for it is not installed.
+        SettingsError: the Redis package is not installed.
     """
     with package_of("REDIS_URL", "redis"):
         from orchestrator.cache.hot_tier import HotTier  # noqa: PLC0415 - needs the extra `redis`
@@ -77,7 +77,7 @@ def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCou
 
 
 def load_skills(settings: Settings) -> SkillRegistry:
-    """Return the skills named by the settings, and those of installed packages."""
+    """Return the skills from the settings and from installed packages."""
     registry = SkillRegistry()
     registry.load_entry_points()
     registry.load_modules(settings.skills)
@@ -88,7 +88,7 @@ def load_skills(settings: Settings) -> SkillRegistry:
 async def open_executor(
     settings: Settings, skills: SkillRegistry, store: ArtifactStore, on_progress: ReportStep | None = None
 ) -> AsyncIterator[StepExecutor]:
-    """Build what runs skills: this process and its threads, or child processes."""
+    """Open the executor of skills: in this process and its threads, or in child processes."""
     try:
         if settings.executor == "thread":
             yield LocalExecutor(skills, store, DaemonThreads(), max_blocking=settings.threads, on_progress=on_progress)
@@ -113,7 +113,7 @@ async def open_executor(
 
 @contextmanager
 def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
-    """Watch the event loop of this process, and end the process if it is blocked for too long."""
+    """Watch the event loop of this process, and end the process if the loop is blocked for too long."""
     settings = core.settings
     watchdog = Watchdog(
         None if worker is None else worker.keep_lease,
@@ -130,7 +130,7 @@ def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIterator[ReportStep]:
-    """Yield what takes note of the progress of attempts: for the database, and for whoever else wants to know."""
+    """Yield a callback that records the progress of attempts in the database, and passes it to `on_progress`."""
     writer = ProgressWriter(core.database, asyncio.get_running_loop())
 
     def report(call: SkillCall, fraction: float, message: str) -> None:
@@ -148,7 +148,7 @@ async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIter
 async def open_worker(
     core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
 ) -> AsyncIterator[Worker]:
-    """Run a worker on this loop; at the end it hands its runs over within the grace period."""
+    """Run a worker on this event loop. At the end, it releases its runs within the grace period."""
     settings = core.settings
     identity = new_identity(settings.lease_seconds)
     async with (
@@ -156,7 +156,7 @@ async def open_worker(
         open_progress(core, on_progress) as report,
         open_executor(settings, skills, core.store, report) as executor,
     ):
-        around = WorkerServices(
+        services = WorkerServices(
             worker=identity.id,
             runs=core.runs,
             executor=executor,
@@ -167,7 +167,7 @@ async def open_worker(
         )
         worker = Worker(
             identity,
-            around,
+            services,
             Claims(core.database, core.log.mapper, core.runs, identity),
             core.listener,
             asyncio.get_running_loop(),
@@ -178,7 +178,7 @@ async def open_worker(
         )
         working = asyncio.create_task(worker.work())
         body = asyncio.current_task()
-        # A worker that fails takes its process with it, rather than leaving one that only looks alive.
+        # If the worker fails, cancel this task too, so that the process ends instead of only looking alive.
         working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
         try:
             with core.local_workers.announced(worker, skills.ids):

@@ -1,1 +1,1 @@
-"""What need not be done again: results of steps by the hash of their input, and who is making one right now."""
+"""The step cache: step results by the hash of their input, and which run is producing a missing result."""

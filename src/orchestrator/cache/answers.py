@@ -1,4 +1,4 @@
-"""What is asked of the step cache and what it answers."""
+"""Questions to the step cache and its answers."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,10 +11,10 @@ TierName = Literal["memory", "hot", "cold", "base"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Is there a result for this key, made by this skill (`id@version`)?
+    """A lookup of the result for a key, produced by a skill (`id@version`).
 
-    `shared` is whether results of other runs may serve (scope `global`), `ttl_seconds` the step's limit for
-    the hot tier. `earlier_run` is the run that made the step's result before, in an update or a retry.
+    `shared` says whether results of other runs may be used (scope `global`). `ttl_seconds` is the step's limit for
+    the hot tier. `earlier_run` is the run that produced the step's previous result, in an update or a retry.
     """
 
     step: str
@@ -28,7 +28,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A result as a tier keeps it: what `skill` made in `source_run`."""
+    """A result as a tier stores it, with the skill and the run that produced it."""
 
     skill: str
     source_run: str
@@ -37,7 +37,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A result is there: `source_run` made it, `tier` had it."""
+    """A result was found in `tier`; `source_run` produced it."""
 
     output: Output
     source_run: str
@@ -47,14 +47,14 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """No result: the asker is the one to make it, and others wait for it. `miss` says why none was found."""
+    """No result was found: the caller must produce it, and others wait for it. `miss` says why none was found."""
 
     miss: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """No result yet: somebody else is making it. Wait, then ask again."""
+    """No result yet: another run is producing it. Wait, then ask again."""
 
 
 Answer = Hit | Granted | Taken

@@ -1,4 +1,4 @@
-"""What the cache holds, and taking things out of it. Every withdrawal is an event, so that a rebuild respects it."""
+"""List and invalidate the contents of the cache. Every invalidation is an event, so that a rebuild respects it."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class PruneLimits:
-    """What a prune leaves; None sets no limit.
+    """The limits of a prune; None means no limit.
 
-    Nothing stored before `before` (milliseconds since 1970 UTC), the newest `entries` keys, the newest `bytes` of
-    results as JSON (artifacts do not count: they belong to runs too).
+    A prune removes results stored before `before` (milliseconds since 1970 UTC). It keeps the newest `entries` keys,
+    and the newest results up to `bytes` of JSON (artifacts do not count, because they also belong to runs).
     """
 
     before: int | None = None
@@ -33,30 +33,30 @@ class PruneLimits:
 
 
 class CacheCatalogue:
-    """The cold tier's contents, tenant by tenant."""
+    """The contents of the cold tier, per tenant."""
 
     def __init__(self, database: Database, log: EventLog) -> None:
         self._database = database
         self._log = log
 
     def stats(self, tenant: str) -> list[Row]:
-        """Return entries, bytes, oldest and newest for each step of each workflow."""
+        """Return the number of entries, their bytes, and the oldest and newest time, for each step of each workflow."""
         return self._all(_SQL.stats, {"tenant": tenant})
 
     def entries(
         self, tenant: str, *, workflow: str | None = None, step: str | None = None, limit: int = 100
     ) -> list[Row]:
-        """Return entries, newest first."""
+        """Return up to `limit` entries, newest first."""
         return self._all(_SQL["list"], {"tenant": tenant, "workflow": workflow, "step": step, "limit": limit})
 
     def stored_before(self, tenant: str, workflow: str, run_id: str, times: Mapping[str, int]) -> dict[str, str]:
-        """Return, by step, the run whose result was the newest at a time, among those of runs other than one.
+        """Return, for each step, the run whose result was the newest one at a given time.
 
         Args:
-            tenant: whose results.
-            workflow: its name.
-            run_id: the run whose own results do not count.
-            times: the steps, each with a time in milliseconds since 1970 UTC.
+            tenant: tenant of the results.
+            workflow: name of the workflow.
+            run_id: a run to exclude.
+            times: time for each step, in milliseconds since 1970 UTC.
         """
         rows = self._all(
             _SQL.stored_before,
@@ -71,7 +71,7 @@ class CacheCatalogue:
         return {row["step_id"]: row["run_id"] for row in rows}
 
     def withdrawals(self, tenant: str) -> list[StepCacheInvalidated]:
-        """Return every withdrawal of results, oldest first."""
+        """Return every invalidation, oldest first."""
         history = self._log.read(cache_stream(tenant))
         return [recorded.event for recorded in history if isinstance(recorded.event, StepCacheInvalidated)]
 
@@ -85,13 +85,13 @@ class CacheCatalogue:
         step: str | None = None,
         reason: str = "invalidated by hand",
     ) -> int:
-        """Withdraw results by key, or those of a workflow or of one of its steps; return how many keys there were.
+        """Invalidate results by key, by workflow or by step, and return the number of keys that matched.
 
         Raises:
-            ValueError: nothing is named, or a step without its workflow.
+            ValueError: neither keys nor a workflow is given, or a step without its workflow.
         """
         if workflow is None and (step is not None or not keys):
-            raise ValueError("name keys, or a workflow and optionally a step of it")
+            raise ValueError("nothing to invalidate: give keys, or a workflow and optionally one of its steps")
         matching = await self._database.call(
             self._all, _SQL.matching, {"tenant": tenant, "keys": list(keys), "workflow": workflow, "step": step}
         )
@@ -100,7 +100,7 @@ class CacheCatalogue:
         return int(matching[0]["keys"])
 
     async def prune(self, tenant: str, actor: str, limits: PruneLimits) -> int:
-        """Withdraw what exceeds the limits, oldest first, and return how many keys that were."""
+        """Invalidate the results that exceed the limits, oldest first, and return the number of keys."""
         rows = await self._database.call(
             self._all,
             _SQL.prunable,

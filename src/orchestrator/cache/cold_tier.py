@@ -1,4 +1,4 @@
-"""The cold tier: results in Postgres, kept without a time limit, and the register of who is making which."""
+"""The cold tier: results in Postgres without a time limit, and the flights of results that runs are producing."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,17 +21,17 @@ _SQL = load_sql(__file__)
 _CONSULT = Statement("consult", _SQL.consult, (*("text",) * 3, *("text[]",) * 7))
 
 _Row = tuple[str, str | None, str | None, bool]
-"""Key, the run that made the result, the result as JSON text, and whether the asker is to make it."""
+"""The key, the run that produced the result, the result as JSON text, and whether the caller must produce it."""
 
 Spoiled = tuple[str, str | None]
-"""A result that cannot be used: its key and the run that made it, or None for all with this key."""
+"""An unusable result: its key and the run that produced it, or None for all results with this key."""
 
 NO_RESULT = "no result with this key"
-"""Why a step was not skipped when there is nothing more to say."""
+"""The default reason for a cache miss."""
 
 
 class ColdTier:
-    """Looks results up and grants the making of missing ones, all in one round trip."""
+    """Looks up results and grants the caller the missing ones to produce, in one round trip."""
 
     def __init__(self, database: Database, worker: str) -> None:
         self._database = database
@@ -46,11 +46,14 @@ class ColdTier:
         questions: Sequence[Question],
         spoiled: Collection[Spoiled] = (),
     ) -> list[Answer]:
-        """Do what `consult` does, until the database answers. On one loop: it waits for the answer itself if it can."""
+        """Do what `consult` does, and retry until the database answers.
+
+        Call it on one event loop only. If its connection is idle, it awaits the answer without a thread.
+        """
         if not self._session.is_busy:
-            asked = self._asked(tenant, run_id, serving, questions, spoiled)
+            asked = self._parameters(tenant, run_id, serving, questions, spoiled)
             with suppress(DatabaseUnavailable):
-                found = await self._session.run(_CONSULT, [_sent(value) for value in asked])
+                found = await self._session.run(_CONSULT, [_encoded(value) for value in asked])
                 return _answers(questions, _rows(found))
         return await self._database.ask(self.consult, tenant, run_id, serving, questions, spoiled)
 
@@ -65,22 +68,22 @@ class ColdTier:
         """Answer each question, in order. Synchronous.
 
         Args:
-            tenant: whose results.
-            run_id: the run that asks; it is in the queue, or what it is granted is free for all.
-            serving: the runs whose `run_only` results may serve it.
-            questions: with distinct keys.
+            tenant: tenant of the results.
+            run_id: the run that asks. If it is not in the queue, other runs may take over what it is granted.
+            serving: the runs whose `run_only` results it may use.
+            questions: questions with distinct keys.
             spoiled: results that turned out to be unusable.
         """
-        asked = self._asked(tenant, run_id, serving, questions, spoiled)
+        asked = self._parameters(tenant, run_id, serving, questions, spoiled)
         with self._database.connection() as connection, RawCursor(connection, row_factory=tuple_row) as cursor:
             rows = cursor.execute(_CONSULT.text, asked, prepare=True).fetchall()
         return _answers(questions, rows)
 
     def close(self) -> None:
-        """Close the connection of the loop."""
+        """Close the connection of the event loop."""
         self._session.close()
 
-    def _asked(
+    def _parameters(
         self,
         tenant: str,
         run_id: str,
@@ -102,13 +105,13 @@ class ColdTier:
         ]
 
     def epoch(self, tenant: str) -> int:
-        """Return the epoch that the tenant's results belong to."""
+        """Return the tenant's current epoch."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.epoch, (tenant,), prepare=True).fetchone()
         return int(row["epoch"]) if row else 0
 
 
-def _sent(value: str | list[str]) -> bytes:
+def _encoded(value: str | list[str]) -> bytes:
     return value.encode() if isinstance(value, str) else text_array(value)
 
 

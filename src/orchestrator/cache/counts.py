@@ -1,4 +1,4 @@
-"""What the step cache of a process has seen, in numbers that only grow."""
+"""Counters of the step cache of a process."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from orchestrator.cache.answers import TierName
 
 @dataclass(slots=True)
 class CacheCounts:
-    """Questions and results, counted since the process began.
+    """Counts questions and results since the process started.
 
     Attributes:
         hits: answers with a result, by the tier that had it.
-        misses: answers that let the asker make the result.
-        waited: answers that another run was making it.
-        stored: results made here that every run may use.
-        promoted: results copied from a slower tier to a quicker one.
-        invalidated: invalidations heard of.
-        corrupt: results refused because they, or their artifacts, are not what was kept.
+        misses: answers that told the caller to produce the result.
+        waited: answers that another run is producing the result.
+        stored: results produced here that every run may use.
+        promoted: results copied from a slower tier to a faster one.
+        invalidated: invalidations that this process was notified of.
+        corrupt: results rejected because they, or their artifacts, differ from what was stored.
     """
 
     hits: Counter[TierName] = field(default_factory=Counter)

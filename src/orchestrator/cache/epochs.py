@@ -1,4 +1,4 @@
-"""Which epoch a tenant's results belong to: known without asking, as long as the listener listens."""
+"""The cache epochs of tenants, kept in memory while the listener is connected."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Epochs:
-    """The epochs of tenants. What is kept in a quick tier belongs to one; an invalidation begins the next."""
+    """The epochs of tenants. Each entry of a fast tier belongs to an epoch, and an invalidation starts the next one."""
 
     def __init__(
         self,
@@ -31,13 +31,13 @@ class Epochs:
         listener.on(CACHE, lambda tenant: wake(loop, self._forget, tenant))
 
     def known(self, tenant: str) -> int | None:
-        """Return the tenant's epoch as far as it is known here: the present one, or one that is over."""
+        """Return the tenant's epoch from memory, which may be outdated, or None if unknown."""
         return self._known.get(tenant)
 
     async def of(self, tenant: str) -> int:
-        """Return the tenant's epoch."""
+        """Return the tenant's current epoch, from memory or from the database."""
         epoch = self._known.get(tenant)
-        if epoch is None or not self._listener.connected:  # nobody would tell us of an invalidation
+        if epoch is None or not self._listener.connected:  # no notifications of invalidations
             changes = self._changes
             epoch = await self._database.ask(self._cold.epoch, tenant)
             if changes == self._changes:
@@ -45,11 +45,11 @@ class Epochs:
         return epoch
 
     def _forget(self, tenant: str) -> None:
-        """An empty name stands for all tenants: notifications may have been missed."""
+        """Forget the epoch of a tenant, or of all tenants if the name is empty (notifications may have been missed)."""
         self._changes += 1
         if tenant:
             self._counts.invalidated += 1
             self._known.pop(tenant, None)
-            logger.debug("results were taken out of the cache", extra={"tenant": tenant})
+            logger.debug("cached results invalidated", extra={"tenant": tenant})
         else:
             self._known.clear()

@@ -1,4 +1,4 @@
-"""Waiting for a result that somebody else is making: woken by its landing, or after a while to look again."""
+"""Wait for a result that another run is producing, until it lands or it is time to check again."""
 
 import asyncio
 import hashlib
@@ -8,24 +8,24 @@ from contextlib import suppress
 from orchestrator.postgres.listener import FLIGHTS, Listener, wake
 
 LOOK_AGAIN_SECONDS = 1.0
-"""How long a dead maker can go unnoticed by those who wait for it."""
+"""How long it can take waiters to notice that the run producing their result is gone."""
 
 _MAX_LANDED = 1000
 
 
 class Flights:
-    """The process's waiters, by cache key."""
+    """The waiters of this process, by cache key."""
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiters: dict[str, set[asyncio.Event]] = {}
         self._landed: OrderedDict[str, None] = OrderedDict()
-        listener.on(FLIGHTS, self._hear)
+        listener.on(FLIGHTS, self._on_notification)
 
     async def wait(self, key: str) -> None:
-        """Return when the key has landed, or when it is time to look again."""
+        """Return when the result of the key has landed, or after `LOOK_AGAIN_SECONDS`."""
         name = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
-        if name in self._landed:  # after we were told to wait, and before we began to
+        if name in self._landed:  # it landed after the cache said to wait, and before the wait began
             del self._landed[name]
             return
         event = asyncio.Event()
@@ -39,11 +39,11 @@ class Flights:
                 if not waiters:
                     del self._waiters[name]
 
-    def _hear(self, payload: str) -> None:
+    def _on_notification(self, payload: str) -> None:
         wake(self._loop, self._land, payload)
 
     def _land(self, name: str) -> None:
-        """Wake who waits for a key; an empty name stands for all: notifications may have been missed."""
+        """Wake the waiters of a key, or all waiters if the name is empty (notifications may have been missed)."""
         for landed in [name] if name else list(self._waiters):
             waiters = self._waiters.pop(landed, None)
             if waiters is None:

@@ -1,6 +1,6 @@
-"""The hot tier: Redis or Valkey, asked for all keys in one MGET, with a time limit and a breaker.
+"""The hot tier: Redis or Valkey, queried for all keys with one MGET, with a timeout and a circuit breaker.
 
-A value is the SHA-256 of its key and body, then the body: whatever else lies under a key of ours is a miss.
+A value is the SHA-256 of its key and body, followed by the body. Any other value under one of our keys is a miss.
 """
 
 import asyncio
@@ -30,7 +30,10 @@ _WARN_EVERY_SECONDS = 60.0
 
 
 class HotTier:
-    """Copies of results in Redis. Down, slow, flushed or full of rubbish it finds nothing, and says so once."""
+    """Stores copies of results in Redis.
+
+    If Redis is unavailable, slow, flushed or holds invalid data, the tier finds nothing. It logs an outage once.
+    """
 
     name: TierName = "hot"
 
@@ -47,7 +50,7 @@ class HotTier:
             url,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1),  # once: a server that was restarted has closed every connection of the pool
+            retry=Retry(NoBackoff(), 1),  # one retry: a restarted server has closed every pooled connection
         )
         self._ttl_seconds = ttl_seconds
         self._timeout_seconds = timeout_seconds
@@ -56,7 +59,7 @@ class HotTier:
         self.breaker = breaker or Breaker()
 
     async def find(self, tenant: str, epoch: int, questions: Sequence[Question]) -> Mapping[str, Entry]:
-        """Return what is there; see `CacheTier.find`."""
+        """Return the stored results; see `CacheTier.find`."""
         names = [_name(tenant, epoch, question.key) for question in questions]
         values = await self._asked(self._client.mget(names)) if names else None
         if values is None or len(values) != len(names):
@@ -75,19 +78,17 @@ class HotTier:
             self._counts.corrupt += len(foreign)
             if time.monotonic() - self._warned_at > _WARN_EVERY_SECONDS:
                 self._warned_at = time.monotonic()
-                logger.warning("the hot tier holds values that are not ours, as under %s; they are ignored", foreign[0])
+                logger.warning("hot tier: foreign values ignored, for example under %s", foreign[0])
         return found
 
     async def keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
-        """Keep results; see `CacheTier.keep`."""
+        """Store results; see `CacheTier.keep`."""
         if not entries:
             return
         pipeline = self._client.pipeline(transaction=False)
         for question, entry in entries:
             name = _name(tenant, epoch, question.key)
-            pipeline.set(
-                name, _written(name, entry), ex=min(question.ttl_seconds or self._ttl_seconds, MAX_TTL_SECONDS)
-            )
+            pipeline.set(name, _value(name, entry), ex=min(question.ttl_seconds or self._ttl_seconds, MAX_TTL_SECONDS))
         await self._asked(pipeline.execute())
 
     async def close(self) -> None:
@@ -95,7 +96,7 @@ class HotTier:
         await self._client.aclose()
 
     async def _asked(self, call: Awaitable[T]) -> T | None:
-        """Await a call, for at most the time limit; None when it failed or the server is being left alone."""
+        """Await a call up to the timeout. Return None if it failed or the breaker is open."""
         if not self.breaker.admits():
             if asyncio.iscoroutine(call):
                 call.close()
@@ -103,12 +104,12 @@ class HotTier:
         try:
             async with asyncio.timeout(self._timeout_seconds):  # `wait_for` may swallow a cancellation
                 answer = await call
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong here may cost time, never a run
+        except Exception as error:  # noqa: BLE001 - a fault of the cache must not fail a run
             if self.breaker.failed():
-                logger.warning("the hot tier is left alone for a while: %r", error)
+                logger.warning("hot tier unavailable, requests paused: %r", error)
             return None
         if self.breaker.is_open:
-            logger.info("the hot tier answers again")
+            logger.info("hot tier available again")
         self.breaker.succeeded()
         return answer
 
@@ -118,7 +119,7 @@ def _name(tenant: str, epoch: int, key: str) -> str:
 
 
 def _read(name: str, value: Any) -> Entry | None:
-    """Return the entry of a value, or None when it is not one of ours, whole."""
+    """Return the entry in a value, or None if the value is not a complete entry of ours."""
     digest, body = value[:_DIGEST_BYTES], value[_DIGEST_BYTES:]
     if digest != _digest(name, body):
         return None
@@ -132,6 +133,6 @@ def _digest(name: str, body: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + body).digest()
 
 
-def _written(name: str, entry: Entry) -> bytes:
+def _value(name: str, entry: Entry) -> bytes:
     body = encode(entry)
     return _digest(name, body) + body

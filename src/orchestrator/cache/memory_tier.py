@@ -1,4 +1,4 @@
-"""The tier in the process: the results used last, up to a number of bytes."""
+"""The memory tier: the most recently used results, up to a number of bytes."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,11 @@ from orchestrator.cache.answers import Entry, Question, TierName
 from orchestrator.cache.encoding import decode, encode
 
 _OVERHEAD_BYTES = 500
-"""What an entry takes beside its own bytes."""
+"""The estimated overhead of an entry, in bytes."""
 
 
 class MemoryTier:
-    """A least-recently-used map of at most `max_bytes`."""
+    """An LRU map of at most `max_bytes`."""
 
     name: TierName = "memory"
 
@@ -21,7 +21,7 @@ class MemoryTier:
         self._entries: OrderedDict[tuple[str, int, str], bytes] = OrderedDict()
 
     async def find(self, tenant: str, epoch: int, questions: Sequence[Question]) -> Mapping[str, Entry]:
-        """Return what is there; see `CacheTier.find`."""
+        """Return the stored results; see `CacheTier.find`."""
         found = {}
         for question in questions:
             place = (tenant, epoch, question.key)
@@ -32,7 +32,7 @@ class MemoryTier:
         return found
 
     async def keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
-        """Keep results; see `CacheTier.keep`."""
+        """Store results; see `CacheTier.keep`."""
         for question, entry in entries:
             place = (tenant, epoch, question.key)
             if (before := self._entries.pop(place, None)) is not None:

@@ -1,8 +1,8 @@
-"""The step cache made again from the log, and the table in use compared with it or put right.
+"""Rebuild the step cache from the log, and compare or repair the live table.
 
-    fold the log into a table of our own -> hold appends -> fold the rest -> compare -> put right
+    fold the log into a temporary table -> block appends -> fold the rest -> compare -> repair
 
-Workers go on meanwhile; only the comparison holds up their appends.
+Workers keep running. Their appends are blocked only from the second fold to the end of the transaction.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,12 +33,12 @@ _BATCH = 2000
 Change = Literal["put", "drop", "end"]
 
 OnEvents = Callable[[int], None]
-"""Called with the number of events read so far; what it raises ends the work, and nothing is changed."""
+"""Called with the position read so far. An exception that it raises aborts the work, and nothing is changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheFault:
-    """A row of the table in use that is missing, different, or alien: nothing in the log accounts for it."""
+    """A row of the live table that is missing, different, or alien (no event in the log accounts for it)."""
 
     fault: Literal["missing", "different", "alien"]
     tenant: str
@@ -47,7 +47,7 @@ class CacheFault:
 
 
 class StepCacheRebuild:
-    """Folds the log into what the step cache must hold. Synchronous."""
+    """Computes the correct contents of the step cache from the log. Synchronous."""
 
     def __init__(self, database: Database, log: EventLog, find_workflow: FindWorkflow) -> None:
         self._database = database
@@ -55,14 +55,14 @@ class StepCacheRebuild:
         self._find_workflow = find_workflow
 
     def verify(self, on_events: OnEvents | None = None) -> list[CacheFault]:
-        """Return where the step cache differs from what the log says."""
+        """Return the differences between the step cache and the log."""
         with self._database.transaction(bounded=False) as connection:
             return self._compared(connection, on_events)
 
     def rebuild(self, on_events: OnEvents | None = None) -> list[CacheFault]:
-        """Put the step cache right, in one transaction, and return what was wrong.
+        """Repair the step cache in one transaction, and return the differences that it had.
 
-        Quick tiers forget what they hold of the tenants it concerns.
+        The fast tiers drop all entries of the tenants that were repaired.
         """
         with self._database.transaction(bounded=False) as connection:
             faults = self._compared(connection, on_events)
@@ -84,7 +84,7 @@ class StepCacheRebuild:
     def _fold(
         self, connection: Connection, runs: dict[str, LoadedRun], position: int, on_events: OnEvents | None = None
     ) -> int:
-        """Fold what the log has after a position, and return the last."""
+        """Fold the events after a position, and return the last position."""
         while batch := self._log.read_log(position, _BATCH):
             changes = (change for recorded in batch for change in self._changes(runs, recorded))
             for kind, group in groupby(changes, itemgetter(0)):
@@ -95,7 +95,7 @@ class StepCacheRebuild:
         return position
 
     def _changes(self, runs: dict[str, LoadedRun], recorded: Recorded) -> Iterator[tuple[Change, Any]]:
-        """Yield what an event changes; `runs` are those that are not over, as folded so far."""
+        """Yield the changes that an event makes; `runs` holds the folded state of unfinished runs."""
         event, run_id, tenant = recorded.event, recorded.stream_id, recorded.tenant
         match event:
             case StepCacheInvalidated():

@@ -28,7 +28,7 @@ WHERE c.run_id = r.run_id::uuid AND c.scope = 'run_only'
 SELECT pg_advisory_xact_lock(715001)
 
 -- name: leave_out_archived
--- Their results left with them, or did not serve any more: see `retention`.
+-- The results of archived runs were removed with the runs, or were no longer used; see `retention`.
 DELETE FROM step_cache_rebuilt AS c
 WHERE EXISTS (SELECT FROM retiring_runs AS r WHERE r.run_id = c.run_id)
    OR EXISTS (SELECT FROM archived_runs AS a WHERE a.run_id = c.run_id)

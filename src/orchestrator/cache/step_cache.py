@@ -1,8 +1,8 @@
-"""The step cache as a worker uses it: one question for all steps that become ready together.
+"""The step cache of a worker: one lookup for all steps that become ready together.
 
-    the base run's result -> tiers in the process and in Redis -> the cold tier -> check the artifacts
+    the earlier run's result -> memory and Redis tiers -> cold tier -> check the artifacts
 
-What a slower tier found is kept in the quicker ones; a result whose artifacts are gone or altered is none.
+Results found in a slower tier are copied to the faster ones. A result with missing or altered artifacts is a miss.
 """
 
 import asyncio
@@ -22,37 +22,37 @@ from orchestrator.postgres.database import Database
 logger = logging.getLogger(__name__)
 
 _MAX_TRIES = 3
-"""So many results of a key are looked at before it is made again."""
+"""How many unusable results of a key are tried before the step is executed again."""
 
 
 class EarlierResults(Protocol):
-    """Where the results of earlier runs are found, whatever the cache still holds."""
+    """Finds the results of earlier runs, independently of the cache."""
 
     def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
         """Return `(run, step) -> (input hash, result)` for those of the wanted pairs that have a result."""
 
 
 class ArtifactCheck(Protocol):
-    """Says whether what a result refers to is still there."""
+    """Checks whether the artifacts of a result still exist."""
 
     def fault(self, tenant: str, output: Output) -> str | None:
-        """Return what is wrong with the artifacts of an output, in words, or None."""
+        """Return a description of what is wrong with the artifacts of an output, or None."""
 
 
 class _Spoiled:
-    """Results that turned out to be unusable, and why, by key."""
+    """Unusable results and the reasons, by key."""
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
         self._makers: dict[str, list[str]] = {}
 
     def add(self, key: str, maker: str, fault: str) -> None:
-        """Note a result that a run made."""
+        """Record an unusable result, with the run that produced it."""
         self.reasons[key] = f"the result of run {maker} is unusable: {fault}"
         self._makers.setdefault(key, []).append(maker)
 
     def results(self) -> list[Spoiled]:
-        """Return the results; all of a key when several in a row were unusable."""
+        """Return the unusable results; after `_MAX_TRIES` of a key, all results of that key."""
         return [
             (key, maker)
             for key, makers in self._makers.items()
@@ -61,7 +61,7 @@ class _Spoiled:
 
 
 class StepCache:
-    """Asks the tiers in order and waits for results that others are making."""
+    """Queries the tiers in order, and waits for results that other runs are producing."""
 
     def __init__(
         self,
@@ -82,67 +82,67 @@ class StepCache:
         self._tiers = tiers
         self._earlier = earlier
         self._check = check
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
         self.counts = counts
 
     async def consult(
         self, tenant: str, run_id: str, serving: Sequence[str], questions: Sequence[Question]
     ) -> list[Answer]:
-        """Answer each question, in order: a result, leave to make it, or that somebody else is making it.
+        """Answer each question, in order: with a result, a grant to produce it, or that another run is producing it.
 
         Args:
-            tenant: whose results.
+            tenant: tenant of the results.
             run_id: the run that asks.
-            serving: the runs whose `run_only` results may serve it.
-            questions: about distinct steps.
+            serving: the runs whose `run_only` results it may use.
+            questions: questions about distinct steps.
         """
         spoiled = _Spoiled()
-        answers: dict[str, Answer] = {**await self._unchanged(tenant, questions, spoiled)}
+        answers: dict[str, Answer] = {**await self._unchanged_results(tenant, questions, spoiled)}
         asked = _unanswered(questions, answers)
         if asked:
             epoch = await self._epochs.of(tenant)
-            answers |= await self._quick(tenant, epoch, asked, spoiled)
+            answers |= await self._ask_fast_tiers(tenant, epoch, asked, spoiled)
             asked = _unanswered(asked, answers)
             if asked:
-                slow = await self._slow(tenant, run_id, serving, asked, spoiled)
+                slow = await self._ask_cold_tier(tenant, run_id, serving, asked, spoiled)
                 self._promote(tenant, epoch, asked, slow)
                 answers |= slow
         self._count(run_id, questions, answers)
         return [answers[question.step] for question in questions]
 
     async def wait(self, key: str) -> None:
-        """Return when it makes sense to ask for a key again."""
+        """Return when it is time to look up a key again."""
         await self._flights.wait(key)
 
     def epoch(self, tenant: str) -> int | None:
-        """Return the epoch to `keep` results under. Ask before they are recorded, not after.
+        """Return the epoch to pass to `keep`. Call this before the results are recorded, not after.
 
-        Then an invalidation that comes in between ends the epoch, and with it what is kept under it.
+        Then an invalidation in between ends that epoch, and with it the results stored under it.
         """
         return self._epochs.known(tenant)
 
     def keep(self, tenant: str, epoch: int | None, made: Sequence[tuple[Question, Entry]]) -> None:
-        """Keep results that were just recorded in the quick tiers, without waiting for it.
+        """Store results that were just recorded in the fast tiers, without waiting for completion.
 
-        The cold tier has them already, from the append that recorded them.
+        The cold tier already has them: the append that recorded them also stored them there.
         """
         self.counts.stored += len(made)
-        _tell("stored in the cache", made)
+        _log_entries("stored in the cache", made)
         if epoch is not None:
             self._keep(tenant, epoch, made)
 
     async def close(self) -> None:
-        """Wait for what is being kept."""
-        await asyncio.gather(*self._keeping, return_exceptions=True)
+        """Wait for pending writes to the fast tiers."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
 
     def _keep(self, tenant: str, epoch: int, entries: Sequence[tuple[Question, Entry]]) -> None:
         for tier in self._tiers:
             task = asyncio.create_task(tier.keep(tenant, epoch, entries))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
+            self._writes.add(task)
+            task.add_done_callback(self._writes.discard)
 
-    async def _unchanged(self, tenant: str, questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
-        """Find the steps whose input is what it was when their result was made before."""
+    async def _unchanged_results(self, tenant: str, questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
+        """Find the steps whose input is the same as in the earlier run that produced their result."""
         wanted = [(question.earlier_run, question.step) for question in questions if question.earlier_run]
         if not wanted:
             return {}
@@ -152,10 +152,12 @@ class StepCache:
             input_hash, entry = results.get((question.earlier_run or "", question.step), (None, None))
             if entry is not None and input_hash == question.input_hash and entry.skill == question.skill:
                 hits[question.step] = Hit(entry.output, entry.source_run, "base", "unchanged")
-        return await self._sound(tenant, hits, questions, spoiled)
+        return await self._intact(tenant, hits, questions, spoiled)
 
-    async def _quick(self, tenant: str, epoch: int, questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
-        """Ask the quick tiers, and let each keep what the one behind it found."""
+    async def _ask_fast_tiers(
+        self, tenant: str, epoch: int, questions: Sequence[Question], spoiled: _Spoiled
+    ) -> dict[str, Hit]:
+        """Query the fast tiers, and copy the results of each tier to the faster ones."""
         shared = [question for question in questions if question.shared and question.key not in spoiled.reasons]
         hits: dict[str, Hit] = {}
         for place, tier in enumerate(self._tiers):
@@ -167,11 +169,11 @@ class StepCache:
             for quicker in self._tiers[:place] if promoted else ():
                 await quicker.keep(tenant, epoch, promoted)
                 self.counts.promoted += len(promoted)
-                _tell("promoted in the cache", promoted)
+                _log_entries("promoted in the cache", promoted)
             shared = [question for question in shared if question.key not in found]
-        return await self._sound(tenant, hits, questions, spoiled)
+        return await self._intact(tenant, hits, questions, spoiled)
 
-    async def _slow(
+    async def _ask_cold_tier(
         self,
         tenant: str,
         run_id: str,
@@ -179,14 +181,14 @@ class StepCache:
         questions: Sequence[Question],
         spoiled: _Spoiled,
     ) -> dict[str, Answer]:
-        """Ask the cold tier, which also says who is to make what is missing."""
+        """Query the cold tier, which also grants or denies the production of missing results."""
         answers: dict[str, Answer] = {}
         asked = questions
         while asked:
             found = await self._cold.ask(tenant, run_id, serving, asked, spoiled.results())
             answers |= {question.step: answer for question, answer in zip(asked, found, strict=True)}
             hits = {question.step: answer for question in asked if isinstance(answer := answers[question.step], Hit)}
-            sound = await self._sound(tenant, hits, asked, spoiled)
+            sound = await self._intact(tenant, hits, asked, spoiled)
             asked = [question for question in asked if question.step in hits and question.step not in sound]
         for question in questions:
             if question.key in spoiled.reasons and isinstance(answers[question.step], Granted):
@@ -194,7 +196,7 @@ class StepCache:
         return answers
 
     def _promote(self, tenant: str, epoch: int, questions: Sequence[Question], answers: Mapping[str, Answer]) -> None:
-        """Let the quick tiers keep what the cold one found, without waiting for it."""
+        """Copy the results of the cold tier to the fast tiers, without waiting for completion."""
         promoted = [
             (question, Entry(question.skill, answer.source_run, answer.output))
             for question in questions
@@ -203,12 +205,12 @@ class StepCache:
         if promoted:
             self._keep(tenant, epoch, promoted)
             self.counts.promoted += len(promoted)
-            _tell("promoted in the cache", promoted)
+            _log_entries("promoted in the cache", promoted)
 
-    async def _sound(
+    async def _intact(
         self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: _Spoiled
     ) -> dict[str, Hit]:
-        """Keep the hits whose artifacts are all there; note why the others are not."""
+        """Return the hits whose artifacts are intact, and record why the others are unusable."""
         doubtful = {step: hit for step, hit in hits.items() if hit.output.artifacts or hit.output.data_ref}
         if not doubtful:
             return hits
@@ -242,7 +244,7 @@ class StepCache:
                     counts.waited += 1
         if logger.isEnabledFor(logging.DEBUG):
             for question in questions:
-                message, facts = _told(answers[question.step])
+                message, facts = _described(answers[question.step])
                 place = {"run_id": run_id, "step_id": question.step, "cache_key": question.key}
                 logger.debug(message, extra=place | facts)
 
@@ -251,18 +253,18 @@ def _unanswered(questions: Sequence[Question], answers: Mapping[str, Answer]) ->
     return [question for question in questions if question.step not in answers]
 
 
-def _tell(message: str, entries: Sequence[tuple[Question, Entry]]) -> None:
+def _log_entries(message: str, entries: Sequence[tuple[Question, Entry]]) -> None:
     if logger.isEnabledFor(logging.DEBUG):
         for question, entry in entries:
             place = {"step_id": question.step, "cache_key": question.key, "source_run": entry.source_run}
             logger.debug(message, extra=place)
 
 
-def _told(answer: Answer) -> tuple[str, dict[str, Any]]:
+def _described(answer: Answer) -> tuple[str, dict[str, Any]]:
     match answer:
         case Hit():
             return "found in the cache", {"tier": answer.tier, "source_run": answer.source_run}
         case Granted():
             return "not in the cache", {"reason": answer.miss}
         case Taken():
-            return "waiting for another run to make it", {}
+            return "waiting for the result of another run", {}

@@ -1,27 +1,22 @@
-"""Who may ask, in a terminal.
+"""The command line.
 
-    app.py         the verbs and where they stand
-    serve.py       dev, api, worker, projector               server.py, endpoint.py   what they do
-    run.py         run                                       single.py      what it does
-    runs.py        trigger, cancel, status, ... runs list    reports.py     what is printed of them
-    workflows.py   workflows list, show, ...                 checks.py, definitions.py
-    projections.py projections list, rebuild, ...            rebuilds.py    what they do and print
-    replaying.py   replay, diff                              past.py         what they do
-    auditing.py    audit verify, head, export, ...           evidence.py    what they do
-    migrate.py     migrate                                   migrations.py   what it does and prints
-    demo.py        demo                                      showcase.py    what it does
-    verb.py        a verb, and groups of verbs               answers.py     stdout, kept for answers
-    client.py      what verbs ask for                        local.py       who answers here
-                                                             remote.py      who answers elsewhere
-    progress.py    a run as it goes on                       watch.py       how it is shown, on stderr
-    visible.py     text from elsewhere, shown and never obeyed
-    terminal.py    what goes to stdout                       logging.py     the log, on stderr
-    meter.py       how far long work is, on stderr           audit_reports.py, replay_reports.py
-    tree.py        steps as a tree                           blocks.py      rows where a table does not fit
-    inputs.py, options.py, downloads.py, actor.py            process.py     event loop and signals
-    complaint.py   what users can put right                  errors.py      from an error to one clear line
+    app.py           the Typer application: every command and its group
+    verb.py          the classes of commands and of command groups
+    verbs/           one function per command: options, help, and calls to the modules below
+    local/           commands that work on the database itself, without a server
+    serving/         processes that serve: sockets, HTTP with limits, start and stop
+    output/          what commands print: JSON, tables, trees, progress
+    asking.py        calls to the local database or to a server
+    batches.py       `trigger --each`
+    checks.py        `workflows validate` and `workflows register`; definitions.py finds their files
+    downloads.py     `artifacts --download`
+    showcase.py      `demo`
+    inputs.py        parsing of payloads, labels, ids, ages and times; options.py declares shared options
+    process.py       the event loop and the signals
+    logging.py       the log, on stderr
+    complaint.py     errors that users can fix; errors.py turns every error into one message and an exit code
 
-The modules with verbs import what they need inside of their verbs, so that help comes at once.
+Modules in verbs/ import what a command needs inside its function, so that `--help` is fast.
 """
 
 import sys
@@ -31,7 +26,7 @@ _DEBUG = "--debug"
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from orchestrator.cli.app import app  # noqa: PLC0415 - other parts of this package do without Typer
+    from orchestrator.cli.app import app  # noqa: PLC0415 - the rest of this package does not need Typer
 
     words = sys.argv[1:]
     debug = _DEBUG in words
@@ -40,6 +35,6 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        from orchestrator.cli.errors import complain  # noqa: PLC0415 - needs every room's errors
+        from orchestrator.cli.errors import complain  # noqa: PLC0415 - imports the errors of every package
 
         sys.exit(complain(error))

@@ -1,11 +1,11 @@
-"""Who works at the terminal."""
+"""The user of this process, as the log names them."""
 
 import getpass
 import os
 
 
 def actor_name() -> str:
-    """Return who asks, as the log shall name them: the user of this process."""
+    """Return the name of this process's user, or `uid N` if the user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as in many containers

@@ -1,4 +1,4 @@
-"""The verbs and where they stand. What they do is in the modules named here."""
+"""The Typer application: every command and its group. The commands are defined in `verbs/`."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -23,11 +23,11 @@ from orchestrator.cli.verbs.updates import retry, update
 from orchestrator.cli.verbs.whoami import whoami
 from orchestrator.cli.verbs.workflows import list_workflows, register, show, validate
 
-# Plain help: the decorated one takes half a second to import.
+# Plain help: importing Rich markup for help takes half a second.
 app = typer.Typer(
     cls=Sections,
     name="orchestrator",
-    help="Run workflows: each step once, results reused, every decision on record.",
+    help="Run workflows: each step runs once, results are reused, every decision is recorded.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -49,7 +49,7 @@ def _every_verb(
         typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Options before the verb; `main` looks for `--debug` itself, wherever it stands."""
+    """Declare the options that precede a command. `main` reads `--debug` itself, at any position."""
     del debug, print_version
 
 
@@ -67,37 +67,39 @@ def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[.
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
-_add("Look", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
-_add_group("Look", "runs", "List runs.", {"list": list_runs})
+_add("Inspect", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
+_add_group("Inspect", "runs", "List runs.", {"list": list_runs})
 _add_group(
-    "Look",
+    "Inspect",
     "workflows",
     "List, show, check and register workflows.",
     {"list": list_workflows, "show": show, "validate": validate, "register": register},
 )
 _add_group(
-    "Look",
+    "Inspect",
     "cache",
-    "Inspect the step cache, explain misses, withdraw results.",
+    "Inspect the step cache, explain misses and invalidate results.",
     {"stats": stats, "list": list_entries, "explain": explain, "invalidate": invalidate, "prune": prune},
 )
 _add_group(
-    "Look",
+    "Inspect",
     "projections",
-    "Show, compare and rebuild the read models.",
+    "Show, verify and rebuild the read models.",
     {"list": list_projections, "rebuild": rebuild, "verify": verify, "retry": retry_event, "skip": skip_event},
 )
 _add_group(
-    "Look",
+    "Inspect",
     "audit",
     "Verify, export and import the log.",
     {"verify": verify_log, "head": head, "export": export, "import": import_, "keygen": keygen},
 )
 _add_group(
-    "Look",
+    "Inspect",
     "retention",
-    "Archive old runs, check the archive.",
+    "Archive old runs and verify the archive.",
     {"apply": apply_retention, "list": list_archives, "verify": verify_archives},
 )
-_add_group("Serve", "keys", "Make, list and revoke API keys.", {"create": create, "list": list_keys, "revoke": revoke})
-_add("Look", whoami=whoami, version=version)
+_add_group(
+    "Serve", "keys", "Create, list and revoke API keys.", {"create": create, "list": list_keys, "revoke": revoke}
+)
+_add("Inspect", whoami=whoami, version=version)

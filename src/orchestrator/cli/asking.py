@@ -1,4 +1,4 @@
-"""Whom a verb asks: the database itself, or a server. Both take the same calls (`Calls`, `AsyncClient`)."""
+"""Run a command's calls on the local database or on a server. Both have the same interface (`Calls`, `AsyncClient`)."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -22,41 +22,41 @@ _APPEND_SECONDS = 10.0
 
 
 def ask(target: Target, question: "Callable[[Calls], Coroutine[Any, Any, T]]", *, need_data: bool = True) -> T:
-    """Ask a server, or the data directory here, and return the answer.
+    """Call a server or the local database, and return the result.
 
     Raises:
-        Complaint: it is unclear whom to ask; or there is no data yet, and `need_data`.
+        Complaint: the target is ambiguous, or `need_data` is set and there is no data yet.
     """
     if names_server(target):
         settings = read_settings(server=target.server, key=target.key)
-        return _asked(settings, open_server(settings), question)
+        return _run_calls(settings, open_server(settings), question)
     return ask_here(target.data_dir, question, need_data=need_data)
 
 
 def ask_here(
     data_dir: Path | None, question: "Callable[[Calls], Coroutine[Any, Any, T]]", *, need_data: bool = True
 ) -> T:
-    """Ask the data directory here, also for what no server is asked, and return the answer.
+    """Call the local database, also for what no server offers, and return the result.
 
     Raises:
-        Complaint: there is no data yet, or the settings name a server.
+        Complaint: `need_data` is set, and there is no data yet or the settings name only a server.
     """
     settings = read_settings(need_data=need_data, data_dir=data_dir)
-    return _asked(settings, open_here(settings), question)
+    return _run_calls(settings, open_here(settings), question)
 
 
-def _asked(
+def _run_calls(
     settings: Settings,
     opened: "AbstractAsyncContextManager[Calls]",
     question: "Callable[[Calls], Coroutine[Any, Any, T]]",
 ) -> T:
     configure_logging(settings, quiet=True)
 
-    async def asked() -> T:
+    async def run() -> T:
         async with opened as calls:
             return await question(calls)
 
-    return run_async(asked())
+    return run_async(run())
 
 
 @asynccontextmanager
@@ -64,30 +64,30 @@ async def open_server(settings: Settings) -> "AsyncIterator[Calls]":
     """Yield the calls of a server.
 
     Raises:
-        Complaint: its address or the key cannot be one.
+        Complaint: its address or the key is invalid.
     """
-    from orchestrator.client import AsyncClient  # noqa: PLC0415 - only who asks a server needs it
+    from orchestrator.client import AsyncClient  # noqa: PLC0415 - only needed for a server
 
     key = None if settings.key is None else settings.key.get_secret_value()
     try:
         client = AsyncClient(settings.server or "", key=key)
     except ValueError as error:
-        raise Complaint(f"Invalid server: {error}", "See --server and --key.") from None
+        raise Complaint(f"Invalid server: {error}", "Check --server and --key.") from None
     async with client:
-        yield cast("Calls", client)  # a test holds their signatures against each other
+        yield cast("Calls", client)  # a test compares the signatures of both
 
 
 @asynccontextmanager
 async def open_here(settings: Settings) -> "AsyncIterator[Calls]":
-    """Yield the calls on the settings' database, our own Postgres started when it does not run."""
-    from orchestrator.bootstrap.core import open_core  # noqa: PLC0415 - who asks a server needs no database
+    """Yield the calls on the configured database. The embedded Postgres is started if it does not run."""
+    from orchestrator.bootstrap.core import open_core  # noqa: PLC0415 - not needed for a server
 
     with open_core(settings, max_wait_seconds=_APPEND_SECONDS) as core:
         yield calls_here(core)
 
 
 def calls_here(core: "Core") -> "Calls":
-    """Return the calls of whoever is at this terminal."""
+    """Return the calls on a database, made in the name of this process's user."""
     from orchestrator.application.caller import Caller  # noqa: PLC0415
     from orchestrator.application.calls import Calls  # noqa: PLC0415
     from orchestrator.bootstrap.showing import build_projector  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Many runs asked for in one go: sent in parts, their ids printed as they are accepted."""
+"""Trigger many runs: send the payloads in batches, and print the ids as they are accepted."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,13 +27,13 @@ def trigger_each(
     priority: int,
     as_json: bool,
 ) -> None:
-    """Ask for a run for each payload and print the ids, or as JSON `{runs: [{runId, status, message}]}` at the end.
+    """Trigger a run for each payload and print the ids, or as JSON `{runs: [{runId, status, message}]}` at the end.
 
-    When a part is refused, what was accepted before is printed all the same.
+    If a batch is refused, the runs accepted before it are still printed.
     """
     accepted: list[Document] = []
 
-    async def ask_for_all(client: "Calls") -> None:
+    async def trigger_batches(client: "Calls") -> None:
         for part in parts(payloads):
             answer = await client.trigger_many(workflow, part, version=version, labels=labels, priority=priority)
             accepted.extend(answer["runs"])
@@ -42,12 +42,12 @@ def trigger_each(
                     print_line(one["runId"])
 
     try:
-        ask(target, ask_for_all)
+        ask(target, trigger_batches)
     except Exception:
         if accepted:
             print_error(
                 f"{len(accepted):,} of {len(payloads):,} runs were accepted; "
-                f"below, runs[0] is the payload after those, number {len(accepted) + 1:,}"
+                f"in the error below, runs[0] is payload {len(accepted) + 1:,}"
             )
         raise
     finally:
@@ -56,7 +56,7 @@ def trigger_each(
 
 
 def parts(payloads: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield payloads in parts that a server takes in one request."""
+    """Yield payloads in batches that a server accepts in one request."""
     part: list[Mapping[str, Any]] = []
     size = 0
     for payload in payloads:

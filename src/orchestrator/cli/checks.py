@@ -21,7 +21,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A file and what was found: the workflow and doubts about it, or the faults that keep it from being one."""
+    """The result for one file: its workflow with warnings, or the faults that make it invalid."""
 
     file: Path
     workflow: Workflow | None
@@ -30,10 +30,10 @@ class Check:
 
 
 def check_files(settings: Settings, paths: Sequence[Path], *, with_skills: bool) -> list[Check]:
-    """Check every file; with skills, name also those that are missing.
+    """Check every file. With `with_skills`, also warn about skills that are not loaded.
 
     Raises:
-        Complaint: a path leads nowhere.
+        Complaint: a path does not exist, or a directory has no workflow.
         InvalidSkills: a source of skills cannot be loaded.
     """
     known = set(load_skills(settings).ids) if with_skills else None
@@ -49,7 +49,7 @@ def check_files(settings: Settings, paths: Sequence[Path], *, with_skills: bool)
 
 
 def print_checks(checks: Sequence[Check], *, as_json: bool) -> None:
-    """Print what was found, file by file: what is right on stdout, faults and doubts on stderr."""
+    """Print the result of every file: valid workflows on stdout, faults and warnings on stderr."""
     if as_json:
         print_json({"files": [_check_document(check) for check in checks]})
         return
@@ -76,20 +76,20 @@ def _check_document(check: Check) -> Document:
 
 
 async def register_all(client: "Calls", definitions: Sequence[Workflow]) -> list[Document]:
-    """Register workflows and say of each whether it is new.
+    """Register workflows and return for each whether it is new.
 
     Raises:
-        WorkflowVersionExists: a version is there with other content.
+        WorkflowVersionExists: the version is already registered with different content.
     """
     registered = [await client.register(workflow_to_json(each)) for each in definitions]
     return [{name: each[name] for name in ("workflowName", "version", "new")} for each in registered]
 
 
 def print_registered(registered: Sequence[Document], *, as_json: bool) -> None:
-    """Print what became of workflows that were to be registered."""
+    """Print the outcome of registering workflows."""
     if as_json:
         print_json({"workflows": registered})
         return
     for each in registered:
-        said = "registered" if each["new"] else "was registered before, with the same content"
-        print_line(f"{each['workflowName']} {each['version']} {said}")
+        outcome = "registered" if each["new"] else "already registered, with the same content"
+        print_line(f"{each['workflowName']} {each['version']} {outcome}")

@@ -1,4 +1,4 @@
-"""What the terminal itself finds wrong."""
+"""Errors that the command line itself finds."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,19 @@ from orchestrator.domain.spelling import nearest
 
 
 class Complaint(Exception):
-    """Something the user can put right: what is wrong, and how."""
+    """An error that the user can fix: what is wrong, and how to fix it."""
 
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__(f"{problem.rstrip('.')}. {fix}" if fix else problem)
 
 
 def unknown(what: str, name: str, known: Iterable[str], fix: str = "") -> Complaint:
-    """Return the complaint about a name that stands for nothing, with the one that may have been meant."""
+    """Return the error for an unknown name, suggesting the nearest known one, or else `fix`."""
     meant = nearest(name, known)
-    return Complaint(f"There is no {what} {name!r}", fix if meant is None else f"Did you mean {meant!r}?")
+    return Complaint(f"Unknown {what} {name!r}", fix if meant is None else f"Did you mean {meant!r}?")
 
 
-def sentence(said: str) -> str:
-    """Return a message with a capital first, unless it begins with something to copy: an address, a path, an id."""
-    first = said.split(maxsplit=1)[:1]
-    return f"{said[:1].upper()}{said[1:]}" if first and first[0].rstrip(",:").isalpha() else said
+def sentence(message: str) -> str:
+    """Return a message with its first letter capitalized, unless it begins with an address, a path or an id."""
+    first = message.split(maxsplit=1)[:1]
+    return f"{message[:1].upper()}{message[1:]}" if first and first[0].rstrip(",:").isalpha() else message

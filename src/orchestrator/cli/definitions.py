@@ -1,4 +1,4 @@
-"""Workflow definitions in files and folders."""
+"""Workflow definitions in files and directories."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,21 +8,21 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.domain.errors import InvalidWorkflow
 from orchestrator.domain.workflow import Workflow
 
-_IN_FOLDERS = (".yaml", ".yml", ".json")
-_OF_WORKFLOWS = frozenset({"workflowName", "steps"})
+_SUFFIXES = (".yaml", ".yml", ".json")
+_WORKFLOW_KEYS = frozenset({"workflowName", "steps"})
 
 
 def find_definitions(paths: Sequence[Path], max_attempts_bound: int) -> list[Workflow]:
-    """Return the workflows of files, and of folders.
+    """Return the workflows in files and directories.
 
     Raises:
-        Complaint: a path leads nowhere.
-        InvalidWorkflow: some have faults; all of them are listed.
+        Complaint: a path does not exist, a directory has no workflow, or several files are invalid; all are listed.
+        InvalidWorkflow: one file is invalid.
     """
     found: list[Workflow] = []
     faulty: list[InvalidWorkflow] = []
     for path in workflow_files(paths):
-        from orchestrator.workflows.document import load_file  # noqa: PLC0415 - a worker that is given none starts sooner
+        from orchestrator.workflows.document import load_file  # noqa: PLC0415 - a worker without any starts faster
 
         try:
             found.append(load_file(path, max_attempts_bound=max_attempts_bound))
@@ -36,42 +36,42 @@ def find_definitions(paths: Sequence[Path], max_attempts_bound: int) -> list[Wor
 
 
 def workflow_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files that paths stand for.
+    """Return the workflow files that paths name.
 
-    Of a folder these are its `.yaml`, `.yml` and `.json` files, without those below it. A JSON file may as well be a
-    payload: one that is an object with neither `workflowName` nor `steps` is left out.
+    A directory means its `.yaml`, `.yml` and `.json` files, not those in subdirectories. A JSON file there may be a
+    payload instead: an object with neither `workflowName` nor `steps` is left out, and so is JSON that is no object.
 
     Raises:
-        Complaint: a path leads nowhere, or to a folder without a workflow.
+        Complaint: a path does not exist, or is a directory without a workflow.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix in _IN_FOLDERS and _may_be_one(file))
+            found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES and _may_be_workflow(file))
             if not found:
                 raise Complaint(
-                    f"There is no workflow in the folder {path}",
-                    f"A workflow is a {', '.join(_IN_FOLDERS)} file in it.",
+                    f"No workflow files in the directory {path}",
+                    f"Add a workflow definition ({', '.join(_SUFFIXES)}) or check the path.",
                 )
             files += found
         elif path.exists():
             files.append(path)
         else:
-            raise Complaint(f"There is no workflow file {path}", "Check the path.")
+            raise Complaint(f"Workflow file not found: {path}", "Check the path.")
     return files
 
 
-def _may_be_one(file: Path) -> bool:
-    """Say whether a file of a folder is meant as a workflow; what cannot be read is, so that its fault is told."""
+def _may_be_workflow(file: Path) -> bool:
+    """Return whether a file may be a workflow. An unreadable file may be, so that its fault is reported."""
     if file.suffix != ".json":
         return True
     try:
         document = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError):
         return True
-    return isinstance(document, dict) and not _OF_WORKFLOWS.isdisjoint(document)
+    return isinstance(document, dict) and not _WORKFLOW_KEYS.isdisjoint(document)
 
 
 def missing_skills(workflow: Workflow, known: Iterable[str]) -> list[str]:
-    """Return the skills a workflow needs that are not among the known ones, sorted."""
+    """Return the skills that a workflow needs and that are not known, sorted."""
     return sorted({step.skill for step in workflow.steps.values()} - set(known))

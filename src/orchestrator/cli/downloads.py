@@ -1,4 +1,4 @@
-"""Copying what a run made out of the store."""
+"""Copy a run's artifacts out of the store."""
 
 import asyncio
 from pathlib import Path
@@ -15,17 +15,19 @@ Document = dict[str, Any]
 
 
 async def found_artifacts(client: "Calls", run_id: str, step_id: str | None, folder: Path | None) -> list[Document]:
-    """Return a run's artifacts; with a folder, copied there by step, each with its `path` (None: kept elsewhere).
+    """Return a run's artifacts.
+
+    With a folder, copy each to `folder/step/filename` and add this `path`. It is None for an external artifact.
 
     Raises:
         Complaint: the run has no such step, or the folder cannot be written.
-        ArtifactGone: the bytes of one are no longer there.
+        ArtifactGone: an artifact's content no longer exists.
     """
     found = await client.artifacts(run_id, step_id=step_id)
     if step_id is not None and not found:
         names = [step["stepId"] for step in await client.steps(run_id)]
         if step_id not in names:
-            raise unknown("step", step_id, names, f"`orchestrator steps {run_id}` lists them.")
+            raise unknown("step", step_id, names, f"List its steps with `orchestrator steps {run_id}`.")
     if folder is None:
         return found
     paths = Paths(folder)
@@ -33,11 +35,11 @@ async def found_artifacts(client: "Calls", run_id: str, step_id: str | None, fol
 
 
 async def download(client: "Calls", artifact: Document, paths: Paths, *folders: str) -> str | None:
-    """Copy an artifact to a path of its own, made of its file name, and return it; None when it is kept elsewhere.
+    """Copy an artifact to a unique path made from its file name, and return the path; None for an external artifact.
 
     Raises:
         Complaint: the folder cannot be written.
-        ArtifactGone: its bytes are no longer there.
+        ArtifactGone: the artifact's content no longer exists.
     """
     if is_outside_uri(artifact["uri"]):
         return None
@@ -46,5 +48,5 @@ async def download(client: "Calls", artifact: Document, paths: Paths, *folders: 
         await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
         await client.download(artifact["id"], target)
     except OSError as error:
-        raise Complaint(f"{target} cannot be written: {error.strerror or error}", "Choose another folder.") from error
+        raise Complaint(f"Cannot write {target}: {error.strerror or error}", "Choose another directory.") from error
     return str(target)

@@ -1,14 +1,14 @@
-"""From an error to one clear line on stderr and an exit code.
+"""Turn an error into one message on stderr and an exit code.
 
-Complaint          what the terminal itself finds wrong: a payload that is no JSON, a port that is taken
-DomainError        the rules, from every room
-RequestError           a request that breaks the contract
-ClientError        what a server that was asked says, or that it says nothing
+Complaint          an error that the command line finds: a payload that is not JSON, a port in use
+DomainError        a violated rule, from any package
+RequestError       a request that violates the API's contract
+ClientError        an error response of a server, or no response
 SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MissingGrants, MigrationError, UnreadableEvent, OSError
-psycopg.Error      only what the operator of the database can put right: grants, disk space, a read-only server
+psycopg.Error      only what the database's operator can fix: privileges, disk space, a read-only server
 ImportError        a package that is not installed
 
-Anything else is a fault of the program: it is named, and how to get its traceback.
+Any other error is a bug in this program. Its message names the error and says how to get the traceback.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from orchestrator.bootstrap.grants import GRANT, MissingGrants
 from orchestrator.cli.complaint import Complaint, sentence
 from orchestrator.cli.output.terminal import print_error
 from orchestrator.client import ClientError
-from orchestrator.client import errors as told
+from orchestrator.client import errors as client_errors
 from orchestrator.domain.errors import (
     DomainError,
     InvalidPayload,
@@ -36,37 +36,37 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
 FAILED = 1
-"""Exit code of everything that went wrong, but wrong usage (2) and the end by a signal (128 + its number)."""
+"""Exit code of every error except wrong usage (2) and termination by a signal (128 + its number)."""
 
 _FIXES: Mapping[type[BaseException], str] = {
-    WorkflowNotFound: "`orchestrator workflows list` shows those there are, `orchestrator workflows register FILE` "
-    "adds one.",
-    WorkflowVersionExists: "Change `version` in the file, or bring the registered content back.",
-    RunNotFound: "`orchestrator runs list` shows the newest ones; is it the right --data-dir?",
-    told.WorkflowNotFound: "`orchestrator workflows list` shows those there are, `orchestrator workflows register "
-    "FILE` adds one.",
-    told.VersionExists: "Change `version` in the file, or bring the registered content back.",
-    told.RunNotFound: "`orchestrator runs list` shows the newest ones; is it the right --server?",
-    told.NoAnswer: "Is it running? Check --server or ORCHESTRATOR_SERVER.",
-    told.NotAuthenticated: "Set ORCHESTRATOR_KEY, or give --key.",
-    told.NotAllowed: "Use a key with another role.",
+    WorkflowNotFound: "List workflows with `orchestrator workflows list`, or add one with "
+    "`orchestrator workflows register FILE`.",
+    WorkflowVersionExists: "Change `version` in the file, or restore the registered content.",
+    RunNotFound: "List runs with `orchestrator runs list`, and check --data-dir.",
+    client_errors.WorkflowNotFound: "List workflows with `orchestrator workflows list`, or add one with "
+    "`orchestrator workflows register FILE`.",
+    client_errors.VersionExists: "Change `version` in the file, or restore the registered content.",
+    client_errors.RunNotFound: "List runs with `orchestrator runs list`, and check --server.",
+    client_errors.NoAnswer: "Is it running? Check --server or ORCHESTRATOR_SERVER.",
+    client_errors.NotAuthenticated: "Set ORCHESTRATOR_KEY, or pass --key.",
+    client_errors.NotAllowed: "Use a key with a higher role.",
     InvalidPayload: "`orchestrator workflows show NAME --json` shows the payloadSchema.",
-    DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use our own Postgres.",
+    DatabaseUnavailable: "Check ORCHESTRATOR_DATABASE_URL, or unset it to use the embedded Postgres.",
     NeedsNewerProgram: "Upgrade this program.",
     UnreadableEvent: "The log was written by a newer program, or with another ORCHESTRATOR_CIPHER_KEY.",
 }
 
 
 def complain(error: BaseException) -> int:
-    """Say on stderr what went wrong and return the exit code."""
+    """Print the error on stderr and return the exit code."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    print_error(f"error: {_words(error)}")
+    print_error(f"error: {_message(error)}")
     return FAILED
 
 
-def _words(error: BaseException) -> str:
-    said = str(error).strip() or type(error).__name__
+def _message(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
     match error:
         case (
             Complaint()
@@ -76,50 +76,50 @@ def _words(error: BaseException) -> str:
             | MigrationError()
             | MissingGrants()
         ):
-            return said
+            return text
         case DatabaseUnavailable() if (refused := _refused_by_database(error)) is not None:
             return refused
         case DomainError() | ClientError() | DatabaseUnavailable() | UnreadableEvent():
-            return _with_fix(said, error)
+            return _with_fix(text, error)
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
-            return f"{place}{error.strerror or said}"
+            return f"{place}{error.strerror or text}"
         case ImportError() if not (error.name or "").startswith("orchestrator"):
-            return f"A package is not installed: {said}. Install it, or leave out what needs it."
+            return f"A package is not installed: {text}. Install it, or do not use what needs it."
         case _ if (refused := _refused_by_database(error)) is not None:
             return refused
         case _:
             name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
-            return f"unexpected {name}: {said}\nThis is a fault of the program. The same with --debug shows where."
+            return f"unexpected {name}: {text}\nThis is a bug. Run the command with --debug for the traceback."
 
 
 def _refused_by_database(error: BaseException) -> str | None:
-    """Return what the operator of the database can put right, when that is why Postgres refused; else None."""
+    """Return the message for a Postgres error that the database's operator can fix, or None for any other error."""
     cause: BaseException | None = error
-    seen: set[int] = set()  # an error may come to be its own context
+    seen: set[int] = set()  # an error can be in its own chain of contexts
     while cause is not None and not isinstance(cause, psycopg.Error) and id(cause) not in seen:
         seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
     if not isinstance(cause, psycopg.Error):
         return None
-    said = f"The database refuses: {cause.diag.message_primary or ' '.join(str(cause).split())}."
+    text = f"The database refused: {cause.diag.message_primary or ' '.join(str(cause).split())}."
     match cause.sqlstate or "":
         case "42501":
-            return f"{said} {GRANT}"
+            return f"{text} {GRANT}"
         case "25006":
-            return f"{said} Connect to the primary server, and see that default_transaction_read_only is off."
+            return f"{text} Connect to the primary server, and check that default_transaction_read_only is off."
         case state if state.startswith(("53", "58")):
-            return f"{said} See that the server has enough room, memory and connections, and try again."
+            return f"{text} Check that the server has enough disk space, memory and connections, and try again."
         case _:
             return None
 
 
-def _with_fix(said: str, error: BaseException) -> str:
+def _with_fix(text: str, error: BaseException) -> str:
     for kind, fix in _FIXES.items():
         if isinstance(error, kind):
-            # A list of faults keeps its lines; the fix comes below it.
-            if "\n" in said:
-                return f"{said}\n{fix}"
-            end = "" if said.endswith(("?", "!", ".")) else "."
-            return f"{sentence(said)}{end} {fix}"
-    return said
+            # Put the fix below a list of faults, on its own line.
+            if "\n" in text:
+                return f"{text}\n{fix}"
+            end = "" if text.endswith(("?", "!", ".")) else "."
+            return f"{sentence(text)}{end} {fix}"
+    return text

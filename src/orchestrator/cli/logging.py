@@ -1,4 +1,4 @@
-"""The log of a process: every line, whoever wrote it, goes through one renderer to stderr."""
+"""Logging of a process: one renderer writes every line to stderr, also those of libraries."""
 
 import logging
 import sys
@@ -13,23 +13,22 @@ from orchestrator.cli.output.visible import visible
 from orchestrator.settings import Settings
 from orchestrator.telemetry.request_id import REQUEST_ID
 
-_CHATTY = ("httpx", "httpcore", "asyncio", "uvicorn.error")
-"""Libraries that tell at `info` what we tell ourselves."""
+_VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "uvicorn.error")
+"""Libraries whose `info` lines repeat our own."""
 
 _OURS = "orchestrator."
 _JOURNAL = "orchestrator.projections.journal"
-_FOR_PROGRAMS = ("logger", "at", "position", "status", "worker", "cache_key", "trace_id", "skill")
-"""Fields of the journal that a person can do without, so that a line takes little room on a terminal."""
+_REDUNDANT = ("logger", "at", "position", "status", "worker", "cache_key", "trace_id", "skill")
+"""Fields of the journal that are left out on a terminal, to keep lines short."""
 
-_ON_RECORD = {"step started": ("workflow", "cache", "reason"), "run queued": (), "workflow registered": ()}
-"""What else is left out of lines of the journal, by their message: for most the workflow, which `run queued` tells."""
+_REDUNDANT_BY_MESSAGE = {"step started": ("workflow", "cache", "reason"), "run queued": (), "workflow registered": ()}
+"""Further fields that are left out, by message. Other messages leave out the workflow: `run queued` names it."""
 
-
-_WITH_LINES = frozenset({"exception", "stack"})
+_MULTILINE = frozenset({"exception", "stack"})
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to whatever `sys.stderr` is at the time: a live display puts itself in its place."""
+    """Writes to the current `sys.stderr`, because a live display replaces it for a while."""
 
     @property
     def stream(self) -> TextIO:
@@ -37,7 +36,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, stream: TextIO) -> None:
-        """The handler's constructor sets one; ours is looked up."""
+        """Ignore the stream that the constructor sets."""
 
 
 def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
@@ -45,16 +44,16 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
 
     Args:
         settings: `log_format` and `log_level`.
-        quiet: log warnings only, and no events, unless a level was asked for: for verbs that show progress themselves.
+        quiet: log only warnings, and no events, unless a level is configured; for commands that show progress.
     """
-    quietened = quiet and "log_level" not in settings.model_fields_set
-    level = logging.WARNING if quietened else logging.getLevelNamesMapping()[settings.log_level.upper()]
+    is_quiet = quiet and "log_level" not in settings.model_fields_set
+    level = logging.WARNING if is_quiet else logging.getLevelNamesMapping()[settings.log_level.upper()]
     on_terminal = sys.stderr.isatty()
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not on_terminal)
     handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_facts(),
+            foreign_pre_chain=_common_processors(),
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *(_as_json() if as_json else _as_text(colors=on_terminal, whole=level <= logging.DEBUG)),
@@ -64,16 +63,16 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _CHATTY:
+    for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-    # A verb that shows what happens to its run would otherwise tell each failure twice.
-    logging.getLogger(_JOURNAL).setLevel(logging.CRITICAL if quietened else logging.NOTSET)
+    # A command that shows its run's progress would otherwise report each failure twice.
+    logging.getLogger(_JOURNAL).setLevel(logging.CRITICAL if is_quiet else logging.NOTSET)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.PositionalArgumentsFormatter(),
-            *_facts(),
+            *_common_processors(),
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
@@ -82,13 +81,13 @@ def configure_logging(settings: Settings, *, quiet: bool = False) -> None:
     )
 
 
-def _facts() -> list[Processor]:
-    """What every line says besides its message."""
+def _common_processors() -> list[Processor]:
+    """Return the processors that add the fields common to all lines."""
     return [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        _request,
+        _add_request_id,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.StackInfoRenderer(),
     ]
@@ -98,16 +97,16 @@ def _as_json() -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("message"),
-        _first_things_first,
+        _order_fields,
         structlog.processors.JSONRenderer(serializer=_to_json),
     ]
 
 
 def _as_text(*, colors: bool, whole: bool) -> list[Processor]:
-    """Return what makes a short line of a log line; `whole` keeps every field."""
+    """Return the processors that render a line for people; `whole` keeps every field."""
     return [
         structlog.processors.format_exc_info,
-        *(() if whole else (_for_people,)),
+        *(() if whole else (_shorten,)),
         _visible,
         structlog.dev.ConsoleRenderer(
             colors=colors,
@@ -121,22 +120,22 @@ def _as_text(*, colors: bool, whole: bool) -> list[Processor]:
 
 
 def _visible(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """Leave nothing in a line that a terminal would obey, or that would look like another line."""
+    """Escape control characters, and line ends outside of tracebacks, so that a field cannot imitate another line."""
     return {visible(name, lines=False): _shown(name, value) for name, value in line.items()}
 
 
 def _shown(name: str, value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return visible(value if isinstance(value, str) else repr(value), lines=name in _WITH_LINES)
+    return visible(value if isinstance(value, str) else repr(value), lines=name in _MULTILINE)
 
 
-def _for_people(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """Leave out what the line says otherwise, or what only programs want. `debug` and JSON have all of it."""
+def _shorten(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Remove fields that are redundant or only useful to programs. The level `debug` and JSON keep all of them."""
     ours = str(line.get("logger", "")).startswith(_OURS)
     left_out: tuple[str, ...] = ("logger",) if ours else ()
     if line.get("logger") == _JOURNAL:
-        left_out = (*_FOR_PROGRAMS, *_ON_RECORD.get(line.get("event", ""), ("workflow",)))
+        left_out = (*_REDUNDANT, *_REDUNDANT_BY_MESSAGE.get(line.get("event", ""), ("workflow",)))
     short = {name: value for name, value in line.items() if name not in left_out}
     for name, usual in (("attempt", 1), ("tenant", "default")):
         if short.get(name) == usual:
@@ -149,16 +148,16 @@ def _for_people(_logger: Any, _method: str, line: EventDict) -> EventDict:
     return short
 
 
-def _request(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """Name the request in whose course a line was written."""
+def _add_request_id(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Add the id of the HTTP request that is being handled."""
     request_id = REQUEST_ID.get()
     if request_id is not None:
         line.setdefault("request_id", request_id)
     return line
 
 
-def _first_things_first(_logger: Any, _method: str, line: EventDict) -> EventDict:
-    """Put what people look for at the beginning of the line."""
+def _order_fields(_logger: Any, _method: str, line: EventDict) -> EventDict:
+    """Put the time, the level and the message first."""
     return {**{name: line[name] for name in ("time", "level", "message") if name in line}, **line}
 
 

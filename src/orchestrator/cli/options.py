@@ -1,4 +1,4 @@
-"""Options and arguments that several verbs share."""
+"""Options and arguments that several commands share."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,8 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Where our own Postgres and the artifacts live (ORCHESTRATOR_DATA_DIR; .orchestrator).",
+        help="Directory of the embedded Postgres and the artifacts "
+        "(env: ORCHESTRATOR_DATA_DIR; default: .orchestrator).",
     ),
 ]
 MetricsPort = Annotated[
@@ -22,36 +23,40 @@ MetricsPort = Annotated[
         "--metrics-port",
         min=0,
         max=65535,
-        help="Answer GET /metrics on this port; 0 takes a free one (ORCHESTRATOR_METRICS_PORT; none).",
+        help="Serve GET /metrics on this port; 0 picks a free one (env: ORCHESTRATOR_METRICS_PORT).",
     ),
 ]
 Server = Annotated[
     str | None,
-    typer.Option("--server", metavar="URL", help="Ask this server, not the data directory (ORCHESTRATOR_SERVER)."),
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Call this server instead of using the data directory (env: ORCHESTRATOR_SERVER).",
+    ),
 ]
 Key = Annotated[
     str | None,
     typer.Option(
         "--key",
         metavar="KEY",
-        help="The API key or token for the server. Other users can see command lines, so prefer ORCHESTRATOR_KEY.",
+        help="API key or token for the server. Other users can see command lines, so prefer ORCHESTRATOR_KEY.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout.")]
 Skills = Annotated[
     list[str] | None,
     typer.Option(
         "--skills",
         metavar="SOURCE",
-        help="Where skills come from: package.module, a .py file, a package's folder, or a .yaml of "
-        "declarations. Repeat it for more (ORCHESTRATOR_SKILLS).",
+        help="Source of skills: package.module, a .py file, a package directory, or a .yaml file of "
+        "declarations. Can be repeated (env: ORCHESTRATOR_SKILLS).",
     ),
 ]
 Executor = Annotated[
     Literal["thread", "process"] | None,
     typer.Option(
-        help="Where skills that are plain functions run. A process can be ended when a skill does not stop "
-        "(ORCHESTRATOR_EXECUTOR; thread).",
+        help="Run plain-function skills in threads or in processes. A process can be killed when a skill does not stop "
+        "(env: ORCHESTRATOR_EXECUTOR; default: thread).",
     ),
 ]
 WorkflowFiles = Annotated[
@@ -59,18 +64,21 @@ WorkflowFiles = Annotated[
     typer.Option(
         "--workflows",
         metavar="PATH",
-        help="Register this workflow file, or every .yaml, .yml and .json workflow of this folder. Repeat it for more "
-        "(ORCHESTRATOR_WORKFLOWS).",
+        help="Register this workflow file, or every .yaml, .yml and .json workflow in this directory. Can be repeated "
+        "(env: ORCHESTRATOR_WORKFLOWS).",
     ),
 ]
-Host = Annotated[str | None, typer.Option(help="Address to listen on (ORCHESTRATOR_HOST; 127.0.0.1).")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on (env: ORCHESTRATOR_HOST; default: 127.0.0.1).")]
 Port = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one (ORCHESTRATOR_PORT; 8000).")
+    int | None,
+    typer.Option(
+        min=0, max=65535, help="Port to listen on; 0 picks a free one (env: ORCHESTRATOR_PORT; default: 8000)."
+    ),
 ]
 Payload = Annotated[
     str | None,
     typer.Option(
-        "--payload", metavar="JSON", help="The trigger payload: a JSON object, @file to read one, - for stdin."
+        "--payload", metavar="JSON", help="The trigger payload: a JSON object, @file to read a file, or - for stdin."
     ),
 ]
 Change = Annotated[
@@ -78,27 +86,27 @@ Change = Annotated[
     typer.Option(
         "--payload",
         metavar="JSON",
-        help="What the change merges into the run's payload: a JSON object, @file to read one, - for stdin.",
+        help="Object to merge into the run's payload: a JSON object, @file to read a file, or - for stdin.",
     ),
 ]
 Each = Annotated[
     Path | None,
     typer.Option(
-        "--each", metavar="FILE", help="A file of payloads, one JSON object a line: a run for each. - for stdin."
+        "--each", metavar="FILE", help="Queue one run for each line of this file, a JSON payload per line; - for stdin."
     ),
 ]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label of the run. Repeat it for more.")
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Label of the run. Can be repeated.")
 ]
 Priority = Annotated[
-    int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs of a higher priority begin first.")
+    int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs with a higher priority start first.")
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a verb asks: a server, or a data directory. What is None the settings say."""
+    """What a command works on: a server or a data directory. The settings supply what is None."""
 
     data_dir: Path | None
     server: str | None = None
@@ -106,7 +114,7 @@ class Target:
 
 
 def listed(given: list[str] | None) -> tuple[str, ...] | None:
-    """Return what a repeated option lists; `a,b` counts as two. None when it was not given."""
+    """Return the values of a repeated option, with `a,b` split in two, or None when it was not given."""
     if not given:
         return None
     return tuple(word.strip() for item in given for word in item.split(",") if word.strip())

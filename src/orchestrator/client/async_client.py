@@ -1,4 +1,4 @@
-"""The calls for programs on an event loop. `blocking_client.py` has the same ones for all others."""
+"""The asyncio client. `blocking_client.py` has the same calls for programs without an event loop."""
 
 from typing import Self
 
@@ -11,19 +11,19 @@ DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 
 class AsyncClient(Calls):
-    """A server's API, for programs on an event loop. It keeps connections open: use it as a context manager.
+    """Client for asyncio programs. It keeps connections open, so use it as an async context manager.
 
-    What fails in passing is tried again: no answer, 429, 502, 503 and 504, with growing pauses that are at least
-    what `Retry-After` says. Reads know of this client's own writes.
+    A call is retried after a connection failure and after the statuses 429, 502, 503 and 504. The delay grows with
+    each try and is never shorter than `Retry-After`. A read always sees the writes that this client made before.
 
     Args:
-        server: its address.
-        key: an API key or a token, when the server asks for one.
-        timeout: seconds that one try may take to connect, and that may pass without a byte.
-        tries: most tries of a call.
+        server: URL of the server.
+        key: an API key or a token, if the server requires authentication.
+        timeout: connect timeout and read timeout of one try, in seconds.
+        tries: maximum number of tries of a call.
 
     Raises:
-        ValueError: the address or the key cannot be one.
+        ValueError: the URL or the key is malformed.
     """
 
     def __init__(

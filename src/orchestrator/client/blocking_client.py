@@ -1,7 +1,7 @@
-"""The same calls for programs without an event loop: each is the coroutine of `Calls`, run to its end.
+"""The blocking client: each method runs the coroutine of the same name in `Calls` to completion.
 
-Nothing is written twice. On the blocking wire those coroutines never suspend, and the types of a call follow from
-its coroutine. That no call is missing here is a test.
+No call is implemented twice. On the blocking wire the coroutines never suspend, and each method takes its types from
+its coroutine. A test checks that no call is missing here.
 """
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -21,7 +21,7 @@ T = TypeVar("T")
 def _blocking(
     call: Callable[Concatenate[Calls, P], Coroutine[Any, Any, T]],
 ) -> Callable[Concatenate["Client", P], T]:
-    """Return a call as a method that waits for its answer."""
+    """Turn a coroutine method into a blocking method."""
 
     @wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -33,7 +33,7 @@ def _blocking(
 def _iterating(
     call: Callable[Concatenate[Calls, P], AsyncGenerator[T, None]],
 ) -> Callable[Concatenate["Client", P], Iterator[T]]:
-    """Return a call that yields as a method that iterates."""
+    """Turn an async generator method into a method that returns an iterator."""
 
     @wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
@@ -56,9 +56,9 @@ async def _next(items: AsyncGenerator[T, None]) -> T:
 
 
 class Client:
-    """A server's API, for programs without an event loop. It keeps connections open: use it as a context manager.
+    """Client for programs without an event loop. It keeps connections open, so use it as a context manager.
 
-    Takes what `AsyncClient` takes. May be used by several threads at once.
+    It takes the same arguments as `AsyncClient`. Several threads may use one client at the same time.
 
     >>> with Client(server) as client:
     ...     run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])

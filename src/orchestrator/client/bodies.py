@@ -1,4 +1,4 @@
-"""The body of a request: JSON, or one error that says where it is not."""
+"""Encodes request bodies as JSON, with an error that names the invalid field."""
 
 import json
 import math
@@ -11,7 +11,8 @@ def encoded(body: Any) -> bytes:
     """Return a body as JSON text.
 
     Raises:
-        InvalidRequest: it holds what JSON does not have; `details["faults"]` says where. Nothing was sent.
+        InvalidRequest: it contains a value that JSON cannot represent; `details["faults"]` says where. Nothing was
+            sent.
     """
     try:
         return json.dumps(body, allow_nan=False).encode()
@@ -23,10 +24,10 @@ def encoded(body: Any) -> bytes:
 
 
 def _fault(value: Any, path: str, depth: int = 0) -> tuple[str, str] | None:
-    """Return the first place that JSON has no form for, and why."""
+    """Return the path of the first value that JSON cannot represent, and the reason."""
     match value:
         case _ if depth > 200:
-            return path or "body", "is nested too deeply, or holds itself"
+            return path or "body", "is nested too deeply, or contains itself"
         case None | str() | int():
             return None
         case float():

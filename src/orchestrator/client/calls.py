@@ -1,4 +1,4 @@
-"""Every call, once: those that look (`reads.py`), and here those that do something."""
+"""All API calls. This module has those that change something; those that only read are in `reads.py`."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, cast
@@ -13,7 +13,7 @@ _CREATED = 201
 
 
 class Calls(Reads):
-    """What can be asked of a server. The examples are those of the blocking client; else put `await` before them."""
+    """All API calls. The examples use the blocking client; with `AsyncClient`, add `await`."""
 
     async def trigger(
         self,
@@ -26,20 +26,22 @@ class Calls(Reads):
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> documents.AcceptedRun:
-        """Ask for a run of a workflow, the version registered last unless one is named.
+        """Trigger a run of a workflow.
 
         Args:
-            workflow: the name of a registered workflow.
-            payload: what the steps see as `trigger`.
-            version: a version of the workflow.
-            priority: queued runs of a higher priority are begun first.
-            labels: what to find the run by.
-            idempotency_key: the same key with the same request leads to the same run, however often it is made.
-                Without one a new key is made for each call, so that only the tries of one call are the same.
-            traceparent: a W3C trace context; it is kept with the run.
+            workflow: name of a registered workflow.
+            payload: the JSON object that the steps see as `trigger`.
+            version: a version of the workflow. By default, the one registered last.
+            priority: queued runs with a higher priority start first.
+            labels: key-value pairs to find the run by.
+            idempotency_key: requests with the same key create only one run, and all return that run. By default,
+                each call generates its own key, so only the retries of one call share a run.
+            traceparent: a W3C trace context; it is stored with the run.
 
         Raises:
-            WorkflowNotFound, InvalidRequest, IdempotencyConflict.
+            WorkflowNotFound: the workflow, or this version of it, does not exist.
+            InvalidRequest: an argument is invalid, or the payload does not match the workflow's `payloadSchema`.
+            IdempotencyConflict: the key was already used with another request.
 
         >>> client.trigger("hello.v1", {"name": "Ada"})
         {'runId': '...', 'status': 'queued', 'message': 'Run queued - 2 steps'}
@@ -58,21 +60,21 @@ class Calls(Reads):
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> documents.AcceptedRuns:
-        """Ask for a run of a workflow for each payload; at most 1,000 in one call, and 1 MiB of them.
+        """Trigger one run of a workflow for each payload: at most 1,000 runs and 1 MiB in one call.
 
-        It is all or nothing: when one payload does not fit, the error names it, and no run is made.
+        If one payload is invalid, the error names it and no run is created.
 
         Args:
-            workflow: the name of a registered workflow.
-            payloads: what the steps of each run see as `trigger`.
-            version: a version of the workflow.
-            priority: queued runs of a higher priority are begun first.
-            labels: what to find the runs by.
-            idempotency_key: see `trigger`; one key stands for all of them.
-            traceparent: a W3C trace context; it is kept with each run.
+            workflow: name of a registered workflow.
+            payloads: for each run, the JSON object that its steps see as `trigger`.
+            version: a version of the workflow. By default, the one registered last.
+            priority: queued runs with a higher priority start first.
+            labels: key-value pairs to find the runs by.
+            idempotency_key: see `trigger`. One key covers the whole batch.
+            traceparent: a W3C trace context; it is stored with each run.
 
         Raises:
-            WorkflowNotFound, InvalidRequest, IdempotencyConflict.
+            WorkflowNotFound, InvalidRequest, IdempotencyConflict: see `trigger`.
 
         >>> accepted = client.trigger_many("hello.v1", [{"name": "Ada"}, {"name": "Grace"}])
         >>> len(accepted["runs"])
@@ -92,19 +94,24 @@ class Calls(Reads):
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> documents.AcceptedRun:
-        """Ask for a run that changes a completed one and reuses all that the change cannot reach.
+        """Trigger a run that applies a change to a completed run and reuses all results the change cannot affect.
 
         Args:
-            run_id: a completed run.
+            run_id: id of a completed run.
             change: one of the workflow's change types, or `payload.patch`.
-            payload: a merge patch (RFC 7396) of the base run's payload.
-            force: steps to execute in spite of the cache; True stands for all the seeds.
-            expected_plan_hash: make the update only if its plan still has this hash (see `plan`).
-            idempotency_key: as in `trigger`.
-            traceparent: as in `trigger`.
+            payload: a merge patch (RFC 7396) for the payload of the base run.
+            force: ids of steps to execute without using the cache. True forces all seed steps of the change.
+            expected_plan_hash: trigger the update only if its plan still has this hash; see `plan`.
+            idempotency_key: see `trigger`.
+            traceparent: see `trigger`.
 
         Raises:
-            RunNotFound, BaseRunNotCompleted, UnknownChangeType, InvalidRequest, PlanChanged, IdempotencyConflict.
+            RunNotFound: the base run does not exist.
+            BaseRunNotCompleted: the base run is not completed.
+            UnknownChangeType: the workflow does not declare this change type.
+            InvalidRequest: the change names an unknown step, or the new payload is invalid.
+            PlanChanged: the plan no longer has the expected hash.
+            IdempotencyConflict: the key was already used with another request.
 
         >>> base = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> made = client.update(base["id"], "payload.patch", {"name": "Grace"})
@@ -127,10 +134,12 @@ class Calls(Reads):
         *,
         force: Collection[str] | bool = False,
     ) -> documents.Plan:
-        """Say what an update would re-run, may re-run and reuse, and why; nothing happens. Takes what `update` takes.
+        """Return what an update would re-run, may re-run and reuse, and why. It changes nothing.
+
+        The arguments are those of `update`.
 
         Raises:
-            RunNotFound, BaseRunNotCompleted, UnknownChangeType, InvalidRequest.
+            RunNotFound, BaseRunNotCompleted, UnknownChangeType, InvalidRequest: see `update`.
 
         >>> base = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> plan = client.plan(base["id"], "payload.patch", {"name": "Grace"})
@@ -143,10 +152,12 @@ class Calls(Reads):
     async def retry(
         self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> documents.AcceptedRun:
-        """Ask for another try of a failed or cancelled run that reuses all that completed.
+        """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps.
 
         Raises:
-            RunNotFound, RunNotRetryable, IdempotencyConflict.
+            RunNotFound: the run does not exist.
+            RunNotRetryable: the run is neither failed nor cancelled.
+            IdempotencyConflict: the key was already used with another request.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"})["runId"]
         >>> _ = client.wait(run_id)
@@ -158,10 +169,11 @@ class Calls(Reads):
         return cast("documents.AcceptedRun", await self._make(path, None, idempotency_key, traceparent))
 
     async def cancel(self, run_id: str, reason: str | None = None) -> documents.Run:
-        """End a run now and return it. What it has completed is kept.
+        """Cancel a run and return it. The results of its completed steps are kept.
 
         Raises:
-            RunNotFound, RunNotCancellable.
+            RunNotFound: the run does not exist.
+            RunNotCancellable: the run has already finished.
 
         >>> run_id = client.trigger("waiting.v1")["runId"]
         >>> client.cancel(run_id, "changed my mind")["status"]
@@ -175,20 +187,23 @@ class Calls(Reads):
             except RunNotCancellable:
                 run = await self.run(run_id)
                 if uncertain and run["status"] == "cancelled":
-                    return run  # by the try whose answer was lost
+                    return run  # cancelled by an earlier try whose response was lost
                 raise
             except ClientError as error:
                 await self._exchange.wire.pause(trials.pause_after(error))
                 uncertain = True
 
     async def register(self, definition: Mapping[str, Any] | str) -> documents.Registration:
-        """Register a version of a workflow: a document, or the text of a YAML file. A version never changes.
+        """Register a version of a workflow. A registered version never changes.
 
-        The same content again is fine; then `new` is false.
+        Registering the same content again succeeds, with `new` set to False.
+
+        Args:
+            definition: the definition as a document, or as YAML text.
 
         Raises:
-            InvalidRequest: the definition has faults; `details["faults"]` lists every one.
-            VersionExists: the version is there with other content.
+            InvalidRequest: the definition is invalid; `details["faults"]` lists every fault.
+            VersionExists: the version is already registered with different content.
 
         >>> client.register('''
         ... workflowName: waiting.v1
@@ -204,11 +219,13 @@ class Calls(Reads):
         return cast("documents.Registration", {**answer.document, "new": answer.status == _CREATED})
 
     async def rebuild(self, name: str) -> documents.Projection:
-        """Begin to rebuild a read model from the log, beside the live one; `projections` tells how it goes on.
+        """Start rebuilding a read model from the log. The live one serves reads until the new one replaces it.
+
+        `projections` returns the progress.
 
         Raises:
             NotFound: there is no such read model.
-            Conflict: it is being rebuilt.
+            Conflict: it is already being rebuilt.
 
         >>> client.rebuild("runs")["state"]
         'live'
@@ -219,7 +236,7 @@ class Calls(Reads):
     async def _make(
         self, path: str, body: dict[str, Any] | None, idempotency_key: str | None, traceparent: str | None
     ) -> Any:
-        """Ask for a run. All tries carry one idempotency key, so that they make one run."""
+        """Trigger a run. All tries send the same idempotency key, so they create only one run."""
         headers = {"Idempotency-Key": idempotency_key or str(uuid4())}
         if traceparent is not None:
             headers["traceparent"] = traceparent

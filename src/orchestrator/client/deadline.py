@@ -1,4 +1,4 @@
-"""How long a run is waited for: as long as the caller says, and for a blocked run only for a short grace."""
+"""How long to wait for a run: up to the caller's timeout, and for a blocked run only a grace period."""
 
 import time
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ _GOES_ON = frozenset({"RunStarted", "RunRecovered"})
 
 
 class Deadline:
-    """The time of the monotonic clock after which a run is not waited for any more.
+    """The time, on the monotonic clock, at which to stop waiting for a run.
 
     Args:
-        run_id: the run.
-        timeout: seconds from now on; None waits for ever.
-        blocked_grace: seconds that a run may be blocked while nothing happens to it; None waits for ever.
+        run_id: id of the run.
+        timeout: seconds from now; None waits forever.
+        blocked_grace: seconds that the run may stay blocked without a new event; None waits forever.
     """
 
     def __init__(self, run_id: str, timeout: float | None, blocked_grace: float | None) -> None:
@@ -27,17 +27,21 @@ class Deadline:
 
     @property
     def at(self) -> float | None:
-        """The time, None when there is none. It moves as events are noted."""
+        """The deadline, or None if there is none. It changes as events are noted."""
         ends = [end for end in (self._end, self._blocked_end) if end is not None]
         return min(ends, default=None)
 
     def blocked(self, skills: Iterable[str]) -> None:
-        """Note that the run is blocked on skills that no worker knows: its grace begins."""
+        """Note that the run is blocked on skills that no worker has, and start the grace period."""
         self._skills = tuple(skills)
         self._blocked_end = None if self._grace is None else time.monotonic() + self._grace
 
     def note(self, event: Any) -> None:
-        """Note what happens: a run goes on when a worker takes it, and gets a new grace while other steps execute."""
+        """Update the deadline from an event.
+
+        A run is no longer blocked once a worker takes it. Any other event of a blocked run, for instance of a step that
+        still executes, restarts the grace period.
+        """
         if event["type"] == "RunBlocked":
             self.blocked(event["data"]["skills"])
         elif event["type"] in _GOES_ON:
@@ -46,7 +50,7 @@ class Deadline:
             self.blocked(self._skills)
 
     def error(self) -> ClientError:
-        """Return the error that says why nobody waits any longer."""
+        """Return the error to raise when the deadline has passed."""
         if self._skills:
             return RunIsBlocked(self._run_id, self._skills)
-        return WaitTimedOut(f"run {self._run_id} is not over yet; it goes on")
+        return WaitTimedOut(f"timed out waiting for run {self._run_id}, which is still in progress")

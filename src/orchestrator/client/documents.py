@@ -1,7 +1,7 @@
-"""What calls answer with: the JSON documents of docs/http-api.md, with types.
+"""Types of the JSON documents that the calls return; docs/http-api.md describes them.
 
-They are plain dictionaries. Times are RFC 3339 strings in UTC, ids are UUIDs as strings, durations milliseconds.
-A newer server may send fields that are not named here.
+The documents are plain dictionaries. Times are RFC 3339 strings in UTC, ids are UUIDs as strings, and durations are
+in milliseconds. A newer server may send fields that are not listed here.
 """
 
 from typing import Any, Literal, NotRequired, TypedDict
@@ -10,7 +10,7 @@ RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "canc
 StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
 
 OVER = frozenset({"completed", "failed", "cancelled"})
-"""Statuses of runs that are over."""
+"""Statuses of finished runs."""
 
 
 class AcceptedRun(TypedDict):
@@ -22,7 +22,7 @@ class AcceptedRun(TypedDict):
 
 
 class AcceptedRuns(TypedDict):
-    """Runs that were accepted, in the order in which they were asked for."""
+    """Runs that were accepted, in the order of the request."""
 
     runs: list[AcceptedRun]
 
@@ -37,7 +37,7 @@ class RunError(TypedDict):
 
 
 class StepsSummary(TypedDict):
-    """Steps of a run by status."""
+    """Number of steps of a run, by status."""
 
     total: int
     pending: int
@@ -49,7 +49,7 @@ class StepsSummary(TypedDict):
 
 
 class Run(TypedDict):
-    """A run. `position` is the place in the log of its latest event, `version` the number of its events."""
+    """A run. `position` is the log position of its latest event, `version` the number of its events."""
 
     id: str
     workflowName: str
@@ -73,7 +73,7 @@ class Run(TypedDict):
 
 
 class RunPage(TypedDict):
-    """A page of runs, newest first; `nextCursor` is None on the last one."""
+    """A page of runs, newest first. `nextCursor` is None on the last page."""
 
     runs: list[Run]
     nextCursor: str | None
@@ -90,7 +90,7 @@ class AttemptError(TypedDict):
 
 
 class PastAttempt(TypedDict):
-    """An attempt that did not make the result."""
+    """An earlier attempt, which did not produce the result."""
 
     number: int
     worker: str | None
@@ -101,16 +101,16 @@ class PastAttempt(TypedDict):
 
 
 class DataRef(TypedDict):
-    """Stands for `data` that is too large for the log; `step_data` returns it."""
+    """Reference to `data` that is too large for the log; `step_data` returns the data."""
 
     contentHash: str
     sizeBytes: int
 
 
 class Step(TypedDict):
-    """A step of a run. `attempt` is the latest, 1-based; `attempts` holds those before it.
+    """A step of a run. `attempt` is the number of the latest attempt, from 1; `attempts` lists the earlier ones.
 
-    `data` is None when it is too large for the log; `dataRef` then says how large, and `step_data` returns it.
+    If the data is too large for the log, `data` is None and `dataRef` has its size; `step_data` returns it.
     """
 
     id: str
@@ -138,7 +138,10 @@ class Step(TypedDict):
 
 
 class Artifact(TypedDict):
-    """What a step made. `runId` is the run that made it; `sizeBytes` is -1 and `contentHash` empty when unknown."""
+    """A file or URI that a step produced. `runId` is the run that produced it.
+
+    If they are unknown, `sizeBytes` is -1 and `contentHash` is empty.
+    """
 
     id: str
     stepId: str
@@ -153,7 +156,7 @@ class Artifact(TypedDict):
 
 
 class RecordedEvent(TypedDict):
-    """An event as recorded. `version` is its place in the run's history, `position` that in the whole log."""
+    """A recorded event. `version` is its place in the run's history, `position` its place in the log."""
 
     version: int
     position: int
@@ -164,7 +167,7 @@ class RecordedEvent(TypedDict):
 
 
 class WorkflowEntry(TypedDict):
-    """A version of a workflow. `digest` is the SHA-256 of its canonical form."""
+    """A version of a workflow. `digest` is the SHA-256 of the definition's canonical form."""
 
     workflowName: str
     version: str
@@ -175,7 +178,7 @@ class WorkflowEntry(TypedDict):
 
 
 class Workflow(WorkflowEntry):
-    """A definition as it was registered, defaults spelled out; `versions` names them all."""
+    """A registered definition, with all defaults filled in. `versions` lists the workflow's versions."""
 
     steps: list[dict[str, Any]]
     changeTypes: dict[str, Any]
@@ -185,14 +188,14 @@ class Workflow(WorkflowEntry):
 
 
 class Fault(TypedDict):
-    """One problem: the place of the field at fault and what is wrong with it."""
+    """One problem: the path of the invalid field and what is wrong with it."""
 
     path: str
     message: str
 
 
 class RegisteredWorkflow(TypedDict):
-    """A version that is registered; `warnings` tell what is allowed but hardly meant."""
+    """A registered version. `warnings` lists what is valid but probably a mistake."""
 
     workflowName: str
     version: str
@@ -202,13 +205,13 @@ class RegisteredWorkflow(TypedDict):
 
 
 class Registration(RegisteredWorkflow):
-    """The same, and whether it was `new`: no such version was there before."""
+    """A registered version. `new` is False if the same version was registered before."""
 
     new: bool
 
 
 class PlannedStep(TypedDict):
-    """What will become of a step, why, and the chain of steps that leads to it."""
+    """What an update would do with a step, why, and the chain of steps that causes it."""
 
     stepId: str
     skillId: str
@@ -220,7 +223,7 @@ class PlannedStep(TypedDict):
 
 
 class Plan(TypedDict):
-    """What an update would do. Give `planHash` as `expected_plan_hash` to make exactly this update or none."""
+    """What an update would do. Pass `planHash` as `expected_plan_hash` to make exactly this update or none."""
 
     baseRunId: str
     workflowName: str
@@ -234,7 +237,7 @@ class Plan(TypedDict):
 
 
 class CacheComponents(TypedDict):
-    """What a step's cache key is made of."""
+    """The parts of a step's cache key."""
 
     workflow: str
     step: str
@@ -244,7 +247,7 @@ class CacheComponents(TypedDict):
 
 
 class CacheDifference(TypedDict):
-    """A field that differs from the run compared with: `skill`, or a path in the input; None is absent."""
+    """A field that differs from the compared run: `skill`, or a path in the input. None means absent."""
 
     field: str
     before: Any
@@ -252,7 +255,7 @@ class CacheDifference(TypedDict):
 
 
 class StepCacheAnalysis(TypedDict):
-    """What the cache said about a step, and why."""
+    """Where a step's result came from, and why."""
 
     stepId: str
     verdict: Literal["hit", "unchanged", "reused", "miss", "failed", "pending"]
@@ -264,7 +267,7 @@ class StepCacheAnalysis(TypedDict):
 
 
 class RebuildProgress(TypedDict):
-    """A rebuild under way, or one that was interrupted and goes on when it is asked for again."""
+    """A rebuild that is running, or an interrupted one, which resumes when it is requested again."""
 
     state: Literal["running", "interrupted"]
     version: int
@@ -273,7 +276,7 @@ class RebuildProgress(TypedDict):
 
 
 class LastRebuild(TypedDict):
-    """What the last rebuild, or (not swapped) comparison, came to; `differing` counts rows."""
+    """Outcome of the last rebuild, or of a comparison (not `swapped`). `differing` is a number of rows."""
 
     finishedAt: str
     version: int
@@ -286,7 +289,7 @@ class LastRebuild(TypedDict):
 
 
 class Projection(TypedDict):
-    """A read model. `version` is that of its rows, `programVersion` the one that the server makes."""
+    """A read model. `version` is the version of its rows, `programVersion` the one that the server writes."""
 
     name: str
     kind: Literal["async", "inline"]
@@ -312,13 +315,16 @@ class Me(TypedDict):
 
 
 class Live(TypedDict):
-    """The process answers."""
+    """The process is running."""
 
     status: Literal["live"]
 
 
 class Readiness(TypedDict):
-    """The database answers and the read models keep up; `lag` counts events, `lagSeconds` is the age of the oldest."""
+    """The database is available and the read models keep up.
+
+    `lag` is the number of events behind, `lagSeconds` the age of the oldest of them.
+    """
 
     status: Literal["ready"]
     position: int
@@ -328,7 +334,7 @@ class Readiness(TypedDict):
 
 
 class Queues(TypedDict):
-    """Runs that are not over, of all tenants."""
+    """Number of unfinished runs of all tenants, by status."""
 
     queued: int
     running: int

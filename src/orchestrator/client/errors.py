@@ -1,12 +1,12 @@
-"""What can go wrong between a client and the API. The docstring of each says when.
+"""Exceptions that the client raises.
 
 ClientError
-├── NoAnswer                    nothing that answers, however often it was tried
+├── NoAnswer                    the server could not be reached
 ├── WaitTimedOut                also a TimeoutError
-│   └── RunIsBlocked            `skills` says on which
-├── ArtifactElsewhere           `location` says where
+│   └── RunIsBlocked            `skills` lists the missing skills
+├── ArtifactElsewhere           `location` is its URL
 ├── ContentDamaged
-└── ApiError                    the server says no: `code`, `message`, `details`, `status`
+└── ApiError                    the server returned an error: `code`, `message`, `details`, `status`
     ├── InvalidRequest          400, `details["faults"]` lists every fault
     │   ├── UnknownChangeType
     │   ├── BaseRunNotCompleted
@@ -38,11 +38,11 @@ from typing import Any, ClassVar
 
 
 class ClientError(Exception):
-    """A call could not be made or was refused.
+    """A call failed or was refused.
 
     Attributes:
-        passing: whether the same call may well succeed a little later.
-        retry_after: how many seconds to wait before, when the server says so.
+        passing: whether the error is transient: the same call may succeed a little later.
+        retry_after: seconds to wait before the next try, if the server sent `Retry-After`.
     """
 
     passing = False
@@ -50,21 +50,21 @@ class ClientError(Exception):
 
 
 class NoAnswer(ClientError):
-    """The server cannot be reached, or the answer broke off."""
+    """The server cannot be reached, or the connection broke before the response was complete."""
 
     passing = True
 
 
 class WaitTimedOut(ClientError, TimeoutError):
-    """The run did not end in the time given. It goes on."""
+    """The run did not finish within the timeout. It continues."""
 
 
 class RunIsBlocked(WaitTimedOut):
-    """No worker knows a skill that the run needs. It waits, and goes on once a worker with that skill starts.
+    """No worker has a skill that the run needs. The run continues as soon as a worker with that skill starts.
 
     Attributes:
         run_id: the run.
-        skills: the skills that no worker knows.
+        skills: the skills that no worker has.
     """
 
     def __init__(self, run_id: str, skills: Iterable[str]) -> None:
@@ -75,7 +75,10 @@ class RunIsBlocked(WaitTimedOut):
 
 
 class ArtifactElsewhere(ClientError):
-    """The artifact is kept outside, at `location`. What is there is not fetched: the server does not vouch for it."""
+    """The artifact is stored elsewhere, at `location`.
+
+    The client does not fetch it, because the server cannot vouch for that content.
+    """
 
     def __init__(self, artifact_id: str, location: str) -> None:
         super().__init__(f"artifact {artifact_id} is kept at {location}")
@@ -83,17 +86,17 @@ class ArtifactElsewhere(ClientError):
 
 
 class ContentDamaged(ClientError):
-    """The bytes that came are not those that were announced."""
+    """The received bytes do not match the hash that the server announced."""
 
 
 class ApiError(ClientError):
-    """The server refuses, or fails.
+    """The server returned an error.
 
     Attributes:
         status: the HTTP status.
-        code: what to act on; docs/errors.md lists all.
-        message: for people.
-        details: what more there is to know; what they hold depends on the code.
+        code: the error code, for programs; docs/errors.md lists all codes.
+        message: a description for people.
+        details: more about the error; the fields depend on the code.
     """
 
     statuses: ClassVar[frozenset[int]] = frozenset()
@@ -116,7 +119,7 @@ class ApiError(ClientError):
 
 
 class InvalidRequest(ApiError):
-    """The request breaks the contract, or a rule."""
+    """The request is malformed or breaks a rule."""
 
     statuses = frozenset({400})
 
@@ -128,115 +131,118 @@ class UnknownChangeType(InvalidRequest):
 
 
 class BaseRunNotCompleted(InvalidRequest):
-    """An update needs a base run that is completed."""
+    """An update needs a completed base run."""
 
     its_code = "BASE_RUN_NOT_COMPLETED"
 
 
 class RunNotRetryable(InvalidRequest):
-    """Only failed and cancelled runs can be tried again."""
+    """Only failed and cancelled runs can be retried."""
 
     its_code = "RUN_NOT_RETRYABLE"
 
 
 class RunNotCancellable(InvalidRequest):
-    """The run is over."""
+    """The run has already finished."""
 
     its_code = "RUN_NOT_CANCELLABLE"
 
 
 class NotAuthenticated(ApiError):
-    """There is no key, or it is not one that this server knows."""
+    """The key or token is missing or not valid."""
 
     statuses = frozenset({401})
 
 
 class NotAllowed(ApiError):
-    """The key's role does not allow it."""
+    """The role of the key does not allow this call."""
 
     statuses = frozenset({403})
 
 
 class NotFound(ApiError):
-    """There is no such thing, or it is another tenant's."""
+    """The resource does not exist, or belongs to another tenant."""
 
     statuses = frozenset({404})
 
 
 class RunNotFound(NotFound):
-    """No such run."""
+    """The run does not exist."""
 
     its_code = "RUN_NOT_FOUND"
 
 
 class WorkflowNotFound(NotFound):
-    """No such workflow, or no such version of it."""
+    """The workflow, or this version of it, does not exist."""
 
     its_code = "WORKFLOW_NOT_FOUND"
 
 
 class ArtifactNotFound(NotFound):
-    """No such artifact."""
+    """The artifact does not exist."""
 
     its_code = "ARTIFACT_NOT_FOUND"
 
 
 class Conflict(ApiError):
-    """The request contradicts what is there."""
+    """The request conflicts with the current state."""
 
     statuses = frozenset({409})
 
 
 class IdempotencyConflict(Conflict):
-    """The idempotency key was used before, with another request."""
+    """The idempotency key was already used with another request."""
 
     its_code = "IDEMPOTENCY_CONFLICT"
 
 
 class PlanChanged(Conflict):
-    """The plan would now differ from the one expected."""
+    """The plan is no longer the expected one."""
 
     its_code = "PLAN_CHANGED"
 
 
 class VersionExists(Conflict):
-    """This version of the workflow is registered with other content."""
+    """This version of the workflow is already registered with different content."""
 
     its_code = "VERSION_EXISTS"
 
 
 class ArtifactGone(ApiError):
-    """The bytes of the artifact are no longer there, or not what they were."""
+    """The bytes of the artifact are missing or were altered."""
 
     statuses = frozenset({410})
 
 
 class TooLarge(ApiError):
-    """The body of the request is larger than is allowed."""
+    """The request body is too large."""
 
     statuses = frozenset({413})
 
 
 class RateLimited(ApiError):
-    """Too many requests; `retry_after` says when to go on."""
+    """Too many requests; wait for `retry_after` seconds."""
 
     statuses = frozenset({429})
     passing = True
 
 
 class ServerError(ApiError):
-    """Something went wrong on the server, not with the request."""
+    """The server failed; the request is not at fault."""
 
 
 class Unavailable(ServerError):
-    """The server cannot serve the request now: its database is unavailable, its read models lag, it is stopping."""
+    """The server cannot serve the request now.
+
+    For example, its database is unavailable, its read models lag behind, or it is stopping.
+    """
 
     statuses = frozenset({502, 503, 504})
     passing = True
 
 
 def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """Return the error that an answer stands for, whoever gave it: a proxy does not know our shape."""
+    """Return the exception for an error response. A response without our error document may come from a proxy."""
     code, message, details = f"HTTP_{status}", _phrase(status), {}
     try:
         document = json.loads(body)
@@ -274,7 +280,7 @@ _MAX_SECONDS = 86_400.0
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Return the seconds, up to a day, that a Retry-After header asks for: a number, or a time (RFC 9110)."""
+    """Return the seconds in a Retry-After header, at most a day. It holds a number or a date (RFC 9110)."""
     if retry_after is None:
         return None
     text = retry_after.strip()

@@ -1,4 +1,4 @@
-"""Requests and answers: retries, the key, errors, and reading what was written."""
+"""Sends requests and reads responses: authentication, retries, errors, and read-your-writes consistency."""
 
 import json
 import re
@@ -22,14 +22,16 @@ _DIGITS = re.compile(r"[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. Every request of ours may be sent again: those that make something carry an idempotency key.
+    """A request. Every request can be retried safely, because those that create a run carry an idempotency key.
 
     Attributes:
-        path: below `/api/v1`.
-        query: parameters; those that are None are left out.
-        body: a JSON document; or text, then of the type in `headers`.
-        fresh: whether the answer must know of this client's own writes.
-        tries: most tries; None leaves it to the client.
+        method: the HTTP method.
+        path: the path below `/api/v1`.
+        query: query parameters; those that are None are omitted.
+        body: a JSON document, or text whose media type is in `headers`.
+        headers: additional headers.
+        fresh: whether the response must reflect this client's earlier writes.
+        tries: maximum number of tries; None uses the client's setting.
     """
 
     method: str
@@ -43,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that was read to its end."""
+    """A response whose body was read completely."""
 
     status: int
     document: Any
@@ -51,7 +53,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class OpenAnswer:
-    """An answer that is being read."""
+    """A response whose body is still being read."""
 
     status: int
     headers: Mapping[str, str]
@@ -59,7 +61,7 @@ class OpenAnswer:
 
 
 class Exchange:
-    """A server, as seen by one client."""
+    """The connection of one client to its server."""
 
     def __init__(self, wire: Wire, server: str, *, key: str | None, timeout: float, tries: int) -> None:
         self.wire = wire
@@ -70,19 +72,19 @@ class Exchange:
         self._position = 0
 
     def trials(self, tries: int | None = None) -> Trials:
-        """Return the tries of a new call."""
+        """Return the retry state of a new call."""
         return Trials(tries or self._tries)
 
     def saw(self, position: int) -> None:
-        """Note that this client knows of a position of the log; it will not be shown less from now on."""
+        """Record a log position that this client has seen. Later reads reflect at least this position."""
         self._position = max(self._position, position)
 
     async def ask(self, request: Request) -> Answer:
-        """Send a request, again if need be, and return the answer.
+        """Send a request, retry it if necessary, and return the response.
 
         Raises:
-            NoAnswer: there was none.
-            ApiError: the server refused.
+            NoAnswer: the server did not respond.
+            ApiError: the server returned an error.
         """
         trials = self.trials(request.tries)
         while True:
@@ -95,15 +97,15 @@ class Exchange:
 
     @asynccontextmanager
     async def opened(self, request: Request, silence: float | None = None) -> AsyncIterator[OpenAnswer]:
-        """Send a request once; its answer is read within.
+        """Send a request once and yield the response, which must be read inside the `async with` block.
 
         Args:
-            request: what is asked.
-            silence: most seconds between two pieces of the answer; the client's timeout when not given.
+            request: the request.
+            silence: read timeout in seconds, between two chunks of the response. By default, the client's timeout.
 
         Raises:
-            NoAnswer: there was none, or it broke off.
-            ApiError: the server refused.
+            NoAnswer: the server did not respond, or the connection broke.
+            ApiError: the server returned an error.
         """
         try:
             response = await self.wire.send(self._build(request, silence))
@@ -149,38 +151,38 @@ class Exchange:
         )
 
     def _lost(self, error: httpx.RequestError) -> NoAnswer:
-        said = str(error) or type(error).__name__
-        return NoAnswer(f"{self._url} does not answer: {said}")
+        reason = str(error) or type(error).__name__
+        return NoAnswer(f"cannot reach {self._url}: {reason}")
 
 
 def part(name: str) -> str:
-    """Return a name as a part of a path."""
+    """Return a name percent-encoded as one path segment."""
     return quote(name, safe="")
 
 
 def _address(server: str) -> str:
-    """Return the address of a server as all paths are appended to it.
+    """Return the base URL of a server, without a trailing `/` or `/api/v1`.
 
     Raises:
-        ValueError: it is none. What it may hold before an @ is not shown.
+        ValueError: the URL is invalid. The message omits it, because it may contain a password.
     """
     try:
         url = httpx.URL(server)
     except httpx.InvalidURL:
         url = httpx.URL()
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or url.userinfo:
-        raise ValueError("the server is not an address like http://127.0.0.1:8000, without a user, query or fragment")
+        raise ValueError("invalid server URL: expected one like http://127.0.0.1:8000, without user, query or fragment")
     return server.rstrip("/").removesuffix(BASE)
 
 
 def _authorization(key: str | None) -> dict[str, str]:
-    """Return the header that shows a key.
+    """Return the Authorization header for a key.
 
     Raises:
-        ValueError: it cannot be sent. It is not shown.
+        ValueError: the key cannot be sent in a header. The message omits it, because it is a secret.
     """
     if key is None:
         return {}
     if not key.isascii() or not key.isprintable() or not key or " " in key:
-        raise ValueError("the key holds characters that no key has")
+        raise ValueError("invalid key: it must be printable ASCII without spaces, and not empty")
     return {"Authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""Fetching an artifact: resumed where it breaks, checked against its hash, whole or not at all."""
+"""Downloads of artifacts: resumed when interrupted, verified against the hash, complete or not at all."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ _ELSEWHERE = 307
 
 
 class Fetching:
-    """The bytes of one artifact; `artifact_id` is a part of a path."""
+    """The download of one artifact. `artifact_id` is a percent-encoded path segment."""
 
     def __init__(self, exchange: Exchange, artifact_id: str) -> None:
         self._exchange = exchange
@@ -44,7 +44,7 @@ class Fetching:
                 await apart(file.close)
             await apart(partial.replace, path)
         except BaseException:
-            await apart(partial.unlink, True)  # missing when it was cancelled after it had taken its place
+            await apart(partial.unlink, True)  # the file is missing if the download was cancelled after the rename
             raise
 
     async def _fetch(self, file: BinaryIO) -> None:
@@ -65,7 +65,7 @@ class Fetching:
             else:
                 break
         if self._tag and self._tag != f'"{self._hash.hexdigest()}"':
-            raise ContentDamaged(f"what came of artifact {self._id} does not have the hash {self._tag}")
+            raise ContentDamaged(f"artifact {self._id} is damaged: the received bytes do not have the hash {self._tag}")
 
     def _request(self) -> Request:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
@@ -74,7 +74,7 @@ class Fetching:
         return Request("GET", f"/artifacts/{self._id}/content", headers=headers)
 
     async def _begin(self, answer: OpenAnswer, file: BinaryIO) -> None:
-        """Go on where it broke off if that is what the server sends, or begin again."""
+        """Resume at the last received byte if the server sends only the rest; otherwise start over."""
         if answer.status == _ELSEWHERE:
             raise ArtifactElsewhere(self._id, answer.headers.get("Location", ""))
         if answer.status != _PARTIAL:
@@ -85,5 +85,5 @@ class Fetching:
 
 
 def _open_beside(path: Path) -> BinaryIO:
-    """Open a new file in the folder of a path, to take its place once it is whole."""
+    """Create a temporary file in the same folder, to be renamed to `path` once it is complete."""
     return path.with_name(f".{uuid4().hex}.part").open("xb")

@@ -1,4 +1,4 @@
-"""Following a run: its event stream, made again wherever it breaks."""
+"""Follows the event stream of a run, and reconnects when it breaks."""
 
 import json
 import time
@@ -12,10 +12,10 @@ from orchestrator.client.exchange import Exchange, Request
 from orchestrator.client.messages import Message, Messages
 
 _LAST = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
-# The server gives the reason here, and again, as an error, to whoever connects anew.
+# The server sends the reason in this message, and returns it as an error when the client reconnects.
 _ENDED = "StreamEnded"
 _NO_CONTENT = 204
-# Three of the server's signs of life (one every 15 s) missed.
+# Three missed keep-alive comments; the server sends one every 15 s.
 _SILENCE_SECONDS = 45.0
 _SETTLED_SECONDS = 5.0
 
@@ -23,18 +23,18 @@ _SETTLED_SECONDS = 5.0
 async def follow(
     exchange: Exchange, run_id: str, after: int, deadline: Deadline | None = None
 ) -> AsyncGenerator[RecordedEvent, None]:
-    """Yield the events of a run that follow a version, up to the one that ends it.
+    """Yield the events of a run after a version, up to the one that ends the run.
 
     Args:
-        exchange: the server.
-        run_id: a run, as part of a path.
-        after: version of the last event known; 0 knows none.
-        deadline: when to wait no longer; None waits for ever.
+        exchange: the connection to the server.
+        run_id: id of a run, as a percent-encoded path segment.
+        after: version of the last known event; 0 if none is known.
+        deadline: when to stop waiting; None waits forever.
 
     Raises:
         WaitTimedOut, RunIsBlocked: the deadline has passed.
-        ApiError: the server refuses.
-        NoAnswer: the server does not answer, however often it is tried.
+        ApiError: the server returned an error.
+        NoAnswer: the server cannot be reached, even after all retries.
     """
     trials = exchange.trials()
     while True:
@@ -64,7 +64,7 @@ async def follow(
                                 return
                             if deadline is not None:
                                 deadline.note(event)
-                    if deadline is not None and _look_up(deadline.at, until, opened, found):
+                    if deadline is not None and _must_reconnect(deadline.at, until, opened, found):
                         break
                 else:
                     raise NoAnswer("the server ended the stream before the run was over")
@@ -74,10 +74,10 @@ async def follow(
                 await exchange.wire.pause(trials.pause_after(error))
 
 
-def _look_up(now_until: float | None, until: float | None, opened: float, found: list[Message]) -> bool:
-    """Say whether to connect again, so that the silence allowed ends with the deadline.
+def _must_reconnect(now_until: float | None, until: float | None, opened: float, found: list[Message]) -> bool:
+    """Return whether to reconnect, so that the read timeout of the connection ends at the deadline.
 
-    That is so when the deadline has come nearer, when it has passed, and when nothing happens and less time is left.
+    That is necessary when the deadline moved closer, when it has passed, and when an idle stream has less time left.
     """
     if now_until is None:
         return False

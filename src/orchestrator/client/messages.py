@@ -1,18 +1,18 @@
-"""Server-Sent Events: from bytes, in whatever pieces they come, to messages (WHATWG HTML, 9.2)."""
+"""Parser for Server-Sent Events (WHATWG HTML, 9.2). It accepts the bytes in chunks of any size."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: what it is about and its text, or neither: then it only kept the connection open."""
+    """A message: the event type and its data. Both are empty if it was only a keep-alive comment."""
 
     event: str
     data: str
 
 
 class Messages:
-    """Takes a stream apart. One for each connection."""
+    """Splits one stream into messages. Create one for each connection."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -20,7 +20,7 @@ class Messages:
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[Message]:
-        """Return the messages that a piece of the stream completes; a comment counts as an empty one."""
+        """Return the messages that a chunk completes. A comment is returned as an empty message."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         found = []
         for line in lines:

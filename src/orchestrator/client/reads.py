@@ -1,4 +1,4 @@
-"""The calls that look: at runs, what they made and how they went, at workflows, at the server itself."""
+"""The calls that only read: runs and their results, workflows, read models and the server's health."""
 
 from collections.abc import AsyncGenerator
 from os import PathLike
@@ -14,21 +14,25 @@ from orchestrator.client.wire import Wire
 _PAGE = 200
 _PAGE_OF_EVENTS = 1000
 BLOCKED_GRACE_SECONDS = 10.0
-"""How long a blocked run is waited for unless the caller says: a worker may be about to start."""
+"""How long `wait` waits for a blocked run by default: a worker may be about to start."""
 
 
 class Reads:
-    """What can be looked at. The examples are those of the blocking client; else put `await` before them."""
+    """The calls that only read. The examples use the blocking client; with `AsyncClient`, add `await`."""
 
     def __init__(self, wire: Wire, server: str, *, key: str | None, timeout: float, tries: int) -> None:
         self._exchange = Exchange(wire, server, key=key, timeout=timeout, tries=tries)
 
     async def run(self, run_id: str, *, at: int | str | None = None) -> documents.Run:
-        """Return a run as it is, or with `at` (a version of its history, or an RFC 3339 time) as it was.
+        """Return a run, in its current state or in its state at an earlier point.
+
+        Args:
+            run_id: id of a run.
+            at: a version of the run's history, or an RFC 3339 time. By default, the current state is returned.
 
         Raises:
-            RunNotFound: there is none with this id, or there was none then.
-            InvalidRequest: it has no such version yet.
+            RunNotFound: the run does not exist, or did not exist at that time.
+            InvalidRequest: the run has not reached that version yet.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"})["runId"]
         >>> client.wait(run_id)["status"], client.run(run_id, at=1)["status"]
@@ -43,18 +47,18 @@ class Reads:
         timeout: float | None = None,  # noqa: ASYNC109 - not a cancellation
         blocked_grace: float | None = BLOCKED_GRACE_SECONDS,
     ) -> documents.Run:
-        """Wait until a run is over and return it, whether it completed, failed or was cancelled. Nothing polls.
+        """Wait until a run has completed, failed or was cancelled, and return it. It does not poll.
 
         Args:
-            run_id: a run.
-            timeout: most seconds to wait; None waits for ever.
-            blocked_grace: most seconds to wait while the run is blocked, that is, while no worker knows a skill that it
-                needs; None waits on.
+            run_id: id of a run.
+            timeout: maximum number of seconds to wait. None waits forever.
+            blocked_grace: maximum number of seconds to wait while the run is blocked, that is, while no worker has a
+                skill that it needs. None sets no limit.
 
         Raises:
-            RunNotFound.
-            RunIsBlocked: the run is blocked; `skills` names what it waits for. A `WaitTimedOut`, too.
-            WaitTimedOut: `timeout` seconds passed first; the run goes on.
+            RunNotFound: the run does not exist.
+            RunIsBlocked: the run is still blocked; `skills` lists the missing skills. A subclass of `WaitTimedOut`.
+            WaitTimedOut: the run did not finish within `timeout` seconds. It continues.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"], timeout=60)
         >>> run["status"], run["stepsSummary"]["total"]
@@ -74,16 +78,16 @@ class Reads:
         return run
 
     async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:
-        """Yield the events of a run, those there are and then each as it happens, up to the one that ends it.
+        """Yield the recorded events of a run, then each new event as it happens, until the run ends.
 
-        A connection that breaks is made again, and the stream goes on after the last event that came.
+        If the connection breaks, the client reconnects and resumes after the last event it received.
 
         Args:
-            run_id: a run.
-            after: the version of an event; what follows it is sent.
+            run_id: id of a run.
+            after: the version of an event; only later events are sent.
 
         Raises:
-            RunNotFound.
+            RunNotFound: the run does not exist.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Grace Hopper"})["runId"]
         >>> [event["type"] for event in client.events(run_id)][-1]
@@ -95,8 +99,12 @@ class Reads:
     async def history(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:
         """Yield the events of a run recorded so far, oldest first.
 
+        Args:
+            run_id: id of a run.
+            after: the version of an event; only later events are returned.
+
         Raises:
-            RunNotFound.
+            RunNotFound: the run does not exist.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"})["runId"]
         >>> next(client.history(run_id))["type"]
@@ -117,12 +125,12 @@ class Reads:
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
     ) -> AsyncGenerator[documents.Run, None]:
-        """Yield runs, newest first; pages are fetched as they are needed.
+        """Yield runs, newest first. Pages are fetched as needed.
 
         Args:
             status: only runs with this status.
             workflow: only runs of this workflow.
-            label: only runs that carry this label, a key and its value.
+            label: only runs with this label, a key and its value.
             base_run_id: only updates and retries of this run.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"}, labels={"order": "4711"})["runId"]
@@ -150,7 +158,15 @@ class Reads:
         cursor: str | None = None,
         limit: int = 50,
     ) -> documents.RunPage:
-        """Return one page of what `runs` yields: `limit` runs (1 to 200) from a `cursor` on.
+        """Return one page of runs, newest first.
+
+        Args:
+            status: only runs with this status.
+            workflow: only runs of this workflow.
+            label: only runs with this label, a key and its value.
+            base_run_id: only updates and retries of this run.
+            cursor: `nextCursor` of the previous page. None returns the first page.
+            limit: maximum number of runs, 1 to 200.
 
         >>> page = client.run_page(limit=1)
         >>> len(page["runs"])
@@ -168,10 +184,10 @@ class Reads:
         return cast("documents.RunPage", found)
 
     async def steps(self, run_id: str, *, status: documents.StepStatus | None = None) -> list[documents.Step]:
-        """Return the steps of a run in topological order, those taken over from other runs included.
+        """Return the steps of a run in topological order, including those reused from other runs.
 
         Raises:
-            RunNotFound.
+            RunNotFound: the run does not exist.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> [step["data"] for step in client.steps(run["id"])]
@@ -181,10 +197,12 @@ class Reads:
         return cast("list[documents.Step]", found["steps"])
 
     async def step_data(self, run_id: str, step_id: str) -> Any:
-        """Return the data of a step, also when it is too large for the log; None while there is none.
+        """Return the data of a step, even if it is too large for the log. None if the step has no data yet.
 
         Raises:
-            RunNotFound, InvalidRequest, ArtifactGone.
+            RunNotFound: the run does not exist.
+            InvalidRequest: the workflow has no such step.
+            ArtifactGone: the stored data is missing or was altered.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> client.step_data(run["id"], "greet") == client.steps(run["id"])[0]["data"]
@@ -193,10 +211,10 @@ class Reads:
         return await self._get(f"/runs/{part(run_id)}/steps/{part(step_id)}/data")
 
     async def artifacts(self, run_id: str, *, step_id: str | None = None) -> list[documents.Artifact]:
-        """Return what the completed and skipped steps of a run made, and what they took over from other runs.
+        """Return the artifacts of the completed and skipped steps of a run, including reused ones.
 
         Raises:
-            RunNotFound.
+            RunNotFound: the run does not exist.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> [(each["filename"], each["sizeBytes"]) for each in client.artifacts(run["id"])]
@@ -206,12 +224,13 @@ class Reads:
         return cast("list[documents.Artifact]", found["artifacts"])
 
     async def content(self, artifact_id: str) -> bytes:
-        """Return the bytes of an artifact, checked against their hash.
+        """Return the bytes of an artifact, verified against its hash.
 
         Raises:
-            ArtifactNotFound, ArtifactGone.
-            ArtifactElsewhere: it is kept outside.
-            ContentDamaged: other bytes came, also at the second try.
+            ArtifactNotFound: the artifact does not exist.
+            ArtifactGone: its bytes are missing or were altered.
+            ArtifactElsewhere: it is stored elsewhere.
+            ContentDamaged: the received bytes do not match the hash.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> client.content(client.artifacts(run["id"])[0]["id"])
@@ -220,14 +239,15 @@ class Reads:
         return await Fetching(self._exchange, part(artifact_id)).content()
 
     async def download(self, artifact_id: str, target: str | PathLike[str]) -> None:
-        """Write the bytes of an artifact to a file, whole or not at all. A download that breaks off is resumed.
+        """Download an artifact to a file. An interrupted download is resumed; an incomplete file never appears.
 
         Args:
-            artifact_id: an artifact.
-            target: the path of the file; what is there is replaced, its folder must be there.
+            artifact_id: id of an artifact.
+            target: path of the file. An existing file is replaced; the folder must exist.
 
         Raises:
-            As `content`, and OSError: the file cannot be written.
+            ArtifactNotFound, ArtifactGone, ArtifactElsewhere, ContentDamaged: see `content`.
+            OSError: the file cannot be written.
 
         >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> client.download(client.artifacts(run["id"])[0]["id"], "card.html")
@@ -237,11 +257,11 @@ class Reads:
         await Fetching(self._exchange, part(artifact_id)).download(target)
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[documents.StepCacheAnalysis]:
-        """Say of each step whether its result came from the cache, by which key, and what differs from before.
+        """Return, for each step, whether its result came from the cache, its cache key, and what changed.
 
         Raises:
-            RunNotFound.
-            InvalidRequest: its workflow has no such step.
+            RunNotFound: the run does not exist.
+            InvalidRequest: the workflow has no such step.
 
         >>> _ = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
         >>> again = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
@@ -252,7 +272,7 @@ class Reads:
         return cast("list[documents.StepCacheAnalysis]", found["steps"])
 
     async def workflows(self) -> list[documents.WorkflowEntry]:
-        """Return every workflow by name, each in the version registered last.
+        """Return the latest registered version of every workflow, sorted by name.
 
         >>> [(each["workflowName"], each["stepCount"]) for each in client.workflows()]
         [('hello.v1', 2), ('waiting.v1', 1)]
@@ -260,10 +280,14 @@ class Reads:
         return cast("list[documents.WorkflowEntry]", (await self._get("/workflows"))["workflows"])
 
     async def workflow(self, name: str, version: str | None = None) -> documents.Workflow:
-        """Return a definition with its steps, policies and change types, and the names of up to 1,000 versions.
+        """Return a workflow definition: steps, policies, change types, and the names of up to 1,000 versions.
+
+        Args:
+            name: name of a workflow.
+            version: a version of it. By default, the one registered last.
 
         Raises:
-            WorkflowNotFound.
+            WorkflowNotFound: the workflow, or this version of it, does not exist.
 
         >>> [step["skillId"] for step in client.workflow("hello.v1")["steps"]]
         ['text.greet', 'text.print']
@@ -271,7 +295,7 @@ class Reads:
         return cast("documents.Workflow", await self._get(f"/workflows/{part(name)}", version=version))
 
     async def projections(self) -> list[documents.Projection]:
-        """Return where each read model is: how far behind, in which state, and what its last rebuild came to.
+        """Return the state of each read model: its position, its lag, and the outcome of its last rebuild.
 
         >>> [(each["name"], each["state"]) for each in client.projections() if each["name"] == "runs"]
         [('runs', 'live')]
@@ -290,7 +314,7 @@ class Reads:
         return cast("documents.Me", await self._get("/me"))
 
     async def live(self) -> documents.Live:
-        """Say whether the process answers, at the first try.
+        """Check that the server process is running. This call is not retried.
 
         >>> client.live()
         {'status': 'live'}
@@ -298,10 +322,10 @@ class Reads:
         return cast("documents.Live", await self._probe("live"))
 
     async def ready(self) -> documents.Readiness:
-        """Say whether the database answers and the read models keep up, at the first try.
+        """Check that the database is available and the read models keep up. This call is not retried.
 
         Raises:
-            Unavailable: one of them does not; `details` tells what was found.
+            Unavailable: the database is unavailable or the read models lag behind; `details` says which.
 
         >>> client.ready()["status"]
         'ready'
@@ -309,7 +333,7 @@ class Reads:
         return cast("documents.Readiness", await self._probe("ready"))
 
     async def queues(self) -> documents.Queues:
-        """Count the runs that wait, that a worker has claimed, and that wait for a skill nobody has.
+        """Count the unfinished runs: queued, running, and blocked because no worker has a skill they need.
 
         >>> sorted(client.queues())
         ['blocked', 'queued', 'running']

@@ -1,1 +1,1 @@
-"""What is written: JSON and YAML text read as plain data, with the place of every fault."""
+"""Read JSON and YAML text as plain data, and report the place of every fault."""

@@ -1,4 +1,4 @@
-"""Places in a document, written as people read them: `steps[2].dependsOn[0]`, `changeTypes["audio.update"].seeds`."""
+"""Format places in a document, such as `steps[2].dependsOn[0]` or `changeTypes["audio.update"].seeds`."""
 
 import json
 import re
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from orchestrator.domain.errors import Fault
 
 ROOT = "document"
-"""The place of a document as a whole."""
+"""The place of the whole document."""
 
 MAX_NAME = 100
-"""How many characters of a name a place shows."""
+"""The number of characters of a name that a place shows."""
 
 _LEVELS = 4
 _BITS = 1_000
@@ -34,7 +34,7 @@ def place(parts: Iterable[str | int], root: str = "") -> str:
 
 
 def in_order(faults: Iterable[Fault]) -> list[Fault]:
-    """Return faults without repetitions, by place; `steps[2]` comes before `steps[10]`."""
+    """Return the faults without duplicates, sorted by place; `steps[2]` comes before `steps[10]`."""
     return sorted(dict.fromkeys(faults), key=lambda fault: [_number(part) for part in _NUMBER.split(fault.path)])
 
 
@@ -43,16 +43,16 @@ def _number(part: str) -> tuple[int, str]:
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """Return the text of a plain value, cut where it would fill the screen.
+    """Return the text of a plain value, cut to at most `limit` characters.
 
-    What is cut off is never written out, so this takes no longer for a large value than for a small one.
+    The rest of the value is never formatted, so a large value takes no longer than a small one.
     """
     text = _beginning(value, limit + 1, _LEVELS)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def _beginning(value: object, room: int, levels: int) -> str:
-    """Return the text of a value, or so much of it that there is no room for more."""
+    """Return the text of a value, or its first `room` characters or a little more."""
     if isinstance(value, str):
         return repr(str(value[:room]))
     if isinstance(value, bool | float) or value is None:

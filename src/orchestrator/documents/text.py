@@ -1,6 +1,6 @@
-"""Text to plain data, JSON and YAML. Faults name the line and column.
+"""Parse JSON and YAML text into plain data. Faults give the line and column.
 
-A key that is given twice is a fault, and so is an unquoted YAML scalar that not every parser reads alike.
+A duplicate key is a fault, and so is an unquoted YAML scalar that parsers read differently.
 """
 
 import json
@@ -19,29 +19,29 @@ from orchestrator.documents.scalars import ambiguity
 from orchestrator.domain.errors import MAX_FAULTS, Fault, InvalidDocument
 
 MAX_DEPTH = 64
-"""How deep a document may nest; the document itself is level 1."""
+"""The maximum nesting depth of a document; the document itself is level 1."""
 
 MAX_VALUES = 1_000_000
-"""How many values a document may hold; a few lines of YAML aliases can stand for any number."""
+"""The maximum number of values in a document. A few lines of YAML aliases can expand to any number."""
 
 MAX_REPEATED = 4 << 20
-"""How many characters the aliases of a YAML document may stand for."""
+"""The maximum number of characters that the aliases of a YAML document may expand to."""
 
 _MAX_NUMBER = 400
-# What no parser should have to read as a number: looked for once, since the patterns of YAML take long on such texts.
+# Recognizes a long number in one pass, because YAML's own patterns are slow on long texts.
 _LONG_NUMBER = re.compile(r"[-+]?(?:[0-9.][0-9_:.]*(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)")
 _Parts = tuple[str | int, ...]
 _CORE = "tag:yaml.org,2002:"
 _AMBIGUOUS = frozenset({"bool", "int", "float", "str"})
-# libyaml when it is there: ten times faster
+# Prefer libyaml: it is ten times faster.
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_file(path: Path) -> tuple[Any, list[Fault]]:
-    """Return the document in a `.yaml`, `.yml` or `.json` file, and the faults that do not keep it from being read.
+    """Return the document in a `.yaml`, `.yml` or `.json` file, and the faults that do not prevent reading it.
 
     Raises:
-        InvalidDocument: the file cannot be read, has another suffix, or breaks the syntax.
+        InvalidDocument: the file cannot be read, has another suffix, or has a syntax error.
     """
     source = str(path)
     read = _READERS.get(path.suffix.lower())
@@ -59,10 +59,10 @@ def read_file(path: Path) -> tuple[Any, list[Fault]]:
 
 
 def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
-    """Return the document that a JSON text holds, and the keys that it gives twice.
+    """Return the document in a JSON text, and its duplicate keys as faults.
 
     Raises:
-        InvalidDocument: the text breaks the syntax.
+        InvalidDocument: the text has a syntax error.
     """
     repeated: list[_Repeating] = []
 
@@ -80,13 +80,13 @@ def read_json(text: str, source: str) -> tuple[Any, list[Fault]]:
         raise InvalidDocument([_syntax(error.lineno, error.colno, error.msg)], source) from error
     except RecursionError:
         raise InvalidDocument([Fault("document", f"is nested more than {MAX_DEPTH} levels deep")], source) from None
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:  # an integer with thousands of digits
         raise InvalidDocument([Fault("document", str(error))], source) from error
     return document, list(islice(_repeated_keys(document), MAX_FAULTS + 1)) if repeated else []
 
 
 class _Repeating(dict[str, Any]):
-    """An object that was given some of its keys more than once."""
+    """An object with duplicate keys."""
 
     def __init__(self, built: dict[str, Any], keys: set[str]) -> None:
         super().__init__(built)
@@ -94,23 +94,23 @@ class _Repeating(dict[str, Any]):
 
 
 def _repeated_keys(document: Any) -> Iterator[Fault]:
-    """Yield the keys that are given twice; parts that are nested too deep are refused by whoever looks at the rest."""
+    """Yield a fault for each duplicate key. Parts that are nested too deep are skipped: a later check rejects them."""
     waiting: list[tuple[Any, _Parts]] = [(document, ())]
     while waiting:
         value, parts = waiting.pop()
         if isinstance(value, _Repeating):
             for key in sorted(value.repeated):
-                yield Fault(place((*parts, key)), "is given more than once")
+                yield Fault(place((*parts, key)), "duplicate key")
         if len(parts) < MAX_DEPTH:
             items = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += [(item, (*parts, key)) for key, item in items if isinstance(item, dict | list)]
 
 
 def read_yaml(text: str, source: str) -> tuple[Any, list[Fault]]:
-    """Return the document that a YAML text holds, the keys that it gives twice and the scalars that are ambiguous.
+    """Return the document in a YAML text, and its duplicate keys and ambiguous scalars as faults.
 
     Raises:
-        InvalidDocument: the text breaks the syntax, or holds no document or more than one.
+        InvalidDocument: the text has a syntax error, or does not contain exactly one document.
     """
     try:
         with closing(_YamlReader(text, source)) as reader:
@@ -134,15 +134,15 @@ class _Merge:
 class _YamlReader:
     """Builds plain data from the events of the YAML parser.
 
-    Faster than the loader's own way over nodes, and never deeper than `MAX_DEPTH`: the composer of libyaml
-    recurses in C and would take the process down with it.
+    This is faster than composing nodes, and limits the depth to `MAX_DEPTH`: libyaml's composer recurses in C, so
+    deep nesting would crash the process.
     """
 
     def __init__(self, text: str, source: str) -> None:
         self._loader = _Loader(text)
         self._next: Callable[[], Any] = self._loader.get_event
         self._source = source
-        # What each anchor stands for, with how many values and characters that is.
+        # The value of each anchor, with the number of values and characters in it.
         self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._values = 0
         self._characters = 0
@@ -151,14 +151,14 @@ class _YamlReader:
         self.faults: list[Fault] = []
 
     def read(self) -> Any:
-        self._next()  # the stream starts
+        self._next()  # start of the stream
         if isinstance(self._next(), yaml.StreamEndEvent):
             raise InvalidDocument([Fault(place(()), "is empty")], self._source)
         document = self._value(self._next(), ())
-        self._next()  # the document ends
+        self._next()  # end of the document
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            self._fail(event, "a second document starts here; a file holds one")
+            self._fail(event, "a second document starts here; only one is allowed")
         return document
 
     def close(self) -> None:
@@ -186,17 +186,17 @@ class _YamlReader:
         return value
 
     def _repeat(self, event: Any) -> Any:
-        """Return what an alias stands for. It counts as if it were written there again."""
+        """Return the value of an alias, and count it as if it were written out again."""
         if event.anchor not in self._anchors:
-            self._fail(event, f"alias *{event.anchor[:_MAX_NUMBER]} stands for nothing that is complete here")
+            self._fail(event, f"alias *{event.anchor[:_MAX_NUMBER]} refers to an undefined or incomplete anchor")
         value, values, characters = self._anchors[event.anchor]
         self._values += values
         self._characters += characters
         self._repeated += characters
         if self._values > MAX_VALUES:
-            self._fail(event, f"with what its aliases stand for, the document holds more than {MAX_VALUES:,} values")
+            self._fail(event, f"with its aliases expanded, the document has more than {MAX_VALUES:,} values")
         if self._repeated > MAX_REPEATED:
-            self._fail(event, f"aliases stand for more than {MAX_REPEATED:,} characters")
+            self._fail(event, f"the aliases expand to more than {MAX_REPEATED:,} characters")
         return value
 
     def _sequence(self, start: Any, parts: _Parts) -> list[Any]:
@@ -218,22 +218,22 @@ class _YamlReader:
                 continue
             if not isinstance(key, str):
                 if isinstance(key, dict | list):
-                    self._fail(event, f"a key of {place(parts)} is no text but {_KINDS[type(key)]}")
+                    self._fail(event, f"a key of {place(parts)} is {_KINDS[type(key)]}; keys must be strings")
                 written = event.value if isinstance(event, yaml.ScalarEvent) else str(key)
-                self._add(parts, f"key {written} on line {_line(event)} is not text; put it in quotes")
+                self._add(parts, f"key {written} on line {_line(event)} is not a string; put it in quotes")
                 key = str(key)
             value = self._value(self._next(), (*parts, key))
             if key in built:
-                self._add((*parts, key), f"is given twice, on lines {_line(events[key])} and {_line(event)}")
+                self._add((*parts, key), f"duplicate key, on lines {_line(events[key])} and {_line(event)}")
             events[key] = event
             built[key] = value
-        for other in merged:  # whose items were counted where they stand, and where an alias repeats them
+        for other in merged:  # already counted where they are written, and where an alias repeats them
             for key, value in other.items():
                 built.setdefault(key, value)
         return built
 
     def _key(self, event: Any, parts: _Parts) -> Any:
-        """Return a key. What is ambiguous in it is said once, by whoever finds that it is not text."""
+        """Return a key. If it is not a string, drop the faults about it: the caller reports it."""
         known = len(self.faults)
         key = self._value(event, parts)
         if not isinstance(key, str):
@@ -253,7 +253,7 @@ class _YamlReader:
             return text
         if event.tag is not None:
             return self._checked(event, event.tag, parts)
-        value = self._scalars.get(text, _Merge)  # documents say the same things over and over
+        value = self._scalars.get(text, _Merge)  # documents repeat the same scalars
         if value is _Merge:
             known = len(self.faults)
             value = self._checked(event, self._kind(text), parts)
@@ -268,7 +268,7 @@ class _YamlReader:
         return str(self._loader.resolve(yaml.ScalarNode, text, (True, False)))
 
     def _checked(self, event: Any, tag: str, parts: _Parts) -> Any:
-        """Return the value of a scalar; note a fault when other parsers read another one."""
+        """Return the value of a scalar, and record a fault if other parsers read a different value."""
         value = self._construct(event, tag, event.value)
         kind = tag.removeprefix(_CORE)
         if kind in _AMBIGUOUS and not (kind == "str" and event.tag is not None):
@@ -280,7 +280,7 @@ class _YamlReader:
 
     def _construct(self, event: Any, tag: str, text: str) -> Any:
         match tag.removeprefix(_CORE):
-            case "str" | "timestamp" | "value":  # JSON has no dates: they stay text
+            case "str" | "timestamp" | "value":  # JSON has no dates: they stay strings
                 return text
             case "merge":
                 return _Merge
@@ -291,17 +291,17 @@ class _YamlReader:
                 try:
                     return getattr(self._loader, f"construct_yaml_{kind}")(node)
                 except (ValueError, KeyError, IndexError):
-                    message = f"{text[:40]!r} is no {kind}"
+                    message = f"{text[:40]!r} is not a valid {kind}"
             case _:
-                message = f"tag {shorten(tag)[1:-1]} has no meaning here"
+                message = f"unsupported tag {shorten(tag)[1:-1]}"
         return self._fail(event, message)
 
     def _check_tag(self, event: Any, kind: str) -> None:
         if event.tag not in (None, "!", _CORE + kind):
-            self._fail(event, f"tag {shorten(event.tag)[1:-1]} has no meaning here")
+            self._fail(event, f"unsupported tag {shorten(event.tag)[1:-1]}")
 
     def _add(self, parts: _Parts, message: str) -> None:
-        """Note a fault; after as many as are listed, reading on makes no sense."""
+        """Record a fault, and stop reading once there are more than are listed."""
         self.faults.append(Fault(place(parts), message))
         if len(self.faults) > MAX_FAULTS:
             raise InvalidDocument(self.faults, self._source)

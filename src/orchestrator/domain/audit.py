@@ -1,7 +1,7 @@
-"""Whether a run's history could have happened: every fault of it, in words.
+"""Checks whether a run's history could have happened, and describes every fault in it.
 
-Proved twice, since a rule that is wrong would find itself in order: the decider is asked again about each
-event (`_Decider`), and a ledger that knows nothing of it keeps its own accounts.
+There are two independent checks, because a wrong rule would confirm its own decisions: the decider decides each event
+again (`_Decider`), and a ledger that shares no code with it tracks the run from the events alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,16 +43,16 @@ from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 
 Versioned = tuple[int, RunEvent]
-"""An event with its version: its 1-based place in the stream."""
+"""An event with its version, its 1-based place in the stream."""
 
 
 def faults(run_id: str, workflow: Workflow, history: Sequence[Versioned]) -> list[str]:
-    """Return everything that is wrong with a run's history; nothing when it could have happened.
+    """Return everything that is wrong with a run's history; empty when it could have happened.
 
     Args:
-        run_id: of the run.
-        workflow: the definition it started with.
-        history: its stream from the first event on, complete.
+        run_id: the id of the run.
+        workflow: the definition that the run started with.
+        history: the complete stream of the run.
     """
     if not history:
         return [f"run {run_id} has no events"]
@@ -67,19 +67,19 @@ def faults(run_id: str, workflow: Workflow, history: Sequence[Versioned]) -> lis
 
 
 class HistoryAudit:
-    """Looks at a run's events one after the other and says what is wrong with each.
+    """Checks a run's events one by one and reports what is wrong with each.
 
-    Versions have no gaps, the decider accepts every event in the state it was recorded in, terminal states
-    are final, no step starts before what it depends on is done, none starts or completes again once done.
+    The rules: versions have no gaps, the decider accepts every event in the state in which it was recorded, terminal
+    states are final, no step starts before its dependencies are done, and no step starts or completes again once done.
 
-    What follows an event that is wrong is in doubt: of that only the versions are looked at.
+    After a faulty event the state is unknown, so only the versions of later events are checked.
     """
 
     def __init__(self, run_id: str, workflow: Workflow, version: int, trigger: RunTriggered) -> None:
-        """Begin with a run's first event; what is wrong with that is in `found`. `is_over` says whether it ended."""
+        """Begin with a run's first event; its faults are in `found`. `is_over` is true once the run has ended."""
         self._workflow = workflow
         self._version = version
-        self.found = [*_gap(1, version), *_misfits(workflow, trigger)]
+        self.found = [*_gap(1, version), *_trigger_mismatches(workflow, trigger)]
         self.is_over = False
         self._is_in_doubt = bool(self.found)
         self._ledger = Ledger(workflow, trigger)
@@ -96,10 +96,10 @@ class HistoryAudit:
             found, self._is_in_doubt = ["the workflow has no such step"], True
         else:
             found = [*self._ledger.enter(event), *self._refusals(event)]
-        return [_told(version, event, why) for why in found]
+        return [_describe(version, event, why) for why in found]
 
     def end(self) -> list[str]:
-        """Return what is wrong when nothing follows."""
+        """Return the faults of a history that ends here: the events that should still follow."""
         missing = [] if self._decider is None else self._decider.missing
         return [f"after version {self._version} a {type(event).__name__} is missing" for event in missing]
 
@@ -117,23 +117,23 @@ def _gap(expected: int, version: int) -> list[str]:
     return [] if version == expected else [f"event {expected} of the stream has version {version}"]
 
 
-def _misfits(workflow: Workflow, trigger: RunTriggered) -> Iterator[str]:
-    """Yield how a trigger does not fit the definition."""
+def _trigger_mismatches(workflow: Workflow, trigger: RunTriggered) -> Iterator[str]:
+    """Yield the ways in which a trigger does not match the definition."""
     if (trigger.workflow_name, trigger.workflow_version) != (workflow.name, workflow.version):
         yield f"the run is of {trigger.workflow_name} {trigger.workflow_version}, not of {workflow.name}"
     elif trigger.workflow_digest != workflow.digest:
         yield f"{workflow.name} {workflow.version} has digest {workflow.digest}, not {trigger.workflow_digest}"
     named = {*(trigger.impacted or ()), *trigger.forced}
-    yield from (f"the trigger names step {step!r}, which is not there" for step in sorted(named - {*workflow.steps}))
+    yield from (f"the trigger names unknown step {step!r}" for step in sorted(named - {*workflow.steps}))
 
 
-def _told(version: int, event: RunEvent, why: str) -> str:
+def _describe(version: int, event: RunEvent, why: str) -> str:
     step = getattr(event, "step", None)
     return f"version {version}, {type(event).__name__}{f' of {step}' if step else ''}: {why}"
 
 
 class _Decider:
-    """Asks the decider again about every event; the first that it refuses ends it, for all after that is in doubt."""
+    """Decides every event again; stops at the first that differs, because the state after it is unknown."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -141,14 +141,14 @@ class _Decider:
 
     @property
     def missing(self) -> list[RunEvent]:
-        """What the last decision led to and was not recorded."""
+        """The events of the last decision that were not recorded."""
         return [low for low, _ in self._rest]
 
     def take(self, event: RunEvent) -> str | None:
-        """Return why the next event cannot be, or None; the state moves on."""
+        """Return why the next event cannot have happened, or None after folding it into the state."""
         if not self._rest:
             if isinstance(event, RunTriggered | StepRetried):
-                return "nothing leads to this event here"
+                return "no command leads to this event here"
             try:
                 self._rest = self._decided(event)
             except DomainError as error:
@@ -160,28 +160,28 @@ class _Decider:
         return difference
 
     def _decided(self, event: RunEvent) -> list[tuple[RunEvent, RunEvent]]:
-        """Decide again; of a retry, chance decided when it is due, within bounds."""
+        """Decide an event again, with the lowest and the highest jitter: a retry may be due at any time in between."""
         earliest = decide(_command(event, -1.0), self._run)
         latest = decide(_command(event, 1.0), self._run) if len(earliest) > 1 else earliest
         return list(zip(earliest, latest, strict=True))
 
 
 def _difference(low: RunEvent, high: RunEvent, event: RunEvent) -> str | None:
-    """Say how an event differs from what is decided again, or nothing."""
+    """Return how an event differs from what the decider decides, or None."""
     if type(event) is not type(low):
-        return f"decided again, a {type(low).__name__} comes here"
+        return f"the decider expects {type(low).__name__} here"
     if isinstance(low, StepRetried) and isinstance(high, StepRetried) and isinstance(event, StepRetried):
         due_at = min(max(low.due_at, event.due_at), high.due_at)
         low = StepRetried(low.at, low.step, low.next_attempt, due_at)
     if event == low:
         return None
     names = [field.name for field in fields(low) if getattr(event, field.name) != getattr(low, field.name)]
-    told = (f"{name} is {getattr(low, name)!r}, not {getattr(event, name)!r}" for name in names)
-    return f"decided again, {', '.join(told)}"
+    differences = (f"{name} {getattr(low, name)!r}, not {getattr(event, name)!r}" for name in names)
+    return f"the decider expects {', '.join(differences)}"
 
 
 def _command(event: RunEvent, jitter: float) -> Command:
-    """Return the command that an event came from."""
+    """Return the command that leads to an event."""
     match event:
         case RunStarted() | RunRecovered():
             return TakeRun(event.at, event.worker)

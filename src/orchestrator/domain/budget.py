@@ -1,27 +1,27 @@
 """Budgets: how much work an expression, a schema or a value from outside may cause.
 
-The work is counted, not timed, so the answer is the same on every machine and at every load. Values are counted as
-what they expand to: a list that stands in ten places counts ten times, because hashing and writing it takes ten
+Work is counted, not timed, so the result is the same on every machine and under any load. Values are counted by
+what they expand to: a list that occurs in ten places counts ten times, because hashing and writing it takes ten
 times as long.
 """
 
 from typing import Any
 
 MAX_UNITS = 1_000_000
-"""How many units one evaluation, or one value, may take. A value counts one, and so do 32 characters of text."""
+"""How many units one evaluation, or one value, may cost. A value costs one unit, and so do 32 characters of text."""
 
 QUICK_UNITS = 4_000
-"""What an event loop may spend in one turn, a few milliseconds. Larger work belongs in a thread."""
+"""How much work may run on the event loop without a pause: a few milliseconds. Larger work belongs in a thread."""
 
 _CHARACTERS = 32  # a power of two: `fingerprint` shifts by 5
 
 
 class BudgetExceeded(Exception):
-    """The work takes more units than its budget has. The message, if any, names the place."""
+    """The work costs more units than the budget has left. The message, if any, names the field."""
 
 
 class Budget:
-    """Units that are left to spend."""
+    """The units that are left to spend."""
 
     __slots__ = ("left",)
 
@@ -29,17 +29,17 @@ class Budget:
         self.left = units
 
     def spend(self, units: int) -> None:
-        """Take units away.
+        """Spend units.
 
         Raises:
-            BudgetExceeded: fewer are left.
+            BudgetExceeded: fewer units are left.
         """
         self.left -= units
         if self.left < 0:
             raise BudgetExceeded
 
     def spend_text(self, text: str) -> None:
-        """Take away what going through a text costs.
+        """Spend the cost of scanning a text.
 
         Raises:
             BudgetExceeded: fewer units are left.
@@ -47,7 +47,7 @@ class Budget:
         self.spend(1 + len(text) // _CHARACTERS)
 
     def spend_shallow(self, value: Any) -> None:
-        """Take away what going through a value costs, without what its items hold.
+        """Spend the cost of scanning a value, without the contents of its items.
 
         Raises:
             BudgetExceeded: fewer units are left.
@@ -64,10 +64,10 @@ class Budget:
             self.spend(1)
 
     def spend_deep(self, value: Any) -> None:
-        """Take away what going through all of a value costs; what stands in it twice counts twice.
+        """Spend the cost of scanning a value with all its contents; an item that occurs twice counts twice.
 
         Raises:
-            BudgetExceeded: fewer units are left, as with a value that holds itself.
+            BudgetExceeded: fewer units are left; always the case for a value that contains itself.
         """
         left = self.left - 1
         characters = 0

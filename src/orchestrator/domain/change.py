@@ -1,4 +1,4 @@
-"""Changes of a payload: merging a patch (RFC 7396), and which fields two payloads differ in."""
+"""Changes of a payload: merging a patch (RFC 7396), and finding the fields in which two payloads differ."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 from orchestrator.domain.selectors import Path
 
 PAYLOAD_PATCH = "payload.patch"
-"""The built-in change type: its seeds are the steps that read what the patch changes."""
+"""The built-in change type: its seeds are the steps that read the fields that the patch changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """A wish to change a finished run.
+    """A request to change a finished run.
 
-    `payload` is a merge patch of the base run's payload; `force` names steps to execute in spite of the
-    cache, or is True for all the seeds.
+    `payload` is a merge patch for the base run's payload; `force` names the steps that bypass the cache, or is True
+    for all seeds.
     """
 
     type: str
@@ -24,7 +24,7 @@ class ChangeRequest:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Return `target` with a JSON merge patch applied (RFC 7396); neither is changed."""
+    """Return `target` with a JSON merge patch applied (RFC 7396); neither argument is modified."""
     if not isinstance(patch, Mapping):
         return patch
     merged = dict(target) if isinstance(target, Mapping) else {}
@@ -37,7 +37,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def changed_paths(before: Any, after: Any, at: Path = ()) -> Iterator[Path]:
-    """Yield the paths at which two JSON values differ, each as long as both sides are objects; lists count whole."""
+    """Yield the paths at which two JSON values differ.
+
+    Paths descend only while both sides are objects; a list that differs anywhere counts as a whole.
+    """
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in {**before, **after}:
             if name in before and name in after:
@@ -49,7 +52,7 @@ def changed_paths(before: Any, after: Any, at: Path = ()) -> Iterator[Path]:
 
 
 def same_json(one: Any, other: Any) -> bool:
-    """Say whether two JSON values are equal; unlike in Python, true is not 1."""
+    """Return whether two JSON values are equal; unlike in Python, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, Mapping) and isinstance(other, Mapping):

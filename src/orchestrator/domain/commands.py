@@ -1,7 +1,7 @@
-"""What can be asked of a run. Imperative; ids, times, chance and cache answers arrive as fields.
+"""The commands that a run accepts, in the imperative. Ids, times, random numbers and cache results arrive as fields.
 
-`at` is milliseconds since 1970 UTC. A command that concerns an attempt names it, so that a command decided
-twice (after a version conflict, say) cannot act twice.
+`at` is milliseconds since 1970 UTC. A command about an attempt names that attempt, so that a command that is decided
+twice (after a version conflict, for example) cannot take effect twice.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from orchestrator.domain.output import Output, StepError
 
 @dataclass(frozen=True, slots=True)
 class TriggerRun:
-    """Ask for a run; the fields are those of `RunTriggered`."""
+    """Request a run; the fields are those of `RunTriggered`."""
 
     at: int
     trigger_type: TriggerType
@@ -32,7 +32,7 @@ class TriggerRun:
 
 @dataclass(frozen=True, slots=True)
 class TakeRun:
-    """Make `worker` the owner: it starts a queued run, or recovers one whose owner is gone."""
+    """Make `worker` the owner: it starts a queued run, or recovers a run whose owner is gone."""
 
     at: int
     worker: str
@@ -40,7 +40,7 @@ class TakeRun:
 
 @dataclass(frozen=True, slots=True)
 class BlockRun:
-    """Park the run: its owner does not know these skills."""
+    """Block the run: its owner does not have these skills."""
 
     at: int
     skills: tuple[str, ...]
@@ -48,7 +48,7 @@ class BlockRun:
 
 @dataclass(frozen=True, slots=True)
 class StartStep:
-    """Begin attempt `attempt` of a ready step with an input of this hash; `miss` says why no result was reused."""
+    """Start attempt `attempt` of a ready step with the input of this hash; `miss` says why no result was reused."""
 
     at: int
     step: str
@@ -61,7 +61,7 @@ class StartStep:
 
 @dataclass(frozen=True, slots=True)
 class ReuseResult:
-    """Take a result that was made before instead of executing the step."""
+    """Reuse an earlier result instead of executing the step."""
 
     at: int
     step: str
@@ -74,7 +74,7 @@ class ReuseResult:
 
 @dataclass(frozen=True, slots=True)
 class CompleteStep:
-    """Report that an attempt ended well."""
+    """Report that an attempt succeeded."""
 
     at: int
     step: str
@@ -86,7 +86,7 @@ class CompleteStep:
 
 @dataclass(frozen=True, slots=True)
 class FailStep:
-    """Report that an attempt ended badly; `jitter` is a draw from [-1, 1] for the pause before the next."""
+    """Report that an attempt failed; `jitter` is a random number in [-1, 1] for the pause before the next attempt."""
 
     at: int
     step: str
@@ -98,21 +98,21 @@ class FailStep:
 
 @dataclass(frozen=True, slots=True)
 class CompleteRun:
-    """Close a run whose steps are all done."""
+    """Complete a run whose steps are all done."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class FailRun:
-    """Close a run in which a step failed for good."""
+    """Fail a run in which a step failed for good."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class CancelRun:
-    """End the run now, whatever it is doing."""
+    """Cancel the run immediately, whatever it is executing."""
 
     at: int
     reason: str | None

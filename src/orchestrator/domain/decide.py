@@ -1,6 +1,6 @@
-"""What may happen: every rule that can refuse. A refusal raises a domain error and changes nothing.
+"""What may happen: every rule that can refuse a command. A refusal raises a domain error and changes nothing.
 
-`decide(command, run)` answers with the events the command leads to. It never changes the run: append the
+`decide(command, run)` returns the events that the command leads to. It never changes the run: append the
 events first, then `evolve`.
 """
 
@@ -48,10 +48,10 @@ from orchestrator.domain.workflow import Workflow
 
 
 def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
-    """Decide the first event of a run.
+    """Return the first event of a run.
 
     Raises:
-        UnknownStep: `forced` or `impacted` names a step the workflow does not have.
+        UnknownStep: `forced` or `impacted` names a step that the workflow does not have.
         InvalidPayload: the priority is out of bounds.
     """
     if not MIN_PRIORITY <= command.priority <= MAX_PRIORITY:
@@ -80,19 +80,19 @@ def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
 
 
 def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
-    """Decide what a command leads to.
+    """Return the events that a command leads to.
 
     Raises:
         RunFinished: the run is in a terminal state.
-        RunNotCancellable: the same, for a cancel.
-        StaleAttempt: the attempt named is not the one that is due or under way.
-        UnknownStep: the run's workflow has no such step, or the run has nothing to do with it.
-        CommandRefused: the run's state does not allow it.
+        RunNotCancellable: the command is `CancelRun` and the run is in a terminal state.
+        StaleAttempt: the named attempt is neither running nor due.
+        UnknownStep: the workflow has no such step, or the step is not part of the run.
+        CommandRefused: the run's state does not allow the command.
     """
     if run.is_finished:
         if isinstance(command, CancelRun):
             raise RunNotCancellable(f"run {run.id} is {run.status} and can no longer be cancelled")
-        raise RunFinished(f"run {run.id} is {run.status}; nothing can be added to it")
+        raise RunFinished(f"run {run.id} is already {run.status}")
     match command:
         case StartStep():
             return (_start_step(command, run),)
@@ -132,7 +132,7 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
 
 
 def next_attempt(step_id: str, run: Run) -> int:
-    """Return the number that the next attempt of a step has (1-based)."""
+    """Return the number of a step's next attempt (1-based)."""
     state = run.steps.get(step_id)
     return 1 if state is None else state.attempt + 1
 
@@ -140,7 +140,7 @@ def next_attempt(step_id: str, run: Run) -> int:
 def _start_step(command: StartStep, run: Run) -> StepStarted:
     _require_ready(command.step, run)
     if run.failed_step is not None:
-        raise CommandRefused(f"step {run.failed_step!r} failed for good: nothing new starts in run {run.id}")
+        raise CommandRefused(f"step {run.failed_step!r} failed for good: no new steps start in run {run.id}")
     _require_next(command.step, command.attempt, run)
     return StepStarted(
         command.at,
@@ -167,11 +167,11 @@ def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:
 
 
 def _fail_step(command: FailStep, run: Run) -> tuple[RunEvent, ...]:
-    """A failed attempt is followed by another while the policy allows it."""
+    """Return the failure, followed by a retry if the policy allows one."""
     if command.step in run.executing:
         _require_executing(command.step, command.attempt, run)
     else:
-        # its input could not be resolved: the attempt failed before the skill was called
+        # the input could not be resolved: the attempt failed before the skill was called
         _require_ready(command.step, run)
         _require_next(command.step, command.attempt, run)
     failed = StepFailed(command.at, command.step, command.attempt, command.error, command.duration_ms)
@@ -195,9 +195,8 @@ def _fail_run(command: FailRun, run: Run) -> RunFailed:
 
 
 def _require_executing(step_id: str, attempt: int, run: Run) -> None:
-    under_way = run.executing.get(step_id)
-    if under_way != attempt:
-        raise StaleAttempt(f"attempt {attempt} of step {step_id!r} is not under way in run {run.id}")
+    if run.executing.get(step_id) != attempt:
+        raise StaleAttempt(f"attempt {attempt} of step {step_id!r} is not running in run {run.id}")
 
 
 def _require_ready(step_id: str, run: Run) -> None:
@@ -205,10 +204,10 @@ def _require_ready(step_id: str, run: Run) -> None:
         return
     if step_id not in run.waiting:
         raise UnknownStep(f"step {step_id!r} is not part of run {run.id}", step=step_id)
-    raise StaleAttempt(f"step {step_id!r} of run {run.id} is {run.step(step_id).status}, not ready to begin")
+    raise StaleAttempt(f"step {step_id!r} of run {run.id} is {run.step(step_id).status}, not ready to start")
 
 
 def _require_next(step_id: str, attempt: int, run: Run) -> None:
     expected = next_attempt(step_id, run)
     if attempt != expected:
-        raise StaleAttempt(f"step {step_id!r} is due for attempt {expected}, not {attempt}")
+        raise StaleAttempt(f"the next attempt of step {step_id!r} is {expected}, not {attempt}")

@@ -1,8 +1,8 @@
-"""Errors of the domain. The docstring of each is its message's first words.
+"""Errors of the domain. The docstring of each says what it means.
 
     DomainError
-    ├── InvalidWorkflow            every fault of a definition, each with its path
-    ├── InvalidPayload             the trigger payload breaks the workflow's payloadSchema
+    ├── InvalidWorkflow            the definition has faults, each with its path
+    ├── InvalidPayload             the trigger payload does not match the workflow's payloadSchema
     ├── WorkflowNotFound
     ├── WorkflowVersionExists      the same version was registered with other content
     ├── RunNotFound
@@ -12,18 +12,18 @@
     │   ├── RunNotCancellable
     │   ├── RunNotRetryable
     │   ├── BaseRunNotCompleted
-    │   ├── StaleAttempt           another attempt, or another worker, is in charge by now
+    │   ├── StaleAttempt           another attempt or another worker has taken over
     │   └── PlanChanged
     ├── UnknownChangeType
     ├── UnknownStep
     ├── IdempotencyConflict        the same idempotency key was used with another request
-    ├── VersionConflict            somebody else appended first: reload and decide again
-    ├── NeedsNewerProgram          a newer program wrote what this one does not know
-    ├── FormatNotFinished          older programs that do not know it may still be at work
-    └── InputNotCanonical          a value that has no canonical JSON form
-        └── ValueTooLarge          a value that expands to more than can be hashed
+    ├── VersionConflict            another writer appended first: reload and decide again
+    ├── NeedsNewerProgram          a newer program wrote something that this one does not know
+    ├── FormatNotFinished          programs that do not know the format may still be running
+    └── InputNotCanonical          the value has no canonical JSON form
+        └── ValueTooLarge          the value expands to more than can be hashed
 
-HTTP status codes live in `api/errors.py` only.
+HTTP status codes are defined in `api/errors.py` only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,17 +33,17 @@ from typing import Any, Self
 from orchestrator.domain.spelling import did_you_mean
 
 MAX_FAULTS = 100
-"""How many faults of one document are listed."""
+"""The maximum number of faults listed for one document."""
 
 MAX_TOLD = 20
-"""How many of them the message of the error names."""
+"""The maximum number of faults named in the error message."""
 
 _MAX_PATH = 1_000
 _MAX_MESSAGE = 2_000
 
 
 class DomainError(Exception):
-    """A rule of the domain says no."""
+    """A rule of the domain was violated."""
 
     code = "DOMAIN_ERROR"
 
@@ -55,9 +55,9 @@ class DomainError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One problem of a definition: `path` of the field at fault (`steps[2].dependsOn[0]`) and what is wrong.
+    """One problem in a definition: the `path` of the field (`steps[2].dependsOn[0]`) and what is wrong with it.
 
-    Both are cut where they are longer than people read: what they quote may be of any length.
+    Long paths and messages are shortened, because the input they quote can be of any length.
     """
 
     path: str
@@ -73,7 +73,7 @@ class Fault:
 
 
 class InvalidDocument(DomainError):
-    """A document has faults. The first `MAX_FAULTS` are listed; the message names the first `MAX_TOLD`."""
+    """A document has faults. Up to `MAX_FAULTS` are listed; the message names up to `MAX_TOLD`."""
 
     code = "VALIDATION_ERROR"
 
@@ -107,25 +107,25 @@ class InvalidPayload(DomainError):
 
 
 class WorkflowNotFound(DomainError):
-    """No such workflow, or no such version of it."""
+    """The workflow, or this version of it, does not exist."""
 
     code = "WORKFLOW_NOT_FOUND"
 
 
 class WorkflowVersionExists(DomainError):
-    """This version is registered with other content; versions are immutable."""
+    """This version is already registered with different content; versions are immutable."""
 
     code = "VERSION_EXISTS"
 
 
 class RunNotFound(DomainError):
-    """No such run."""
+    """The run does not exist."""
 
     code = "RUN_NOT_FOUND"
 
 
 class RunArchived(RunNotFound):
-    """The run ended long ago and has left for the archive."""
+    """The run ended long ago and was moved to the archive."""
 
     code = "RUN_ARCHIVED"
 
@@ -155,13 +155,13 @@ class RunNotRetryable(CommandRefused):
 
 
 class BaseRunNotCompleted(CommandRefused):
-    """An update needs a base run that is completed."""
+    """An update needs a completed base run."""
 
     code = "BASE_RUN_NOT_COMPLETED"
 
 
 class StaleAttempt(CommandRefused):
-    """The attempt is not the one in charge of the step."""
+    """The attempt is not the step's current one."""
 
     code = "STALE_ATTEMPT"
 
@@ -185,30 +185,30 @@ class UnknownStep(DomainError):
 
     @classmethod
     def of(cls, workflow: str, step: str, known: Iterable[str]) -> Self:
-        """Return the error about a step that a workflow does not have, with the one that was probably meant."""
+        """Return the error for an unknown step, with a suggestion for the name that was probably meant."""
         return cls(f"workflow {workflow} has no step {step!r}{did_you_mean(step, known)}", step=step)
 
 
 class IdempotencyConflict(DomainError):
-    """The idempotency key was used before, with another request."""
+    """The idempotency key was already used with a different request."""
 
     code = "IDEMPOTENCY_CONFLICT"
 
 
 class VersionConflict(DomainError):
-    """The stream has moved on since it was read; reload it and decide again."""
+    """The stream has changed since it was read; reload it and decide again."""
 
     code = "VERSION_CONFLICT"
 
 
 class NeedsNewerProgram(DomainError):
-    """A newer program wrote something that this one does not know, so it leaves it alone."""
+    """A newer program wrote something that this one does not know and must not touch."""
 
     code = "NEEDS_NEWER_PROGRAM"
 
 
 class FormatNotFinished(DomainError):
-    """What was asked for cannot be written yet: programs that do not know it may still be at work."""
+    """The format cannot be written yet: programs that do not know it may still be running."""
 
     code = "FORMAT_NOT_FINISHED"
 

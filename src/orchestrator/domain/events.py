@@ -1,7 +1,7 @@
-"""What can happen. Past tense, immutable; the log holds these and nothing else.
+"""The events, in the past tense and immutable; the log holds these and nothing else.
 
-Every event carries `at`, the time it was decided, in milliseconds since 1970 UTC. Who wrote it, for which
-tenant and at which place of the log stands on the envelope (`eventstore.Recorded`), not here.
+Every event carries `at`, the time it was decided, in milliseconds since 1970 UTC. The actor, the tenant and the
+position in the log are part of the envelope (`eventstore.Recorded`), not of the event.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ HitReason = Literal["cache", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """Results taken over from another run: those of `steps`, or (None) of every step not named elsewhere."""
+    """Results taken from another run: those of `steps`, or, if None, of every step not listed elsewhere."""
 
     run_id: str
     steps: tuple[str, ...] | None
@@ -24,12 +24,11 @@ class Reuse:
 
 @dataclass(frozen=True, slots=True)
 class RunTriggered:
-    """A run was asked for. It is queued, and every step of its workflow is pending or reused.
+    """A run was requested. It is queued, and every step of its workflow is pending or reused.
 
     `payload` is the effective payload, `change` the change request of an update. `impacted` names the steps
-    this run has to see to (None: all); the others are reused from where `reused` says. `forced` steps are
-    executed in spite of the cache. `request` is the fingerprint of what was asked when an idempotency key came
-    with it, `trace` the W3C traceparent.
+    of this run (None: all); the other steps are reused from the runs in `reused`. `forced` steps bypass the cache.
+    `request` is the fingerprint of the request if it had an idempotency key, `trace` the W3C traceparent.
     """
 
     at: int
@@ -51,7 +50,7 @@ class RunTriggered:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A worker claimed the run: from here on only it writes."""
+    """A worker took the run: from now on only this worker appends to it."""
 
     at: int
     worker: str
@@ -59,7 +58,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunRecovered:
-    """Another worker took over; what the lost one was executing is lost with it and starts again."""
+    """Another worker took over; the attempts of the lost worker are lost and their steps start again."""
 
     at: int
     worker: str
@@ -68,7 +67,7 @@ class RunRecovered:
 
 @dataclass(frozen=True, slots=True)
 class RunBlocked:
-    """No worker here knows these skills; the run waits for one that does."""
+    """The worker does not have these skills; the run waits for one that does."""
 
     at: int
     skills: tuple[str, ...]
@@ -76,9 +75,9 @@ class RunBlocked:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """An attempt begins; recorded before the skill is called.
+    """An attempt started; recorded before the skill is called.
 
-    `skill` is `id@version`; `miss` says why no earlier result was taken.
+    `skill` is `id@version`; `miss` says why no earlier result was reused.
     """
 
     at: int
@@ -92,7 +91,7 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepCacheHit:
-    """A result made before is taken: found by its key (`cache`), or the base run had the same input (`unchanged`)."""
+    """An earlier result was reused: found by its key (`cache`), or the base run had the same input (`unchanged`)."""
 
     at: int
     step: str
@@ -105,7 +104,7 @@ class StepCacheHit:
 
 @dataclass(frozen=True, slots=True)
 class StepCompleted:
-    """An attempt ended well. `duration_ms` is wall time of the skill."""
+    """An attempt succeeded. `duration_ms` is the wall time of the skill."""
 
     at: int
     step: str
@@ -117,7 +116,7 @@ class StepCompleted:
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """An attempt ended badly."""
+    """An attempt failed."""
 
     at: int
     step: str
@@ -147,7 +146,7 @@ class RunCompleted:
 
 @dataclass(frozen=True, slots=True)
 class RunFailed:
-    """A step failed for good and nothing of the run is executing any more."""
+    """A step failed for good, and no step of the run is executing any more."""
 
     at: int
     error: StepError
@@ -156,7 +155,7 @@ class RunFailed:
 
 @dataclass(frozen=True, slots=True)
 class RunCancelled:
-    """Somebody asked for the end; whatever was executing is discarded."""
+    """The run was cancelled on request; results of executing steps are discarded."""
 
     at: int
     reason: str | None
@@ -165,7 +164,7 @@ class RunCancelled:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowRegistered:
-    """A version of a workflow exists from here on and never changes (stream: one per tenant and name)."""
+    """A version of a workflow was registered; it never changes (stream: one per tenant and name)."""
 
     at: int
     name: str
@@ -176,9 +175,10 @@ class WorkflowRegistered:
 
 @dataclass(frozen=True, slots=True)
 class StepCacheInvalidated:
-    """Cached results were withdrawn (stream: one per tenant).
+    """Cached results were invalidated (stream: one per tenant).
 
-    Exactly the entries that match: by `key`, by `workflow` and optionally `step`, or the `keys` a prune chose.
+    The entries are selected by `workflow` and optionally `step`, or by `keys`: a single key, or those that a prune
+    chose.
     """
 
     at: int

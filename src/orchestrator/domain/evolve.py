@@ -1,6 +1,6 @@
 """What an event changes. `evolve` never refuses: the event has happened.
 
-One function an event, in the order of a run's life. Each takes the run and folds the event into it.
+There is one function per event, in the order of a run's life. Each folds its event into the run.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ from orchestrator.domain.workflow import Workflow
 
 
 def begin(run_id: str, workflow: Workflow, event: RunTriggered) -> Run:
-    """Return the run that its first event describes: queued, its steps pending or reused."""
+    """Return a new run from its first event: the run is queued, its steps are pending or reused."""
     run = Run(run_id, workflow, event, version=1)
     if event.impacted is None:
         run.waiting = dict(workflow.waiting)
@@ -44,15 +44,15 @@ def begin(run_id: str, workflow: Workflow, event: RunTriggered) -> Run:
 
 
 def fold(run_id: str, workflow: Workflow, events: Iterable[RunEvent]) -> Run:
-    """Return the state that a run's events add up to; the first one must be `RunTriggered`.
+    """Return the state that a run's events add up to; the first event must be `RunTriggered`.
 
     Raises:
-        ValueError: the history is empty or does not begin with `RunTriggered`.
+        ValueError: the history is empty, or its first event is not `RunTriggered`.
     """
     history = iter(events)
     first = next(history, None)
     if not isinstance(first, RunTriggered):
-        raise ValueError(f"the history of run {run_id} does not begin with RunTriggered but with {first!r}")
+        raise ValueError(f"the history of run {run_id} begins with {first!r}, not with RunTriggered")
     run = begin(run_id, workflow, first)
     for event in history:
         evolve(run, event)
@@ -60,14 +60,14 @@ def fold(run_id: str, workflow: Workflow, events: Iterable[RunEvent]) -> Run:
 
 
 def evolve(run: Run, event: RunEvent) -> Run:
-    """Fold one event into the run and return it. Costs the same however large the run is."""
+    """Fold one event into the run and return the run. The cost does not depend on the size of the run."""
     _FOLDS[type(event)](run, event)
     run.version += 1
     return run
 
 
 def _triggered(_run: Run, _event: RunTriggered) -> None:
-    """A second trigger changes nothing: `begin` has made the run of the first."""
+    """Ignore a second trigger: `begin` has already built the run from the first."""
 
 
 def _started(run: Run, event: RunStarted) -> None:
@@ -159,7 +159,7 @@ def _step_completed(run: Run, event: StepCompleted) -> None:
 
 
 def _release_dependents(run: Run, step_id: str) -> None:
-    """A step is done: take it out of play and let those go that waited for it last."""
+    """Mark a step as done, and make the steps ready that waited only for this one."""
     run.ready.pop(step_id, None)
     run.due.pop(step_id, None)
     run.executing.pop(step_id, None)

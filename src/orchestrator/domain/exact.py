@@ -1,7 +1,7 @@
-"""JSON text that means the same to every reader: no number changes when it is read, no key is given twice.
+"""Checks that JSON text means the same to every parser: no number changes when it is parsed, no key is duplicated.
 
-Quick parsers turn integers beyond 64 bits into floats, round what a double cannot hold, and keep the last of two equal
-keys, all without a word. Two different texts would then be one value, or a request something else than it says.
+Fast parsers silently turn integers beyond 64 bits into floats, round what a double cannot hold, and keep the last of
+two equal keys. Two different texts would then be one value, or a request would mean something else than it says.
 """
 
 import json
@@ -17,31 +17,31 @@ from orchestrator.domain.fingerprint import MAX_SAFE_INTEGER
 _DOUBTFUL_NUMBER = re.compile(rb"\d{16}|(?:^|[\[:,\s])-?\d+(?:\.\d+)?[eE]")
 _KEY = re.compile(rb'"\s*:')
 _LONGEST = 1000
-"""Nobody needs to see more digits of a number, and Python reads only 4,300 of an integer."""
+"""Longer integers are rejected without parsing them; Python parses at most 4,300 digits."""
 
 
-class _Doubled(dict[str, Any]):
-    """An object with a key that is given twice."""
+class _DuplicateKey(dict[str, Any]):
+    """An object with a duplicate key."""
 
     key = ""
 
 
-class _Changed:
-    """A number that is another one once it is read."""
+class _ChangedNumber:
+    """A number whose value would change when it is parsed."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
 def check_numbers(text: bytes) -> None:
-    """Accept a JSON text, known to be one, whose numbers every reader takes as they are written.
+    """Check that every parser reads the numbers of a valid JSON text as they are written.
 
-    A fraction is rounded to the nearest double, as everywhere; what is refused is an integer, or a number without a
-    fraction, that would become another one.
+    Fractions are rounded to the nearest double, as usual. Integers, and numbers without a fractional part, are
+    rejected if their value would change.
 
     Raises:
-        InputNotCanonical: a number is beyond 2**53 - 1 and no double, too large for one, or would become 0; the message
-            names the path.
+        InputNotCanonical: an integer is beyond 2**53 - 1, or another number is too large for a double, would become 0,
+            or is beyond 2**53 - 1 and would change; the message names the path.
     """
     if _DOUBTFUL_NUMBER.search(text) is None:
         return
@@ -56,27 +56,27 @@ def check_numbers(text: bytes) -> None:
 
 
 def check_keys(text: bytes, document: Any) -> None:
-    """Accept a JSON text none of whose objects has a key twice; `document` is what a parser made of it.
+    """Check that no object in a JSON text has a duplicate key; `document` is the parsed text.
 
     Raises:
-        InputNotCanonical: an object has; the message names the path.
+        InputNotCanonical: an object has a duplicate key; the message names the path.
     """
-    # Each key is followed by a colon, and what looks like one besides is within a text: then a closer look is due.
+    # Each key ends in a quote and a colon, which a string may contain too: only surplus matches need a full check.
     if len(_KEY.findall(text)) <= _count_keys(document):
         return
     found = next(_faults(json.loads(text, object_pairs_hook=_object), "$"), None)
     if found is not None:
         path, why = found
-        raise InputNotCanonical(f"{path} {why}", path=path, reason=why)
+        raise InputNotCanonical(f"{path}: {why}", path=path, reason=why)
 
 
 def read_exactly(text: str) -> Any:
-    """Return what a JSON text holds, exactly.
+    """Parse a JSON text exactly.
 
     Raises:
-        ValueError: it is not JSON, or holds NaN or Infinity, which are not.
-        InputNotCanonical: a number changes when it is read, or a key is given twice; the message names the path.
-        RecursionError: it is nested too deeply.
+        ValueError: the text is not JSON; NaN and Infinity are not JSON either.
+        InputNotCanonical: a number would change when it is parsed, or a key is duplicated; the message names the path.
+        RecursionError: the text is nested too deeply.
     """
     document = json.loads(
         text, parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=_object
@@ -95,10 +95,10 @@ def _count_keys(value: Any) -> int:
 
 
 def _faults(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, _Changed):
+    if isinstance(value, _ChangedNumber):
         yield path, value.reason
     elif isinstance(value, Mapping):
-        if isinstance(value, _Doubled):
+        if isinstance(value, _DuplicateKey):
             yield f"{path}.{value.key}", "the key is given twice"
         for name, item in value.items():
             yield from _faults(item, f"{path}.{name}")
@@ -107,21 +107,21 @@ def _faults(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _faults(item, f"{path}[{number}]")
 
 
-def _integer(text: str) -> int | _Changed:
+def _integer(text: str) -> int | _ChangedNumber:
     if len(text) <= _LONGEST and abs(number := int(text)) <= MAX_SAFE_INTEGER:
         return number
-    return _Changed(f"{text if len(text) < 40 else 'an integer'} is beyond 2**53 - 1")
+    return _ChangedNumber(f"{text if len(text) < 40 else 'an integer'} is beyond 2**53 - 1")
 
 
-def _float(text: str) -> float | _Changed:
+def _float(text: str) -> float | _ChangedNumber:
     number = float(text)
     shown = text if len(text) < 40 else f"{text[:37]}..."
     if math.isinf(number):
-        return _Changed(f"{shown} is too large for a number")
+        return _ChangedNumber(f"{shown} is too large for a double")
     if number == 0 and Decimal(text) != 0:
-        return _Changed(f"{shown} would become 0")
+        return _ChangedNumber(f"{shown} would become 0")
     if abs(number) > MAX_SAFE_INTEGER and Decimal(repr(number)) != Decimal(text):
-        return _Changed(f"{shown} would become {number!r}")
+        return _ChangedNumber(f"{shown} would become {number!r}")
     return number
 
 
@@ -133,7 +133,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) == len(pairs):
         return made
-    doubled = _Doubled(made)
+    result = _DuplicateKey(made)
     seen: set[str] = set()
-    doubled.key = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    return doubled
+    result.key = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+    return result

@@ -1,15 +1,15 @@
-"""JMESPath as selectors speak it: checked when it is parsed, and blind to the order of keys.
+"""The JMESPath dialect of selectors: validated when it is parsed, and independent of the order of keys.
 
 The language is that of jmespath.org, made strict and deterministic:
 
-- what would only fail when a step runs fails when the expression is parsed: functions that do not exist or
-  get the wrong number of arguments, a slice of step 0, a literal that is no canonical JSON, nesting without
-  end, `&expression` where no function takes one;
-- equal documents give equal results: `keys`, `values`, `*` and `to_string` go by the sorted keys of an
-  object, not by the order in which somebody happened to write them;
-- an evaluation ends: it has a budget, and everything that takes time or memory is paid from it.
-- values are compared as JSON: `true` is not `1`, also inside arrays and objects; `<` between a number and a
-  string is null; `to_number` reads JSON numbers only. One addition is kept: `<` compares two strings by code point.
+- Errors that would only occur when a step runs are reported when the expression is parsed: unknown functions,
+  wrong numbers of arguments, slices with step 0, literals that are not canonical JSON, excessive nesting, and
+  `&expression` where no function takes one.
+- Equal documents give equal results: `keys`, `values`, `*` and `to_string` use the sorted keys of an object,
+  not the order in which they were written.
+- Every evaluation ends: it has a budget, and everything that takes time or memory is charged to it.
+- Values are compared as JSON: `true` is not `1`, also inside arrays and objects; `<` between a number and a
+  string is null; `to_number` accepts JSON numbers only. One extension is kept: `<` compares two strings by code point.
 """
 
 import json
@@ -30,23 +30,23 @@ Node = Mapping[str, Any]
 """A node of a parsed expression: `type`, `children` and, for some types, `value`."""
 
 MAX_DEPTH = 100
-"""How deep the parts of an expression may nest."""
+"""How deep the parts of an expression may be nested."""
 
 MAX_CHARACTERS = 65_536
-"""How long an expression may be."""
+"""The maximum length of an expression."""
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _EXACT = 2**53
 _MAX_DIGITS = 309  # of an integer that a JSON number, a double, can hold
-# A quote that nothing closes goes on to the end: were it no match, the search would begin anew at every one after it.
+# An unclosed quote matches up to the end; otherwise the search would start again at every later quote (quadratic).
 _QUOTED = re.compile(
     r"""'(?:\\.|[^'\\])*(?:'|\\?\Z)|"(?:\\.|[^"\\])*(?:"|\\?\Z)|`((?:\\.|[^`\\])*)(?:`|\\?\Z)""", re.DOTALL
 )
 
 
 class SelectorError(ValueError):
-    """An expression does not parse, or failed on the data it met."""
+    """An expression does not parse, or failed on the data it was applied to."""
 
 
 @lru_cache(maxsize=16384)
@@ -54,11 +54,11 @@ def parse(expression: str) -> Node:
     """Return the parsed form of an expression.
 
     Raises:
-        SelectorError: the expression does not parse, or could only ever fail; the message says where or why.
+        SelectorError: the expression does not parse, or would always fail; the message says where or why.
     """
     if len(expression) > MAX_CHARACTERS:
         raise SelectorError(f"the expression has {len(expression):,} characters, more than {MAX_CHARACTERS:,}")
-    if _PLAIN.fullmatch(expression):  # nearly all there are; the general parser is ten times slower
+    if _PLAIN.fullmatch(expression):  # nearly all expressions; the general parser is ten times slower
         fields = [ast.field(name) for name in expression.split(".")]
         return fields[0] if len(fields) == 1 else ast.subexpression(fields)
     _check_literals(expression)
@@ -70,18 +70,18 @@ def parse(expression: str) -> Node:
     except RecursionError:
         raise SelectorError("the expression is nested too deeply") from None
     except (ValueError, TypeError) as error:  # jmespath's own errors are ValueErrors
-        # After its first line the message repeats the expression.
+        # The lines after the first repeat the expression.
         message = str(error).partition("\n")[0].removesuffix(":").removesuffix(", for expression")
         raise SelectorError(message[:200]) from error
     return node
 
 
 def evaluate(node: Node, context: Any, budget: Budget | None = None) -> Any:
-    """Return what a parsed expression picks from a context of plain JSON.
+    """Return the value that a parsed expression picks from a context of plain JSON.
 
     Raises:
-        SelectorError: the expression met a value of a type it cannot take.
-        BudgetExceeded: it takes more work than the budget has, `MAX_UNITS` units when None.
+        SelectorError: the expression cannot be applied to a value of this type.
+        BudgetExceeded: the expression takes more work than the budget allows, `MAX_UNITS` units when None.
     """
     try:
         return _Interpreter(budget or Budget()).visit(cast("Any", node), context)
@@ -89,22 +89,22 @@ def evaluate(node: Node, context: Any, budget: Budget | None = None) -> Any:
         raise SelectorError("the document is nested too deeply") from None
     except InputNotCanonical as error:
         raise SelectorError(error.message) from error
-    except exceptions.JMESPathTypeError as error:  # its own message writes the value out, whatever its size
+    except exceptions.JMESPathTypeError as error:  # its own message quotes the whole value, whatever its size
         expected = ", ".join(error.expected_types)
         message = f"{error.function_name}() takes a value of type {expected}, not {error.actual_type}"
         raise SelectorError(message) from None
-    except (ValueError, TypeError, ArithmeticError) as error:  # jmespath compares and adds as Python does
+    except (ValueError, TypeError, ArithmeticError) as error:  # jmespath compares and adds with Python's operators
         raise SelectorError(str(error)[:200]) from error
 
 
 @lru_cache(maxsize=16384)
 def plain_path(expression: str) -> tuple[str, ...] | None:
-    """Return the fields that an expression names one below the other; None if it does anything else."""
+    """Return the fields of an expression that is a plain path (`a.b.c`); None for any other expression."""
     return tuple(expression.split(".")) if _PLAIN.fullmatch(expression) else None
 
 
 def follow(path: Iterable[str], value: Any) -> Any:
-    """Return what `evaluate` would for fields one below the other."""
+    """Return what `evaluate` would return for a plain path."""
     try:
         for name in path:
             value = value.get(name)
@@ -114,17 +114,20 @@ def follow(path: Iterable[str], value: Any) -> Any:
 
 
 _SORTING = 20
-"""A sort compares each item with about so many others."""
+"""About how many other items a sort compares each item with."""
 
 
 class _Functions(functions.Functions):
-    """The functions of JMESPath, with the answers of its specification where the library gives Python's. All pay."""
+    """The functions of JMESPath, charged to a budget.
+
+    They return what the specification says, also where the library behaves like Python.
+    """
 
     def __init__(self, budget: Budget | None = None) -> None:
         self._budget = budget or Budget()
 
     def call_function(self, function_name: str, resolved_args: Iterable[Any]) -> Any:
-        """Call a function; its arguments, and so its result unless it multiplies them, are paid for."""
+        """Call a function and charge its arguments; that covers the result too, unless the function multiplies them."""
         arguments = list(resolved_args)
         for argument in arguments:
             self._budget.spend_shallow(argument)
@@ -168,14 +171,14 @@ class _Functions(functions.Functions):
 
     @functions.signature({"types": ["number"]})
     def _func_ceil(self, value: float) -> float:
-        return value if abs(value) >= _EXACT else math.ceil(value)  # a number this large has no fraction
+        return value if abs(value) >= _EXACT else math.ceil(value)  # numbers this large have no fraction
 
     @functions.signature({"types": ["number"]})
     def _func_floor(self, value: float) -> float:
         return value if abs(value) >= _EXACT else math.floor(value)
 
     def _create_key_func(self, expression: Any, allowed_types: list[str], name: str) -> Any:
-        """Return what `min_by`, `max_by` and `sort_by` order by; all values must be of one type."""
+        """Return the key function of `min_by`, `max_by` and `sort_by`; all keys must be of one type."""
         key_of = super()._create_key_func(expression, allowed_types, name)  # type: ignore[misc]
         first: list[Any] = []
 
@@ -191,14 +194,14 @@ class _Functions(functions.Functions):
 
 
 class _Expression:
-    """An `&expression`. jmespath knows it by the name of its class."""
+    """An `&expression`. jmespath recognizes it by its class name."""
 
     def __init__(self, expression: Any, interpreter: "_Interpreter") -> None:
         self.expression = expression
         self._interpreter = interpreter
 
     def visit(self, node: Any, value: Any) -> Any:
-        """Evaluate it on an item; text may be what many items are compared by."""
+        """Evaluate the expression on an item, and charge for text: it may be a sort key, compared many times."""
         result = self._interpreter.visit(node, value)
         if isinstance(result, str):
             self._interpreter.budget.spend(_SORTING * (len(result) // 32))
@@ -210,7 +213,8 @@ class _Interpreter(visitor.TreeInterpreter):
 
     _dict_cls = dict
 
-    def __init__(self, budget: Budget) -> None:  # one is made for each evaluation, so not what the library makes
+    # Called for each evaluation, so it does not call the library's `__init__`, which builds everything in advance.
+    def __init__(self, budget: Budget) -> None:
         self.budget = budget
 
     @cached_property
@@ -218,7 +222,7 @@ class _Interpreter(visitor.TreeInterpreter):
         return _Functions(self.budget)
 
     def visit(self, node: Any, value: Any) -> Any:
-        """Evaluate one part."""
+        """Evaluate one node."""
         budget = self.budget
         budget.left -= 1
         if budget.left < 0:
@@ -231,7 +235,7 @@ class _Interpreter(visitor.TreeInterpreter):
     def visit_comparator(self, node: Any, value: Any) -> bool | None:
         left, right = (self.visit(child, value) for child in node["children"])
         if type(left) is type(right):
-            self.budget.spend_deep(left)  # a comparison ends at the first difference, but it may be the last item
+            self.budget.spend_deep(left)  # a comparison ends at the first difference, which may be the last item
         match node["value"]:
             case "eq":
                 return _equal(left, right)
@@ -276,12 +280,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal. To Python `True == 1`, at any depth; to JSON it is not."""
+    """Return whether two JSON values are equal. In Python `True == 1`, at any depth; in JSON they differ."""
     return bool(left == right) and _same_types(left, right)
 
 
 def _same_types(left: Any, right: Any) -> bool:
-    """Whether of two values that are equal to Python each boolean stands opposite a boolean."""
+    """Return whether two values that are equal in Python have booleans in the same places."""
     match left:
         case list():
             return all(map(_same_types, left, right))
@@ -292,7 +296,7 @@ def _same_types(left: Any, right: Any) -> bool:
 
 
 def _number(text: str) -> int | float | None:
-    """Return the number that a text writes as JSON does (RFC 8259, section 6); None when it does not."""
+    """Return the number that a text represents in JSON syntax (RFC 8259, section 6), or None if it is no number."""
     found = _NUMBER.fullmatch(text)
     if found is None or not math.isfinite(number := float(text)):
         return None
@@ -340,7 +344,7 @@ def _check_call(node: Node, depth: int) -> None:
     known = _Functions.FUNCTION_TABLE
     if name not in known:
         close = get_close_matches(name, known, n=1)
-        raise SelectorError(f"there is no function {name}()" + (f"; did you mean {close[0]}()?" if close else ""))
+        raise SelectorError(f"unknown function {name}()" + (f"; did you mean {close[0]}()?" if close else ""))
     signature = known[name]["signature"]
     least, exact = len(signature), not signature[-1].get("variadic")
     if len(arguments) < least or (exact and len(arguments) > least):

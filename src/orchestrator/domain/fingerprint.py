@@ -1,4 +1,4 @@
-"""Fingerprints: the one canonical form of a value (RFC 8785) and the keys made from it."""
+"""Fingerprints: the canonical JSON form of a value (RFC 8785), and the keys derived from it."""
 
 import json
 import math
@@ -13,10 +13,10 @@ from orchestrator.domain.budget import MAX_UNITS, Budget, BudgetExceeded
 from orchestrator.domain.errors import InputNotCanonical, ValueTooLarge
 
 MAX_SAFE_INTEGER = 2**53 - 1
-"""The largest integer that every JSON reader takes exactly (RFC 8259, section 6)."""
+"""The largest integer that every JSON parser reads exactly (RFC 8259, section 6)."""
 
 MAX_NESTING = 200
-"""How deep a value may be nested: JSON writers give up at about 250, and a stored value has some levels around it."""
+"""How deep a value may be nested: JSON encoders fail at about 250 levels, and stored values are wrapped in a few."""
 
 
 def canonical(value: Any, budget: Budget | None = None) -> bytes:
@@ -27,53 +27,52 @@ def canonical(value: Any, budget: Budget | None = None) -> bytes:
         budget: what the value may expand to; `MAX_UNITS` units when None.
 
     Raises:
-        InputNotCanonical: NaN, Infinity, a key that is not a string, an integer beyond 2**53 - 1, bytes, a
-            set, a lone surrogate: the message names the path. Never a guess, never a weaker form.
-        ValueTooLarge: the value expands to more than `MAX_UNITS` units, or holds itself.
-        BudgetExceeded: the value expands to more than the budget given.
+        InputNotCanonical: the value contains NaN, Infinity, a key that is not a string, an integer beyond
+            2**53 - 1, bytes, a set or a lone surrogate; the message names the path. Nothing is guessed or coerced.
+        ValueTooLarge: the value expands to more than `MAX_UNITS` units, or contains itself.
+        BudgetExceeded: the value expands to more than the given budget.
     """
     try:
         plain = check_size(value) if budget is None else _is_plain(value, budget)
-        return _plainly(value) if plain else rfc8785.dumps(value)
+        return _encode_fast(value) if plain else rfc8785.dumps(value)
     except (ValueError, RecursionError) as error:
         path, why = _first_fault(value) or ("$", str(error))
         raise InputNotCanonical(f"{path} has no canonical JSON form: {why}", path=path, reason=why) from error
 
 
 def check_size(value: Any) -> bool:
-    """Accept a value that expands to no more than `MAX_UNITS` units; says whether it is of the plainest kind.
+    """Check that a value expands to at most `MAX_UNITS` units; return whether the fast encoder can write it.
 
     Raises:
-        ValueTooLarge: it expands to more.
+        ValueTooLarge: the value expands to more.
     """
     try:
         return _is_plain(value, Budget())
-    except RecursionError:  # it is plain to nobody; `canonical` says where
+    except RecursionError:  # no encoder can write it; `canonical` reports the path
         return False
     except BudgetExceeded:
         reason = f"it expands to more than {MAX_UNITS:,} values, or to as much text"
         raise ValueTooLarge(f"the value is too large: {reason}", path="$", reason=reason) from None
 
 
-# The standard library's encoder, in C, writes the very same bytes for most values. It does not know two rules of
-# RFC 8785: how numbers are written that Python writes with an exponent or with ".0", and the order of keys that are
-# not ASCII.
+# The standard library's C encoder writes the same bytes for most values. It does not implement two rules of RFC 8785:
+# the form of numbers that Python writes with an exponent or with ".0", and the order of non-ASCII keys.
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
-def _plainly(value: Any) -> bytes:
+def _encode_fast(value: Any) -> bytes:
     return _ENCODER.encode(value).encode()
 
 
 class _NotPlain(Exception):
-    """Only the library can write the value."""
+    """Only the `rfc8785` library can write the value."""
 
 
 def _is_plain(value: Any, budget: Budget) -> bool:
-    """Say whether the quick encoder writes a value as RFC 8785 has it, and take what the value costs.
+    """Return whether the fast encoder writes a value as RFC 8785 requires, and charge the budget for the value.
 
     Raises:
-        BudgetExceeded: the value costs more than there is.
+        BudgetExceeded: the value costs more than is left.
     """
     try:
         left = _walk(value, budget.left - 1)
@@ -87,9 +86,9 @@ def _is_plain(value: Any, budget: Budget) -> bool:
     return True
 
 
-# One function for all kinds, and a shift for a division: every input and every result of a step goes through here.
+# One function for all types, and shifts instead of divisions: every input and result of a step goes through here.
 def _walk(value: Any, left: int) -> int:
-    """Return how many units are left after a value."""
+    """Return how many units are left after charging for a value."""
     kind = type(value)
     if kind is dict:
         left -= len(value)
@@ -123,38 +122,38 @@ _LONG_NUMBER = re.compile(rb"\d{16}")
 
 
 def canonical_value(form: bytes, loads: Callable[[bytes], Any] = json.loads) -> Any:
-    """Return the value that a canonical form stands for: 1 for `1.0`, 0 for `-0.0`, keys in canonical order.
+    """Return the value that a canonical form represents: 1 for `1.0`, 0 for `-0.0`, keys in canonical order.
 
-    Equal forms give equal values, so whoever is handed this one cannot tell which of them was hashed.
+    Equal forms give equal values, so the receiver cannot tell which of several equivalent values was hashed.
 
     Args:
         form: canonical JSON.
-        loads: a quicker reader of JSON than the standard library's; it is not asked about long numbers.
+        loads: a JSON parser faster than the standard library's; it is not used for text with long numbers.
     """
     if _LONG_NUMBER.search(form) is None:
         try:
             return loads(form)
-        except ValueError:  # it is nested more deeply than that reader takes
+        except ValueError:  # nested more deeply than that parser supports
             return json.loads(form)
     return json.loads(form, parse_int=_integer)
 
 
 def _integer(text: str) -> int | float:
-    """Return an integer, or the float that RFC 8785 writes like one because it is beyond 2**53 - 1."""
+    """Return an integer, or, beyond 2**53 - 1, the float that RFC 8785 writes like an integer."""
     number = int(text)
     return number if abs(number) <= MAX_SAFE_INTEGER else float(text)
 
 
 def check_storable(value: Any, budget: Budget | None = None) -> bytes:
-    """Accept a value that can be kept in the log and shown by the read models; returns its canonical form.
+    """Check that a value can be stored in the log and in the read models; return its canonical form.
 
     Raises:
-        InputNotCanonical: it has no canonical form, is nested more than 200 levels deep, or a text in it holds
-            NUL, which Postgres cannot store.
-        BudgetExceeded: it expands to more than the budget given.
+        InputNotCanonical: the value has no canonical form, is nested more than 200 levels deep, or contains a
+            string with NUL, which Postgres cannot store.
+        BudgetExceeded: the value expands to more than the given budget.
     """
     form = canonical(value, budget)
-    # only a form with so many brackets is worth a walk through the value
+    # walk through the value only if it has enough brackets to be nested too deeply
     if form.count(b"[") + form.count(b"{") > MAX_NESTING and is_nested_deeper(value, MAX_NESTING):
         reason = f"it is nested more than {MAX_NESTING} levels deep"
         raise InputNotCanonical(f"the value cannot be stored: {reason}", path="$", reason=reason)
@@ -164,7 +163,7 @@ def check_storable(value: Any, budget: Budget | None = None) -> bytes:
 
 
 def is_nested_deeper(value: Any, levels: int) -> bool:
-    """Say whether objects and arrays are nested in each other more than so many levels deep."""
+    """Return whether objects and arrays are nested more than `levels` deep."""
     if not isinstance(value, Mapping | list | tuple):
         return False
     inside = value.values() if isinstance(value, Mapping) else value
@@ -172,12 +171,12 @@ def is_nested_deeper(value: Any, levels: int) -> bool:
 
 
 def fingerprint(value: Any, budget: Budget | None = None) -> str:
-    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex; raises as `canonical` does."""
+    """Return the SHA-256 of the canonical JSON of a value, in lower-case hex; raises what `canonical` does."""
     return sha256(canonical(value, budget)).hexdigest()
 
 
 def cache_key(workflow_name: str, step_id: str, input_hash: str) -> str:
-    """Return the key of a step's result, the same for every run of the workflow with the same input."""
+    """Return the cache key of a step's result, the same for every run of the workflow with the same input."""
     return f"{workflow_name}:{step_id}:{input_hash}"
 
 
@@ -189,7 +188,7 @@ def _first_fault(value: Any) -> tuple[str, str] | None:
 
 
 def _fault(value: Any, path: str) -> tuple[str, str] | None:
-    """Find the first place that has no canonical form: `(path, why)`."""
+    """Return the first place that has no canonical form as `(path, why)`, or None."""
     match value:
         case None | bool():
             return None
@@ -202,7 +201,7 @@ def _fault(value: Any, path: str) -> tuple[str, str] | None:
         case int():
             if abs(value) <= MAX_SAFE_INTEGER:
                 return None
-            # thousands of digits help nobody, and Python refuses to print them
+            # thousands of digits are of no use, and Python refuses to print them
             return path, f"{value if value.bit_length() < 128 else 'an integer'} is beyond 2**53 - 1"
         case float():
             return None if math.isfinite(value) else (path, f"{value} is not a JSON number")
@@ -223,7 +222,7 @@ def _fault(value: Any, path: str) -> tuple[str, str] | None:
 
 
 def _nul(value: Any, path: str) -> str | None:
-    """Find the first text that holds NUL, in a value known to be canonical."""
+    """Return the path of the first string that contains NUL, in a value known to be canonical, or None."""
     match value:
         case str():
             return path if "\0" in value else None

@@ -1,6 +1,6 @@
 """The graph of a workflow's steps: order, dependents, ancestors, closure, cycles.
 
-All linear in its size, but for the order (n log n).
+All functions are linear in the size of the graph, except for the order (n log n).
 """
 
 from collections import deque
@@ -13,9 +13,9 @@ from heapq import heapify, heappop, heappush
 class Graph:
     """Steps and their edges, with the topological order computed once.
 
-    `order` lists every step after all its dependencies; of the steps that could come next it takes the one
-    declared first, so steps declared in a sound order keep it;
-    `dependencies` and `dependents` are the edges in both directions.
+    `order` lists every step after all its dependencies. Among the steps that could come next, it takes the one
+    declared first, so steps that are declared in a topological order keep that order. `dependencies` and
+    `dependents` are the edges in both directions.
     """
 
     order: tuple[str, ...]
@@ -23,17 +23,17 @@ class Graph:
     dependents: Mapping[str, tuple[str, ...]]
 
     def downstream(self, seeds: Iterable[str]) -> set[str]:
-        """Return the seeds and every step that a change of them can reach."""
+        """Return the seeds and every step that depends on them, directly or indirectly."""
         return _reach(seeds, self.dependents)
 
     def ancestors(self, step: str) -> set[str]:
-        """Return every step that must be done before `step`, without `step` itself."""
+        """Return every step that must be done before `step`, excluding `step` itself."""
         return _reach(self.dependencies[step], self.dependencies)
 
     def path_from(self, seeds: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Return, for each step downstream of the seeds, a shortest chain `(seed, ..., step)` that leads to it.
 
-        A chain is put together when it is asked for: all of them at once would be quadratic.
+        Each chain is built on access: building all chains in advance would be quadratic.
         """
         reached: dict[str, str | None] = dict.fromkeys(seeds)
         queue = deque(reached)
@@ -47,7 +47,7 @@ class Graph:
 
 
 class _Chains(Mapping[str, tuple[str, ...]]):
-    """The chain that leads to each step, from the one step before it."""
+    """The chain that leads to each step, built on access from each step's predecessor."""
 
     def __init__(self, reached_from: Mapping[str, str | None]) -> None:
         self._reached_from = reached_from
@@ -69,7 +69,7 @@ def build_graph(dependencies: Mapping[str, Sequence[str]]) -> Graph:
     """Return the graph of `{step: its dependencies}`, which must be free of cycles and unknown names.
 
     Raises:
-        ValueError: the edges form a cycle or name a step that is not there.
+        ValueError: the edges form a cycle, or name an unknown step.
     """
     dependents: dict[str, list[str]] = {step: [] for step in dependencies}
     for step, needed in dependencies.items():
@@ -101,7 +101,10 @@ def build_graph(dependencies: Mapping[str, Sequence[str]]) -> Graph:
 
 
 def find_cycle(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...] | None:
-    """Return one cycle in dependency order, first step repeated at the end, or None. Unknown names are ignored."""
+    """Return one cycle in dependency order, with the first step repeated at the end, or None.
+
+    Unknown names are ignored.
+    """
     done: set[str] = set()
     for start in dependencies:
         if start in done:
@@ -126,9 +129,9 @@ def find_cycle(dependencies: Mapping[str, Sequence[str]]) -> tuple[str, ...] | N
 
 
 def components(dependencies: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return the strongly connected components, dependencies first: a step alone, or all steps of a knot of cycles.
+    """Return the strongly connected components, dependencies first: single steps, or all steps of connected cycles.
 
-    Unknown names are ignored. The algorithm is Tarjan's (SIAM Journal on Computing 1, 1972), without recursion.
+    Unknown names are ignored. This is Tarjan's algorithm (SIAM Journal on Computing 1, 1972), without recursion.
     """
     found: list[tuple[str, ...]] = []
     number: dict[str, int] = {}

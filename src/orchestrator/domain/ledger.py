@@ -1,4 +1,4 @@
-"""What is done and under way in a run, counted from its events alone: a second opinion on the decider's."""
+"""Tracks what is done and running in a run, from its events alone: an independent check of the decider."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from orchestrator.domain.workflow import Workflow
 
 @dataclass(slots=True)
 class Ledger:
-    """What is done and under way, counted from the events alone."""
+    """What is done and running in a run, tracked from its events alone."""
 
     workflow: Workflow
     trigger: RunTriggered
@@ -37,9 +37,9 @@ class Ledger:
             self.done = {*self.workflow.steps} - {*self.trigger.impacted}
 
     def enter(self, event: RunEvent) -> Iterator[str]:
-        """Enter the next event and yield what does not add up; to be drained."""
+        """Enter the next event and yield every inconsistency. The caller must exhaust the iterator."""
         if self.ended_by is not None:
-            yield f"the run had ended by {self.ended_by}"
+            yield f"the run had already ended with {self.ended_by}"
         match event:
             case RunRecovered():
                 self.executing.clear()
@@ -54,9 +54,9 @@ class Ledger:
                 self.done.add(event.step)
             case StepCompleted():
                 if self.executing.pop(event.step, None) != event.attempt:
-                    yield f"attempt {event.attempt} was not under way"
+                    yield f"attempt {event.attempt} was not running"
                 if event.step in self.done:
-                    yield "it had completed before"
+                    yield "the step had already completed"
                 self.done.add(event.step)
             case StepFailed():
                 if self.executing.pop(event.step, None) is None:
@@ -69,7 +69,7 @@ class Ledger:
             case RunCompleted() if missing := {*self.workflow.steps} - self.done:
                 yield f"not done: {', '.join(sorted(missing))}"
             case RunFailed() if self.executing:
-                yield f"still under way: {', '.join(sorted(self.executing))}"
+                yield f"still running: {', '.join(sorted(self.executing))}"
             case _:
                 pass
         if isinstance(event, TERMINAL_EVENTS):
@@ -77,29 +77,29 @@ class Ledger:
 
     def _begin(self, step: str) -> Iterator[str]:
         if step in self.done:
-            yield "it was done before"
+            yield "the step was already done"
         if step in self.executing:
-            yield f"attempt {self.executing[step]} was under way"
+            yield f"attempt {self.executing[step]} was still running"
         lacking = [needed for needed in self.workflow.steps[step].depends_on if needed not in self.done]
         if lacking:
-            yield f"it depends on {', '.join(lacking)}, not done yet"
+            yield f"the step depends on {', '.join(lacking)}, not done yet"
 
     def _pause(self, event: StepRetried) -> Iterator[str]:
-        """A retry comes when the policy says: attempts that were lost with their worker do not count."""
+        """Check a retry against the policy: attempts that were lost with their worker do not count."""
         failures = self.failures.get(event.step, [])
         policy = self.workflow.steps[event.step].retry
         if not failures or len(failures) >= policy.max_attempts:
-            yield f"{len(failures)} attempts have failed, and {policy.max_attempts} are allowed"
+            yield f"{len(failures)} attempts have failed, but only {policy.max_attempts} are allowed"
             return
         try:
-            grown = policy.backoff_ms * policy.multiplier ** (len(failures) - 1)
+            backoff = policy.backoff_ms * policy.multiplier ** (len(failures) - 1)
         except OverflowError:
-            grown = policy.max_backoff_ms
-        pause = min(grown, policy.max_backoff_ms)
-        asked_for = failures[-1].error.retry_after_ms or 0
-        low, high = (max(pause * (1 + sign * policy.jitter), asked_for) for sign in (-1, 1))
+            backoff = policy.max_backoff_ms
+        pause = min(backoff, policy.max_backoff_ms)
+        requested = failures[-1].error.retry_after_ms or 0
+        low, high = (max(pause * (1 + sign * policy.jitter), requested) for sign in (-1, 1))
         if not low - 1 <= event.due_at - event.at <= high + 1:
-            yield f"the pause is {event.due_at - event.at} ms, by the policy it is {low:g} to {high:g} ms"
+            yield f"the pause is {event.due_at - event.at} ms, but the policy requires {low:g} to {high:g} ms"
 
     def _number(self, step: str, attempt: int) -> Iterator[str]:
         expected = self.attempts.get(step, 0) + 1

@@ -1,4 +1,7 @@
-"""What happens next, from the state alone: after a crash the same answer comes out, so recovery is nothing special."""
+"""What happens next, computed from the state alone.
+
+After a crash the answer is the same, so recovery is no special case.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,12 +12,12 @@ from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run
 
 MAX_LOST_ATTEMPTS = 10
-"""A step that took its worker down this often fails with WORKER_LOST instead of taking down another."""
+"""A step that lost its worker this many times fails with WORKER_LOST instead of starting on another worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class BeginStep:
-    """Resolve the step's input and ask the cache; that answer makes it `StartStep`, `ReuseResult` or `FailStep`."""
+    """Resolve the step's input and query the cache; the outcome is a `StartStep`, `ReuseResult` or `FailStep`."""
 
     step: str
     attempt: int
@@ -24,13 +27,13 @@ NextStep = BeginStep | FailStep | CompleteRun | FailRun
 
 
 def next_steps(run: Run, now: int, room: int, busy: Collection[str] = ()) -> list[NextStep]:
-    """Return what the run's owner has to do now.
+    """Return what the run's owner must do now.
 
     Args:
-        run: the run, in whatever state.
+        run: the run, in any state.
         now: milliseconds since 1970 UTC, for retry timers.
-        room: how many more attempts the owner can have under way.
-        busy: steps that are being begun already.
+        room: how many more attempts the owner can run at the same time.
+        busy: steps that are already being started.
     """
     if run.status != "running":
         return []
@@ -54,9 +57,9 @@ def next_steps(run: Run, now: int, room: int, busy: Collection[str] = ()) -> lis
 
 
 def next_due(run: Run, room: int, busy: Collection[str] = ()) -> int | None:
-    """Return when the next retry timer goes off (milliseconds since 1970 UTC).
+    """Return when the next retry timer expires (milliseconds since 1970 UTC).
 
-    None when there is none, or when it could begin nothing: then only what is under way can change that.
+    Return None when there is no timer, or when no step could start: then only a running step can change that.
     """
     if run.status != "running" or run.failed_step is not None or _room(run, room, busy) <= 0:
         return None

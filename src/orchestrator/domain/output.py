@@ -1,4 +1,4 @@
-"""What a step made: small JSON data and artifacts kept by the hash of their content."""
+"""The output of a step: small JSON data, and artifacts stored under the hash of their content."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ ARTIFACT_NAMESPACE = UUID("6c0cfe5e-5d1d-4bb8-8d7f-2d0b3a4f9c11")
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A file a step made, or a uri it registered.
+    """A file that a step produced, or a URI that it registered.
 
-    `content_hash` is the SHA-256 of the bytes in lower-case hex (empty for a uri from outside whose bytes
-    we never saw); `size_bytes` is -1 when unknown. `id` follows from tenant, content hash and type.
+    `content_hash` is the SHA-256 of the bytes in lower-case hex (empty for an external URI whose bytes
+    we never read); `size_bytes` is -1 when unknown. `id` is derived from tenant, content hash and type.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The result of a step: `data` is JSON; `data_ref` stands for it when it is too large for the log."""
+    """The result of a step: `data` is JSON; `data_ref` refers to it when it is too large for the log."""
 
     data: Any = None
     artifacts: tuple[Artifact, ...] = ()
@@ -36,7 +36,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class StepError:
-    """Why an attempt failed: a code to act on, words to read, details to dig in."""
+    """Why an attempt failed: a code for programs, a message for people, and details for debugging."""
 
     code: str
     message: str
@@ -51,7 +51,7 @@ def artifact_id(tenant: str, content_hash: str, artifact_type: str) -> str:
 
 
 def output_to_json(output: Output) -> dict[str, Any]:
-    """Return the JSON form of an output as it stands in the log and in the read models."""
+    """Return the JSON form of an output, as stored in the step cache and in the read models."""
     document: dict[str, Any] = {"data": output.data}
     if output.artifacts:
         document["artifacts"] = [artifact_to_json(artifact) for artifact in output.artifacts]
@@ -61,7 +61,7 @@ def output_to_json(output: Output) -> dict[str, Any]:
 
 
 def output_from_json(document: Mapping[str, Any]) -> Output:
-    """Return the output that `output_to_json` described."""
+    """Return the output for a document that `output_to_json` wrote."""
     reference = document.get("dataRef")
     return Output(
         document.get("data"),
@@ -84,7 +84,7 @@ def artifact_to_json(artifact: Artifact) -> dict[str, Any]:
 
 
 def artifact_from_json(document: Mapping[str, Any]) -> Artifact:
-    """Return the artifact that `artifact_to_json` described."""
+    """Return the artifact for a document that `artifact_to_json` wrote."""
     return Artifact(
         document["id"],
         document["type"],

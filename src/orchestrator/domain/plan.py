@@ -1,11 +1,12 @@
-"""What a change will re-run, may re-run and reuse, and why: computed from the workflow and the base run alone.
+"""What a change will run, may run and reuse, and why, computed from the workflow and the base run alone.
 
-    seeds      the steps the change starts from: those its type names, those that read a payload field which
-               the change alters, those that are forced, and those whose earlier result is gone
+    seeds      the steps that the change starts from: those that its type names, those that read a payload field
+               that the change alters, forced steps, and steps whose earlier result is no longer available
     impacted   the seeds and everything downstream of them
-    reused     all the rest, taken from the run that really made it, without a look at the cache
+    reused     all other steps; each result is taken from the run that made it, without consulting the cache
 
-The plan costs in proportion to what the change touches; only listing all of it (`steps`) costs the graph.
+The cost of a plan is proportional to the steps the change affects; only listing all steps (`steps`) visits the
+whole graph.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ Action = Literal["run", "may_run", "reuse"]
 
 @dataclass(frozen=True, slots=True)
 class BaseRun:
-    """The finished run a change starts from: what it was triggered with and what it saw to itself."""
+    """The finished run that a change starts from: its payload, the steps it was to execute, and those it reused."""
 
     run_id: str
     payload: Mapping[str, Any]
@@ -36,7 +37,7 @@ class BaseRun:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What will become of a step: the reason in words, and the chain of steps `(seed, ..., step)` that leads to it."""
+    """What will happen to a step, the reason as text, and the chain of steps `(seed, ..., step)` that leads to it."""
 
     step: str
     action: Action
@@ -46,7 +47,7 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a change will do. `payload` is the effective one; `seeds` gives each seed the reason it is one."""
+    """What a change will do. `payload` is the effective payload; `seeds` maps each seed to the reason for it."""
 
     workflow: Workflow
     base: BaseRun
@@ -59,7 +60,7 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """The fingerprint of all that the plan says: two plans with the same hash do the same."""
+        """The fingerprint of the whole plan: two plans with the same hash do the same."""
         return fingerprint(
             [
                 self.workflow.digest,
@@ -73,7 +74,7 @@ class Plan:
         )
 
     def steps(self) -> Iterator[StepPlan]:
-        """Yield every step of the workflow in topological order with what will become of it."""
+        """Yield what will happen to each step of the workflow, in topological order."""
         chains = self.workflow.graph.path_from(self.seeds)
         for step in self.workflow.graph.order:
             if step in self.seeds:
@@ -82,21 +83,21 @@ class Plan:
                 chain = chains[step]
                 yield StepPlan(step, "may_run", f"depends on {chain[-2]}, if its result changes", chain)
             else:
-                yield StepPlan(step, "reuse", "nothing the change touches leads here")
+                yield StepPlan(step, "reuse", "not affected by the change")
 
 
 def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: Collection[str] = ()) -> Plan:
     """Plan a change of a completed run.
 
     Args:
-        workflow: the definition the base run was made with.
+        workflow: the definition of the base run.
         base: the base run.
-        change: what is asked for.
-        gone: steps whose earlier result cannot be used any more.
+        change: the requested change.
+        gone: steps whose earlier result is no longer available.
 
     Raises:
-        UnknownChangeType: the workflow does not declare the type; the message names the ones it does.
-        UnknownStep: `force` names a step the workflow does not have.
+        UnknownChangeType: the workflow does not declare the type; the message names the declared types.
+        UnknownStep: `force` names a step that the workflow does not have.
     """
     payload = merge_patch(base.payload, change.payload)
     seeds, force_all = _declared_seeds(workflow, change)
@@ -106,12 +107,12 @@ def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: 
     for step in forced:
         seeds[step] = "forced by the change request" if step not in seeds else f"{seeds[step]}; forced"
     for step in gone:
-        seeds.setdefault(step, "its earlier result is gone")
+        seeds.setdefault(step, "its earlier result is no longer available")
     return _plan(workflow, base, change, payload=payload, seeds=seeds, forced=forced)
 
 
 def plan_retry(workflow: Workflow, base: BaseRun, done: Collection[str]) -> Plan:
-    """Plan another try of a run that failed or was cancelled: everything that is not `done` yet."""
+    """Plan the retry of a failed or cancelled run: every step that is not `done` yet runs."""
     seeds = {step: "was not completed" for step in workflow.graph.order if step not in done}
     return _plan(workflow, base, ChangeRequest("retry", {}), payload=base.payload, seeds=seeds)
 
@@ -131,9 +132,10 @@ def _plan(
 
 
 def earlier_results(base: BaseRun) -> tuple[Reuse, ...]:
-    """Return where every step's earlier result is: first what the base saw to itself, then what it had reused.
+    """Return which run holds each step's earlier result: first the steps of the base run, then those it reused.
 
-    Steps are named once, in the newest run that saw to them, so that the list does not grow with the chain.
+    Each step is listed once, for the newest run that executed it, so that the list does not grow with the chain of
+    updates.
     """
     if base.impacted is None:
         return (Reuse(base.run_id, None),)
@@ -148,7 +150,7 @@ def earlier_results(base: BaseRun) -> tuple[Reuse, ...]:
 
 
 def _declared_seeds(workflow: Workflow, change: ChangeRequest) -> tuple[dict[str, str], bool]:
-    """Return the seeds the change's type names, and whether all seeds are forced."""
+    """Return the seeds that the change type names, and whether all seeds are forced."""
     if change.type == PAYLOAD_PATCH:
         return {}, change.force is True
     declared = workflow.change_types.get(change.type)
@@ -161,7 +163,7 @@ def _declared_seeds(workflow: Workflow, change: ChangeRequest) -> tuple[dict[str
             known=known,
         )
     names = workflow.graph.order if declared.seeds is None else declared.seeds
-    return dict.fromkeys(names, f"{change.type} starts here"), declared.force or change.force is True
+    return dict.fromkeys(names, f"seed of {change.type}"), declared.force or change.force is True
 
 
 def _forced_steps(workflow: Workflow, change: ChangeRequest) -> tuple[str, ...]:
@@ -175,7 +177,7 @@ def _forced_steps(workflow: Workflow, change: ChangeRequest) -> tuple[str, ...]:
 
 
 def _readers(workflow: Workflow, changed: frozenset[Path]) -> Iterator[tuple[str, str]]:
-    """Yield `(step, what it reads)` for the steps that see one of the changed fields, or the change itself."""
+    """Yield `(step, path it reads)` for the steps that read a changed field, the change request or the base run."""
     for path, steps in workflow.readers.items():
         if path[:1] in {("change",), ("base",)} or path == () or (path[0] == "trigger" and is_touched(path, changed)):
             for step in steps:

@@ -1,8 +1,8 @@
 """The state of one run: what its events add up to.
 
-A `Run` is an accumulator: `evolve` folds events into it in place and nobody else writes to it. It holds an
-entry only for steps that something happened to, and it keeps count as it goes, so that folding an event
-and asking what comes next cost the same in a run of ten steps and in one of ten thousand.
+A `Run` is an accumulator: only `evolve` writes to it, folding events in place. It has entries only for steps with
+events of their own, and it updates its counters incrementally, so that folding an event and computing what happens
+next cost the same in a run of ten steps and in one of ten thousand.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ DONE: frozenset[StepStatus] = frozenset({"completed", "skipped"})
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that did not make the result: it failed with `error`, or (None) went down with its worker."""
+    """An attempt without a result: it failed with `error`, or was lost with its worker (`error` is None)."""
 
     number: int
     worker: str | None
@@ -32,13 +32,12 @@ class Attempt:
     error: StepError | None
 
 
-@dataclass(slots=True)  # not frozen: that takes five times as long to make, and one is made for each event of a step
+@dataclass(slots=True)  # not frozen: a frozen one takes five times as long to create, and each step event creates one
 class StepState:
-    """Where a step is. Times are milliseconds since 1970 UTC; `attempt` is that of the latest attempt, 1-based.
+    """The state of a step. Times are milliseconds since 1970 UTC; `attempt` is the latest attempt, 1-based.
 
-    Never changed: `evolve` puts another one in its place.
-    `lost` counts attempts that went down with their worker; they do not use up the retry policy. `worker`
-    made the latest attempt, `past` are those before it.
+    It is never modified: `evolve` replaces it. `lost` counts attempts that were lost with their worker; they do not
+    count against the retry policy. `worker` made the latest attempt; `past` lists the attempts before it.
     """
 
     status: StepStatus = "pending"
@@ -68,8 +67,8 @@ UNTOUCHED = StepState()
 class Run:
     """One execution of a workflow.
 
-    `waiting` counts the dependencies each step of this run still lacks; `ready`, `executing` and `due` hold
-    the steps that can begin, the attempts under way and the retry timers (milliseconds since 1970 UTC).
+    `waiting` counts the unfinished dependencies of each step of this run; `ready`, `executing` and `due` hold
+    the steps that can start, the running attempts, and the retry timers (milliseconds since 1970 UTC).
     """
 
     id: str
@@ -92,13 +91,13 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has reached a terminal state; nothing is ever appended to it again."""
+        """Whether the run has reached a terminal state; no more events are appended to it."""
         return self.status in TERMINAL
 
     def step(self, step_id: str) -> StepState:
         """Return the state of a step.
 
-        One that nothing happened to is skipped when it is reused, cancelled when the run is, else pending.
+        A step without events is skipped if it is reused, cancelled if the run is cancelled, and pending otherwise.
         """
         state = self.steps.get(step_id)
         if state is not None:
@@ -108,11 +107,11 @@ class Run:
         return StepState(status="cancelled") if self.status == "cancelled" else UNTOUCHED
 
     def is_reused(self, step_id: str) -> bool:
-        """Whether the step's result was taken over from another run when this one was triggered."""
+        """Return whether the step's result was taken from another run when this run was triggered."""
         return step_id not in self.waiting
 
     def maker(self, step_id: str) -> str:
-        """Return the id of the run that really made (or is to make) a step's result."""
+        """Return the id of the run that made, or will make, a step's result."""
         state = self.steps.get(step_id)
         if state is not None and state.source_run is not None:
             return state.source_run
@@ -145,10 +144,10 @@ class Run:
 
 
 def maker_of(step_id: str, reused: Iterable[Reuse]) -> str:
-    """Return the run that a reused step's result comes from, as the trigger recorded it.
+    """Return the id of the run that a reused step's result comes from, as the trigger recorded it.
 
     Raises:
-        LookupError: nothing is reused for that step.
+        LookupError: the step is not reused.
     """
     rest: str | None = None
     for reuse in reused:

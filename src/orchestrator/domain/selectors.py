@@ -1,10 +1,10 @@
-"""Selectors: expressions that pick a step's input from the run's context, and what they read of it.
+"""Selectors: expressions that pick a step's input from the run's context, and the paths of the context they read.
 
-What an expression reads is found in its parsed form, so that a change request can be mapped to the steps
-it touches without running anything. The law that partial rebuild rests on: when nothing that `reads` names
-`is_touched` by the changes between two contexts (`change.changed_paths`), the selector picks the same from
-both. Where an expression reaches through something dynamic (a list, a filter, a function) the answer is the
-widest: a path that ends early means "everything below".
+The paths are found in the parsed expression, so that a change request can be mapped to the steps it affects
+without running anything. Partial rebuild relies on this invariant: if no path returned by `reads`
+`is_touched` by the changes between two contexts (`change.changed_paths`), the selector picks the same value from
+both. Where an expression goes through something dynamic (a list, a filter, a function), the answer is
+conservative: a path that ends early means "everything below".
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,17 +23,17 @@ Input = Mapping[str, str] | str | None
 """A step's input: a selector for each field, one selector that yields an object, or nothing."""
 
 MAX_FIELDS = 16
-"""How many fields a path that `reads` returns names at most; it stands for everything below."""
+"""The maximum number of fields in a path that `reads` returns; a longer path is cut and means everything below."""
 
 
 def select(expression: str, context: Mapping[str, Any], budget: Budget | None = None) -> Any:
-    """Return what an expression picks from the context; a path that leads nowhere picks None.
+    """Return the value that an expression picks from the context; a path that does not exist picks None.
 
-    What is picked is shared with the context, not copied.
+    The value is shared with the context, not copied.
 
     Raises:
-        SelectorError: the expression does not parse, or met a value of a type it cannot take.
-        BudgetExceeded: it takes more work than the budget has, `MAX_UNITS` units when None.
+        SelectorError: the expression does not parse, or cannot be applied to a value of this type.
+        BudgetExceeded: the expression takes more work than the budget allows, `MAX_UNITS` units when None.
     """
     if (path := plain_path(expression)) is not None:
         return follow(path, context)
@@ -45,13 +45,14 @@ def select(expression: str, context: Mapping[str, Any], budget: Budget | None = 
 
 
 def resolve_input(selectors: Input, context: Mapping[str, Any], budget: Budget | None = None) -> Any:
-    """Return a step's input: a dict field by field, what one selector yields, or `{}`.
+    """Return a step's input: a dict with one entry per selector, the value of a single selector, or `{}`.
 
     All fields share the budget.
 
     Raises:
         SelectorError: a selector failed; the message starts with the field.
-        BudgetExceeded: they take more work than the budget has, `MAX_UNITS` units when None; it names the field.
+        BudgetExceeded: the selectors take more work than the budget allows, `MAX_UNITS` units when None; the message
+            names the field.
     """
     if selectors is None:
         return {}
@@ -75,7 +76,7 @@ def _shorten(expression: str) -> str:
 
 
 def reads(selectors: Input) -> frozenset[Path]:
-    """Return the paths of the context that an input reads, each as long as is certain.
+    """Return the paths of the context that an input reads, each as specific as can be determined.
 
     Raises:
         SelectorError: an expression does not parse.
@@ -88,7 +89,7 @@ def reads(selectors: Input) -> frozenset[Path]:
 
 
 def is_touched(path: Path, changed: Iterable[Path]) -> bool:
-    """Say whether reading `path` can see a change of one of the `changed` paths (one is a prefix of the other)."""
+    """Return whether reading `path` can see a change of one of the `changed` paths (one is a prefix of the other)."""
     return any(path[: len(other)] == other[: len(path)] for other in changed)
 
 
@@ -100,15 +101,15 @@ def _expression_reads(expression: str) -> frozenset[Path]:
 
 
 _Origins = frozenset[Path]
-"""The places of the context that a value may be taken from as it is; none for a value that is made."""
+"""The paths of the context that a value may be taken from unchanged; empty for a computed value."""
 
 _MADE: _Origins = frozenset()
 
 
 def _trace(node: Node, at: _Origins, read: set[Path]) -> _Origins:
-    """Return the origins of a node's value when evaluated on a value from `at`; note in `read` what it looks at.
+    """Return the origins of a node's value when evaluated on a value from `at`; add the paths it reads to `read`.
 
-    The value itself is not noted: whoever makes use of it does, or goes on below it.
+    The path of the value itself is not added: the caller adds it, or continues below it.
     """
     children = node["children"]
     match node["type"]:
@@ -127,7 +128,7 @@ def _trace(node: Node, at: _Origins, read: set[Path]) -> _Origins:
             read |= at
             return _MADE
         case "projection" | "value_projection" | "filter_projection":
-            # the right side runs on the elements, which are part of the collection that is noted here
+            # the right side runs on the elements, which are part of the collection added here
             read |= _trace(children[0], at, read)
             for child in children[1:]:
                 read |= _trace(child, _MADE, read)
@@ -136,12 +137,12 @@ def _trace(node: Node, at: _Origins, read: set[Path]) -> _Origins:
             inside: set[Path] = set()
             for child in children:
                 inside |= _trace(child, at, inside)
-            # nothing is made of null, so that there is a value at all is looked at too; a path that goes on
-            # below it says as much, and the context itself is never null
+            # the result of null is null, so whether there is a value is read as well; a path below it covers
+            # that already, and the context itself is never null
             read |= inside | {path for path in at if path and not is_touched(path, inside)}
             return _MADE
         case "or_expression" | "and_expression":
-            # the left value decides, whatever is made of it afterwards
+            # the left value decides, however the result is used
             read |= _trace(children[0], at, read)
             return _trace(children[1], at, read)
         case "key_val_pair" | "comparator" | "not_expression" | "flatten" | "function_expression":
@@ -149,10 +150,10 @@ def _trace(node: Node, at: _Origins, read: set[Path]) -> _Origins:
                 read |= _trace(child, at, read)
             return _MADE
         case "expref":
-            # runs on the elements of another argument, which is noted as a whole
+            # runs on the elements of another argument, which is read as a whole
             read |= _trace(children[0], _MADE, read)
             return _MADE
         case _:
-            # a kind of node that this was not written for: anything may have been looked at
+            # an unknown type of node: it may read anything
             read.add(())
             return _MADE

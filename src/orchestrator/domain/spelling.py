@@ -1,4 +1,4 @@
-"""Which of the known names was probably meant by one that is unknown."""
+"""Suggestions for misspelled names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,20 +7,20 @@ _LONGEST = 64
 """Longer names are not compared: the time grows with the product of the lengths."""
 
 _BUDGET = 10_000
-"""How many letters of known names one question compares: it takes less than 20 ms."""
+"""How many characters of known names one call compares at most, which takes less than 20 ms."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`; None when none is like it.
+    """Return the known name most similar to `name`, or None when none is similar.
 
-    Names that begin with the same letter come first, in case there are more names than one question compares.
+    Names with the same first letter are compared first, in case there are more names than one call compares.
     """
     if not 0 < len(name) <= _LONGEST:
         return None
     likely: list[str] = []
     others: list[str] = []
     for candidate in known:
-        # difflib needs 60 % of both names to be the same, so much longer or shorter names never match.
+        # difflib requires 60 % of both names to match, so much longer or shorter names never do.
         if len(candidate) <= _LONGEST and 3 * len(candidate) <= 7 * len(name) and 3 * len(name) <= 7 * len(candidate):
             (likely if candidate[:1] == name[:1] else others).append(candidate)
     left = _BUDGET

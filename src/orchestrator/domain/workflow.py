@@ -1,6 +1,6 @@
-"""A workflow: steps, what each needs, and which changes the workflow knows. Plain data, immutable by version.
+"""A workflow: its steps, their dependencies, and its change types. Plain data; each version is immutable.
 
-Definitions from outside are checked and built in `workflows/`; here they are taken to be sound.
+Definitions from outside are validated and built in `workflows/`; this module assumes that they are valid.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,17 @@ _RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplie
 _CHANGE_WORDS = frozenset({"seeds", "force"})
 
 WORD_FORMATS: Mapping[str, int] = {}
-"""The words of definitions that came after the first format, with the one that brought each."""
+"""The fields of definitions that were added after the first format, each with the format that added it."""
 
 CacheScope = Literal["global", "run_only"]
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """Whether and for whom a step's result is kept. `ttl_seconds` bounds the hot tier; None takes its default."""
+    """Whether a step's result is cached, and for which runs.
+
+    `ttl_seconds` limits the time in the hot tier; None takes the tier's default.
+    """
 
     enabled: bool = True
     scope: CacheScope = "global"
@@ -38,7 +41,7 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a failed attempt is followed by another. `jitter` is a fraction of the pause."""
+    """How often, and after which pause, a failed attempt is retried. `jitter` is a fraction of the pause."""
 
     max_attempts: int = 1
     backoff_ms: int = 1000
@@ -48,7 +51,7 @@ class RetryPolicy:
     non_retryable: tuple[str, ...] = ()
 
     def pause_ms(self, attempt: int, jitter: float) -> int:
-        """Return the pause after failed attempt `attempt` (1-based); `jitter` is a draw from [-1, 1]."""
+        """Return the pause after failed attempt `attempt` (1-based), in ms; `jitter` is a random number in [-1, 1]."""
         try:
             backoff = self.backoff_ms * self.multiplier ** (attempt - 1)
         except OverflowError:
@@ -59,7 +62,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the graph: the skill it calls, what it waits for and how its input is picked."""
+    """One node of the graph: the skill it calls, its dependencies, and how its input is selected."""
 
     id: str
     skill: str
@@ -72,7 +75,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class ChangeType:
-    """A named change: the steps it starts from (`None` stands for all) and whether they run in spite of the cache."""
+    """A named change: the steps it starts from (`None` means all), and whether they bypass the cache."""
 
     seeds: tuple[str, ...] | None
     force: bool = False
@@ -105,22 +108,22 @@ class Workflow:
 
     @cached_property
     def waiting(self) -> Mapping[str, int]:
-        """How many dependencies each step has: where every initial run starts counting."""
+        """The number of dependencies of each step: the initial counters of every initial run."""
         return {step.id: len(step.depends_on) for step in self.steps.values()}
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
-        """The steps that depend on nothing, in order."""
+        """The steps without dependencies, in topological order."""
         return tuple(step for step in self.graph.order if not self.steps[step].depends_on)
 
     @cached_property
     def uses_cache(self) -> bool:
-        """Whether some step may be answered with a result of another run."""
+        """Whether any step may reuse a result of another run."""
         return any(step.cache.enabled and step.cache.scope == "global" for step in self.steps.values())
 
     @cached_property
     def ranks(self) -> Mapping[str, int]:
-        """The place of each step in topological order."""
+        """The index of each step in topological order."""
         return {step: rank for rank, step in enumerate(self.graph.order)}
 
     @cached_property
@@ -135,17 +138,17 @@ class Workflow:
 
     @cached_property
     def format(self) -> int:
-        """The format that a program must know to drive its runs."""
+        """The format that a program must know to execute runs of this workflow."""
         return format_of(workflow_to_json(self)) if WORD_FORMATS else 1
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256 of the canonical document: the identity of the content."""
+        """The SHA-256 of the canonical document, which identifies the content."""
         return fingerprint(workflow_to_json(self))
 
 
 def workflow_to_json(workflow: Workflow) -> dict[str, Any]:
-    """Return the document of a workflow, as in files and over HTTP (camelCase), defaults spelled out."""
+    """Return the document of a workflow as in files and over HTTP (camelCase), with all defaults filled in."""
     document: dict[str, Any] = {
         "workflowName": workflow.name,
         "version": workflow.version,
@@ -190,7 +193,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
 
 
 def format_of(document: Mapping[str, Any]) -> int:
-    """Return the format that brought the newest word of a definition; 1 when all were there from the beginning."""
+    """Return the format that a definition needs: that of its newest field, 1 if all fields are in the first format."""
     if not WORD_FORMATS:
         return 1
     parts = [document, *document["steps"], *(document.get("changeTypes") or {}).values()]
@@ -199,11 +202,11 @@ def format_of(document: Mapping[str, Any]) -> int:
 
 
 def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
-    """Return the workflow of a document that was checked before (`workflow_to_json` wrote it).
+    """Return the workflow for a document that was already validated (`workflow_to_json` wrote it).
 
     Raises:
-        NeedsNewerProgram: a newer program registered it, with a word that this one does not know.
-        KeyError, TypeError: the document was never checked; `workflows.load_document` is the way in for those.
+        NeedsNewerProgram: a newer program registered the workflow, with a field that this one does not know.
+        KeyError, TypeError: the document was never validated; use `workflows.load_document` for those.
     """
     _require_known(document, _WORDS, document)
     for item in (document.get("changeTypes") or {}).values():
@@ -228,12 +231,13 @@ def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
 
 
 def _require_known(part: Mapping[str, Any], known: frozenset[str], document: Mapping[str, Any]) -> None:
-    """Accept a part of a definition. Nobody can tell what a word that is not known changes, so none is passed over."""
+    """Check that all fields of a part of a definition are known. An unknown field could change the part's meaning."""
     if not part.keys() <= known:
         name, version = document.get("workflowName"), document.get("version")
         words = ", ".join(sorted(part.keys() - known))
         raise NeedsNewerProgram(
-            f"workflow {name} {version} says {words}, which this program does not know: a newer one registered it",
+            f"workflow {name} {version} has fields that this program does not know ({words}): "
+            "a newer program registered it",
             workflowName=name,
             version=version,
             steps=len(document["steps"]),

@@ -1,4 +1,4 @@
-"""What goes into one commit: appends, each of one stream, and whoever waits for them."""
+"""The parts of a group commit: appends, each to one stream, with the futures of their callers."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ import orjson
 from eventsourcing.persistence import StoredEvent
 
 Inline = Mapping[str, Sequence[Any]]
-"""Rows for inline read models: `{what is to be done: [row, ...]}`; see the SQL function `apply_inline`."""
+"""Rows for inline read models: `{operation: [row, ...]}`; see the SQL function `apply_inline`."""
 
 OnWritten = Callable[[int], None]
-"""Called with the position of an append's first event once it is on disk."""
+"""Called with the position of an append's first event once the append is on disk."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +24,12 @@ _MAX_EVENTS = 4000
 
 @dataclass(slots=True, eq=False)
 class Append:
-    """One stream's share of a batch and whoever waits for it.
+    """One stream's part of a batch, with the future of its caller.
 
     Attributes:
-        in_doubt: it was sent and its answer was lost, so it may be in the log.
-        failures: how often it failed for its own part: sent alone, while the database wrote otherwise.
-        commits_seen: how many commits there had been when it last failed.
+        in_doubt: whether the append was sent but its response was lost, so that it may be in the log.
+        failures: how often the append failed by itself: sent alone, while the database accepted other writes.
+        commits_seen: the number of commits when the append last failed.
     """
 
     stored: Sequence[StoredEvent]
@@ -42,33 +42,33 @@ class Append:
 
     @property
     def stream_id(self) -> UUID:
-        """The stream that is appended to."""
+        """The id of the stream."""
         stream_id = self.stored[0].originator_id
         return stream_id if isinstance(stream_id, UUID) else UUID(stream_id)
 
     @property
     def first_version(self) -> int:
-        """The version of its first event, 1-based."""
+        """The version of the first event, 1-based."""
         return self.stored[0].originator_version
 
     def resolve(self, position: int) -> None:
-        """Tell whoever waits that it is in the log, its first event at this position."""
+        """Notify the caller that the append is in the log, its first event at this position."""
         if not self.waiter.done():
             self.waiter.set_result(position)
         if self.on_written is not None:
             try:
                 self.on_written(position)
             except Exception:
-                logger.exception("an observer of appends failed")
+                logger.exception("append observer failed")
 
     def reject(self, error: Exception) -> None:
-        """Tell whoever waits why it is not in the log, or why nobody knows."""
+        """Notify the caller why the append is not in the log, or why that is unknown."""
         if not self.waiter.done():
             self.waiter.set_exception(error)
 
 
 def gather(waiting: deque[Append]) -> list[Append]:
-    """Take from what waits as much as goes into one commit, without those that nobody waits for any more."""
+    """Take as many appends from the queue as fit into one commit, dropping those whose caller no longer waits."""
     batch: list[Append] = []
     events = 0
     while waiting and events < _MAX_EVENTS:

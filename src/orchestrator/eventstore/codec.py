@@ -1,11 +1,11 @@
-"""How events are written down: one line an event, with its stored name, its version and how it is read back.
+"""The stored form of events: one line per event, with its stored name, its version and how to read it back.
 
 A stored event is never edited or renamed. When its form changes, raise the version in its line and add an
-upcaster that lifts the older form to the next; `tests/golden` holds every form ever stored.
+upcaster that converts the older form to the next; `tests/golden` holds every form ever stored.
 
-Releases beside each other share a log. So a new field is left out when it is not set, and one that is not known is
-passed over: add only what may be passed over, and raise the version for the rest. An event or a version that is not
-known is a `NewerEvent`: its run is left to newer programs.
+Programs of different releases share a log. So a new field is omitted while it is not set, and an unknown field is
+ignored: add a field only if it may be ignored, and raise the version for any other change. An unknown event or version
+raises `NewerEvent`; its run is left to newer programs.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,10 +27,11 @@ Reader = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """The stored form of an event: its class, the version now written, readers of nested fields, and upcasters.
+    """The stored form of an event: its class, the version that is written, readers of nested fields, and upcasters.
 
-    `upcasters[n]` turns the fields of version n into those of version n + 1. `format` is the one that brought this
-    version of the event, `added` has those that brought single fields, and `content_format` looks into the event.
+    `upcasters[n]` converts the fields of version n to those of version n + 1. `format` is the format that added this
+    version of the event, `added` maps later fields to the formats that added them, and `content_format` returns the
+    format that the content of an event needs.
     """
 
     event: type[Any]
@@ -43,11 +44,11 @@ class Codec:
 
 
 class UnreadableEvent(ValueError):
-    """A stored event has a name or a version this program does not know, or its state cannot be read."""
+    """A stored event has a name or version that this program does not know, or its state cannot be read."""
 
 
 class NewerEvent(NeedsNewerProgram, UnreadableEvent):
-    """A stored event has a name or a version that a newer program brought."""
+    """A newer program wrote the event: this one does not know its name or version."""
 
 
 @cache
@@ -56,7 +57,7 @@ def _fields_of(kind: Any) -> frozenset[str]:
 
 
 def _made(kind: Any, value: Fields) -> Any:
-    """Return an object of its fields; those that a newer program added are passed over."""
+    """Return an object with these fields, ignoring the fields that a newer program added."""
     known = _fields_of(kind)
     return kind(**value) if value.keys() <= known else kind(**{name: value[name] for name in value.keys() & known})
 
@@ -115,10 +116,10 @@ def event_format(event: events.Event) -> int:
 def encode(event: events.Event, tenant: str, actor: str, formats: Formats | None = None) -> tuple[str, bytes]:
     """Return the stored name and state of an event: JSON `{"tenant", "actor", "data", "v"?}`.
 
-    Fields of a format that is not finished are left out; without `formats` all are.
+    Fields of a format that is not finished are omitted. Without `formats`, every known format counts as finished.
 
     Raises:
-        FormatNotFinished: the event itself is of such a format.
+        FormatNotFinished: the event itself needs a format that is not finished.
     """
     name = NAMES[type(event)]
     codec = CODECS[name]
@@ -133,7 +134,7 @@ def encode(event: events.Event, tenant: str, actor: str, formats: Formats | None
 
 
 def _set_fields(event: events.Event, added: Mapping[str, int], finished: int) -> Fields:
-    """Return the fields of an event without the added ones that are not set or not finished."""
+    """Return the fields of an event, without added fields that are not set or whose format is not finished."""
     kept: Fields = {}
     for each in fields(event):
         value = getattr(event, each.name)
@@ -149,8 +150,8 @@ def decode(name: str, state: bytes) -> tuple[events.Event, str, str]:
     """Return the event, the tenant and the actor that `encode` wrote.
 
     Raises:
-        NewerEvent: a newer program brought the name or the version.
-        UnreadableEvent: the state is not what that version writes.
+        NewerEvent: a newer program wrote the event; this one does not know its name or version.
+        UnreadableEvent: the state does not match the version.
     """
     codec = CODECS.get(name)
     if codec is None:

@@ -20,9 +20,9 @@ class FindWorkflow(Protocol):
 
 @dataclass(slots=True)
 class LoadedRun:
-    """A run as its events tell, the tenant it belongs to, and position and time of its latest event.
+    """A run folded from its events, its tenant, and the position and time of its latest event.
 
-    The time is milliseconds since 1970 UTC. `first_position` is where its first event is, 0 if that is not known.
+    The time is milliseconds since 1970 UTC. `first_position` is the position of the first event, 0 if unknown.
     """
 
     run: Run
@@ -33,11 +33,11 @@ class LoadedRun:
 
     @classmethod
     def begin(cls, run_id: str, tenant: str, event: Any, position: int, find_workflow: FindWorkflow) -> Self:
-        """Return the run that its first event describes.
+        """Return a new run from its first event.
 
         Raises:
             ValueError: the event is not the first of a run.
-            WorkflowNotFound: nothing is known of its workflow.
+            WorkflowNotFound: the workflow is unknown.
         """
         if not isinstance(event, RunTriggered):
             raise ValueError(f"a run does not begin with {type(event).__name__}")
@@ -57,6 +57,6 @@ class LoadedRun:
     def evolve(self, event: Any, version: int, position: int) -> None:
         """Fold the next event."""
         evolve(self.run, event)
-        self.run.version = version  # events that were passed over count too
+        self.run.version = version  # skipped events count too
         self.position = position
         self.updated_at = event.at

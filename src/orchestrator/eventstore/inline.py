@@ -1,7 +1,7 @@
-"""What an append changes in the inline read models: rows for `run_queue`, `step_cache` and `flights`.
+"""The changes that an append makes to the inline read models: rows for `run_queue`, `step_cache` and `flights`.
 
-They are written in the transaction of the append (see the SQL function `apply_inline`), so that a run is
-never queued without its event, nor finished and still queued.
+They are written in the transaction of the append (see the SQL function `apply_inline`), so a run is never
+queued without its event, and never finished but still queued.
 """
 
 from collections.abc import Iterable, Iterator
@@ -31,10 +31,10 @@ from orchestrator.eventstore.codec import event_format
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What else the row of a new run says.
+    """Options for the queue row of a new run.
 
-    `owner` is the worker that has it from the start: nobody has to claim it then. `needs_newest` refuses the append
-    if another version of the workflow has been registered since this one.
+    `owner` is the worker that owns the run from the start, so that no worker has to claim it. With `needs_newest` the
+    append is refused if a newer version of the workflow has been registered.
     """
 
     owner: str | None = None
@@ -45,7 +45,7 @@ _QUEUED = NewRun()
 
 
 def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent], new: NewRun = _QUEUED) -> Inline:
-    """Return the rows that new events of a run call for; the run has been evolved by them already."""
+    """Return the inline rows for new events of a run; the events must already be folded into the run."""
     rows: dict[str, list[Any]] = {}
     needed: set[str] = set()
     newest = 1
@@ -55,15 +55,15 @@ def inline_rows(run: Run, tenant: str, events: Iterable[RunEvent], new: NewRun =
         for name, row in _rows(run, tenant, event, new):
             rows.setdefault(name, []).append(row)
     needed.discard(run.id)
-    if newest > 1:  # from here on programs that do not know these events leave the run alone
+    if newest > 1:  # from now on programs that do not know these events do not touch the run
         rows["queue_format"] = [{"run_id": run.id, "format": newest}]
     if needed:
-        rows["needs"] = sorted(needed)  # refused if one of them has been archived meanwhile
+        rows["needs"] = sorted(needed)  # the append is refused if one of these runs has been archived
     return rows
 
 
 def needs(event: Event) -> Iterator[str]:
-    """Yield the other runs whose results an event refers to: they stay in the log as long as this one does."""
+    """Yield the other runs whose results an event refers to: they stay in the log as long as this run does."""
     match event:
         case RunTriggered():
             if event.base_run_id is not None:
@@ -118,5 +118,5 @@ def _cache_row(run: Run, tenant: str, event: StepCompleted) -> dict[str, Any]:
 
 
 def withdrawal(tenant: str, event: StepCacheInvalidated) -> dict[str, Any]:
-    """Return the row of `cache_drop` that an invalidation calls for."""
+    """Return the `cache_drop` row for an invalidation."""
     return {"tenant": tenant, "keys": event.keys, "workflow": event.workflow, "step": event.step}

@@ -1,4 +1,4 @@
-"""The log: its contract, and its Postgres form. `memory` holds the twin that needs no database."""
+"""The log: its contract, and the implementation in Postgres. `memory` has the one that needs no database."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -33,15 +33,15 @@ class EventLog(Protocol):
     ) -> int:
         """Append events after `expected_version` (0: a new stream) and return the position of the first.
 
-        `inline` are rows of inline read models, written in the same transaction.
+        `inline` holds rows for the inline read models, written in the same transaction.
 
         Raises:
-            VersionConflict: the stream is not at `expected_version`, and nothing was written; or others have gone on
-                after it when, after an outage, it was found out that it had been written.
+            VersionConflict: the stream is not at `expected_version`, and nothing was written; or the events were
+                written during an outage, and others had already appended after them when that was discovered.
         """
 
     def read(self, stream_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
-        """Return a stream's events after a version (up to `limit`), in order; an unknown stream is empty."""
+        """Return a stream's events after a version (up to `limit`), in order; empty for an unknown stream."""
 
     def read_log(self, after_position: int, limit: int) -> list[Recorded]:
         """Return up to `limit` events of all streams after a position, in order and without gaps."""
@@ -102,7 +102,7 @@ class PostgresLog:
         """Append events exactly as they were stored elsewhere, and return the position of the first. Synchronous.
 
         Raises:
-            eventsourcing.persistence.IntegrityError: a version is taken, or one is missing before.
+            eventsourcing.persistence.IntegrityError: a version already exists, or an earlier one is missing.
         """
         stored = [StoredEvent(UUID(stream_id), version, name, state) for stream_id, version, name, state in rows]
         return self.recorder.insert_events(stored, inline=merged([inline]))[0]

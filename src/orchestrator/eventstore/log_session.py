@@ -1,4 +1,4 @@
-"""The log through a connection of one event loop: what a writer needs, without a thread in between."""
+"""Access to the log through a connection of one event loop: what the writer needs, without threads."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -17,7 +17,7 @@ _READ = Statement("read_stream", _SQL.read_stream, ("uuid", "int8"))
 
 
 def append_values(stored: Sequence[StoredEvent], inline: str | None) -> tuple[bytes | None, ...]:
-    """Return what the statement `APPEND` is sent with."""
+    """Return the parameters of the statement `APPEND`."""
     return (
         uuid_array([event.originator_id for event in stored]),
         bigint_array([event.originator_version for event in stored]),
@@ -52,5 +52,5 @@ class LogSession:
         return found
 
     def close(self) -> None:
-        """Close the connection; whoever waits for an answer gets DatabaseUnavailable."""
+        """Close the connection; a pending call raises DatabaseUnavailable."""
         self._session.close()

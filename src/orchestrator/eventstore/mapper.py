@@ -1,6 +1,6 @@
-"""Between envelopes and stored events: the library's mapper with our codec in the place of its class paths.
+"""Maps envelopes to stored events and back: the library's mapper, with our codec instead of its class paths.
 
-The library's compressor and cipher are used as they are, by setting.
+The library's compressor and cipher are optional and used unchanged.
 """
 
 import zlib
@@ -19,7 +19,7 @@ from orchestrator.eventstore.recorded import Recorded
 class EventMapper(Mapper[UUID]):
     """Writes an event as `(stream, version, name, state)` and reads it back.
 
-    `formats` says what may be written; all that this program knows unless given.
+    `formats` says what may be written; by default, every format that this program knows.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class EventMapper(Mapper[UUID]):
         """Return the stored form of an event.
 
         Raises:
-            FormatNotFinished: programs that do not know the event may still be at work.
+            FormatNotFinished: programs that do not know the event may still be running.
         """
         name, state = encode(event, tenant, actor, self.formats)
         if self.compressor is not None:
@@ -48,21 +48,21 @@ class EventMapper(Mapper[UUID]):
         return self.from_row(stored.originator_id, stored.originator_version, stored.topic, stored.state, position)
 
     def to_domain_event(self, stored_event: StoredEvent) -> Recorded:  # type: ignore[override]
-        """Return what `recorded` does: the library asks for it under this name (docs/follow-the-log.md)."""
+        """Return the envelope of a stored event, under the name that the library calls (docs/follow-the-log.md)."""
         return self.recorded(stored_event)
 
     def from_row(self, stream_id: UUID | str, version: int, name: str, state: bytes, position: int) -> Recorded:
         """Return the envelope of an event read as a row of `orchestrator.events`.
 
         Raises:
-            UnreadableEvent: this program does not know the event or cannot read its state; or the state was
-                encrypted with another key, compressed otherwise, or damaged.
+            UnreadableEvent: this program does not know the event or cannot read its state, or the state was
+                encrypted with another key, compressed in another way, or damaged.
         """
         event, tenant, actor = self.event(stream_id, version, name, state)
         return Recorded(str(stream_id), version, position, tenant, actor, event)
 
     def event(self, stream_id: UUID | str, version: int, name: str, state: bytes) -> tuple[Event, str, str]:
-        """Return an event without its envelope, its tenant and its actor; raises what `from_row` does."""
+        """Return an event, its tenant and its actor, without an envelope; raises what `from_row` does."""
         try:
             if self.cipher is not None:
                 state = self.cipher.decrypt(state)
@@ -79,7 +79,7 @@ class EventMapper(Mapper[UUID]):
 def build_mapper(
     *, compress: bool = False, cipher_key: str | None = None, formats: Formats | None = None
 ) -> EventMapper:
-    """Return a mapper; `cipher_key` is an AES key of 16, 24 or 32 bytes in base64 (extra `encryption`)."""
+    """Return a mapper; `cipher_key` is a base64 AES key of 16, 24 or 32 bytes (needs the extra `encryption`)."""
     return EventMapper(ZlibCompressor() if compress else None, _cipher(cipher_key) if cipher_key else None, formats)
 
 

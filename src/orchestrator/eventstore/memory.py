@@ -1,4 +1,4 @@
-"""The log without a database, for tests of what stands on it. It passes the same suite as the real one."""
+"""The log without a database, for tests of code that uses it. It passes the same test suite as the Postgres log."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from orchestrator.eventstore.recorded import Recorded
 
 
 class MemoryLog:
-    """Streams in a dict, the log in a list; events go through the same codec.
+    """Keeps the log in a list and the streams in a dict; events go through the same codec.
 
-    `apply_inline` is called with the inline rows of each append, as the SQL function of that name is.
+    `apply_inline` is called with the inline rows of each append, like the SQL function of the same name.
     """
 
     def __init__(self, mapper: EventMapper | None = None, apply_inline: Callable[[Inline], None] | None = None) -> None:
@@ -51,7 +51,7 @@ class MemoryLog:
         """Append events of any number of streams, all or none, and return the position of the first. Synchronous.
 
         Raises:
-            eventsourcing.persistence.IntegrityError: a version does not follow on its stream's last one.
+            eventsourcing.persistence.IntegrityError: a version does not follow the last version of its stream.
         """
         lengths: dict[str, int] = {}
         for event in stored:
@@ -69,7 +69,7 @@ class MemoryLog:
         return first
 
     def stored(self, stream_id: str, after_version: int = 0) -> list[tuple[StoredEvent, int]]:
-        """Return the events of a stream after a version as they are stored, each with its position."""
+        """Return the stored events of a stream after a version, each with its position."""
         positions = self._streams.get(stream_id, [])[after_version:]
         return [(self._log[position - 1], position) for position in positions]
 

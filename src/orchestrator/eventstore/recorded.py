@@ -1,4 +1,4 @@
-"""The envelope: an event as the log holds it, with its place and who wrote it."""
+"""The envelope: an event as the log holds it, with its position and its actor."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid5
@@ -12,9 +12,9 @@ STREAM_NAMESPACE = UUID("0f3b1f52-7d0f-4a8e-9a5b-2f6f0c1d7a10")
 class Recorded:
     """An event and its envelope.
 
-    `stream_id` is the run's id (or that of a workflow's or a tenant's cache stream), `version` its 1-based
-    place in the stream, `position` its 1-based place in the whole log (0 before it is appended), `actor` the
-    worker or person that wrote it.
+    `stream_id` is the run's id (or that of a workflow stream or a tenant's cache stream), `version` the event's
+    1-based place in the stream, `position` its 1-based place in the whole log (0 before it is appended), and `actor`
+    the worker or person that wrote it.
     """
 
     stream_id: str

@@ -1,8 +1,8 @@
-"""The append: the library's Postgres recorder with one round trip of typed arrays in the place of its insert.
+"""The recorder: the library's Postgres recorder, with its insert replaced by one round trip with typed arrays.
 
-The library's own insert locks the table, sends composite values row by row through pipeline mode and takes
-ids from a sequence; ours is one call of `append_events` (see migration 0001), whose lock keeps position
-order equal to commit order without gaps.
+The library's own insert locks the table, sends composite values row by row in pipeline mode, and takes ids from a
+sequence. Ours is one call of `append_events` (see migration 0001), whose lock makes the order of positions equal to
+the order of commits, without gaps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from orchestrator.postgres.sql import load_sql
 _SQL = load_sql(__file__)
 
 EventRow = tuple[UUID, int, str, bytes, int]
-"""An event as the table has it: stream, version, name, state, position."""
+"""An event as a row of the table: stream, version, name, state, position."""
 
 RunRow = tuple[str, int, str, bytes, int]
 """The same, with the stream as text."""
@@ -44,12 +44,12 @@ class LogRecorder(PostgresApplicationRecorder):
         """Append events of any number of streams in one transaction and return their positions.
 
         Args:
-            stored_events: in the order they shall stand in the log.
-            kwargs: `inline`, the rows of inline read models as JSON text or None.
+            stored_events: the events, in the order they get in the log.
+            kwargs: `inline`, the rows of inline read models as JSON text, or None.
 
         Raises:
-            eventsourcing.persistence.IntegrityError: a version is taken; nothing was written.
-            DatabaseUnavailable: the connection failed; whether it was written is unknown.
+            eventsourcing.persistence.IntegrityError: a version already exists; nothing was written.
+            DatabaseUnavailable: the connection failed; whether the events were written is unknown.
         """
         if not stored_events:
             return []
@@ -73,35 +73,35 @@ class LogRecorder(PostgresApplicationRecorder):
         return _notifications(self.log_rows(after_position, limit))
 
     def stream_rows(self, stream_id: UUID, after_version: int = 0, limit: int | None = None) -> list[EventRow]:
-        """Return what `read_stream` returns, as rows."""
+        """Return the same as `read_stream`, as rows."""
         return self._rows(_SQL.read_stream, (stream_id, after_version, limit))
 
     def log_rows(self, after_position: int, limit: int) -> list[EventRow]:
-        """Return what `read_log` returns, as rows."""
+        """Return the same as `read_log`, as rows."""
         return self._rows(_SQL.read_log, (after_position, limit))
 
     def read_range(self, after: int, until: int) -> list[Notification]:
-        """Return the events after a position up to another, in order."""
+        """Return the events with positions after `after` and up to `until`, in order."""
         return _notifications(self._rows(_SQL.read_range, (after, until)))
 
     def begun_rows(self, after: int, until: int, goal: int, topics: Sequence[str] | None) -> Iterator[RunRow]:
-        """Yield the events of runs, run by run; those of one run in any order.
+        """Yield the events of the runs that began in a range of the log, run by run; in any order within a run.
 
         Args:
-            after: the first events of the runs stand in the log after this position,
-            until: and not after this one.
+            after: the range begins after this position.
+            until: the range ends with this position.
             goal: the position of the last event to read.
-            topics: stored names of the events to read, besides the last one of each run and those with a name that
-                this program does not know; None reads all.
+            topics: stored names of the events to read, in addition to the last event of each run and to events with
+                a name that this program does not know; None reads all.
         """
-        asked: dict[str, Any] = {"after": after, "until": until, "goal": goal, "others": list(_OTHER_STREAMS)}
+        parameters: dict[str, Any] = {"after": after, "until": until, "goal": goal, "others": list(_OTHER_STREAMS)}
         statement = _SQL.read_begun
         if topics is not None:
-            asked |= {"topics": list(topics), "known": list(CODECS)}
+            parameters |= {"topics": list(topics), "known": list(CODECS)}
             statement = _SQL.read_begun_topics
         lent = self._database.transaction(bounded=False)
         with lent as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            rows: Iterator[Any] = cursor.stream(statement, asked, binary=True, size=_STREAMED_ROWS)
+            rows: Iterator[Any] = cursor.stream(statement, parameters, binary=True, size=_STREAMED_ROWS)
             yield from rows
 
     def last_position(self) -> int:

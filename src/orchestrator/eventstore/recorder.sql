@@ -25,8 +25,8 @@ WHERE notification_id > %s AND notification_id <= %s
 ORDER BY notification_id
 
 -- name: read_begun
--- Run by run, so that a reader needs to hold one at a time. Its events come in the order of the index by which they are
--- found; to say so here would make the server sort them once more.
+-- Run by run, so that the reader holds only one at a time. The events of a run come in index order; a complete ORDER BY
+-- would make the server sort them again.
 SELECT e.originator_id::text AS run_id, e.originator_version, e.topic, e.state, e.notification_id
 FROM (
     SELECT first.originator_id
@@ -40,9 +40,9 @@ WHERE e.notification_id <= %(goal)s
 ORDER BY e.originator_id
 
 -- name: read_begun_topics
--- Those that this program does not know are read in any case: whoever folds a run must not pass over them.
--- Few events of each run. Those of runs that end soon are picked out of the log as it lies on the disk, which takes a third
--- of the time of looking up each run's; those of a run that goes on for long are looked up.
+-- Some events of each run. Events that this program does not know are always read: a fold must not skip them.
+-- The events of runs that end soon are filtered from a scan of the log, which takes a third of the time of a lookup per
+-- run; the events of long runs are looked up.
 WITH begun AS MATERIALIZED (
     SELECT first.originator_id, latest.version, latest.position,
         latest.position <= 2 * %(until)s::bigint - %(after)s::bigint AS ends_soon
@@ -68,7 +68,7 @@ FROM begun
 CROSS JOIN LATERAL (
     SELECT * FROM orchestrator.events AS own
     WHERE own.originator_id = begun.originator_id
-    OFFSET 0 -- or the planner might read the whole log rather than look each run up
+    OFFSET 0 -- prevents the planner from scanning the whole log instead of looking up each run
 ) AS e
 WHERE NOT begun.ends_soon AND e.notification_id <= %(goal)s
   AND (e.topic = ANY(%(topics)s::text[]) OR e.topic <> ALL(%(known)s::text[]) OR e.originator_version = begun.version)

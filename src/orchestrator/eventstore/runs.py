@@ -1,4 +1,4 @@
-"""Runs as aggregates: load one by folding its events, save what was decided at the version it was read."""
+"""Runs as aggregates: load a run by folding its events, and save new events at the version that was read."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,7 @@ from orchestrator.eventstore.tombstones import Tombstone
 __all__ = ["FindTombstone", "FindWorkflow", "LoadedRun", "RunStore"]
 
 FindTombstone = Callable[[str], Tombstone | None]
-"""Returns what stayed of a run that was archived, or None."""
+"""Returns the tombstone of an archived run, or None."""
 
 
 class RunStore:
@@ -28,11 +28,11 @@ class RunStore:
         self._find_workflow = find_workflow
 
     def load(self, run_id: str, tenant: str | None = None) -> LoadedRun:
-        """Return a run folded from its stream; only if it is the tenant's, when one is named.
+        """Return a run folded from its stream; with `tenant`, only if the run belongs to that tenant.
 
         Raises:
-            RunNotFound: there is no such stream, or it is another tenant's.
-            RunArchived: it has left for the archive.
+            RunNotFound: the run does not exist, or belongs to another tenant.
+            RunArchived: the run was moved to the archive.
         """
         return self.fold(run_id, self.log.read(run_id), tenant)
 
@@ -40,8 +40,8 @@ class RunStore:
         """Return the run that a history (from its first event on) adds up to.
 
         Raises:
-            RunNotFound: the history is empty, not that of a run, or another tenant's.
-            RunArchived: the history is empty, for the run has left for the archive.
+            RunNotFound: the history is empty, is not that of a run, or belongs to another tenant.
+            RunArchived: the history is empty because the run was moved to the archive.
         """
         first = history[0].event if history else None
         if not isinstance(first, RunTriggered) or tenant not in {None, history[0].tenant}:
@@ -49,12 +49,12 @@ class RunStore:
         return LoadedRun.fold(history, self._find_workflow)
 
     def absence(self, run_id: str, tenant: str | None) -> RunNotFound:
-        """Return why there is no such run: it was archived, or the tenant (None: nobody) never had it."""
+        """Return the error for a missing run: it was archived, or the tenant (None: any tenant) never had it."""
         tombstone = self.find_tombstone(run_id)
         if tombstone is None or tenant not in {None, tombstone.tenant}:
             return RunNotFound(f"there is no run {run_id}", runId=run_id)
         return RunArchived(
-            f"run {run_id} {tombstone.status} long ago and was archived",
+            f"run {run_id} was archived (status: {tombstone.status})",
             runId=run_id,
             archive=tombstone.archive,
             archivedAt=tombstone.archived_at.isoformat(),
@@ -63,12 +63,12 @@ class RunStore:
     async def save(
         self, run: Run, events: Sequence[RunEvent], *, tenant: str, actor: str, new: NewRun | None = None
     ) -> int:
-        """Append events by which the run has been evolved already, and return the position of the last.
+        """Append events that are already folded into the run, and return the position of the last.
 
         Raises:
-            VersionConflict: somebody else appended to the run first, or the workflow of a new one is not the newest
-                version any more. Nothing was written, and `run` is ahead of
-                the log: load it again. See `Committer` for what an outage makes of it.
+            VersionConflict: another writer appended to the run first, or a new run's workflow is no longer the newest
+                version. Nothing was written, and `run` is ahead of the log: load it again. See `Writer` for conflicts
+                after an outage.
         """
         first = await self.log.append(
             run.id,

@@ -1,7 +1,7 @@
-"""The newest end of the log, as this process wrote it.
+"""The newest events of the log, as this process wrote them.
 
-A projector beside the writers follows them closely. What they have just encoded and appended it need not fetch and
-decode again, as long as nobody else has appended in between.
+A projector in the same process as the writer follows it closely. It does not need to fetch and decode what was just
+encoded and appended, as long as no other process has appended in between.
 """
 
 import threading
@@ -17,10 +17,10 @@ _MAX_BYTES = 16 << 20
 
 
 class LogTail:
-    """Events without a gap between them, for one reader. Safe to write and to read from different threads.
+    """A buffer of consecutive events for one reader. Thread-safe: one thread may write while another reads.
 
-    It forgets what the reader has passed, and everything when somebody else has appended or the reader falls more
-    than `max_bytes` of stored events behind.
+    It drops the events that the reader has passed, and all events when another process has appended or the reader
+    falls more than `max_bytes` of stored events behind.
     """
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
@@ -62,7 +62,7 @@ class LogTail:
             self._bytes += sum(sizes)
 
     def read(self, after: int, limit: int) -> list[Recorded]:
-        """Return up to `limit` events after a position; none when the next one is not here."""
+        """Return up to `limit` events after a position; empty when the next event is not in the buffer."""
         with self._lock:
             held = self._events
             if not held or not held[0].position <= after + 1 <= held[-1].position:

@@ -1,4 +1,4 @@
-"""Tombstones: what stays of a run whose events have left the log for an archive file."""
+"""Tombstones: what remains in the database of a run whose events were moved to an archive file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,10 @@ _PLACE_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """An archived run: whose and what it was, where its last event stood, and the file that holds its events.
+    """An archived run: its tenant and status, the position of its last event, and the file that holds its events.
 
-    `request` and `steps` are what a trigger that is repeated with the same Idempotency-Key is compared with and told.
+    When a trigger is repeated with the same Idempotency-Key, it is compared with `request`, and `steps` is part of the
+    response.
     """
 
     run_id: str
@@ -36,13 +37,13 @@ class Tombstones:
         self._database = database
 
     def find(self, run_id: str) -> Tombstone | None:
-        """Return the tombstone of a run, or None when it was not archived."""
+        """Return the tombstone of a run, or None when the run was not archived."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.find, {"run_id": run_id}, prepare=True).fetchone()
         return None if row is None else Tombstone(**row)
 
     def digests(self, after: int, until: int) -> Mapping[int, bytes]:
-        """Return, by position, the digests of archived events that stood after a position up to another."""
+        """Return the digests of archived events with positions after `after` and up to `until`, by position."""
         found: dict[int, bytes] = {}
         with self._database.connection() as connection:
             for row in connection.execute(_SQL.digests, {"after": after, "until": until}, prepare=True):

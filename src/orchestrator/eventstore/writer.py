@@ -1,13 +1,13 @@
-"""The writer: group commit on the event loop. Whatever waits to be appended goes into one transaction.
+"""The writer: group commit on the event loop. All waiting appends go into one transaction.
 
-    append -> waiting -> [settle what is in doubt -> gather -> commit -> tell] ... until nothing waits
+    append -> waiting -> [settle appends in doubt -> gather -> commit -> notify] ... until nothing waits
 
-One task writes, and nothing else does. If a stream of a batch conflicts, the batch is written stream by stream, and
-only the author of that one is told. If the answer to a batch is lost, nobody knows whether it was committed: its
-appends are in doubt, and the same task looks them up, with growing pauses until the database answers. What is in the
-log with the same bytes is not written again. If others have appended after it meanwhile, its author is told of a
-conflict all the same: a worker must not begin what another one has completed by now. Only the author of a new stream
-is told of success, for they wanted no more than that.
+Only one task writes. If one stream of a batch conflicts, the batch is written stream by stream, and only the caller of
+the conflicting append gets the error. If the response to a batch is lost, it is unknown whether the batch was
+committed: its appends are in doubt, and the same task looks them up, with growing pauses until the database answers.
+Events that are in the log with the same bytes are not written again. If others have appended after them, the caller
+still gets a conflict: a worker must not start what another worker has completed by then. Only an append to a new
+stream succeeds in this case, because its caller needs nothing but the new stream.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ OnCommit = Callable[[int, float], None]
 """Called after each batch with its number of events and the seconds it took."""
 
 _ALONE_AFTER = 3
-"""After so many failures in a row, what is in doubt is written one by one: one of them may be what fails."""
+"""After this many failures in a row, appends in doubt are written one by one: one of them may cause the failure."""
 
 _MAX_FAILURES = 20
-"""An append that fails so often by itself, though others are written, is given up."""
+"""An append that fails this often by itself, while others are written, is rejected."""
 
 _CLOSED = "the log is closed"
 
@@ -47,23 +47,23 @@ class AppendSession(Protocol):
         """Append events in one transaction and return the position of the first.
 
         Raises:
-            IntegrityError: a version is taken, or one is missing before it; nothing was written.
-            DatabaseUnavailable: the answer was lost; whether it was written is unknown.
+            IntegrityError: a version already exists, or an earlier one is missing; nothing was written.
+            DatabaseUnavailable: the response was lost; whether the events were written is unknown.
         """
 
     async def read(self, stream_id: UUID, after_version: int) -> Sequence[tuple[StoredEvent, int]]:
         """Return the events of a stream after a version, each with its position; raises DatabaseUnavailable."""
 
     def close(self) -> None:
-        """Close the connection; whoever waits for an answer gets DatabaseUnavailable."""
+        """Close the connection; a pending call raises DatabaseUnavailable."""
 
 
 class Writer:
-    """Appends for the whole process, on one event loop: that of the first append. Others submit theirs to it.
+    """Appends for the whole process on one event loop, that of the first append. Other loops submit appends to it.
 
     Args:
         open_session: opens a connection to the log.
-        on_commit: told of each batch.
+        on_commit: called after each batch.
         backoff: the pauses while the database is unavailable.
         max_wait_seconds: how long an append may wait; None waits until the database is available.
     """
@@ -76,7 +76,7 @@ class Writer:
         max_wait_seconds: float | None = None,
     ) -> None:
         self._open_session = open_session
-        self._context = copy_context()  # not that of the first append: the task goes on for others
+        self._context = copy_context()  # not that of the first append: the task serves all appends
         self._on_commit = on_commit
         self._session: AppendSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,7 +87,7 @@ class Writer:
         self._closed = False
         self._max_wait_seconds = max_wait_seconds
         self._pauses = Pauses(backoff)
-        self._trouble: DatabaseUnavailable | None = None
+        self._last_error: DatabaseUnavailable | None = None
         self._warn = RareWarning(logger, "database unavailable, appends wait")
         self.batches = 0
         self.appended = 0
@@ -100,10 +100,10 @@ class Writer:
         Cancelling withdraws the append if it has not been sent.
 
         Raises:
-            VersionConflict: somebody else appended first and nothing was written, or they appended after it while it
-                was in doubt.
-            DatabaseUnavailable: the writer is closed, it failed again and again, or not within the longest wait; it may
-                have been written.
+            VersionConflict: another writer appended first and nothing was written, or it appended after this append
+                while this one was in doubt.
+            DatabaseUnavailable: the writer is closed, the append failed repeatedly, or it took longer than the
+                maximum wait; the events may have been written.
         """
         if self._closed:
             raise DatabaseUnavailable(_CLOSED)
@@ -123,17 +123,17 @@ class Writer:
             async with asyncio.timeout(self._max_wait_seconds):
                 return await append.waiter
         except TimeoutError:
-            raise DatabaseUnavailable(str(self._trouble or "the database does not answer")) from self._trouble
+            raise DatabaseUnavailable(str(self._last_error or "the database does not answer")) from self._last_error
 
     def close(self) -> None:
-        """Close the connection; what still waits is told that the log is closed."""
+        """Close the connection; waiting appends raise DatabaseUnavailable."""
         self._closed = True
         if self._session is not None:
             self._session.close()
             self._session = None
 
     def _belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write on this loop from now on: the one before has ended, and with it whoever waited on it."""
+        """Write on this loop from now on: the previous loop has ended, and all callers that waited on it."""
         if self._session is not None:
             self._session.close()
         self._session, self._task = None, None
@@ -142,7 +142,7 @@ class Writer:
         self._loop = loop
 
     async def _serve(self) -> None:
-        """Write until nothing waits. The only loop there is: every failure comes back to its top."""
+        """Write until nothing waits. This is the only retry loop: every failure returns to its start."""
         pauses = self._pauses
         while self._in_doubt or self._waiting:
             try:
@@ -151,12 +151,12 @@ class Writer:
                 if failed is not None:
                     raise failed
             except DatabaseUnavailable as error:
-                self._doubt(self._sent)
+                self._mark_in_doubt(self._sent)
                 if self._closed:
                     self._reject_all(DatabaseUnavailable(_CLOSED))
                     return
                 self._warn(error)
-                self._trouble = error
+                self._last_error = error
                 await asyncio.sleep(pauses.next())
             else:
                 pauses.reset()
@@ -166,16 +166,16 @@ class Writer:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        """Go on if there is more, or tell those who wait: the loop is closing, or the task met a fault of ours."""
+        """Restart the task if more appends wait; reject appends if the loop is closing or the task failed on a bug."""
         if task is not self._task:
             return
         self._task = None
         if task.cancelled():
-            self._doubt(self._sent)
+            self._mark_in_doubt(self._sent)
             self._reject_all(DatabaseUnavailable(_CLOSED))
         elif (error := task.exception()) is not None:
             logger.error("log writer failed, restarting", exc_info=error)
-            self._doubt(self._sent)
+            self._mark_in_doubt(self._sent)
             for append in self._in_doubt:
                 append.reject(DatabaseUnavailable(f"the log writer failed: {error!r}"))
         if self._in_doubt or self._waiting:
@@ -188,8 +188,8 @@ class Writer:
         for append in waiting:
             append.reject(error)
 
-    def _doubt(self, sent: Sequence[Append]) -> None:
-        """Note that the answer to what was sent is lost."""
+    def _mark_in_doubt(self, sent: Sequence[Append]) -> None:
+        """Mark sent appends as in doubt: the response to them was lost."""
         self._sent = ()
         known = set(map(id, self._in_doubt))
         for append in sent:
@@ -198,13 +198,13 @@ class Writer:
                 self._in_doubt.append(append)
 
     async def _settle(self, *, alone: bool) -> DatabaseUnavailable | None:
-        """Find out what became of the appends in doubt, and write those that are not in the log.
+        """Determine the outcome of the appends in doubt, and write those that are not in the log.
 
         Returns:
-            Why some could not be written by themselves, though the database answered; they stay in doubt.
+            Why some appends could not be written by themselves although the database answered; they stay in doubt.
 
         Raises:
-            DatabaseUnavailable: the database does not answer; all that are undecided stay in doubt.
+            DatabaseUnavailable: the database does not answer; undecided appends stay in doubt.
         """
         for append in list(self._in_doubt):
             if append.waiter.done() or await self._find(append):
@@ -220,7 +220,7 @@ class Writer:
                 self._in_doubt.remove(append)
             except DatabaseUnavailable as error:
                 failed = error
-                # While nothing can be written, as on a read-only server, it is not this append that is at fault.
+                # While nothing can be written (a read-only server, say), the failure is not caused by this append.
                 if self.batches > append.commits_seen or not error.answered:
                     append.failures += 1
                 append.commits_seen = self.batches
@@ -229,10 +229,10 @@ class Writer:
         return failed
 
     async def _commit(self, batch: Sequence[Append]) -> None:
-        """Append a batch in one transaction and tell everyone; one by one if the database refuses it.
+        """Append a batch in one transaction and notify its callers; append one by one if the database refuses it.
 
         Raises:
-            DatabaseUnavailable: the answer to what is in `_sent` was lost.
+            DatabaseUnavailable: the response to the appends in `_sent` was lost.
         """
         if not batch:
             return
@@ -243,14 +243,14 @@ class Writer:
             position = await self._connected().insert(events, merged(append.inline for append in batch))
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whoever waits for the append is told
+        except Exception as error:  # noqa: BLE001 - passed to the callers
             self._sent = ()
             if len(batch) > 1:
                 await self._commit_each(batch)
             elif not isinstance(error, IntegrityError):
                 batch[0].reject(error)
             elif not (batch[0].in_doubt and await self._find(batch[0])):
-                batch[0].reject(VersionConflict(f"stream {batch[0].stream_id} was changed meanwhile"))
+                batch[0].reject(VersionConflict(f"another writer has appended to stream {batch[0].stream_id}"))
             return
         self._sent = ()
         for append in batch:
@@ -262,7 +262,7 @@ class Writer:
             self._on_commit(len(events), perf_counter() - began)
 
     async def _commit_each(self, batch: Sequence[Append]) -> None:
-        """Append a batch stream by stream; what is left of it when the database goes away waits again."""
+        """Append a batch stream by stream; if the database becomes unavailable, the rest goes back to the queue."""
         left = deque(batch)
         try:
             while left:
@@ -273,7 +273,7 @@ class Writer:
             self._waiting.extendleft(reversed(left))
 
     async def _find(self, append: Append) -> bool:
-        """Return whether it is decided what became of an append; whoever waits for it is told then.
+        """Return whether the outcome of an append is known; if so, notify its caller.
 
         Raises:
             DatabaseUnavailable: the append stays in doubt.
@@ -287,7 +287,7 @@ class Writer:
         if [(event.topic, event.state) for event, _ in there[: len(wanted)]] != wanted:
             append.reject(VersionConflict(f"stream {append.stream_id} is past version {append.first_version - 1}"))
         elif append.first_version > 1 and len(there) > len(wanted):
-            append.reject(VersionConflict(f"others have appended to stream {append.stream_id} meanwhile"))
+            append.reject(VersionConflict(f"others have appended to stream {append.stream_id} after this append"))
         else:
             append.resolve(there[0][1])
         return True

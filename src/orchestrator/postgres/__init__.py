@@ -1,1 +1,1 @@
-"""The Postgres toolkit: connections, sessions, notifications, named SQL, migrations, the embedded server."""
+"""Access to Postgres: connections, sessions, notifications, named SQL, migrations, and the embedded server."""

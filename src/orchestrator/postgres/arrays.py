@@ -1,8 +1,8 @@
-"""Numbers and arrays in Postgres's binary form, built in one go and sent as they are.
+"""Numbers and arrays in the binary format of Postgres, encoded in one pass.
 
-psycopg's own dumper of lists looks at every element to find out what it is; here that is known. The form is that of
-`array_send`: dimensions, whether there are nulls, the element's type, length and lower bound, then each element
-with its length before it.
+psycopg's own dumper of lists inspects every element to find its type; here the type is known. The format is that of
+`array_send`: number of dimensions, null flag, element type, length and lower bound, then each element preceded by its
+length.
 """
 
 import struct
@@ -18,43 +18,43 @@ _UUID, _BIGINT, _TEXT, _BYTEA = (adapters.types[name].oid for name in ("uuid", "
 
 
 def bigint(value: int) -> bytes:
-    """Return a `bigint`; raises struct.error for a number that needs more than 64 bits."""
+    """Encode a `bigint`; raises struct.error for a number that needs more than 64 bits."""
     return _NUMBER.pack(value)
 
 
 def integer(value: int) -> bytes:
-    """Return an `integer`; raises struct.error for a number that needs more than 32 bits."""
+    """Encode an `integer`; raises struct.error for a number that needs more than 32 bits."""
     return struct.pack(">i", value)
 
 
 def double(value: float) -> bytes:
-    """Return a `double precision`."""
+    """Encode a `double precision`."""
     return struct.pack(">d", value)
 
 
 def to_bigint(value: bytes | None) -> int:
-    """Return the number that a `bigint` of an answer is."""
+    """Decode a `bigint` of a result."""
     number: int = _NUMBER.unpack(value or b"")[0]
     return number
 
 
 def uuid_array(values: Sequence[UUID | str]) -> bytes:
-    """Return a `uuid[]`."""
+    """Encode a `uuid[]`."""
     return _array(_UUID, [(value if isinstance(value, UUID) else UUID(value)).bytes for value in values])
 
 
 def bigint_array(values: Sequence[int]) -> bytes:
-    """Return a `bigint[]`; raises struct.error for a number that needs more than 64 bits."""
+    """Encode a `bigint[]`; raises struct.error for a number that needs more than 64 bits."""
     return _array(_BIGINT, [_NUMBER.pack(value) for value in values])
 
 
 def text_array(values: Sequence[str]) -> bytes:
-    """Return a `text[]`."""
+    """Encode a `text[]`."""
     return _array(_TEXT, [value.encode() for value in values])
 
 
 def bytea_array(values: Sequence[bytes]) -> bytes:
-    """Return a `bytea[]`."""
+    """Encode a `bytea[]`."""
     return _array(_BYTEA, values)
 
 

@@ -1,4 +1,4 @@
-"""A single connection to Postgres that never waits for ever, or one clear error that never shows the password."""
+"""Single connections to Postgres with a limit on every wait, and clear errors that never contain the password."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -19,29 +19,29 @@ _SQL = load_sql(__file__)
 _KEEPALIVES = 3
 
 NETWORK_TIMEOUT_MS = 10_000
-"""How long a network may swallow what was sent before the connection is given up, unless the settings say."""
+"""The default time in ms that sent data may stay unacknowledged before the connection is closed."""
 
 
 class BoundedConnection(psycopg.Connection[Row]):
-    """A connection whose every wait for the server is bounded.
+    """A connection with a limit on every wait for the server.
 
     Attributes:
-        answer_seconds: the longest wait for the server's next word; None waits for as long as TCP keeps the connection.
-        ends_at: says at which time (of `time.monotonic`) every wait ends, however long it may take otherwise.
+        answer_seconds: the longest wait for the server's next message; None waits as long as TCP keeps the connection.
+        ends_at: returns the time (of `time.monotonic`) at which every wait ends, whatever its own limit is.
     """
 
     answer_seconds: float | None = None
     ends_at: Callable[[], float] = staticmethod(lambda: math.inf)
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Wait as psycopg does, and no longer than `answer_seconds`.
+        """Wait as psycopg does, but no longer than `answer_seconds`.
 
-        Every statement comes through here. So its caller never sees the driver's error of a lost connection, also not
-        within a transaction, where it could be taken for the fault of what the statement was about.
+        Every statement goes through here. So callers never see the driver's error for a lost connection, not even
+        within a transaction, where it could be mistaken for an error in the statement's data.
 
         Raises:
-            DatabaseUnavailable: the connection was lost or the server gave up (see `is_unavailable`), or there was no
-                answer in time; then the connection is closed.
+            DatabaseUnavailable: the connection was lost or the server gave up (see `is_unavailable`), or the server
+                did not answer in time; in the latter case the connection is closed.
             psycopg.Error: the server refused the statement.
         """
         limit = self.answer_seconds if timeout is None else timeout
@@ -54,7 +54,7 @@ class BoundedConnection(psycopg.Connection[Row]):
 
 
 def _bounded(gen: PQGen[T], seconds: float | None, connection: BoundedConnection[Any]) -> PQGen[T]:
-    """Pass on what a generator of psycopg waits for, until the time is up."""
+    """Delegate to a generator of psycopg until the time limit is reached."""
     deadline = math.inf if seconds is None else monotonic() + seconds
     try:
         state = next(gen)
@@ -62,8 +62,8 @@ def _bounded(gen: PQGen[T], seconds: float | None, connection: BoundedConnection
             ready = yield state
             if not ready and (now := monotonic()) >= min(deadline, connection.ends_at()):
                 connection.pgconn.finish()
-                said = f"no answer from the database within {seconds:g} s" if now >= deadline else "the process ends"
-                raise DatabaseUnavailable(said)
+                reason = f"no answer from the database within {seconds:g} s" if now >= deadline else "shutting down"
+                raise DatabaseUnavailable(reason)
             state = gen.send(ready)
     except StopIteration as stop:
         result: T = stop.value
@@ -81,12 +81,12 @@ def connect(
 
     Args:
         conninfo: A connection string, `key=value` pairs or a URL.
-        autocommit: Whether statements commit by themselves.
+        autocommit: Whether each statement is committed by itself.
         network_timeout_ms: How long a dead network may go unnoticed; see `parameters`.
-        answer_seconds: The longest wait for an answer; None for as long as the network is there.
+        answer_seconds: The longest wait for an answer; None waits as long as TCP keeps the connection.
 
     Raises:
-        DatabaseUnavailable: It cannot be opened; names the place and the cause without the password.
+        DatabaseUnavailable: It cannot be opened; the message names the server and the cause, without the password.
     """
     given = _parts(conninfo)
     try:
@@ -104,12 +104,12 @@ def connect(
 
 
 def parameters(conninfo: str, network_timeout_ms: int = NETWORK_TIMEOUT_MS) -> dict[str, Any]:
-    """Return what to add to a connection string so that a dead network is noticed (libpq's parameters).
+    """Return the libpq parameters to add to a connection string so that a dead network is detected.
 
-    What the string says itself is kept. Of several hosts the first that takes writes is used.
+    Parameters in the string itself take precedence. Of several hosts, the first that accepts writes is used.
 
     Raises:
-        DatabaseUnavailable: It is not a connection string.
+        DatabaseUnavailable: The connection string is invalid.
     """
     given = _parts(conninfo)
     idle, interval = _keepalive_seconds(network_timeout_ms)
@@ -126,10 +126,9 @@ def parameters(conninfo: str, network_timeout_ms: int = NETWORK_TIMEOUT_MS) -> d
 
 
 def end_when_client_is_gone(connection: psycopg.Connection[Any], network_timeout_ms: int) -> None:
-    """Have the server notice a dead network as well, and end the session then.
+    """Make the server detect a dead network as well and end the session.
 
-    Otherwise each outage of the network leaves the sessions behind that were replaced, until the server has no
-    connections left to give.
+    Otherwise each network outage leaves the replaced sessions behind, until the server has no free connections.
     """
     idle, interval = _keepalive_seconds(network_timeout_ms)
     given = {"idle": idle, "interval": interval, "count": _KEEPALIVES, "timeout_ms": network_timeout_ms}
@@ -137,19 +136,19 @@ def end_when_client_is_gone(connection: psycopg.Connection[Any], network_timeout
 
 
 def _keepalive_seconds(network_timeout_ms: int) -> tuple[int, int]:
-    """Return after how much silence the peer is asked for a sign of life, and how often from then on."""
+    """Return after how many idle seconds TCP sends the first keepalive, and the seconds between further ones."""
     return max(1, round(network_timeout_ms / 2000)), max(1, round(network_timeout_ms / 6000))
 
 
 def place(conninfo: str) -> str:
-    """Where a connection string leads, fit to be shown: `host:port/database`, nothing secret.
+    """Return the server and database of a connection string as `host:port/database`, without secrets.
 
     Raises:
-        DatabaseUnavailable: It is not a connection string.
+        DatabaseUnavailable: The connection string is invalid.
     """
     parts = _parts(conninfo)
     hosts = str(parts.get("host") or parts.get("hostaddr") or "the local socket")
-    # Without a port libpq takes its own default, so none is shown.
+    # Without a port libpq uses its own default, so none is shown.
     port = f":{parts['port']}" if parts.get("port") else ""
     return f"{hosts}{port}/{parts.get('dbname') or parts.get('user') or ''}"
 
@@ -158,12 +157,12 @@ def _parts(conninfo: str) -> Mapping[str, Any]:
     try:
         parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
-        # Its message quotes the string, so it stays out of ours.
+        # Its message quotes the string, so it is not included in ours.
         raise DatabaseUnavailable(
-            "The connection string of the database cannot be read; expected postgresql://user:password@host:port/database"
+            "The connection string of the database is invalid; expected postgresql://user:password@host:port/database"
         ) from None
     if "@" in str(parts.get("host") or "").removeprefix("@"):
-        # Then a piece of the password is taken for the host, and every message would show it.
+        # Otherwise part of the password is taken for the host, and every message would show it.
         raise DatabaseUnavailable(
             "The connection string of the database has an '@' in its password; write it as %40 (percent-encoding)"
         )

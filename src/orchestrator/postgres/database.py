@@ -1,4 +1,4 @@
-"""Connections to Postgres: a pool, and sessions for what runs all the time. Every wait has a deadline."""
+"""Connections to Postgres: a pool, and sessions for frequent statements. Every wait has a deadline."""
 
 import asyncio
 import logging
@@ -35,18 +35,18 @@ _CLOSE_SECONDS = 1.0
 
 
 class _Datastore(PostgresDatastore):
-    """The library's datastore on our pool."""
+    """The event sourcing library's datastore, using our pool."""
 
     def register_type_adapters(self) -> None:
-        """Register none, and so ask the database for nothing: what we send is in the server's form already."""
+        """Register no adapters, which saves a query: all parameters are sent in the server's own format."""
 
 
 class _Pool(ConnectionPool[BoundedConnection[DictRow]]):
-    """The library's pool; a connection is found broken after a second, however long statements may take on it."""
+    """psycopg's pool; a health check takes at most one second, however long statements may take."""
 
     @staticmethod
     def check_connection(conn: Any) -> None:
-        """Raise an error if a connection does not answer."""
+        """Raise an error if a connection does not answer within a second."""
         limit, conn.answer_seconds = conn.answer_seconds, _CHECK_SECONDS
         try:
             conn.execute("")
@@ -55,15 +55,15 @@ class _Pool(ConnectionPool[BoundedConnection[DictRow]]):
 
 
 class Database:
-    """The process's way to Postgres.
+    """The connections of a process to Postgres.
 
-    Statements are synchronous. Asyncio code goes through `call`, which runs a function in one of `pool_size` threads.
-    What runs see all the time, the append and the step cache, has a `loop_session` of its own, without threads.
+    Statements are synchronous. Asyncio code uses `call`, which runs a function in one of `pool_size` threads.
+    The append and the step cache, which runs use constantly, have their own `loop_session`, without threads.
 
     Args:
         conninfo: a connection string, `key=value` pairs or a URL.
-        pool_size: how many threads, and connections, there are.
-        statement_timeout_ms: how long the server works on a statement at most.
+        pool_size: the number of threads, and of pooled connections for them.
+        statement_timeout_ms: how long the server may work on a statement.
         network_timeout_ms: how long a dead network may go unnoticed.
     """
 
@@ -81,8 +81,8 @@ class Database:
         self._ends_at = math.inf
         self._configure = _configure(statement_timeout_ms, network_timeout_ms, lambda: self._ends_at)
         self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
-        # The library's pool knows five parts of a connection string; ours takes it whole, TLS and all. After an
-        # outage it connects at once, where the pool's own pauses between attempts double up to minutes.
+        # The library's pool supports five parts of a connection string; ours takes all of it, including TLS. After an
+        # outage it reconnects immediately, whereas the pool's own pauses between attempts double up to minutes.
         self._pool = _Pool(
             conninfo,
             connection_class=BoundedConnection[DictRow],
@@ -101,26 +101,26 @@ class Database:
         self._warn = RareWarning(logger, "database unavailable, retrying")
 
     def session(self) -> Session:
-        """Return a connection of its own, for statements that run all the time; it is closed with this."""
+        """Return a session with its own connection, for frequent statements; closed together with the database."""
         session = Session(self.connect)
         self._sessions.append(session)
         return session
 
     def loop_session(self, answer_seconds: float | None = None) -> LoopSession:
-        """Return a connection of its own for one event loop; it is closed with this.
+        """Return a session with its own connection for one event loop; closed together with the database.
 
         Args:
-            answer_seconds: how long an answer may take; as long as a dead network may go unnoticed unless given.
+            answer_seconds: how long the server may take to answer; by default, the network timeout.
         """
         session = LoopSession(self.connect, answer_seconds or self._network_seconds)
         self._sessions.append(session)
         return session
 
     def connect(self) -> BoundedConnection[DictRow]:
-        """Open a connection outside the pool, in autocommit mode; whoever asked for it closes it.
+        """Open a connection outside the pool, in autocommit mode; the caller must close it.
 
         Raises:
-            DatabaseUnavailable: it cannot be opened.
+            DatabaseUnavailable: the connection cannot be opened.
         """
         try:
             connection = BoundedConnection[DictRow].connect(self.conninfo, row_factory=dict_row, **self._parameters)
@@ -140,7 +140,8 @@ class Database:
         """Lend a connection in autocommit mode with `dict` rows.
 
         Raises:
-            DatabaseUnavailable: there is none, or a statement inside met what means that (see `is_unavailable`).
+            DatabaseUnavailable: no connection is available, or a statement failed because the database is unavailable
+                (see `is_unavailable`).
         """
         lent: Connection | None = None
         try:
@@ -154,12 +155,12 @@ class Database:
             if lent is not None:
                 lent.close()
             if isinstance(error.__cause__ or error, psycopg.errors.ReadOnlySqlTransaction):
-                self._pool.drain()  # the others lead to the same server
+                self._pool.drain()  # the other connections lead to the same server
             raise unavailable(error) from error
 
     @contextmanager
     def transaction(self, *, bounded: bool = True) -> Iterator[Connection]:
-        """Lend a connection inside a transaction; unless `bounded`, its statements may take as long as they need."""
+        """Lend a connection inside a transaction; unless `bounded`, its statements have no time limit."""
         with self.connection() as connection, connection.transaction():
             if bounded:
                 yield connection
@@ -172,17 +173,17 @@ class Database:
                 connection.answer_seconds = limit
 
     def mend(self) -> None:
-        """Replace the connections that an outage has broken; call it after a failure."""
-        if not self._pool.closed:  # as it is before the first use
+        """Replace broken connections; call it after a failure."""
+        if not self._pool.closed:  # the pool is closed before its first use
             self._pool.check()
 
     async def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a synchronous function on a database thread and await its answer."""
+        """Run a synchronous function in a database thread and return its result."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
     async def ask(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Like `call`, for a function that is safe to repeat: until the database answers, with growing pauses."""
+        """Call an idempotent function like `call`, and retry it with growing pauses until the database is available."""
         pauses = Pauses(RETRIES)
         while True:
             try:
@@ -193,14 +194,15 @@ class Database:
                 await self.call(self.mend)
 
     def end_waits(self, seconds: float) -> None:
-        """Let nobody wait for the server for longer than this from now on: the process ends.
+        """Limit every wait for the server, including current ones, because the process is shutting down.
 
-        A server that is silent, as behind a dead network, would hold it up for as long as a statement may take.
+        Otherwise an unresponsive server, behind a dead network for example, would delay the shutdown for as long as a
+        statement may take.
         """
         self._ends_at = min(self._ends_at, monotonic() + seconds)
 
     def close(self) -> None:
-        """Give back every connection and end the threads."""
+        """Close all connections and stop the threads."""
         self.end_waits(_CLOSE_SECONDS)
         self._threads.shutdown(wait=True, cancel_futures=True)
         for session in self._sessions:
@@ -211,7 +213,7 @@ class Database:
 def _configure(
     statement_timeout_ms: int, network_timeout_ms: int, ends_at: Callable[[], float]
 ) -> Callable[[Connection], None]:
-    """Return what makes a new connection ours: autocommit, and a deadline for every statement on both sides."""
+    """Return the function that configures a new connection: autocommit, and deadlines on both client and server."""
 
     def configure(connection: Connection) -> None:
         connection.autocommit = True

@@ -1,4 +1,4 @@
-"""Wake-ups: one connection a process listens; whoever waits is called. Nothing polls in a hot loop."""
+"""Notifications: one connection per process listens and calls the registered callbacks, so that nothing has to poll."""
 
 import asyncio
 import logging
@@ -23,15 +23,15 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 logger = logging.getLogger(__name__)
 
 EVENTS = "orchestrator_events"
-"""Something was appended; the payload is the new last position, or empty: whoever reads the log shall look."""
+"""Events were appended; the payload is the new last position, or empty to make readers check the log."""
 QUEUE = "orchestrator_queue"
-"""A run was queued or given back."""
+"""A run was queued or released."""
 CANCEL = "orchestrator_cancel"
 """A run was cancelled; the payload is its id."""
 PROJECTED = "orchestrator_projected"
 """The read models caught up; the payload is the position they reached."""
 FLIGHTS = "orchestrator_flights"
-"""A step that others wait for is done; the payload is the MD5 of its cache key."""
+"""A step that other runs wait for is done; the payload is the MD5 of its cache key."""
 
 CACHE = "orchestrator_cache"
 """Cached results of a tenant were invalidated; the payload is the tenant."""
@@ -40,10 +40,10 @@ KEYS = "orchestrator_keys"
 """An API key was changed; the payload is its id."""
 
 FORMAT = "orchestrator_format"
-"""Programs may write a newer format from now on; the payload is its number."""
+"""Programs may now write a newer format; the payload is its number."""
 
 CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
-"""In the order in which news that come together are handed on: what was withdrawn first, how far the log is last."""
+"""The order in which notifications that arrive together are delivered: invalidations first, log positions last."""
 
 Callback = Callable[[str], None]
 
@@ -54,28 +54,28 @@ _MAX_DIGITS = 19
 
 
 def wake(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
-    """Call a function on a loop, from the listener's thread; nothing happens when the loop is gone."""
+    """Call a function on a loop from the listener's thread; do nothing if the loop is closed."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *args)
 
 
 def position_in(payload: str) -> int:
-    """Return the position that a notification tells of; 0 when it tells of none: anybody may notify."""
+    """Return the position in a notification's payload, or 0 if it is not a position: any database user may notify."""
     return int(payload) if len(payload) < _MAX_DIGITS and payload.isascii() and payload.isdigit() else 0
 
 
 class Listener:
-    """A thread that hands notifications on.
+    """A thread that delivers notifications to callbacks.
 
-    Callbacks run on that thread and must return at once. `on_lost` is called each time the connection is lost
-    or cannot be made. Each time it was made every callback is called, since notifications may have been missed:
-    with the last position for `EVENTS`, else with an empty payload.
+    Callbacks run on that thread and must return immediately. `on_lost` is called each time the connection is lost
+    or cannot be opened. Each time it is opened, every callback is called, because notifications may have been missed:
+    with the last position for `EVENTS`, with an empty payload otherwise.
 
     Args:
         conninfo: a connection string.
         on_lost: called when the connection is lost.
-        network_timeout_ms: how long a connection may be dead before that is noticed.
-        on_restart: told when the thread failed and was started again.
+        network_timeout_ms: how long a dead connection may go unnoticed.
+        on_restart: called when the thread failed and is restarted.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Listener:
 
     @property
     def connected(self) -> bool:
-        """Whether notifications come in: what is not told here has not happened yet."""
+        """Whether notifications arrive: if so, whatever was not notified has not happened yet."""
         return self._connected.is_set()
 
     def on(self, channel: str, callback: Callback) -> None:
@@ -106,12 +106,12 @@ class Listener:
         self._callbacks[channel].append(callback)
 
     def start(self) -> None:
-        """Begin to listen; returns when the connection stands or 5 seconds have passed."""
+        """Start listening; return when connected, or after 5 seconds."""
         self._duty.start()
         self._connected.wait(5.0)
 
     def stop(self) -> None:
-        """End the thread and its connection."""
+        """Stop the thread and close its connection."""
         self._duty.stop()
 
     def _serve(self) -> None:
@@ -148,31 +148,31 @@ class Listener:
             self._call(channel, payloads)
 
     def _notifications(self, pgconn: PGconn) -> Iterator[tuple[str, list[str]]]:
-        """Yield what comes in, by channel, until told to stop.
+        """Yield the payloads that arrive, by channel, until the thread is stopped.
 
-        On the connection itself: psycopg's generator of notifications takes several times as long for each. When
-        nothing has come in for a while the server is asked for a sign of life.
+        This reads from the connection directly: psycopg's generator of notifications takes several times as long for
+        each. When nothing has arrived for a while, the server is pinged.
 
         Raises:
             psycopg.OperationalError: the connection was lost.
-            DatabaseUnavailable: the server gives no sign of life.
+            DatabaseUnavailable: the server does not answer the ping.
         """
         readable = select.poll()
         readable.register(pgconn.socket, select.POLLIN)
-        heard_at, asked = monotonic(), False
+        heard_at, pinged = monotonic(), False
         while not self._duty.stopping.is_set():
             if not readable.poll(_CHECK_MILLISECONDS):
                 silence = monotonic() - heard_at
-                if asked and silence > 2 * self._silence_seconds:
-                    raise DatabaseUnavailable(f"no sign of life from the database for {silence:.0f} s")
-                if not asked and silence > self._silence_seconds:
-                    asked = True
-                    _ask_for_sign_of_life(pgconn)
+                if pinged and silence > 2 * self._silence_seconds:
+                    raise DatabaseUnavailable(f"no answer from the database for {silence:.0f} s")
+                if not pinged and silence > self._silence_seconds:
+                    pinged = True
+                    _ping(pgconn)
                 continue
             pgconn.consume_input()
             heard_at = monotonic()
-            if asked:
-                asked = not _was_sign_of_life(pgconn)
+            if pinged:
+                pinged = not _was_answered(pgconn)
             waiting: dict[str, list[str]] = {}
             while (notification := pgconn.notifies()) is not None:
                 waiting.setdefault(notification.relname.decode(), []).append(notification.extra.decode())
@@ -184,18 +184,18 @@ class Listener:
                 try:
                     callback(payload)
                 except Exception:
-                    logger.exception("a listener of %s failed", channel)
+                    logger.exception("notification callback failed", extra={"channel": channel})
 
 
-def _ask_for_sign_of_life(pgconn: PGconn) -> None:
-    """Send a bare Sync, which the server answers without a transaction."""
+def _ping(pgconn: PGconn) -> None:
+    """Send a bare Sync message, which the server answers without a transaction."""
     pgconn.enter_pipeline_mode()
     pgconn.pipeline_sync()
     pgconn.flush()
 
 
-def _was_sign_of_life(pgconn: PGconn) -> bool:
-    """Return whether the answer to the Sync is here, and go back to listening only."""
+def _was_answered(pgconn: PGconn) -> bool:
+    """Return whether the answer to the Sync has arrived; if so, leave pipeline mode."""
     if pgconn.is_busy():
         return False
     result = pgconn.get_result()

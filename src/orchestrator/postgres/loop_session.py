@@ -1,7 +1,8 @@
-"""A session whose answers an event loop waits for itself, with no thread in between.
+"""A session that runs directly on the event loop, without threads.
 
-To hand a statement to a thread and its answer back takes as long as a commit does: two threads have to be woken, and
-to get hold of the interpreter. Here the loop sends, and goes on with others until the socket can be read.
+Passing a statement to a thread and its result back takes as long as a commit: two threads must be woken up and must
+acquire the interpreter lock. Here the loop sends the statement itself, and runs other tasks until the socket is
+readable.
 """
 
 import asyncio
@@ -23,52 +24,52 @@ T = TypeVar("T")
 
 
 class LoopSession:
-    """One connection of one loop, opened when it is first needed and anew after it was lost.
+    """One connection for one event loop, opened on first use and reopened after it was lost.
 
     Args:
-        open_connection: opens one; it is called in a thread.
-        answer_seconds: how long an answer may take before the connection is given up.
+        open_connection: opens a connection; called in a thread.
+        answer_seconds: how long the server may take to answer before the connection is closed.
     """
 
     def __init__(self, open_connection: Open, answer_seconds: float) -> None:
         self._open = open_connection
         self._answer_seconds = answer_seconds
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._connection: BoundedConnection[DictRow] | None = None
         self._prepared: dict[bytes, list[int]] = {}
         self._opening: _Opening | None = None
-        self._owing = False
+        self._results_pending = False
         self._ready: asyncio.Future[None] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits for an answer, so that another one would have to wait for it."""
-        return self._turn.locked()
+        """Whether a statement is running, so that another one would have to wait."""
+        return self._lock.locked()
 
     async def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
-        """Run a statement in a transaction of its own and return the answer, its values in binary form.
+        """Run a statement in its own transaction and return the result, with values in binary form.
 
-        Cancelling does not take it back.
+        Cancelling does not undo the statement.
 
         Raises:
-            DatabaseUnavailable: the connection failed, the server gave up or did not answer in time; it may have
-                been done all the same.
-            psycopg.Error: the server refused; nothing was done.
+            DatabaseUnavailable: the connection failed, the server gave up or did not answer in time; the statement
+                may have taken effect.
+            psycopg.Error: the server refused the statement; it had no effect.
         """
-        async with self._turn:
+        async with self._lock:
             pgconn = (self._connection or await self._connect()).pgconn
             timer = asyncio.get_running_loop().call_later(self._answer_seconds, self._give_up)
             try:
-                if self._owing:  # to somebody who did not wait for it
-                    await self._answers(pgconn)
+                if self._results_pending:  # of a call that was cancelled
+                    await self._results(pgconn)
                 formats = await self._prepare(pgconn, statement)
-                sent: Any = values  # whose annotation leaves out that None stands for NULL
+                sent: Any = values  # psycopg's annotation does not allow None, which means NULL
                 pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
-                return answered((await self._answers(pgconn))[-1])
+                return answered((await self._results(pgconn))[-1])
             except (psycopg.Error, DatabaseUnavailable) as error:
                 if not is_unavailable(error):
                     raise
-                self.close()  # a server that goes says so before libpq notices that it has gone
+                self.close()  # a server that shuts down reports it before libpq notices the lost connection
                 raise unavailable(error) from error
             finally:
                 timer.cancel()
@@ -76,9 +77,9 @@ class LoopSession:
                     self.close()
 
     def close(self) -> None:
-        """Close the connection; another `run` opens one again. On the loop's thread, or once the loop has stopped.
+        """Close the connection; the next `run` opens a new one. Call it on the loop's thread or after the loop stopped.
 
-        Whoever waits for an answer gets DatabaseUnavailable.
+        A pending call raises DatabaseUnavailable.
         """
         self._close("the connection was closed")
 
@@ -88,7 +89,7 @@ class LoopSession:
     def _close(self, reason: str) -> None:
         connection, self._connection = self._connection, None
         self._prepared.clear()
-        self._owing = False
+        self._results_pending = False
         opening, self._opening = self._opening, None
         if opening is not None:
             opening.give_up()
@@ -98,7 +99,7 @@ class LoopSession:
             connection.close()
 
     async def _connect(self) -> BoundedConnection[DictRow]:
-        """Open the connection in a thread, for that takes a while. Who is cancelled meanwhile leaves it to the next."""
+        """Open the connection in a thread, because that takes time. If the call is cancelled, the next one uses it."""
         opening = self._opening
         if opening is None:
             opening = self._opening = _Opening(self._open)
@@ -119,16 +120,16 @@ class LoopSession:
         if formats is None:
             formats = self._prepared[name] = statement.formats
             pgconn.send_prepare(name, statement.text.encode(), statement.oids)
-            answered((await self._answers(pgconn))[-1])
+            answered((await self._results(pgconn))[-1])
         return formats
 
-    async def _answers(self, pgconn: PGconn) -> list[PGresult]:
-        """Wait for all that is still to come in answer to what was sent last.
+    async def _results(self, pgconn: PGconn) -> list[PGresult]:
+        """Wait for all remaining results of the last statement that was sent.
 
-        What has come in is looked at before each wait: it may all be here, taken in while there was more to send, and
-        then the socket will not be readable again.
+        Received data is processed before each wait: everything may already have been read while sending, and then the
+        socket does not become readable again.
         """
-        self._owing = True
+        self._results_pending = True
         while pgconn.flush():
             await self._listen(pgconn.socket, until_writable=True)
             pgconn.consume_input()
@@ -137,14 +138,14 @@ class LoopSession:
             while not pgconn.is_busy():
                 result = pgconn.get_result()
                 if result is None:
-                    self._owing = False
+                    self._results_pending = False
                     return results
                 results.append(result)
             await self._listen(pgconn.socket)
             pgconn.consume_input()
 
     async def _listen(self, descriptor: int, *, until_writable: bool = False) -> None:
-        """Return when the socket can be read, or written when that is waited for."""
+        """Wait until the socket is readable, or with `until_writable`, readable or writable."""
         loop = asyncio.get_running_loop()
         self._ready = ready = loop.create_future()
         loop.add_reader(descriptor, _set, ready)
@@ -159,7 +160,7 @@ class LoopSession:
                 loop.remove_writer(descriptor)
 
     def _stop_listening(self, descriptor: int, reason: str) -> None:
-        """Before the descriptor is closed: its number may soon be another's."""
+        """Stop watching the descriptor before it is closed, because its number may be reused soon."""
         ready, self._ready = self._ready, None
         if ready is None or (loop := ready.get_loop()).is_closed():
             return
@@ -170,7 +171,7 @@ class LoopSession:
 
 
 class _Opening:
-    """A connection that is being opened in a thread. Whoever wanted it may go, and their loop may close meanwhile."""
+    """A connection that is being opened in a thread. Its caller may be cancelled, and its loop closed, before that."""
 
     future: "asyncio.Future[BoundedConnection[DictRow]]"
 
@@ -191,7 +192,7 @@ class _Opening:
         raise DatabaseUnavailable("the connection was closed")
 
     def give_up(self) -> None:
-        """Close the connection, now or as soon as it is open."""
+        """Close the connection, immediately or as soon as it is open."""
         with self._lock:
             self._given_up = True
             if self._opened is not None:
@@ -199,7 +200,7 @@ class _Opening:
 
 
 def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
-    """Call a function in a thread of its own: those of the loop may all be busy with what users gave them."""
+    """Call a function in a new thread: the threads of the loop's executor may all be busy with user code."""
     called: Future[T] = Future()
 
     def call() -> None:
@@ -210,7 +211,7 @@ def _in_thread(function: Callable[[], T]) -> "asyncio.Future[T]":
 
     threading.Thread(target=call, name="connect", daemon=True).start()
     awaited = asyncio.wrap_future(called)
-    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait any longer
+    awaited.add_done_callback(lambda done: done.cancelled() or done.exception())  # it may have no waiter any more
     return awaited
 
 

@@ -1,7 +1,7 @@
-"""Bring a database up to date: numbered `.sql` files, each applied once, in one transaction, and remembered.
+"""Migrates a database with numbered `.sql` files, each applied once in one transaction and recorded.
 
-A migration only adds, so that programs of the release before go on beside it. What has to go, goes in a later release,
-with a migration that says which programs cannot live with it (`-- oldest program: NNNN`).
+A migration only adds, so that programs of the previous release keep working. Removals follow in a later release, with
+a migration that names the oldest compatible program (`-- oldest program: NNNN`).
 """
 
 import time
@@ -19,11 +19,11 @@ from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
 _LOCK_SECONDS = 60.0
-"""How long a migration tries to get a table that others use. They wait behind it only for a moment of that."""
+"""How long a migration tries to lock a table in use. Other sessions queue behind it only for the short lock timeout."""
 _PAUSE_SECONDS = 0.5
 
 OnBegin = Callable[[str, int, int], None]
-"""Called when a migration begins: its name, its number among those to be applied (from 1), and how many these are."""
+"""Called when a migration begins, with its name, its number among the migrations to apply (from 1), and their count."""
 
 
 def migrate(
@@ -36,25 +36,26 @@ def migrate(
 ) -> list[str]:
     """Apply every migration that the database does not have.
 
-    Processes that start at once queue up on an advisory lock; the second finds nothing to do. When all is
-    applied nothing is written, so a role without the right to create tables can call this.
+    Processes that start at the same time queue on an advisory lock; the second one finds nothing to do. When all
+    migrations are applied, nothing is written, so a role that may not create tables can call this.
 
     Args:
         conninfo: Connection string of the database.
-        folders: Folders of `NNNN_name.sql` files. Applied folder by folder, by number within each; a name
-            may occur once in all of them.
+        folders: Folders of `NNNN_name.sql` files. They are applied folder by folder, by number within each; names
+            must be unique across all folders.
         to: The number of the last migration to apply; None applies all.
         new_format: The format that programs may write from the start in a database that was empty.
-        on_begin: Told when each migration begins.
+        on_begin: Called when each migration begins.
 
     Returns:
-        Names of the migrations applied now, in order; empty when it was up to date.
+        The names of the applied migrations, in order; empty when the database was up to date.
 
     Raises:
-        DatabaseUnavailable: The database cannot be reached or does not let us in.
-        MigrationChanged: The text of an applied migration is no longer what was applied.
-        DatabaseTooNew: The database has a migration that is in none of the folders, and is not fit for this program.
-        MigrationError: A folder, a file name or `to` is wrong, or a migration failed (and was rolled back).
+        DatabaseUnavailable: The database cannot be reached, or refuses the connection.
+        MigrationChanged: The file of an applied migration has changed since.
+        DatabaseTooNew: The database has a migration that is in none of the folders, and is not compatible with this
+            program.
+        MigrationError: A folder, a file name or `to` is invalid, or a migration failed (and was rolled back).
     """
     known = read_migrations(folders)
     with connect(conninfo, autocommit=True) as connection:
@@ -83,7 +84,7 @@ def select_due(schema: Schema, known: Sequence[Migration], to: int | None = None
 
     Raises:
         MigrationChanged, DatabaseTooNew: see `Schema.due`.
-        MigrationError: there is no migration `to`, or the database is past it.
+        MigrationError: there is no migration `to`, or the database is already newer.
     """
     due = schema.due(known)
     if to is None:
@@ -96,13 +97,14 @@ def select_due(schema: Schema, known: Sequence[Migration], to: int | None = None
 
 
 def finish(conninfo: str, newest_format: int) -> bool:
-    """Let programs write formats up to this one from now on; False if they may already.
+    """Allow programs to write formats up to this one from now on; return False if they already may.
 
-    Running programs that know the format are told. Those that do not, go on with what they know.
+    Running programs that know the format are notified. Programs that do not know it continue with the formats they
+    know.
 
     Raises:
-        DatabaseUnavailable: The database cannot be reached or does not let us in.
-        psycopg.Error: The role may not, or the database is from before there were formats.
+        DatabaseUnavailable: The database cannot be reached, or refuses the connection.
+        psycopg.Error: The role lacks the permission, or the database is older than formats.
     """
     with connect(conninfo, autocommit=True) as connection:
         if read_schema(connection).format >= newest_format:
@@ -111,13 +113,13 @@ def finish(conninfo: str, newest_format: int) -> bool:
 
 
 def migrate_alone(conninfo: str, folders: Sequence[Traversable], newest_format: int = FIRST_FORMAT) -> Schema:
-    """Bring a database up to date that only programs of this release use, finish its format, and return how it stands.
+    """Migrate a database that only programs of this release use, finish its format, and return its schema.
 
     Raises:
         DatabaseUnavailable, MigrationError: see `migrate`.
     """
     known = read_migrations(folders)
-    for _ in range(3):  # to migrate, to finish, and to see how it stands then
+    for _ in range(3):  # to migrate, to finish, and to read the resulting schema
         with connect(conninfo, autocommit=True) as connection:
             schema = read_schema(connection)
         if schema.due(known):
@@ -130,17 +132,17 @@ def migrate_alone(conninfo: str, folders: Sequence[Traversable], newest_format: 
 
 
 def _begin_record(connection: psycopg.Connection[TupleRow]) -> None:
-    """Make the table that remembers what was applied."""
+    """Create the table that records applied migrations."""
     try:
         with connection.transaction():
             connection.execute(_SQL.create)
     except psycopg.Error as error:
-        raise MigrationError(f"The schema orchestrator cannot be made: {_said(error)}") from error
+        raise MigrationError(f"The schema orchestrator cannot be created: {_message(error)}") from error
 
 
 def _apply(connection: psycopg.Connection[TupleRow], migration: Migration) -> None:
-    """Apply a migration. While others hold what it needs, it makes way for them and tries again."""
-    given_up = time.monotonic() + _LOCK_SECONDS
+    """Apply a migration. While other sessions hold locks that it needs, roll back, wait, and try again."""
+    deadline = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
             with connection.transaction():
@@ -152,17 +154,17 @@ def _apply(connection: psycopg.Connection[TupleRow], migration: Migration) -> No
                     marks = {"number": migration.number, "oldest": migration.oldest_program}
                     connection.execute(_SQL.mark, marks)
         except LockNotAvailable as error:
-            if time.monotonic() > given_up:
+            if time.monotonic() > deadline:
                 raise MigrationError(
-                    f"{migration.name}.sql was rolled back: others have held what it needs for {_LOCK_SECONDS:g} s. "
-                    "End long transactions, and try again."
+                    f"{migration.name}.sql was rolled back: other sessions have locked its tables for "
+                    f"{_LOCK_SECONDS:g} s. End long transactions, and try again."
                 ) from error
             time.sleep(_PAUSE_SECONDS)
         except psycopg.Error as error:
-            raise MigrationError(f"{migration.name}.sql failed and was rolled back: {_said(error)}") from error
+            raise MigrationError(f"{migration.name}.sql failed and was rolled back: {_message(error)}") from error
         else:
             return
 
 
-def _said(error: psycopg.Error) -> str:
+def _message(error: psycopg.Error) -> str:
     return error.diag.message_primary or " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
--- The database's own record of which migrations it has, and what it says of itself.
+-- The database's record of its migrations, and its compatibility marks.
 
 -- name: lock
 SELECT pg_advisory_lock(715000)
@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS orchestrator.migrations (
 );
 
 -- name: short_waits
--- Whoever needs a table waits behind a migration that waits for it.
+-- Other sessions that need a table queue behind a migration that waits for it.
 SET LOCAL lock_timeout = '2s'
 
 -- name: record

@@ -1,4 +1,4 @@
-"""How the schema of a database stands to this program: behind, up to date, or ahead. Nothing is changed here."""
+"""Compares the schema of a database with this program: behind, up to date, or ahead. Read-only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ FIRST_FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a database says of itself.
+    """The recorded state of a database's schema.
 
     Attributes:
-        applied: the checksums of its migrations by name.
-        number: the number of its newest migration, 0 when it is empty.
+        applied: the checksums of its migrations, by name.
+        number: the number of its newest migration, 0 for an empty database.
         oldest: the oldest program that may read and write it (the number of that program's newest migration); None
-            for a database from before there were such marks.
+            for a database older than these marks.
         format: the newest format that programs may write.
     """
 
@@ -42,11 +42,11 @@ class Schema:
     format: int = FIRST_FORMAT
 
     def due(self, known: Sequence[Migration]) -> list[Migration]:
-        """Return the migrations that it does not have, in order.
+        """Return the migrations that the database does not have, in order.
 
         Raises:
-            DatabaseTooNew: it has some that are not known, and is not marked as fit for a program like this.
-            MigrationChanged: the text of an applied migration is no longer what was applied.
+            DatabaseTooNew: the database has unknown migrations, and is not marked as compatible with this program.
+            MigrationChanged: the file of an applied migration has changed since.
         """
         due = [migration for migration in known if migration.name not in self.applied]
         unknown = sorted(self.applied.keys() - {migration.name for migration in known})
@@ -58,14 +58,14 @@ class Schema:
         for migration in known:
             if self.applied.get(migration.name, migration.checksum) != migration.checksum:
                 raise MigrationChanged(
-                    f"{migration.name}.sql was changed after it had been applied. Bring the old text back, and put "
+                    f"{migration.name}.sql was changed after it had been applied. Restore the old file, and put "
                     "the change into a new migration."
                 )
         return due
 
 
 def read_schema(connection: Connection[TupleRow]) -> Schema:
-    """Return what a database says of itself, in one round trip when it has all that is asked for."""
+    """Return the recorded schema of a database, in one round trip unless the database is old or empty."""
     try:
         row = connection.execute(_SQL.marked).fetchone()
     except UndefinedTable:
@@ -81,18 +81,18 @@ def read_schema(connection: Connection[TupleRow]) -> Schema:
 
 
 def check_schema(conninfo: str, folders: Sequence[Traversable]) -> Schema:
-    """Accept a database that this program can read and write, and return what it says of itself.
+    """Check that this program can read and write a database, and return the schema of the database.
 
     Args:
         conninfo: connection string of the database.
         folders: the folders of this program's migrations; see `migrate`.
 
     Raises:
-        DatabaseUnavailable: the database cannot be reached or does not let us in.
-        DatabaseBehind: it lacks migrations.
-        DatabaseTooNew: a newer program has migrated it and did not mark it as fit for this one.
-        MigrationChanged: the text of an applied migration is no longer what was applied.
-        MigrationError: a folder or a file name is wrong.
+        DatabaseUnavailable: the database cannot be reached, or refuses the connection.
+        DatabaseBehind: the database lacks migrations.
+        DatabaseTooNew: a newer program has migrated the database and did not mark it as compatible with this one.
+        MigrationChanged: the file of an applied migration has changed since.
+        MigrationError: a folder does not exist, or a file name is invalid.
     """
     known = read_migrations(folders)
     with connect(conninfo, autocommit=True) as connection:

@@ -1,4 +1,4 @@
--- What a database says of itself.
+-- The recorded schema of a database.
 
 -- name: marked
 SELECT (SELECT json_object_agg(name, checksum) FROM orchestrator.migrations) AS applied, schema, oldest, format

@@ -1,7 +1,7 @@
-"""A connection of its own for a statement that runs all the time.
+"""A dedicated connection for frequent statements.
 
-The statement is prepared once and sent with parameters that are in the server's form already. What a cursor does
-besides, for each statement (adapting, waiting in Python, rows), is three times the work of an append's client.
+Each statement is prepared once and sent with parameters in the server's own format. The additional work of a cursor
+for each statement (adapting, waiting in Python, building rows) is three times the client's work for an append.
 """
 
 import threading
@@ -29,9 +29,9 @@ _ANSWERED = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement with parameters `$1`, `$2`, ... of these types (`int8`, `text[]`). Its name is its own in a session.
+    """A statement with parameters `$1`, `$2`, ... of these types (`int8`, `text[]`).
 
-    JSON is sent as text, everything else in binary form; see `arrays`.
+    The name must be unique in a session. JSON is sent as text, everything else in binary form; see `arrays`.
     """
 
     name: str
@@ -40,13 +40,13 @@ class Statement:
 
     @property
     def oids(self) -> list[int]:
-        """The server's numbers for the types."""
+        """The server's OIDs of the types."""
         found = ((adapters.types[name.removesuffix("[]")], name.endswith("[]")) for name in self.types)
         return [info.array_oid if is_array else info.oid for info, is_array in found]
 
     @property
     def formats(self) -> list[int]:
-        """How each value is sent."""
+        """The wire format of each value."""
         return [pq.Format.TEXT if name in _TEXTUAL else pq.Format.BINARY for name in self.types]
 
 
@@ -55,7 +55,7 @@ Execute = Callable[[Statement, Sequence[bytes | None]], PGresult]
 
 
 class Session:
-    """One connection, opened when it is first needed and anew after it was lost. Safe to use from several threads."""
+    """One connection, opened on first use and reopened after it was lost. Thread-safe."""
 
     def __init__(self, open_connection: Open) -> None:
         self._open = open_connection
@@ -64,24 +64,24 @@ class Session:
         self._prepared: dict[bytes, list[int]] = {}
 
     def run(self, statement: Statement, values: Sequence[bytes | None]) -> PGresult:
-        """Run a statement in a transaction of its own and return the answer, its values in binary form.
+        """Run a statement in its own transaction and return the result, with values in binary form.
 
         Raises:
-            DatabaseUnavailable: the connection failed or the server gave up; it may have been done all the same.
-            psycopg.Error: the server refused; nothing was done.
+            DatabaseUnavailable: the connection failed or the server gave up; the statement may have taken effect.
+            psycopg.Error: the server refused the statement; it had no effect.
         """
         with self._connected() as connection:
             return self._run(connection, statement, values)
 
     @contextmanager
     def transaction(self) -> Iterator[Execute]:
-        """Yield what runs statements in one transaction, like `run`; it is committed at the end, undone by an error."""
+        """Yield a function like `run` for one transaction, which is committed at the end or rolled back on an error."""
         with self._connected() as connection, connection.transaction():
             yield lambda statement, values: self._run(connection, statement, values)
 
     @contextmanager
     def _connected(self) -> Iterator[BoundedConnection[DictRow]]:
-        """Lend the connection to one thread at a time, and let go of it when it is broken or may be."""
+        """Lend the connection to one thread at a time; close it when it is, or may be, broken."""
         with self._lock:
             connection = self._connection
             try:
@@ -91,7 +91,7 @@ class Session:
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                self._drop()  # a server that goes says so before libpq notices that it has gone
+                self._drop()  # a server that shuts down reports it before libpq notices the lost connection
                 raise unavailable(error) from error
             finally:
                 if connection is not None and connection.pgconn.status != pq.ConnStatus.OK:
@@ -107,16 +107,16 @@ class Session:
                 pgconn.send_prepare(name, statement.text.encode(), statement.oids)
                 answered(connection.wait(generators.execute(pgconn))[-1])
                 formats = self._prepared[name] = statement.formats
-            sent: Any = values  # whose annotation leaves out that None stands for NULL
+            sent: Any = values  # psycopg's annotation does not allow None, which means NULL
             pgconn.send_query_prepared(name, sent, formats, pq.Format.BINARY)
             return answered(connection.wait(generators.execute(pgconn))[-1])
         except psycopg.Error as error:
             if not is_unavailable(error):
                 raise
-            raise unavailable(error) from error  # here, and not at the end of the transaction: see `BoundedConnection`
+            raise unavailable(error) from error  # here, not at the end of the transaction: see `BoundedConnection`
 
     def close(self) -> None:
-        """Close the connection; another `run` opens one again. One that is in use for longer is left to its user."""
+        """Close the connection, unless it stays in use for 5 s; the next `run` opens a new one."""
         if self._lock.acquire(timeout=_CLOSE_SECONDS):
             try:
                 self._drop()
@@ -131,7 +131,7 @@ class Session:
 
 
 def run_once(connection: BoundedConnection[DictRow], statement: Statement, values: Sequence[bytes | None]) -> PGresult:
-    """Run a statement on a connection that somebody lent, without preparing it; raises what `Session.run` does."""
+    """Run a statement on the caller's connection without preparing it; raises what `Session.run` does."""
     sent: Any = values
     pgconn = connection.pgconn
     pgconn.send_query_params(statement.text.encode(), sent, statement.oids, statement.formats, pq.Format.BINARY)
@@ -139,15 +139,15 @@ def run_once(connection: BoundedConnection[DictRow], statement: Statement, value
 
 
 def answered(result: PGresult) -> PGresult:
-    """Return a result that is an answer; raise what it is otherwise.
+    """Return a successful result, or raise the error that it contains.
 
     Raises:
-        DatabaseUnavailable: it means that the database is unavailable.
-        psycopg.Error: the server refused.
+        DatabaseUnavailable: the error means that the database is unavailable.
+        psycopg.Error: the server refused the statement.
     """
     if result.status in _ANSWERED:
         return result
-    if result.error_field(pq.DiagnosticField.SQLSTATE) is None:  # it is libpq's own: the connection is gone
+    if result.error_field(pq.DiagnosticField.SQLSTATE) is None:  # an error of libpq itself: the connection is lost
         raise DatabaseUnavailable(result.error_message.decode(errors="replace").strip())
     error = error_from_result(result)
     if is_unavailable(error):

@@ -1,9 +1,9 @@
-"""The same question from many at once is put to the database once.
+"""Combines concurrent identical reads into one call to the database.
 
-    ask -> waiting -> [one call for all that wait] -> the answer, to each of them
+    call -> waiting -> [one database call for all that wait] -> the result, to each caller
 
-Nobody gets the answer of a call that began before they asked, so each sees what was written before. Under load
-that takes most of the way between threads out of a request: it is paid once a round, not once a caller.
+A caller never gets the result of a database call that began before its own call, so it sees everything written before.
+Under load this removes most of the thread switches from a request: they happen once per round, not once per caller.
 """
 
 import asyncio
@@ -15,39 +15,42 @@ from orchestrator.postgres.database import Database
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_Question = tuple[Callable[..., Any], tuple[Any, ...]]
+_Key = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class SharedCalls:
-    """Calls of reading functions. The arguments must be hashable, answers must not be changed. For one event loop."""
+    """Shared calls of read functions, for one event loop.
+
+    Arguments must be hashable, and results must not be modified.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: dict[_Question, list[asyncio.Future[Any]]] = {}
-        self._rounds: dict[_Question, asyncio.Task[None]] = {}
+        self._waiting: dict[_Key, list[asyncio.Future[Any]]] = {}
+        self._rounds: dict[_Key, asyncio.Task[None]] = {}
 
     async def call(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Like `Database.call`; whoever asks the same meanwhile is answered together."""
-        question = (function, args)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(question, []).append(answer)
-        if question not in self._rounds:
-            self._rounds[question] = asyncio.ensure_future(self._ask(question))
-        return cast("T", await answer)
+        """Call a function like `Database.call`; concurrent calls with the same arguments share one database call."""
+        key = (function, args)
+        result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, []).append(result)
+        if key not in self._rounds:
+            self._rounds[key] = asyncio.ensure_future(self._serve(key))
+        return cast("T", await result)
 
-    async def _ask(self, question: _Question) -> None:
-        function, args = question
+    async def _serve(self, key: _Key) -> None:
+        function, args = key
         try:
-            while waiting := self._waiting.pop(question, None):
+            while waiting := self._waiting.pop(key, None):
                 try:
                     found = await self._database.call(function, *args)
-                except Exception as error:  # noqa: BLE001 - whoever asked is told
-                    for answer in waiting:
-                        if not answer.done():
-                            answer.set_exception(error)
+                except Exception as error:  # noqa: BLE001 - passed to the callers
+                    for result in waiting:
+                        if not result.done():
+                            result.set_exception(error)
                 else:
-                    for answer in waiting:
-                        if not answer.done():
-                            answer.set_result(found)
+                    for result in waiting:
+                        if not result.done():
+                            result.set_result(found)
         finally:
-            del self._rounds[question]
+            del self._rounds[key]

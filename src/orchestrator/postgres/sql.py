@@ -6,7 +6,7 @@
     SqlFileError
     └── UnknownStatement     no block of that name
 
-Comments above the first block belong to the file; everything after a name line, up to the next, to its block.
+Comments above the first block belong to the file; everything between a name line and the next belongs to that block.
 """
 
 import re
@@ -22,7 +22,7 @@ class SqlFileError(Exception):
 
 
 class UnknownStatement(SqlFileError, AttributeError):
-    """No block of that name in the file."""
+    """The file has no block of that name."""
 
 
 class Statements(Mapping[str, str]):
@@ -33,7 +33,7 @@ class Statements(Mapping[str, str]):
         self._blocks = blocks
 
     def __getattr__(self, name: str) -> str:
-        # Names with a leading underscore are asked for by copying and pickling before there are any blocks.
+        # Copying and pickling look up names with a leading underscore before `_blocks` exists.
         if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
@@ -55,7 +55,7 @@ class Statements(Mapping[str, str]):
 
 
 def load_sql(module_file: str) -> Statements:
-    """Read the `.sql` file beside a module.
+    """Read the `.sql` file next to a module.
 
     Args:
         module_file: The module's `__file__`; `log.py` reads `log.sql`.
@@ -72,14 +72,14 @@ def load_sql(module_file: str) -> Statements:
 
 
 def _blocks(path: Path, text: str) -> dict[str, str]:
-    # Splitting on a pattern with one group gives: what is above, then name and body in turn.
+    # Splitting on a pattern with one group gives the text above, then alternating names and bodies.
     above, *pairs = _NAME_LINE.split(text)
     if _COMMENT.sub("", above).strip():
         raise SqlFileError(f"{path} has SQL above its first '-- name:' line")
     blocks: dict[str, str] = {}
     for name, body in zip(pairs[::2], pairs[1::2], strict=True):
         if not name.isidentifier() or name.startswith("_"):
-            raise SqlFileError(f"{path} names a block {name!r}; a name is letters, digits and underscores")
+            raise SqlFileError(f"{path} has invalid block name {name!r}; use letters, digits and underscores")
         if name in blocks:
             raise SqlFileError(f"{path} has two blocks named {name!r}")
         if not _COMMENT.sub("", body).strip():

@@ -1,4 +1,4 @@
-"""The one error for an unavailable database, and which of the driver's errors mean it."""
+"""The error for an unavailable database, and which of the driver's errors it covers."""
 
 import psycopg
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -7,11 +7,11 @@ from psycopg import errors
 _UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, OperationalError, InterfaceError)
 
 _ANSWERS = (errors.LockNotAvailable, errors.ProgramLimitExceeded)
-"""Operational errors that the same statement would meet again: the database is there and refused it."""
+"""Operational errors that the same statement would raise again: the database is available and refused it."""
 
 _ANOTHER_SERVER = frozenset({"25006", "25P03", "25P04", "26000", "42P05"})
-"""What a connection says that must be replaced: the server behind it is read-only (a standby, or a primary that was
-demoted), ended the session's transaction, or is not the one on which a statement was prepared (SQLSTATEs)."""
+"""SQLSTATEs after which the connection must be replaced: its server is read-only (a standby, or a demoted primary),
+ended the session's transaction, or is not the server on which a statement was prepared."""
 
 _OLD_PLAN = "cached plan must not change result type"
 
@@ -19,7 +19,7 @@ _OLD_PLAN = "cached plan must not change result type"
 class DatabaseUnavailable(Exception):
     """The database cannot be reached, is read-only or shutting down, or did not answer in time. Try again.
 
-    `answered` tells that the server said so itself, rather than that the connection was lost.
+    `answered` is true when the server itself reported the error, rather than the connection being lost.
     """
 
     def __init__(self, message: str, *, answered: bool = False) -> None:
@@ -28,7 +28,7 @@ class DatabaseUnavailable(Exception):
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Return whether an error means that the database is unavailable, and its connection is to be replaced."""
+    """Return whether an error means that the database is unavailable and the connection must be replaced."""
     if isinstance(error, DatabaseUnavailable):
         return True
     if isinstance(error, psycopg.Error):
@@ -40,8 +40,8 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:
-    """Return the error to raise for one of the driver's."""
+    """Return the DatabaseUnavailable to raise for an error of the driver."""
     if isinstance(error, DatabaseUnavailable):
-        return DatabaseUnavailable(str(error), answered=error.answered)  # another: no error may be its own cause
+        return DatabaseUnavailable(str(error), answered=error.answered)  # a new one: no error may be its own cause
     answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
     return DatabaseUnavailable(" ".join(str(error).split()) or type(error).__name__, answered=answered)

@@ -1,4 +1,4 @@
-"""Folding runs for read models: events in log order, many runs at once, only the open ones kept in memory."""
+"""Fold runs for read models: events in log order, many runs at a time, with only open runs kept in memory."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ from orchestrator.projections.open_runs import OpenRuns
 from orchestrator.projections.read_models.contract import ProjectedRun
 
 FindSkips = Callable[[], Collection[int]]
-"""Returns the positions of events that somebody decided to pass over."""
+"""Returns the positions of events that an operator decided to skip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events read from the log, and the position after which to read on."""
+    """Events read from the log, and the position after which to continue reading."""
 
     events: Sequence[Recorded]
     position: int
 
 
 def begin_run(recorded: Recorded, find_workflow: FindWorkflow) -> ProjectedRun:
-    """Return the run that a first event describes; raises what `LoadedRun.begin` does."""
+    """Return the run that a first event describes; raises the errors of `LoadedRun.begin`."""
     return ProjectedRun.begin(recorded.stream_id, recorded.tenant, recorded.event, recorded.position, find_workflow)
 
 
 class Histories:
-    """The runs that are open at the projector's place in the log.
+    """The runs that are open at the projector's position in the log.
 
-    An event that somebody decided to pass over is left out if it cannot be read or folded, here and in all
-    histories that hold it; so is all that follows of a run whose first event is left out.
+    An event that an operator decided to skip is left out of all histories if it cannot be read or folded. If that is
+    the first event of a run, all later events of the run are left out too.
     """
 
     def __init__(self, log: PostgresLog, find_workflow: FindWorkflow, find_skips: FindSkips) -> None:
@@ -50,7 +50,7 @@ class Histories:
         self._skips: Collection[int] | None = None
 
     def forget(self) -> None:
-        """Drop what is in memory, since the place in the log is not what it was."""
+        """Drop all runs in memory. Call this when the position in the log has changed."""
         self._open.clear()
         self._headless.clear()
         self._skips = None
@@ -59,7 +59,7 @@ class Histories:
         """Return up to `limit` events after a position of the log.
 
         Raises:
-            UnreadableEvent: this program cannot read one of them, and nobody passed over it.
+            UnreadableEvent: this program cannot read one of them, and it was not skipped by an operator.
         """
         if recent := self._log.tail.read(after, limit):
             return Batch(recent, recent[-1].position)
@@ -70,12 +70,12 @@ class Histories:
         """Return the events after a position up to another.
 
         Raises:
-            UnreadableEvent: this program cannot read one of them, and nobody passed over it.
+            UnreadableEvent: this program cannot read one of them, and it was not skipped by an operator.
         """
         return Batch(self._recorded(self._log.recorder.read_range(after, until)), until)
 
     def fold(self, batch: Batch) -> list[ProjectedRun]:
-        """Fold the next events of the log and return the runs they touched."""
+        """Fold the next events of the log and return the runs they belong to."""
         if not batch.events:
             return []
         self._load_missing(batch.events)
@@ -84,7 +84,7 @@ class Histories:
             try:
                 projected = self._fold_one(recorded)
             except Exception:
-                if recorded.position not in self._passed():
+                if recorded.position not in self._skipped():
                     raise
                 continue
             if projected is not None:
@@ -110,7 +110,7 @@ class Histories:
         return projected
 
     def _load_missing(self, batch: Sequence[Recorded]) -> None:
-        """Fold the earlier events of runs that are not in memory: after a restart, or another projector's turn."""
+        """Load and fold the earlier events of runs that are not in memory, such as after a restart."""
         first = batch[0].position
         begun = {recorded.stream_id for recorded in batch if isinstance(recorded.event, RunTriggered)}
         missing = {
@@ -129,7 +129,7 @@ class Histories:
                 streams.setdefault(recorded.stream_id, []).append(recorded)
         for run_id in missing:
             history = streams.get(run_id, [])
-            if self._passed() and not (history and isinstance(history[0].event, RunTriggered)):
+            if self._skipped() and not (history and isinstance(history[0].event, RunTriggered)):
                 self._headless.add(run_id)
                 continue
             loaded = self._store.fold(run_id, history)
@@ -143,11 +143,11 @@ class Histories:
             try:
                 found.append(mapper.recorded(one))
             except Exception:
-                if one.id not in self._passed():
+                if one.id not in self._skipped():
                     raise
         return found
 
-    def _passed(self) -> Collection[int]:
+    def _skipped(self) -> Collection[int]:
         if self._skips is None:
             self._skips = self._find_skips()
         return self._skips

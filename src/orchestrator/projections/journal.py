@@ -1,12 +1,12 @@
-"""The journal: a log line for every event, made in this one place, as the projector reads them.
+"""The journal: one log line for every event, written as the projector reads the events.
 
     run queued, started, recovered, blocked, completed, failed, cancelled
     step started (with `cache`: miss or off), completed, failed, retried; cache hit
     workflow registered, cache invalidated
 
-A line is written after the checkpoint of `runs` has passed its event: a restart repeats none, and a crash in
-between loses at most those of one batch. A crash of Postgres may take the checkpoint back by a moment, whose lines
-are then written again. The log itself has everything.
+A line is written after the checkpoint of `runs` has passed its event. So a restart repeats no lines, and a crash in
+between loses at most those of one batch. A crash of Postgres may set the checkpoint back by a moment; the lines of that
+moment are then written again. The log itself is always complete.
 """
 
 import logging
@@ -58,7 +58,7 @@ _LEVELS: Mapping[type, int] = {
 
 
 def tell(batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
-    """Write the lines of a batch of events; `runs` are those they belong to, as folded up to its end."""
+    """Write the log lines of a batch of events; `runs` are their runs, folded up to the end of the batch."""
     for recorded in batch:
         level = _LEVELS.get(type(recorded.event), logging.DEBUG)
         if not logger.isEnabledFor(level):
@@ -118,7 +118,7 @@ def _message_fields(recorded: Recorded, run: Run) -> tuple[str, Fields]:
 
 
 def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
-    """Return the line of a step's event; its cache key is the same in every event of the step."""
+    """Return the message and fields for a step's event; the cache key is the same in all events of the step."""
     step_id = event.step
     fields: Fields = {"step_id": step_id, "worker": worker, "cache_key": run.step(step_id).cache_key}
     match event:

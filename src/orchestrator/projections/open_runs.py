@@ -1,6 +1,6 @@
-"""The runs that a projector keeps in memory: those that are not over, the ones touched longest ago left out.
+"""The open runs that a projector keeps in memory, up to a limit; the least recently used are evicted.
 
-When triggers outrun the workers, any number of runs wait; what is left out is read again when its turn comes.
+When triggers outrun the workers, any number of runs may wait. An evicted run is read again when its next event comes.
 """
 
 from collections.abc import Collection
@@ -8,13 +8,13 @@ from collections.abc import Collection
 from orchestrator.projections.read_models.contract import ProjectedRun
 
 MAX_STEPS = 400_000
-"""So many steps of open runs are kept, at some 50 bytes each and more as they are executed."""
+"""The most steps of open runs to keep, at about 50 bytes each, and more once they are executed."""
 
-_OF_A_RUN = 30  # what a run takes besides its steps, counted as steps
+_RUN_OVERHEAD = 30  # the memory a run takes besides its steps, counted in steps
 
 
 class OpenRuns:
-    """Runs by id, bounded by how many steps they have together."""
+    """Runs by id, limited by their total number of steps."""
 
     def __init__(self, max_steps: int = MAX_STEPS) -> None:
         self._runs: dict[str, ProjectedRun] = {}
@@ -36,13 +36,13 @@ class OpenRuns:
         return len(self._runs)
 
     def drop(self, run_id: str) -> None:
-        """Leave a run out, if it is there."""
+        """Remove a run if it is present."""
         projected = self._runs.pop(run_id, None)
         if projected is not None:
             self._steps -= _size(projected)
 
     def trim(self, touched: Collection[str]) -> None:
-        """Leave out what is too much, but none of those just touched: their rows are still to be written."""
+        """Evict runs above the limit, but none in `touched`, whose rows have not been written yet."""
         for run_id in touched:
             if run_id in self._runs:
                 self._runs[run_id] = self._runs.pop(run_id)
@@ -50,10 +50,10 @@ class OpenRuns:
             self.drop(next(iter(self._runs)))
 
     def clear(self) -> None:
-        """Leave all out."""
+        """Remove all runs."""
         self._runs.clear()
         self._steps = 0
 
 
 def _size(projected: ProjectedRun) -> int:
-    return _OF_A_RUN + len(projected.run.waiting)
+    return _RUN_OVERHEAD + len(projected.run.waiting)

@@ -1,10 +1,10 @@
-"""The projector: reads the log in batches and writes rows and checkpoints in one transaction.
+"""The projector: reads the log in batches, and writes rows and checkpoints in one transaction.
 
     lock checkpoints -> read batch -> fold -> rows of each read model -> write with the new checkpoint
 
-Several projectors may run; whoever holds the checkpoints projects, the others find them locked and wait. An
-event that a read model cannot apply stops that one alone, with its position and the error on record. One that a newer
-program wrote stops nothing: this projector stands back, so that one of that release projects it.
+Several projectors may run: the one that holds the locks on the checkpoints projects, and the others wait. An event that
+a read model cannot apply stops only that read model; the position and the error are recorded. An event that a newer
+release wrote stops nothing: this projector pauses, so that a projector of that release can project it.
 """
 
 import logging
@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 _SQL = load_sql(__file__)
 _LOOK_AGAIN_SECONDS = 10.0
 _RETRY_SECONDS = 0.5
-_STAND_BACK_SECONDS = 30.0
-"""How long a projector leaves the checkpoints alone when it met what only a newer program knows."""
+_PAUSE_SECONDS = 30.0
+"""How long a projector pauses after an event that only a newer release can read."""
 _GATHER_SECONDS = 0.01
-"""How long news may wait for more of it: a run of many quick appends then costs a few passes instead of one each."""
+"""How long to wait for more events before a pass, so that many quick appends need only a few passes."""
 
 _LOCK = Statement("lock", _SQL.lock, ("text[]", "int8[]"))
 _ADVANCE = Statement("advance", _SQL.advance, ("int8", "text[]"))
@@ -52,13 +52,13 @@ Tell = Callable[[Iterable[Recorded], Mapping[str, Run]], None]
 
 
 def skipped_positions(database: Database) -> frozenset[int]:
-    """Return the positions of the events that somebody decided to pass over."""
+    """Return the positions of the events that an operator decided to skip."""
     with database.connection() as connection:
         return frozenset(row["position"] for row in connection.execute(_SQL.skips).fetchall())
 
 
 class PoisonedEvent(Exception):
-    """Among `count` events from `position` on is one that these read models cannot apply."""
+    """These read models cannot apply one of the `count` events that begin at `position`."""
 
     def __init__(self, models: Sequence[ReadModel], position: int, count: int, cause: Exception) -> None:
         super().__init__(f"{count} events from position {position}: {cause!r}")
@@ -69,19 +69,20 @@ class PoisonedEvent(Exception):
 
 
 class Projector:
-    """Keeps asynchronous read models up to date, in a thread of its own.
+    """Keeps asynchronous read models up to date, in its own thread.
 
     Args:
-        database: where the rows are.
-        log: what they follow from.
-        find_workflow: finds the definition of a run.
-        listener: tells of new events.
-        models: the read models to keep, those of the status endpoints unless given.
-        batch_size: how many events are projected in one transaction.
-        tell: called with what was projected.
-        on_restart: told when the thread failed and goes on.
-        name: of the thread.
-        notifies: whether others are notified of the position; they wait for the read models of the status endpoints.
+        database: the database that contains the rows.
+        log: the log to project.
+        find_workflow: finds the workflow definition of a run.
+        listener: notifies of new events.
+        models: the read models to maintain; by default those of the status endpoints.
+        batch_size: the maximum number of events projected in one transaction.
+        tell: called with events that were projected, and their runs.
+        on_restart: called when the thread failed and was restarted.
+        name: the name of the thread.
+        notifies: whether to notify other processes of the new position. They wait for the read models of the status
+            endpoints only.
     """
 
     def __init__(
@@ -105,27 +106,27 @@ class Projector:
         self._session = database.session()
         self._names = [model.name for model in self._models]
         self._versions = [model.version for model in self._models]
-        self._introduced = False
+        self._registered = False
         self._batch_size = self._limit = batch_size
         self._tell = tell
         self._position = 0
-        self._back_at = 0.0
+        self._paused_until = 0.0
         self._wake = threading.Event()
-        self._warn = RareWarning(logger, "projecting waits, database unavailable")
+        self._warn = RareWarning(logger, "projector waits, database unavailable")
         self._duty = DutyThread(name, self._serve, on_restart)
         self._stopping = self._duty.stopping
         listener.on(EVENTS, lambda _: self._wake.set())
 
     def start(self) -> None:
-        """Begin to project."""
+        """Start projecting."""
         self._wake.set()
         self._duty.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """End after a last batch: of what was in the log when this was called, or the first of it.
+        """Stop after one last batch of the events that are in the log now.
 
         Args:
-            timeout: how many seconds to wait for it; as long as it takes unless given.
+            timeout: how many seconds to wait for the thread to end; None waits without a limit.
         """
         self._stopping.set()
         self._wake.set()
@@ -155,9 +156,9 @@ class Projector:
     def project_batch(self) -> int:
         """Project the next events and return how many there were.
 
-        0 also when another projector is at it, or a newer release has to be.
+        Also return 0 while another projector holds the checkpoints, or a newer release must project the next event.
         """
-        if time.monotonic() < self._back_at:
+        if time.monotonic() < self._paused_until:
             return 0
         try:
             projected = self._project()
@@ -171,7 +172,7 @@ class Projector:
         return projected
 
     def _project(self) -> int:
-        self._introduce()
+        self._register()
         with self._session.transaction() as execute:
             places = self._lock(execute)
             if not places:
@@ -181,7 +182,7 @@ class Projector:
                 self._histories.forget()
                 self._position = position
             group = [model for model in self._models if places.get(model.name) == position]
-            # those behind catch up with the others, and go on with them from there
+            # Read models that are behind catch up first, then continue together with the others.
             ahead = min((place - position for place in places.values() if place > position), default=self._limit)
             batch, touched = self._fold(group, position, min(self._limit, ahead))
             if batch.position == position:
@@ -192,27 +193,27 @@ class Projector:
         for projected in touched:
             projected.touched.clear()
         self._position = batch.position
-        # Told at the pace of one read model: of those that catch up, and of other projectors, it is no news.
+        # Report at the pace of the first read model only: the others, and other projectors, would report events twice.
         if self._tell is not None and self._models[0] in group:
-            self._tell_of(batch, touched, self._tell)
+            self._report(batch, touched, self._tell)
         return batch.position - position
 
     @staticmethod
-    def _tell_of(batch: Batch, touched: Sequence[ProjectedRun], tell: Tell) -> None:
-        """Tell of what was projected. The read models do not depend on whether that succeeds."""
+    def _report(batch: Batch, touched: Sequence[ProjectedRun], tell: Tell) -> None:
+        """Report projected events to `tell`, and log its failures: they must not affect the read models."""
         try:
             tell(batch.events, {projected.run.id: projected.run for projected in touched})
         except Exception:
-            logger.exception("events could not be told to the log and the metrics", extra={"position": batch.position})
+            logger.exception("events could not be reported to log and metrics", extra={"position": batch.position})
 
-    def _introduce(self) -> None:
-        if not self._introduced:
+    def _register(self) -> None:
+        if not self._registered:
             with self._database.connection() as connection:
                 connection.execute(_SQL.introduce, {"names": self._names, "versions": self._versions})
-            self._introduced = True
+            self._registered = True
 
     def _lock(self, execute: Execute) -> dict[str, int]:
-        """Lock the checkpoints of live read models, and return where they are; another projector's are left out."""
+        """Lock the checkpoints of live read models and return their positions; skip those that are already locked."""
         found = execute(_LOCK, (text_array(self._names), bigint_array(self._versions)))
         names = [(found.get_value(row, 0) or b"").decode() for row in range(found.ntuples)]
         return {name: to_bigint(found.get_value(row, 1)) for row, name in enumerate(names)}
@@ -236,12 +237,12 @@ class Projector:
             raise PoisonedEvent([model], first, batch.position - first + 1, error) from error
 
     def _isolate(self, poison: PoisonedEvent) -> int:
-        """Look for the one event that cannot be applied; found, it stops the read models that it is poison for."""
+        """Narrow a failed batch down to the event that cannot be applied, then stop the read models that fail on it."""
         if poison.count > 1:
             self._limit = max(1, poison.count // 8)
             return poison.count
         if isinstance(poison.cause, NeedsNewerProgram):
-            self._stand_back(poison)
+            self._pause(poison)
             return 0
         names = [model.name for model in poison.models]
         logger.error("%s stopped at position %d: %r", ", ".join(names), poison.position, poison.cause)
@@ -250,16 +251,16 @@ class Projector:
             connection.execute(_SQL.stop, {"names": names, "error": fault})
         return 1
 
-    def _stand_back(self, poison: PoisonedEvent) -> None:
-        """Leave the next event to a projector of a newer release, and look again after a while."""
+    def _pause(self, poison: PoisonedEvent) -> None:
+        """Leave the next event to a projector of a newer release, and try again after a pause."""
         logger.warning(
-            "standing back, a newer release has to project this",
+            "projector paused, a newer release must project this event",
             extra={"position": poison.position, "reason": poison.cause},
         )
         with self._database.connection() as connection:
             connection.execute(_SQL.call_others)
         self._limit = self._batch_size
-        self._back_at = time.monotonic() + _STAND_BACK_SECONDS
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
 
     def _forget(self) -> None:
         self._histories.forget()

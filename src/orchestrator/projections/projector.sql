@@ -3,7 +3,7 @@ SELECT p.name, p.position
 FROM projections AS p
 JOIN unnest($1, $2) AS ours (name, version)
   ON p.name = ours.name AND p.version = ours.version
--- What is lost with a crash of the server follows from the log once more: checkpoint and rows come back together.
+-- The commit need not be durable: after a server crash, checkpoint and rows are consistent and are projected again.
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability
 WHERE p.state = 'live'
 ORDER BY p.name

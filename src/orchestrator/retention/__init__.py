@@ -1,7 +1,7 @@
-"""How long things are kept: finished runs leave the log for archive files, and what is in those files is checked.
+"""Retention: move old finished runs from the log to archive files, and verify those files.
 
-selection   which runs may leave: old, finished, and needed by nothing that stays
-archive     the files: Parquet, by month, below one fsspec url
-archivist   takes runs out, file by file
-inspector   holds the files against what was recorded of them
+selection   selects the runs to archive: old, finished, and not needed by anything that stays
+archive     the files: Parquet, by month, below one fsspec URL
+archivist   archives runs, file by file
+inspector   compares the files with what was recorded about them
 """

@@ -1,7 +1,7 @@
-"""The archive: exports of runs in Parquet, in a folder a month below one fsspec url, written once and never changed.
+"""The archive: Parquet exports of runs, in one folder per month below an fsspec URL, written once and never changed.
 
-A file is an export like any other (see `projections.transfer`): its last word is the head of a chain over its
-events, and its name holds the beginning of that.
+A file is a normal export (see `audit.transfer`): its end record holds the chain head of its events, and its name
+contains the first 16 digits of that head.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _INCOMING = "incoming"
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFile:
-    """A file: its name below the root, the SHA-256 of its bytes in hex, and its size."""
+    """An archive file: its name below the root, the SHA-256 of its bytes in hex, and its size in bytes."""
 
     name: str
     sha256: str
@@ -27,17 +27,17 @@ class ArchiveFile:
 
 
 class Archive:
-    """Files below one url."""
+    """Writes and reads archive files below one URL."""
 
     def __init__(self, url: str) -> None:
         self._blobs = Blobs(url, settled_seconds=float("inf"))
 
     def write(self, month: str, rows: Sequence[EventRow]) -> ArchiveFile:
-        """Write events, in the order of the log, and read them back.
+        """Write events to a file, read them back, and return the file. The events must be in log order.
 
         Raises:
-            DamagedExport: what was read back is not what was written.
-            ParquetMissing, OSError: it cannot be written.
+            DamagedExport: the file does not contain the events that were written.
+            ParquetMissing, OSError: the file cannot be written.
         """
         buffer = BytesIO()
         tally = write_export(rows, buffer, "parquet")
@@ -47,15 +47,15 @@ class Archive:
         temporary, sha256, size = self._blobs.write(chunks, f"{self._blobs.root}/{_INCOMING}")
         self._blobs.publish(temporary, self._path(name))
         if list(self.read(name)) != list(rows):
-            raise DamagedExport(f"{name} does not hold what was written to it")
+            raise DamagedExport(f"{name} does not contain the events that were written to it")
         return ArchiveFile(name, sha256, size)
 
     def read(self, name: str) -> Iterator[EventRow]:
         """Yield the events of a file.
 
         Raises:
-            FileNotFoundError: it is not there.
-            DamagedExport, ParquetMissing, OSError: it cannot be read.
+            FileNotFoundError: the file does not exist.
+            DamagedExport, ParquetMissing, OSError: the file cannot be read.
         """
         with self._blobs.open(self._path(name)) as file:
             for found in parquet.read(file):
@@ -67,7 +67,7 @@ class Archive:
         return self._blobs.fault(self._path(file.name), file.size_bytes, file.sha256)
 
     def uri(self, name: str) -> str:
-        """Return where a file is."""
+        """Return the URL of a file."""
         return self._blobs.uri(self._path(name))
 
     def _path(self, name: str) -> str:

@@ -1,9 +1,9 @@
-"""The archivist: takes runs out of the log, file by file, and leaves a tombstone for each.
+"""The archivist: moves runs from the log to archive files, and leaves a tombstone for each run.
 
-    mark -> [a month's next runs -> write the file, read it back -> one transaction: tombstones in, events and rows out]
+    mark -> [next runs of a month -> write a file, read it back -> in one transaction: add tombstones, delete rows]
 
-Killed at any point it loses nothing: until that transaction commits, a run is in the log whole; after it, it is in a
-file that was read back. The next call goes on with the runs that are marked.
+A crash loses nothing: until that transaction commits, the whole run is in the log; afterwards, it is in a file that
+was read back. The next call continues with the runs that are marked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -37,20 +37,20 @@ _TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache")
 _STATUS: Mapping[type[Any], str] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 
 OnProgress = Callable[[int, int], None]
-"""Called with how many runs have left, and of how many."""
+"""Called with the number of runs archived so far, and the total."""
 
 
 class RetentionRunning(Exception):
-    """Another process is archiving runs right now."""
+    """Another process is archiving runs."""
 
 
 class RetentionHeld(Exception):
-    """Something else, such as a rebuild, holds what the archivist needs; what was marked leaves the next time."""
+    """Something else, such as a rebuild, holds a lock that the archivist needs. The next call resumes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """What a call came to: runs, events and files written; and how many old runs stay, needed by cache or runs."""
+    """The result of a call: archived runs, events and files, and the old runs kept for the cache or for other runs."""
 
     runs: int
     events: int
@@ -60,8 +60,8 @@ class Retired:
 
 
 @dataclass(frozen=True, slots=True)
-class _Leaving:
-    """A run that leaves, with all of its events, stored and read."""
+class _RetiringRun:
+    """A run to archive, with all of its events in stored and in decoded form."""
 
     run_id: str
     rows: Sequence[EventRow]
@@ -70,27 +70,27 @@ class _Leaving:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Runs that ended in one month and go into one file."""
+    """Runs that ended in the same month and are archived in one file."""
 
     month: str
     cutoff: int
-    runs: Sequence[_Leaving]
+    runs: Sequence[_RetiringRun]
 
     @property
     def ids(self) -> list[str]:
-        """The runs' ids."""
+        """The ids of the runs."""
         return [one.run_id for one in self.runs]
 
     @property
     def rows(self) -> list[EventRow]:
-        """All events in the order of the log."""
+        """All events in log order."""
         return sorted((row for one in self.runs for row in one.rows), key=itemgetter(4))
 
 
 class Archivist:
     """Archives runs. Synchronous.
 
-    A file holds at most `max_runs`; a rebuild that is under way is waited for up to `timeout_seconds`.
+    A file holds at most `max_runs` runs. `timeout_seconds` limits the wait for a running rebuild.
     """
 
     def __init__(
@@ -115,19 +115,19 @@ class Archivist:
         self._chain = Chain(database, log.recorder)
 
     def look(self, before: int) -> RunSelection:
-        """Say what `apply` would do with runs that ended before a time (milliseconds since 1970 UTC)."""
+        """Return what `apply` would select among runs that ended before a time (milliseconds since 1970 UTC)."""
         return self._selector.count(before)
 
     def apply(self, before: int, on_progress: OnProgress | None = None) -> Retired:
         """Archive the runs that ended before a time (milliseconds since 1970 UTC) and are not needed.
 
         Raises:
-            RetentionRunning: another process is at it.
+            RetentionRunning: another process is archiving runs.
             RetentionHeld: a read model is being rebuilt.
-            DamagedExport, ParquetMissing, OSError: a file cannot be written; what has left so far has left.
+            DamagedExport, ParquetMissing, OSError: a file cannot be written. Files written before remain archived.
         """
-        with self._alone():
-            self._chain.head()  # only what the chain covers may leave
+        with self._exclusively():
+            self._chain.head()  # only events that the chain covers may be archived
             selection = self._selector.mark(before)
             makers = Makers(self._database, self._log)
             left, runs, events, files = self._all(_SQL.left)[0]["runs"], 0, 0, list[str]()
@@ -141,11 +141,11 @@ class Archivist:
                 if on_progress is not None:
                     on_progress(runs, left)
             if runs:
-                self._tidy()
+                self._vacuum()
         return Retired(runs, events, tuple(files), selection.kept_for_cache, selection.kept_for_runs)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusively(self) -> Iterator[None]:
         with self._database.connection() as guard:
             row = guard.execute(_SQL.exclusive).fetchone()
             if row is None or not row["locked"]:
@@ -160,7 +160,7 @@ class Archivist:
         if not marked:
             return None
         month, cutoff = marked[0]["month"], marked[0]["cutoff"]
-        runs: list[_Leaving] = []
+        runs: list[_RetiringRun] = []
         events = size = 0
         for row in marked:
             events += row["events"]
@@ -171,12 +171,12 @@ class Archivist:
             size += sum(len(event[3]) for event in runs[-1].rows)
         return _Batch(month, cutoff, runs)
 
-    def _load(self, run_id: str) -> _Leaving:
+    def _load(self, run_id: str) -> _RetiringRun:
         rows = self._log.recorder.stream_rows(UUID(run_id))
-        return _Leaving(run_id, rows, [self._log.mapper.from_row(*row) for row in rows])
+        return _RetiringRun(run_id, rows, [self._log.mapper.from_row(*row) for row in rows])
 
     def _retire(self, batch: _Batch, rows: Sequence[EventRow], file: ArchiveFile, makers: Makers) -> None:
-        """Let the runs of a file leave, all together."""
+        """Replace the runs of a file by tombstones, in one transaction."""
         head = self._chain.head()
         tombstones = [self._tombstone(one, file.name) for one in batch.runs]
         try:
@@ -204,22 +204,22 @@ class Archivist:
                     cursor.executemany(_SQL.bury, tombstones)
                 for statement in (_SQL.forget_events, _SQL.forget_runs, _SQL.forget_steps, _SQL.unmark):
                     connection.execute(statement, {"run_ids": batch.ids})
-                self._forget_custom_rows(connection, [row["name"] for row in held], batch)
-                self._hand_on(connection, batch, makers)
+                self._delete_custom_rows(connection, [row["name"] for row in held], batch)
+                self._reassign_artifacts(connection, batch, makers)
                 connection.execute(_SQL.forget_rebuilds)
         except LockNotAvailable as error:
             raise RetentionHeld(
-                "a read model is being rebuilt, or a projector does not let go of it; run this again afterwards"
+                "a read model is locked, by a rebuild or by a projector; try again when it is finished"
             ) from error
 
-    def _tombstone(self, one: _Leaving, archive: str) -> dict[str, Any]:
+    def _tombstone(self, one: _RetiringRun, archive: str) -> dict[str, Any]:
         first, last = one.history[0], one.history[-1]
         trigger = first.event
         versions = [recorded.version for recorded in one.history]
         if not isinstance(trigger, RunTriggered) or type(last.event) not in _STATUS:
-            raise ValueError(f"run {one.run_id} is not whole: it is not archived")
+            raise ValueError(f"cannot archive run {one.run_id}: its history is incomplete")
         if versions != list(range(1, len(versions) + 1)):
-            raise ValueError(f"run {one.run_id} has gaps: it is not archived")
+            raise ValueError(f"cannot archive run {one.run_id}: its history has gaps")
         workflow = self._find_workflow(first.tenant, trigger.workflow_name, trigger.workflow_version)
         return {
             "run_id": one.run_id,
@@ -239,16 +239,19 @@ class Archivist:
         }
 
     @staticmethod
-    def _forget_custom_rows(connection: Connection, names: Sequence[str], batch: _Batch) -> None:
-        """Let the rows of custom read models go with their runs, whether or not their package is installed here."""
+    def _delete_custom_rows(connection: Connection, names: Sequence[str], batch: _Batch) -> None:
+        """Delete the runs' rows in custom read models, whether or not their package is installed here."""
         if custom := sorted(set(names) - set(NAMES)):
             for row in connection.execute(_SQL.custom_tables, {"names": custom}).fetchall():
                 statement = SQL(_SQL.forget_custom_rows).format(table=Identifier("orchestrator", row["name"]))
                 connection.execute(statement, {"run_ids": batch.ids})
 
     @staticmethod
-    def _hand_on(connection: Connection, batch: _Batch, makers: Makers) -> None:
-        """Let artifacts go with their maker, or to whoever made them next. Projectors are held meanwhile."""
+    def _reassign_artifacts(connection: Connection, batch: _Batch, makers: Makers) -> None:
+        """Delete the artifacts of the runs, or assign them to the next run that produced them.
+
+        The transaction blocks the projectors.
+        """
         made = {
             (recorded.tenant, artifact.id)
             for one in batch.runs
@@ -261,8 +264,8 @@ class Archivist:
         if orphans:
             connection.execute(_SQL.hand_on_artifacts, _pairs(orphans))
 
-    def _tidy(self) -> None:
-        """Give the room of what has left back to the tables."""
+    def _vacuum(self) -> None:
+        """Vacuum the tables, so that they can reuse the space of the deleted rows."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.deadline).fetchone()
             connection.execute(_SQL.set_deadline, {"timeout": "0"})

@@ -1,4 +1,4 @@
-"""The inspector: what was archived, and whether every file still holds exactly that."""
+"""The inspector: lists the archive files, and verifies that they hold exactly what was archived."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ _SQL = load_sql(__file__)
 _DIGEST_BYTES = 32
 
 OnRuns = Callable[[int], None]
-"""Called with how many archived runs have been looked at."""
+"""Called with the number of archived runs checked so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """A file as it was recorded: what it holds, the chain head of that moment, and who took it out of the log when.
+    """The record of an archive file: its contents, the chain head at that time, and who archived it when.
 
     `cutoff` is the time before which its runs had ended (milliseconds since 1970 UTC).
     """
@@ -48,14 +48,14 @@ class Archived:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFault:
-    """Something in an archive file is not as it was recorded: where, and what is wrong."""
+    """A difference between an archive file and its record: the place, and what is wrong."""
 
     place: str
     message: str
 
 
 class Inspector:
-    """Reads what was archived. Synchronous, changes nothing."""
+    """Reads and verifies the archive. Synchronous, changes nothing."""
 
     def __init__(self, database: Database, mapper: EventMapper, find_workflow: FindWorkflow, archive: Archive) -> None:
         self._database = database
@@ -64,14 +64,14 @@ class Inspector:
         self._archive = archive
 
     def archives(self) -> list[Archived]:
-        """Return the files by name, which begins with the month."""
+        """Return the archive files sorted by name, which starts with the month."""
         return [Archived(**row) for row in self._all(_SQL.archives)]
 
     def verify(self, on_runs: OnRuns | None = None) -> Iterator[ArchiveFault]:
-        """Yield what is wrong; nothing at all is the proof.
+        """Yield what is wrong. No faults at all is the proof.
 
-        Every file is there, byte for byte; it holds the events of its runs and no others, each with the digest
-        that the tombstone keeps; and every history is one that could have happened.
+        Every file exists unchanged. It holds exactly the events of its runs, each with the digest in the tombstone. And
+        every history is valid.
         """
         looked_at = 0
         for archived in self.archives():
@@ -86,7 +86,7 @@ class Inspector:
         if (len(kept), events) != (archived.runs, archived.events):
             yield ArchiveFault(
                 archived.name,
-                f"there are tombstones of {len(kept)} runs and {events} events, recorded were {archived.runs} and "
+                f"has tombstones of {len(kept)} runs and {events} events, instead of {archived.runs} and "
                 f"{archived.events}",
             )
         fault = self._archive.fault(ArchiveFile(archived.name, archived.sha256, archived.size_bytes))
@@ -98,7 +98,7 @@ class Inspector:
                 streams.setdefault(row[0], []).append(row)
         except (DamagedExport, OSError) as error:
             if fault is None:
-                yield ArchiveFault(archived.name, f"it cannot be read: {error}")
+                yield ArchiveFault(archived.name, f"cannot be read: {error}")
             return
         for run_id in [*kept, *(run_id for run_id in streams if run_id not in kept)]:
             yield from self._run_faults(archived.name, run_id, streams.get(run_id, ()), kept.get(run_id))
@@ -108,11 +108,11 @@ class Inspector:
     ) -> Iterator[ArchiveFault]:
         place = f"{name}, run {run_id}"
         if kept is None:
-            yield ArchiveFault(place, "it has no tombstone for this file")
+            yield ArchiveFault(place, "has no tombstone for this file")
             return
         recorded = kept["digests"]
         if len(rows) * _DIGEST_BYTES != len(recorded):
-            yield ArchiveFault(place, f"it has {len(rows)} events, {len(recorded) // _DIGEST_BYTES} were archived")
+            yield ArchiveFault(place, f"has {len(rows)} events, but {len(recorded) // _DIGEST_BYTES} were archived")
             return
         altered = [
             row
@@ -120,7 +120,7 @@ class Inspector:
             if digest(row) != recorded[number * _DIGEST_BYTES : (number + 1) * _DIGEST_BYTES]
         ]
         for row in altered:
-            yield ArchiveFault(f"{place}, position {row[4]}", f"{row[2]} is not what was recorded")
+            yield ArchiveFault(f"{place}, position {row[4]}", f"{row[2]} differs from what was recorded")
         if not altered:
             yield from (ArchiveFault(place, fault) for fault in self._history_faults(run_id, rows))
 
@@ -129,14 +129,14 @@ class Inspector:
             history = [self._mapper.from_row(*row) for row in rows]
             first = history[0].event
             if not isinstance(first, RunTriggered):
-                return [f"it begins with {type(first).__name__}"]
+                return [f"starts with {type(first).__name__} instead of RunTriggered"]
             workflow = self._find_workflow(history[0].tenant, first.workflow_name, first.workflow_version)
             versioned: Any = [(recorded.version, recorded.event) for recorded in history]
             return faults(str(run_id), workflow, versioned)
         except DatabaseUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a tampered history leads to is a finding
-            return [f"it cannot be read: {error!r}"]
+        except Exception as error:  # noqa: BLE001 - any error from a tampered history is a finding
+            return [f"cannot be read: {error!r}"]
 
     def _all(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         with self._database.connection() as connection:

@@ -1,6 +1,7 @@
-"""Which artifacts have more than one maker: when the first leaves, the read model must name the next.
+"""Find artifacts that several steps produced: when the first producer is archived, the read model must name the next.
 
-To look for the next one means to read all steps with artifacts, so it is known beforehand for which it is worth it.
+Searching for the next producer reads all steps with artifacts. So this module finds in advance which artifacts have
+one.
 """
 
 from collections.abc import Set as AbstractSet
@@ -17,11 +18,11 @@ _SQL = load_sql(__file__)
 _PAGE = 10_000
 
 Artifacts = AbstractSet[tuple[str, str]]
-"""Artifacts by tenant and id."""
+"""Pairs of tenant and artifact id."""
 
 
 class Makers:
-    """Knows the artifacts that several steps made, up to the end of the log."""
+    """Tracks the artifacts that several steps produced, up to the end of the log."""
 
     def __init__(self, database: Database, log: PostgresLog) -> None:
         self._database = database
@@ -32,7 +33,7 @@ class Makers:
             self._several = {(row["tenant"], row["id"]) for row in connection.execute(_SQL.several)}
 
     def several(self, artifacts: Artifacts) -> set[tuple[str, str]]:
-        """Return those of some artifacts that may have another maker."""
+        """Return the artifacts that may have another producer."""
         end = self._log.last_position()
         while self._position < end:
             until = min(end, self._position + _PAGE)

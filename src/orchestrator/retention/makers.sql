@@ -1,5 +1,5 @@
 -- name: several
--- Artifacts that more than one step has made, and what the log held before they were looked for.
+-- Artifacts that more than one step has produced, according to the read model.
 SELECT s.tenant, item ->> 'id' AS id
 FROM run_steps AS s CROSS JOIN json_array_elements(s.output -> 'artifacts') AS item
 WHERE s.artifacts > 0 AND s.status = 'completed'

@@ -1,9 +1,9 @@
-"""Which runs may leave the log: old, finished, and needed by nothing that stays.
+"""Select the runs to archive: old, finished, and not needed by anything that stays.
 
-    choose -> mark -> hold appends -> was one of them built upon meanwhile? -> commit, or choose again
+    choose -> mark -> block appends -> has a new run referred to one of them since? -> commit, or choose again
 
-A run is needed when a result of it serves in the cache, or when a run that stays is based on it or shows its
-results. From the mark on, nothing is built upon it: the append that would is refused.
+A run is needed if the cache uses one of its results, or if a run that stays is based on it or reuses its results. Once
+a run is marked, an append that refers to it is rejected.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _PAGE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class RunSelection:
-    """How many runs may leave, and how many must stay because the cache or other runs need them."""
+    """The number of runs to archive, and of old runs kept because the cache or other runs need them."""
 
     leaving: int
     kept_for_cache: int
@@ -32,20 +32,20 @@ class RunSelection:
 
 
 class Selector:
-    """Chooses runs and marks them. Synchronous."""
+    """Chooses and marks runs. Synchronous."""
 
     def __init__(self, database: Database, log: PostgresLog) -> None:
         self._database = database
         self._log = log
 
     def count(self, before: int) -> RunSelection:
-        """Say what `mark` would do, and do nothing."""
+        """Return what `mark` would select, without marking it."""
         with self._database.transaction(bounded=False) as connection:
             selection, _ = self._choose(connection, before)
         return selection
 
     def mark(self, before: int) -> RunSelection:
-        """Mark the runs that ended before a time (milliseconds since 1970 UTC) and may leave."""
+        """Mark the runs that ended before a time (milliseconds since 1970 UTC) and are not needed."""
         while True:
             with self._database.transaction(bounded=False) as connection:
                 selection, settled = self._choose(connection, before)
@@ -64,7 +64,7 @@ class Selector:
 
     @staticmethod
     def _choose(connection: Connection, before: int) -> tuple[RunSelection, int]:
-        """Choose, and return up to which position of the log the choice has seen."""
+        """Choose runs, and return the selection with the log position that it is based on."""
         row = connection.execute(_SQL.settled, {"names": list(NAMES)}).fetchone()
         settled = int(row["position"]) if row else 0
         connection.execute(_SQL.choose, {"before": before, "settled": settled})
@@ -72,7 +72,7 @@ class Selector:
         return RunSelection(**counts), settled
 
     def _needed(self, after: int, until: int) -> Iterator[str]:
-        """Yield the runs that events after a position up to another build upon."""
+        """Yield the runs that the events between two positions refer to."""
         while after < until:
             page = min(until, after + _PAGE)
             with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:

@@ -1,5 +1,6 @@
 -- name: settled
--- What the read models of this program and the chain have seen; the newest event stays, for positions go on from it.
+-- The position that the built-in read models and the chain have reached. The newest event stays, because the next
+-- position follows from it.
 SELECT least(
     coalesce((SELECT min(position) FROM projections WHERE name = ANY(%(names)s)), 0),
     coalesce((SELECT max(last_position) FROM chain_segments), 0),
@@ -18,7 +19,7 @@ WITH RECURSIVE old AS MATERIALIZED (
     UNION
     SELECT run_id, source_run FROM run_steps WHERE source_run IS NOT NULL AND source_run <> run_id
 ), serving AS MATERIALIZED (
-    -- of several results of a key by one skill the newest serves; what only its own run may use serves until that ends
+    -- The cache uses the newest result of a key and skill. Results with scope run_only are used until their run ends.
     SELECT run_id FROM (
         SELECT DISTINCT ON (tenant, key, skill) run_id
         FROM step_cache WHERE scope = 'global'
@@ -61,7 +62,7 @@ SELECT pg_advisory_xact_lock(715001)
 SELECT count(*) AS runs FROM retiring_runs WHERE run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: withdraw
--- Results that no longer serve go with the run that made them.
+-- Results that the cache no longer uses are deleted with their run.
 WITH made AS (
     SELECT s.tenant, s.cache_key, s.run_id
     FROM retiring_runs AS r
@@ -75,7 +76,7 @@ WITH made AS (
 SELECT DISTINCT tenant FROM gone ORDER BY tenant
 
 -- name: next_epoch
--- Quick tiers forget what they hold of these tenants.
+-- The fast tiers drop their entries of these tenants.
 SELECT begin_epochs(%(tenants)s::text[])
 
 -- name: recent

@@ -1,7 +1,7 @@
-"""What can be done: skills, where they are found, and how one is called.
+"""Skills: what steps call, how skills are registered, and how a call is performed.
 
-Read in this order: `skill` (the contract, and functions as skills), `context` (what a skill is given),
-`perform` (the pipeline), `command` and `http` (the other kinds), `registry` (where they are found).
+Read in this order: `skill` (the contract, and Python functions as skills), `context` (what a skill receives besides
+its input), `perform` (the pipeline), `command` and `http` (the other kinds of skills), `registry` (looking up skills).
 """
 
 from orchestrator.skills.call import SkillCall

@@ -1,4 +1,4 @@
-"""A call: everything needed to perform one attempt of a step, in any thread, process or machine."""
+"""A call: everything needed to perform one attempt of a step, in any thread or process, or on any machine."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +6,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SkillCall:
-    """One attempt of one step. Picklable; `input` is plain JSON, `timeout_ms` bounds the attempt (None: not).
+    """One attempt of one step. It can be pickled.
 
-    `trace` is the W3C traceparent of whoever waits for it.
+    `input` is plain JSON. `timeout_ms` is the time limit of the attempt in milliseconds, or None for no limit.
+    `trace` is the W3C traceparent of the caller, or None.
     """
 
     run_id: str

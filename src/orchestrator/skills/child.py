@@ -1,7 +1,7 @@
-"""A program of a command skill: run to its end, and ended with all its descendants.
+"""Run the program of a command skill to its end, then end all its descendants.
 
-On Linux a keeper runs it (`kept`). Elsewhere it has a process group of its own (`grouped`), and what leaves the group
-lives on.
+On Linux a keeper runs the program (`kept`). On other systems the program has its own process group (`grouped`), and
+processes that leave the group are not ended.
 """
 
 import asyncio
@@ -14,15 +14,19 @@ from typing import Protocol
 from orchestrator.skills import grouped, kept
 from orchestrator.skills.streams import Heard
 
-# How long what a dead program left in its pipes is waited for, and how long until all that it started has been killed:
-# a process that hangs in the kernel, or that belongs to another user, may stay for ever.
+# How long to wait for the remaining output in the pipes of a program that ended, and for the processes that it started
+# to be killed: a process that hangs in the kernel or belongs to another user may never end.
 _DRAIN_SECONDS = 1.0
 _KILL_SECONDS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a program ended: its exit code (negative: the signal), stdout, the end of stderr, too much stdout."""
+    """How a program ended.
+
+    `exit_code` is negative if a signal ended the program, `stderr` is the end of stderr, and `overflowed` says whether
+    stdout exceeded its limit.
+    """
 
     exit_code: int
     stdout: bytes
@@ -31,22 +35,22 @@ class Ending:
 
 
 class _Child(Protocol):
-    """A program that was started."""
+    """A running program."""
 
     async def ended(self) -> int:
-        """Return its exit code once it has ended; raises OSError when it could not be started."""
+        """Wait for the end and return the exit code; raise OSError if the program could not be started."""
         ...
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to its process group."""
+        """Send SIGTERM to the program's process group."""
         ...
 
     def kill(self) -> None:
-        """Kill it and what it started."""
+        """Kill the program and all that it started."""
         ...
 
     def close(self) -> None:
-        """Stop listening to it."""
+        """Close the connections to the program."""
         ...
 
 
@@ -59,14 +63,15 @@ async def run_child(
     grace_seconds: float,
     max_stdout_bytes: int,
 ) -> Ending:
-    """Run a program to its end. No shell is involved; `env` is all of its environment.
+    """Run a program to its end. No shell is involved; `env` is its complete environment.
 
-    When the caller is cancelled the program's process group gets SIGTERM and, as soon as the program itself is gone or
-    after `grace_seconds`, the program and all that it started get SIGKILL. So does what it leaves running when it ends.
+    When the caller is cancelled, the program's process group gets SIGTERM. As soon as the program itself has ended, or
+    after `grace_seconds`, the program and all processes it started get SIGKILL. Processes that are still running when
+    the program ends normally get SIGKILL as well.
 
     Raises:
         OSError: the program cannot be started.
-        asyncio.CancelledError: the caller was cancelled; the program and what it started are gone.
+        asyncio.CancelledError: the caller was cancelled; the program and the processes it started have ended.
     """
     begin = kept.begin if kept.IS_AVAILABLE else grouped.begin
     heard = Heard(max_stdout_bytes)
@@ -85,7 +90,7 @@ async def run_child(
 
 
 async def _stop(child: _Child, grace_seconds: float) -> None:
-    """End a program: first asked, then made to."""
+    """Ask a program to stop, and kill it after the grace period."""
     with suppress(OSError):
         try:
             child.ask_to_stop()

@@ -1,4 +1,4 @@
-"""Command skills: a program that reads JSON, writes JSON and leaves files in `out/`."""
+"""Command skills: programs that read JSON, write JSON and leave files in `out/`."""
 
 import asyncio
 import mimetypes
@@ -36,21 +36,21 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 class CommandSkill:
     """A program as a skill.
 
-    It runs in the workspace, with the input as JSON on stdin. JSON on stdout is the data (nothing stands for
-    `{}`), files below `out/` become artifacts in the order of their names, exit code 0 is success.
+    The program runs in the workspace and gets the input as JSON on stdin. JSON on stdout is the data (empty stdout
+    means `{}`), files below `out/` become artifacts in the order of their names, and exit code 0 means success.
 
-    The program sees none of the worker's environment, which holds secrets and differs between machines: only
-    PATH, HOME and TMPDIR (the workspace), LANG, ORCHESTRATOR_RUN_ID, _STEP_ID, _ATTEMPT, _TENANT,
-    _IDEMPOTENCY_KEY, and what `env` adds.
+    The program does not inherit the worker's environment, which contains secrets and differs between machines. It gets
+    only PATH, HOME and TMPDIR (the workspace), LANG, ORCHESTRATOR_RUN_ID, _STEP_ID, _ATTEMPT, _TENANT,
+    _IDEMPOTENCY_KEY, and the variables of `env`.
 
     Attributes:
-        command: the program and its arguments; never given to a shell.
-        artifact_types: glob of a path below `out/` -> artifact type; the first match counts, else the
-            type follows from the suffix.
-        retryable_exit_codes: only these are worth another attempt (None: all).
-        grace_ms: milliseconds between SIGTERM and SIGKILL when the attempt is cancelled or out of time.
-        max_stdout_bytes: more is an invalid output.
-        max_artifact_bytes: more than this in all files of `out/` together is an invalid output.
+        command: the program and its arguments; never passed to a shell.
+        artifact_types: maps a glob of a path below `out/` to an artifact type. The first match wins; without a match
+            the type is guessed from the suffix.
+        retryable_exit_codes: the exit codes that allow another attempt; None means all.
+        grace_ms: milliseconds between SIGTERM and SIGKILL when the attempt is cancelled or exceeds its time limit.
+        max_stdout_bytes: longer output on stdout is an invalid output.
+        max_artifact_bytes: a larger total size of the files in `out/` is an invalid output.
     """
 
     id: str
@@ -66,18 +66,19 @@ class CommandSkill:
     blocking: bool = field(default=False, init=False)
 
     def prepare(self, document: Any) -> bytes:
-        """Return the input as it is written to stdin."""
+        """Return the input as JSON text for stdin; raise SkillError(SKILL_INPUT_INVALID) if it is not JSON."""
         try:
             return orjson.dumps(document)
         except TypeError as error:
             raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
 
     async def call(self, prepared: bytes, ctx: StepContext) -> bytes:
-        """Run the program, store what it left in `out/` and return its stdout.
+        """Run the program, store the files in `out/` as artifacts, and return its stdout.
 
         Raises:
-            SkillError: SKILL_EXECUTION_FAILED with exit code and the end of stderr; SKILL_OUTPUT_INVALID
-                when it made too much, or something that is not a file.
+            SkillError: SKILL_EXECUTION_FAILED, with the exit code and the end of stderr; SKILL_OUTPUT_INVALID when the
+                output is too large, or `out/` contains something other than files and folders.
+            WorkerUnfit: this process lacks a resource to start the program.
         """
         out = ctx.workspace / OUT
         out.mkdir()
@@ -90,10 +91,10 @@ class CommandSkill:
         return ending.stdout
 
     def finish(self, result: bytes) -> Any:
-        """Return stdout as data.
+        """Return stdout parsed as JSON.
 
         Raises:
-            SkillError: SKILL_OUTPUT_INVALID when it is not JSON.
+            SkillError: SKILL_OUTPUT_INVALID when stdout is not JSON.
         """
         if not result.strip():
             return {}
@@ -102,8 +103,8 @@ class CommandSkill:
             check_numbers(result)
             return plain(data)
         except orjson.JSONDecodeError as error:
-            said = f"stdout is not JSON: {error}; it begins with {beginning(result)!r}"
-            raise self._invalid(said, {"stdout": result[:_SHOWN_BYTES].decode("utf-8", "replace")}) from error
+            why = f"stdout is not JSON: {error}; it begins with {beginning(result)!r}"
+            raise self._invalid(why, {"stdout": result[:_SHOWN_BYTES].decode("utf-8", "replace")}) from error
         except InputNotCanonical as error:
             raise invalid_output(self.id, error) from error
 
@@ -119,7 +120,7 @@ class CommandSkill:
             )
         except OSError as error:
             if error.errno in SHORTAGES:
-                message = f"program {self.command[0]!r} of {self.id} cannot be started now: {error.strerror}"
+                message = f"program {self.command[0]!r} of {self.id} cannot be started right now: {error.strerror}"
                 raise WorkerUnfit(message) from error
             raise SkillError(
                 SKILL_EXECUTION_FAILED,
@@ -151,7 +152,7 @@ class CommandSkill:
                 raise self._invalid(f"{OUT}/{name} is not a plain file")
             size += path.stat().st_size if path.is_file() else 0
         if size > self.max_artifact_bytes:
-            raise self._invalid(f"{OUT}/ holds {size} bytes; {self.max_artifact_bytes} are allowed")
+            raise self._invalid(f"{OUT}/ holds {size} bytes; at most {self.max_artifact_bytes} are allowed")
         for name in sorted(found):
             if found[name].is_file():
                 ctx.artifact(found[name], self._type(name), filename=name)
@@ -160,7 +161,7 @@ class CommandSkill:
         for pattern, declared in self.artifact_types.items():
             if fnmatchcase(name, pattern):
                 return declared
-        # An instance of its own knows only what Python brings: the same types on every machine.
+        # A new instance knows only Python's built-in types, so the result is the same on every machine.
         return mimetypes.MimeTypes().guess_type(name)[0] or "application/octet-stream"
 
     def _failed(self, ending: Ending) -> SkillError:

@@ -1,6 +1,6 @@
-"""Connections of HTTP skills: kept open from call to call, and never shared between tenants.
+"""Connections of HTTP skills: kept open between calls, and never shared between tenants.
 
-A request carries what the skill declares and nothing that an earlier answer left behind: cookies are not kept.
+A request carries only what the skill declares. Cookies of earlier responses are not kept.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _MAX_IDLE_CONNECTIONS = 100
 
 @dataclass(slots=True)
 class _Pool:
-    """The connections of one tenant, and how many calls use them now."""
+    """The connections of one tenant, and how many calls are using them."""
 
     client: "httpx.AsyncClient"
     calls: int = 0
@@ -35,7 +35,7 @@ _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, OrderedDict[str, _Pool]]" 
 
 @asynccontextmanager
 async def open_client(tenant: str) -> "AsyncIterator[httpx.AsyncClient]":
-    """Yield the client of a tenant on the running event loop."""
+    """Yield the HTTP client of a tenant for the running event loop."""
     pools = _pools.setdefault(asyncio.get_running_loop(), OrderedDict())
     pool = pools.get(tenant)
     if pool is None:
@@ -56,14 +56,14 @@ async def close_connections() -> None:
 
 
 async def _close_idle(pools: OrderedDict[str, _Pool]) -> None:
-    """Close what was used longest ago while too many tenants have connections."""
+    """Close the least recently used idle clients while too many tenants have one."""
     excess = len(pools) - _MAX_IDLE_TENANTS
     for tenant in [tenant for tenant, pool in pools.items() if not pool.calls][: max(0, excess)]:
         await pools.pop(tenant).client.aclose()
 
 
 def _build_client() -> "httpx.AsyncClient":
-    import httpx  # noqa: PLC0415 - a worker without HTTP skills starts without waiting for it
+    import httpx  # noqa: PLC0415 - slow to import, and not every worker has HTTP skills
 
     return httpx.AsyncClient(
         verify=_tls(),
@@ -74,7 +74,7 @@ def _build_client() -> "httpx.AsyncClient":
 
 @cache
 def _tls() -> SSLContext:
-    """Return the certificates to trust; reading them takes longer than a request."""
+    """Return the TLS context, cached because loading its certificates takes longer than a request."""
     import httpx  # noqa: PLC0415 - see `_build_client`
 
     return httpx.create_ssl_context()

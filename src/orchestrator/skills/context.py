@@ -1,4 +1,4 @@
-"""What a skill is given besides its input: who asks, a place to work, and ways to report and to leave files."""
+"""What a skill receives besides its input: the run and step, a workspace, progress reports and artifacts."""
 
 import math
 import shutil
@@ -24,7 +24,7 @@ ReportProgress = Callable[[float, str], None]
 
 
 class ArtifactSink(Protocol):
-    """Where artifacts go. Called from threads; whoever builds the process fills it in."""
+    """Stores artifacts. It is called from threads; the artifact store implements it."""
 
     def put_bytes(
         self,
@@ -35,7 +35,7 @@ class ArtifactSink(Protocol):
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store bytes."""
+        """Store bytes as an artifact."""
         ...
 
     def put_file(
@@ -47,7 +47,7 @@ class ArtifactSink(Protocol):
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store a file."""
+        """Store a file as an artifact."""
         ...
 
     def register_uri(
@@ -61,7 +61,7 @@ class ArtifactSink(Protocol):
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Take note of something kept elsewhere."""
+        """Record something stored elsewhere as an artifact."""
         ...
 
     def read(self, artifact: Artifact, tenant: str) -> bytes:
@@ -75,9 +75,9 @@ class StepContext:
     Attributes:
         run_id: the run.
         step_id: the step within the run's workflow.
-        attempt: 1 for the first.
-        tenant: whose run it is.
-        trace: the W3C traceparent to send along with requests to others, or None.
+        attempt: the number of the attempt, counted from 1.
+        tenant: the tenant that owns the run.
+        trace: the W3C traceparent to send with outgoing requests, or None.
     """
 
     __slots__ = (
@@ -118,7 +118,7 @@ class StepContext:
         self._report = on_progress
         self._artifacts: dict[tuple[str, str | None], Artifact] = {}
         self._cancelled = False
-        self._event: threading.Event | None = None  # made when somebody waits: contexts are made often
+        self._event: threading.Event | None = None  # created on the first wait: many contexts never need it
         self._lock = threading.Lock()
         self._workspace: Path | None = None
         self._log: FilteringBoundLogger | None = None
@@ -136,16 +136,16 @@ class StepContext:
 
     @property
     def idempotency_key(self) -> str:
-        """A UUID, the same for every attempt of this step of this run, on whichever worker."""
+        """A UUID that is the same for every attempt of this step in this run, on any worker."""
         return str(uuid5(IDEMPOTENCY_NAMESPACE, f"{self.run_id}\n{self.step_id}"))
 
     @property
     def workspace(self) -> Path:
-        """A temporary folder of this attempt, made at first use and removed when the attempt has ended.
+        """A temporary folder for this attempt, created on first use and removed when the attempt has ended.
 
         Raises:
-            SkillError: the attempt has ended already.
-            WorkerUnfit: no folder can be made.
+            SkillError: the attempt has already ended.
+            WorkerUnfit: the folder cannot be created.
         """
         with self._lock:
             if self._workspace is None:
@@ -155,7 +155,7 @@ class StepContext:
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """A structured logger that knows run, step and attempt."""
+        """A structured logger bound to the run, step and attempt."""
         if self._log is None:
             self._log = structlog.get_logger("orchestrator.skill").bind(
                 run_id=self.run_id, step_id=self.step_id, attempt=self.attempt
@@ -164,19 +164,19 @@ class StepContext:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for this attempt any more: a long loop looks here and returns."""
+        """Whether this attempt was cancelled. A long loop should check this and return."""
         return self._cancelled
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
-        """The artifacts of this attempt, in the order they were made, each once."""
+        """The artifacts of this attempt without duplicates, in the order they were stored."""
         return tuple(self._artifacts.values()) if self._artifacts else ()
 
     def wait(self, seconds: float) -> bool:
-        """Pause a thread for `seconds`, less when the attempt is cancelled; return `cancelled`.
+        """Block the thread for `seconds`, or until the attempt is cancelled; return `cancelled`.
 
         Raises:
-            TypeError: `seconds` is no number: None, of an input that was not given, would never end.
+            TypeError: `seconds` is not a number. A None from a missing input would otherwise wait forever.
         """
         if not isinstance(seconds, int | float) or math.isnan(seconds):
             raise TypeError(f"ctx.wait takes a number of seconds, not {seconds!r}")
@@ -189,14 +189,14 @@ class StepContext:
         return event.wait(min(seconds, threading.TIMEOUT_MAX))
 
     def cancel(self) -> None:
-        """Ask the skill to stop: `cancelled` is True from here on."""
+        """Ask the skill to stop: `cancelled` is True from now on."""
         with self._lock:
             self._cancelled = True
             if self._event is not None:
                 self._event.set()
 
     def progress(self, fraction: float, message: str = "") -> None:
-        """Say how far the attempt is: `fraction` from 0 to 1 (clamped) and a few words."""
+        """Report the progress of the attempt: `fraction` from 0 to 1 (clamped) and a short message."""
         if self._report is not None and not self._closed and not self._cancelled:
             self._report(min(1.0, max(0.0, fraction)), message)
 
@@ -207,15 +207,15 @@ class StepContext:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store a file or bytes as an artifact of this step, at once.
+        """Store a file or bytes as an artifact of this step immediately.
 
-        A relative path starts in the workspace. An async skill with a large file calls this through
-        `asyncio.to_thread`, so that other steps go on meanwhile.
+        A relative path is resolved against the workspace. This call blocks: in an async skill, call it through
+        `asyncio.to_thread` for large files, so that other steps can continue.
 
         Raises:
-            ArtifactRejected: the type, filename or metadata cannot be taken.
-            SkillError: the attempt has ended already.
-            OSError: the file cannot be read, or the store not be written.
+            ArtifactRejected: the type, filename or metadata is invalid.
+            SkillError: the attempt has already ended.
+            OSError: the file cannot be read, or the store cannot be written.
         """
         sink = self._open_sink()
         if isinstance(path_or_bytes, bytes | bytearray | memoryview):
@@ -227,18 +227,18 @@ class StepContext:
         return self._keep(made)
 
     def read_artifact(self, artifact: Artifact | Mapping[str, Any]) -> bytes:
-        """Return the bytes of an earlier step's artifact, as it came in the input (`steps.x.artifacts[0]`).
+        """Return the bytes of an earlier step's artifact, as passed in the input (`steps.x.artifacts[0]`).
 
         Raises:
-            ArtifactGone: the bytes are missing or not what they were.
-            ArtifactRejected: they are not kept in our store, or belong to another tenant.
-            SkillError: what came in the input does not describe an artifact.
+            ArtifactGone: the bytes are missing or have changed.
+            ArtifactRejected: the artifact is not kept in the artifact store, or belongs to another tenant.
+            SkillError: the value does not describe an artifact.
         """
         if not isinstance(artifact, Artifact):
             try:
                 artifact = artifact_from_json(artifact)
             except (KeyError, TypeError, AttributeError) as error:
-                message = f"not an artifact: {error!r} is missing; pick one with steps.<id>.artifacts[0]"
+                message = f"not an artifact: {error!r}; select one with steps.<id>.artifacts[0]"
                 raise SkillError(SKILL_INPUT_INVALID, message) from error
         return self._open_sink().read(artifact, self.tenant)
 
@@ -252,11 +252,11 @@ class StepContext:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Name something at an http or https uri as an artifact of this step, without fetching it.
+        """Record an http or https uri as an artifact of this step, without fetching it.
 
         Raises:
-            ArtifactRejected: the uri is of another kind, or the rest cannot be taken.
-            SkillError: the attempt has ended already.
+            ArtifactRejected: the uri has another scheme, or another argument is invalid.
+            SkillError: the attempt has already ended.
         """
         made = self._open_sink().register_uri(
             self.tenant,
@@ -271,15 +271,15 @@ class StepContext:
 
     @property
     def has_workspace(self) -> bool:
-        """Whether there is a folder to remove."""
+        """Whether the workspace exists and must be removed."""
         return self._workspace is not None
 
     def hold(self, thread: "Future[Any]") -> None:
-        """Keep the workspace until this call in a thread, which nobody waits for any more, has returned."""
+        """Keep the workspace until this call in a thread, which was cancelled or abandoned, has returned."""
         self._held_by = thread
 
     def close(self) -> None:
-        """End the attempt: nothing more is accepted, the workspace goes (once nobody works in it)."""
+        """End the attempt: refuse further calls, and remove the workspace once no thread uses it."""
         self._closed = True
         held_by, self._held_by = self._held_by, None
         if held_by is not None:
@@ -309,5 +309,5 @@ def _new_folder() -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="step-"))
     except OSError as error:
-        message = f"no workspace can be made in {tempfile.gettempdir()}: {error.strerror}"
+        message = f"cannot create a workspace in {tempfile.gettempdir()}: {error.strerror}"
         raise WorkerUnfit(message) from error

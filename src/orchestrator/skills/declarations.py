@@ -1,4 +1,4 @@
-"""Skills declared in YAML: services and programs, no Python needed.
+"""Skills declared in YAML: HTTP services and programs, without any Python code.
 
     skills:
       - skillId: image.upscale
@@ -10,7 +10,7 @@
         command: ["{folder}/transcode", "--fast"]
         artifactTypes: {"*.mp4": video/mp4}
 
-`{folder}` in a command stands for the folder of the file.
+`{folder}` in a command is replaced with the folder of the YAML file.
 """
 
 from pathlib import Path
@@ -63,7 +63,7 @@ class _HttpDeclaration(_Declaration):
             raise ValueError(why)
         return value
 
-    def build(self, folder: Path) -> HttpSkill:  # noqa: ARG002 - the other kind needs it
+    def build(self, folder: Path) -> HttpSkill:  # noqa: ARG002 - needed by command skills
         """Return the skill."""
         return HttpSkill(
             self.skill_id,
@@ -89,7 +89,7 @@ class _CommandDeclaration(_Declaration):
     @classmethod
     def _no_nul(cls, value: list[str]) -> list[str]:
         if any("\0" in part for part in value):
-            raise ValueError("holds a NUL character")
+            raise ValueError("contains a NUL character")
         return value
 
     def build(self, folder: Path) -> CommandSkill:
@@ -115,10 +115,10 @@ _KINDS: dict[str, type[_HttpDeclaration | _CommandDeclaration]] = {
 
 
 def read_declarations(path: Path) -> list[HttpSkill | CommandSkill]:
-    """Return the skills a YAML (or JSON) file declares.
+    """Return the skills that a YAML or JSON file declares.
 
     Raises:
-        InvalidSkills: it cannot be read, or has faults: all of them, each with its path in the file.
+        InvalidSkills: the file cannot be read or has faults. All faults are listed, each with its path in the file.
     """
     document, faults = _read(path)
     items = document.get("skills") if isinstance(document, dict) else None
@@ -164,5 +164,5 @@ def _declaration(item: Any, where: str) -> _HttpDeclaration | _CommandDeclaratio
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    parts = (part for part in location if part != "[key]")  # pydantic's mark for a fault of the key itself
+    parts = (part for part in location if part != "[key]")  # pydantic's marker for an invalid key
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)

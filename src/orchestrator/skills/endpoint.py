@@ -1,4 +1,4 @@
-"""Where an HTTP skill is asked, and with which headers: what cannot be sent is refused before a run needs it."""
+"""Validate the URL and headers of an HTTP skill when it is declared, before a run needs them."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ MAX_HEADERS = 100
 MAX_HEADER_VALUE = 8192
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,255}")  # RFC 9110, 5.6.2
-_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # RFC 9110, 5.5, without what is not ASCII
+_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # RFC 9110, 5.5, ASCII only
 _OURS = frozenset(
     {
         "connection",
@@ -29,9 +29,9 @@ _OURS = frozenset(
 def url_fault(url: str) -> str | None:
     """Return why a request cannot be sent to a URL, or None when it can."""
     if len(url) > MAX_URL:
-        return f"has {len(url)} characters; {MAX_URL} are allowed"
+        return f"has {len(url)} characters; at most {MAX_URL} are allowed"
     if " " in url or not url.isprintable():
-        return "holds a space or a character that is not printable; write it as %20 or the like"
+        return "contains a space or an unprintable character; percent-encode it, such as %20"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -42,34 +42,34 @@ def url_fault(url: str) -> str | None:
     if port == 0:
         return "has port 0; ports go from 1 to 65535"
     if parts.username is not None or parts.password is not None:
-        return "holds a user name; put credentials in headers, as Authorization"
+        return "contains a user name; put credentials into a header such as Authorization"
     if parts.fragment:
-        return "holds a fragment (#...), which is never sent"
+        return "contains a fragment (#...), which is never sent; remove it"
     return _unreachable(url)
 
 
 def headers_fault(headers: Mapping[str, str]) -> str | None:
     """Return which header cannot be sent and why, or None when all can."""
     if len(headers) > MAX_HEADERS:
-        return f"has {len(headers)} headers; {MAX_HEADERS} are allowed"
+        return f"has {len(headers)} headers; at most {MAX_HEADERS} are allowed"
     seen: dict[str, str] = {}
     for name, value in headers.items():
         if not _TOKEN.fullmatch(name):
-            return f"{name[:80]!r} is not the name of a header: letters, digits and !#$%&'*+.^_`|~- are allowed"
+            return f"{name[:80]!r} is not a valid header name: letters, digits and !#$%&'*+.^_`|~- are allowed"
         if name.lower() in _OURS:
             return f"{name} is set by the orchestrator and cannot be declared"
         if (earlier := seen.setdefault(name.lower(), name)) != name:
-            return f"{name} and {earlier} are one header"
+            return f"{name} and {earlier} are the same header"
         if len(value) > MAX_HEADER_VALUE:
-            return f"the value of {name} has {len(value)} characters; {MAX_HEADER_VALUE} are allowed"
+            return f"the value of {name} has {len(value)} characters; at most {MAX_HEADER_VALUE} are allowed"
         if not _VALUE.fullmatch(value):
             return f"the value of {name} must be printable ASCII on one line, without spaces around it"
     return None
 
 
 def _unreachable(url: str) -> str | None:
-    """Ask the library that sends the requests: it knows more about host names."""
-    import httpx  # noqa: PLC0415 - only who has HTTP skills waits for it
+    """Return why httpx, which sends the requests and checks host names more strictly, rejects a URL, or None."""
+    import httpx  # noqa: PLC0415 - slow to import, and needed only for HTTP skills
 
     try:
         httpx.URL(url).raw_host.decode("ascii")

@@ -1,11 +1,11 @@
-"""Errors of skills, and how any exception becomes the `StepError` that the log keeps.
+"""Errors of skills, and the conversion of any exception to the `StepError` that is recorded in the log.
 
 SkillError                     what a skill raises to say how an attempt failed
-└── SkillNotFound              nobody here knows the skill: the run is blocked, not failed
-WorkerUnfit                    the attempt was not made, for want of something in this worker: it is nobody's failure
+└── SkillNotFound              this process does not have the skill: the run is blocked, not failed
+WorkerUnfit                    this worker lacks a resource to make the attempt: it counts as lost, not as failed
 DomainError
-├── SkillConflict              two different skills claim one id
-└── InvalidSkills              a source of skills cannot be loaded; every fault is listed
+├── SkillConflict              two different skills have the same id
+└── InvalidSkills              a source of skills cannot be loaded; all faults are listed
 """
 
 import asyncio
@@ -30,7 +30,7 @@ SKILL_TIMEOUT: Final = "SKILL_TIMEOUT"
 SKILL_CANCELLED: Final = "SKILL_CANCELLED"
 WORKER_LOST: Final = "WORKER_LOST"
 
-# Another attempt with the same input, by the same code, would end the same way.
+# Another attempt with the same input and the same code would fail the same way.
 NEVER_RETRYABLE: Final = frozenset({SKILL_NOT_FOUND, SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_CANCELLED})
 
 _MESSAGE_CHARACTERS = 2_000
@@ -41,14 +41,14 @@ _ENDS = (SystemExit, KeyboardInterrupt)
 
 
 class SkillError(Exception):
-    """The attempt failed, for a reason the skill can name.
+    """The attempt failed for a reason the skill can name.
 
     Args:
-        code: what programs act on: one of the codes above, or one of the skill's own.
-        message: what people read.
-        retryable: whether another attempt may help; None leaves it to the code.
-        details: JSON to dig in.
-        retry_after_ms: milliseconds to wait at least before the next attempt.
+        code: the machine-readable code: one of the codes above, or one that the skill defines.
+        message: the human-readable message.
+        retryable: whether another attempt may succeed; None derives it from the code.
+        details: JSON with further information.
+        retry_after_ms: the minimum time in milliseconds before the next attempt.
     """
 
     def __init__(
@@ -71,35 +71,35 @@ class SkillError(Exception):
         return f"{self.code}: {self.message}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are pickled as a call of their class with `args`, which subclasses do not accept.
+        # By default an exception is unpickled by calling its class with `args`, which subclasses may not accept.
         return _restore, (type(self), self.args, self.__dict__)
 
 
 class SkillNotFound(SkillError):
-    """No skill with this id is known here."""
+    """This process has no skill with this id."""
 
     def __init__(self, skill_id: str, known: Iterable[str] = ()) -> None:
         close = get_close_matches(skill_id, list(known), n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         super().__init__(
             SKILL_NOT_FOUND,
-            f"skill {skill_id!r} is not known here{hint}",
+            f"unknown skill {skill_id!r}{hint}",
             details={"skillId": skill_id, "closeMatches": close},
         )
 
 
 class WorkerUnfit(Exception):
-    """This process lacks what every attempt needs; says nothing of the skill. Another worker, or later, may do."""
+    """This process lacks a resource that every attempt needs. It is not the skill's fault; retry elsewhere."""
 
 
 class SkillConflict(DomainError):
-    """Two different skills claim one id."""
+    """Two different skills have the same id."""
 
     code = "SKILL_CONFLICT"
 
 
 class InvalidSkills(DomainError):
-    """A source of skills cannot be loaded; all its faults are listed."""
+    """A source of skills cannot be loaded; all of its faults are listed."""
 
     code = "VALIDATION_ERROR"
 
@@ -114,18 +114,18 @@ class InvalidSkills(DomainError):
 
 
 def to_step_error(exception: BaseException) -> StepError:
-    """Return what the log keeps of an exception: bounded text, and details that are plain JSON.
+    """Convert an exception to the StepError that the log records: text of limited length, and details in plain JSON.
 
-    Never raises, whatever code of the exception's own does when it is looked at.
+    Never raises, even if the exception's own code, such as `__str__`, fails.
     """
     try:
         return _read(exception)
-    except BaseException:  # noqa: BLE001 - `__str__`, properties and metaclasses of the skill's own ran here
+    except BaseException:  # noqa: BLE001 - the skill's own code, such as `__str__`, ran here
         return StepError(SKILL_EXECUTION_FAILED, "the skill raised an exception that cannot be read")
 
 
 def to_skill_error(found: StepError) -> SkillError:
-    """Return an exception that says what a StepError says."""
+    """Convert a StepError to an exception."""
     return SkillError(
         found.code,
         found.message,
@@ -136,7 +136,7 @@ def to_skill_error(found: StepError) -> SkillError:
 
 
 def describe(exception: BaseException) -> str:
-    """Return the type and the message of any exception on one line or more, in text that every store takes."""
+    """Return the type and message of any exception, on one or more lines, as text that can be stored."""
     try:
         text = str(exception)
     except BaseException:  # noqa: BLE001 - a broken __str__ must not hide the failure it belongs to
@@ -166,7 +166,7 @@ def _read(exception: BaseException) -> StepError:
         case BrokenExecutor():
             return StepError(WORKER_LOST, f"the process that ran the skill is gone: {describe(exception)}")
         case _:
-            tried = "the skill tried to end the program: " if isinstance(exception, _ENDS) else ""
+            tried = "the skill tried to exit the process: " if isinstance(exception, _ENDS) else ""
             return StepError(
                 SKILL_EXECUTION_FAILED,
                 tried + describe(exception),
@@ -174,25 +174,25 @@ def _read(exception: BaseException) -> StepError:
             )
 
 
-def _pause_ms(asked: object) -> int | None:
-    """Return a pause that a skill asks for, as far as it may be; what is no number asks for none."""
-    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked != asked:  # noqa: PLR0124 - NaN
+def _pause_ms(wanted: object) -> int | None:
+    """Return the pause that a skill requested, limited to the allowed range; None if it is not a number."""
+    if isinstance(wanted, bool) or not isinstance(wanted, int | float) or wanted != wanted:  # noqa: PLR0124 - NaN
         return None
-    return round(min(max(0, asked), MAX_PAUSE_MS))
+    return round(min(max(0, wanted), MAX_PAUSE_MS))
 
 
 def readable(text: str, limit: int = _MESSAGE_CHARACTERS) -> str:
-    """Return text that every store takes: no NUL, no lone surrogate, at most `limit` characters."""
+    """Return text that can be stored anywhere: no NUL, no lone surrogate, at most `limit` characters."""
     clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
 
 
 def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return details as plain JSON of at most 16 KiB; what is not JSON appears as its repr."""
+    """Return details as plain JSON of at most 16 KiB; values that are not JSON become their repr."""
     try:
         content = orjson.dumps(dict(details), default=_safe_repr, option=orjson.OPT_NON_STR_KEYS)
         plain = not is_nested_deeper(details, MAX_NESTING)
-    except BaseException:  # noqa: BLE001 - code of the skill's own ran here
+    except BaseException:  # noqa: BLE001 - the skill's own code ran here
         return {"repr": readable(_safe_repr(details))}
     if len(content) > _DETAILS_BYTES or rb"\u0000" in content or not plain:
         return {"json": readable(content.decode().replace(r"\u0000", ""), _DETAILS_BYTES // 4)}
@@ -212,7 +212,7 @@ def _type_name(exception: BaseException) -> str:
 
 
 def _short_traceback(exception: BaseException) -> str:
-    """Return the innermost frames, which are the skill's own."""
+    """Return the innermost frames of the traceback, which are usually the skill's own."""
     frames = traceback.extract_tb(exception.__traceback__)[-_TRACEBACK_FRAMES:]
     return readable("".join(traceback.format_list(frames)), _TRACEBACK_CHARACTERS)
 

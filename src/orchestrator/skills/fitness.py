@@ -1,4 +1,4 @@
-"""Whether this process has what it takes to execute anything: file descriptors, threads, room for temporary files."""
+"""Check whether this process can execute steps: file descriptors, threads, and space for temporary files."""
 
 import errno
 import logging
@@ -13,7 +13,7 @@ from orchestrator.skills.errors import WorkerUnfit
 logger = logging.getLogger(__name__)
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT})
-"""What the system says when there is not enough of something."""
+"""The error numbers of the operating system that mean that a resource is exhausted."""
 
 _PIPES = 8
 _BYTES = 65_536
@@ -21,22 +21,22 @@ _LONGEST_CHAIN = 20
 
 
 class Fitness:
-    """Tells attempts that failed for want of something from those that failed by themselves, and remembers."""
+    """Distinguishes failures caused by a missing resource in this process from failures of the skills themselves."""
 
     def __init__(self) -> None:
         self._trouble: str | None = None
 
     def trouble(self) -> str | None:
-        """Return what is missing, or None. That is tried out only while something was missing the last time."""
+        """Return what is missing, or None. This probes the resources only if one was missing at the last check."""
         if self._trouble is not None:
             self._trouble = missing()
             if self._trouble is None:
-                logger.info("steps can be executed again")
+                logger.info("worker can execute steps again")
         return self._trouble
 
     @contextmanager
     def judging(self) -> Iterator[None]:
-        """Raise WorkerUnfit in place of an error that was raised because something is missing in this process."""
+        """Raise WorkerUnfit instead of an error that was caused by a missing resource in this process."""
         try:
             yield
         except Exception as error:
@@ -46,12 +46,12 @@ class Fitness:
             raise
 
     def judge(self, error: Exception) -> WorkerUnfit | None:
-        """Return an error to raise instead when an attempt failed because something is missing in this process now."""
-        if not isinstance(error, WorkerUnfit) and not _tells_of_shortage(error):
+        """Return the WorkerUnfit to raise instead if a resource that is still missing caused an error, or None."""
+        if not isinstance(error, WorkerUnfit) and not _is_caused_by_shortage(error):
             return None
         found = missing()
         if found is not None and self._trouble is None:
-            logger.warning("no steps can be executed, nothing more is claimed: %s", found)
+            logger.warning("worker cannot execute steps and stops claiming runs: %s", found)
         self._trouble = found
         if isinstance(error, WorkerUnfit):
             return error
@@ -59,32 +59,32 @@ class Fitness:
 
 
 def missing() -> str | None:
-    """Try out what every attempt may need, and return what could not be had."""
+    """Probe the resources that every attempt may need, and return which one is missing, or None."""
     try:
         with ExitStack() as opened:
             for _ in range(_PIPES):
                 for end in os.pipe():
                     opened.callback(os.close, end)
     except OSError as error:
-        return f"no file can be opened ({error.strerror})"
+        return f"cannot open files ({error.strerror})"
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
             file.write(bytes(_BYTES))
     except OSError as error:
-        return f"nothing can be written to {tempfile.gettempdir()} ({error.strerror})"
+        return f"cannot write to {tempfile.gettempdir()} ({error.strerror})"
     thread = threading.Thread(target=int, daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        return f"no thread can be started ({error})"
+        return f"cannot start threads ({error})"
     thread.join()
     return None
 
 
-def _tells_of_shortage(error: BaseException) -> bool:
+def _is_caused_by_shortage(error: BaseException) -> bool:
     try:
         return any(_is_shortage(one) for one in _chain(error))
-    except BaseException:  # noqa: BLE001 - code of the skill's own exceptions ran here
+    except BaseException:  # noqa: BLE001 - code of the skill's exceptions ran here
         return False
 
 
@@ -95,7 +95,7 @@ def _is_shortage(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what led to it."""
+    """Yield an exception, its causes and contexts, and the members of exception groups, at most 20 in all."""
     waiting = [error]
     for _ in range(_LONGEST_CHAIN):
         if not waiting:

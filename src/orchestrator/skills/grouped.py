@@ -1,4 +1,7 @@
-"""A program in a session and process group of its own, for systems without keepers: what leaves the group lives on."""
+"""Run a program in its own session and process group, for systems without keepers.
+
+Processes that leave the group are not ended.
+"""
 
 import asyncio
 import os
@@ -14,10 +17,10 @@ from orchestrator.skills.streams import Heard, feed
 async def begin(
     command: Sequence[str], stdin: bytes, folder: Path, env: Mapping[str, str], heard: Heard
 ) -> "GroupedChild":
-    """Start a program.
+    """Start a program and write `stdin` to it.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: the program cannot be started.
     """
     _, child = await asyncio.get_running_loop().subprocess_exec(
         lambda: GroupedChild(heard),
@@ -31,58 +34,58 @@ async def begin(
 
 
 class GroupedChild(asyncio.SubprocessProtocol):
-    """The program, as the event loop tells of it."""
+    """A running program, as the event loop's subprocess protocol."""
 
     def __init__(self, heard: Heard) -> None:
-        self._heard = heard
+        self._output = heard
         self._has_ended = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
         self._group = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of the process group."""
+        """Record the process group."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self._group = self._transport.get_pid() or 0
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """Take note of what it wrote."""
-        self._heard.take(fd, data)
+        """Record output of the program."""
+        self._output.take(fd, data)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note that it wrote all."""
-        self._heard.close(fd)
+        """Record that an output pipe is closed."""
+        self._output.close(fd)
 
     def process_exited(self) -> None:
-        """Kill what it left behind."""
+        """Kill the processes that the program left in its group."""
         self.kill()
         self._has_ended.set()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note of the end."""
+        """Record that the program has ended."""
         self._has_ended.set()
 
     def feed(self, stdin: bytes) -> None:
-        """Write all of stdin and close it."""
+        """Write the input to stdin and close it."""
         pipe = self._transport.get_pipe_transport(0) if self._transport else None
         if pipe is not None:
             feed(cast("asyncio.WriteTransport", pipe), stdin)
 
     async def ended(self) -> int:
-        """Return the exit code once it has ended."""
+        """Wait until the program has ended and return its exit code."""
         await self._has_ended.wait()
         code = self._transport.get_returncode() if self._transport else None
         return -signal.SIGKILL if code is None else code
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the group."""
+        """Send SIGTERM to the process group."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the group."""
+        """Send SIGKILL to the process group."""
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Close the connections to the program."""
         if self._transport is not None:
             self._transport.close()
 

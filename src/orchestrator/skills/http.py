@@ -1,4 +1,4 @@
-"""HTTP skills: a service that takes `{input, context}` and answers `{data, artifacts}`."""
+"""HTTP skills: services that receive `{input, context}` and respond with `{data, artifacts}`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,14 +58,14 @@ _ANSWER = Typed(_Answer)
 class HttpSkill:
     """A service as a skill.
 
-    `POST url` with `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}`, the header `Idempotency-Key`
-    and, within a trace, `traceparent`; a 2xx answer holds `{data, artifacts: [{uri, type, contentHash?, sizeBytes?,
-    filename?, metadata?}]}`. Redirects are not followed. Cookies are not kept: what one answer sets, no request sends.
+    Each call sends `POST url` with the body `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}`, the
+    header `Idempotency-Key` and, within a trace, the header `traceparent`. A 2xx response contains `{data, artifacts:
+    [{uri, type, contentHash?, sizeBytes?, filename?, metadata?}]}`. Redirects are not followed. Cookies are not kept.
 
     Attributes:
-        headers: sent with every request.
-        connect_timeout_ms: milliseconds to wait for the connection; the answer may take as long as the attempt.
-        max_response_bytes: a longer answer is an invalid output.
+        headers: the headers sent with every request.
+        connect_timeout_ms: milliseconds to wait for the connection; the response may take as long as the attempt.
+        max_response_bytes: a longer response is an invalid output.
     """
 
     id: str
@@ -84,19 +84,19 @@ class HttpSkill:
             raise ValueError(f"the headers of {self.id}: {why}")
 
     def prepare(self, document: Any) -> bytes:
-        """Return the input as JSON text."""
+        """Return the input as JSON text; raise SkillError(SKILL_INPUT_INVALID) if it is not JSON."""
         try:
             return orjson.dumps(document)
         except TypeError as error:
             raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
 
     async def call(self, prepared: bytes, ctx: StepContext) -> Any:
-        """Ask the service, register the artifacts it names and return its data.
+        """Call the service, register the artifacts in its response, and return its data.
 
         Raises:
-            SkillError: SKILL_TIMEOUT when it did not answer in time; SKILL_EXECUTION_FAILED for a failed
+            SkillError: SKILL_TIMEOUT when the service does not respond in time; SKILL_EXECUTION_FAILED for a failed
                 connection (retryable) and for a status other than 2xx (retryable for 5xx, 408, 425 and 429);
-                SKILL_OUTPUT_INVALID for an answer of another form.
+                SKILL_OUTPUT_INVALID for a response of another form.
         """
         status, headers, body = await self._post(prepared, ctx)
         if not 200 <= status < 300:
@@ -114,10 +114,10 @@ class HttpSkill:
         return answer.data
 
     def finish(self, result: Any) -> Any:
-        """Return the data.
+        """Return the data as plain JSON.
 
         Raises:
-            SkillError: SKILL_OUTPUT_INVALID when it has no canonical form (an integer beyond 2**53, say).
+            SkillError: SKILL_OUTPUT_INVALID when the data has no canonical form, such as an integer beyond 2**53.
         """
         try:
             return plain(result)
@@ -125,7 +125,7 @@ class HttpSkill:
             raise invalid_output(self.id, error) from error
 
     async def _post(self, prepared: bytes, ctx: StepContext) -> "tuple[int, httpx.Headers, bytes]":
-        import httpx  # noqa: PLC0415 - a worker without HTTP skills starts without waiting for it
+        import httpx  # noqa: PLC0415 - slow to import, and not every worker has HTTP skills
 
         context = {
             "runId": ctx.run_id,
@@ -149,7 +149,7 @@ class HttpSkill:
             ):
                 return response.status_code, response.headers, await self._body(response)
         except httpx.TimeoutException as error:
-            raise SkillError(SKILL_TIMEOUT, f"{self.url} did not answer in time: {error}") from error
+            raise SkillError(SKILL_TIMEOUT, f"{self.url} did not respond in time: {error}") from error
         except httpx.HTTPError as error:
             raise SkillError(
                 SKILL_EXECUTION_FAILED, f"{self.url} cannot be reached: {type(error).__name__}: {error}"
@@ -162,7 +162,7 @@ class HttpSkill:
             if len(body) > self.max_response_bytes:
                 raise SkillError(
                     SKILL_OUTPUT_INVALID,
-                    f"the answer of {self.url} is longer than {self.max_response_bytes} bytes",
+                    f"the response of {self.url} is longer than {self.max_response_bytes} bytes",
                 )
         return bytes(body)
 
@@ -178,7 +178,7 @@ class HttpSkill:
         except orjson.JSONDecodeError as error:
             raise SkillError(
                 SKILL_OUTPUT_INVALID,
-                f"the answer of {self.url} is not JSON: {error}; it begins with {beginning(body)!r}",
+                f"the response of {self.url} is not JSON: {error}; it begins with {beginning(body)!r}",
                 details={"body": _shown(body)},
             ) from error
         return answer
@@ -188,7 +188,7 @@ class HttpSkill:
         reason = beginning(body)
         return SkillError(
             SKILL_EXECUTION_FAILED,
-            f"{self.url} answered {status}" + (f": {reason}" if reason else ""),
+            f"{self.url} responded with status {status}" + (f": {reason}" if reason else ""),
             retryable=retryable,
             details={"status": status, "body": _shown(body)},
             retry_after_ms=retry_after_ms(headers.get("retry-after")) if retryable else None,
@@ -196,9 +196,9 @@ class HttpSkill:
 
 
 def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None:
-    """Return what a Retry-After header (RFC 9110, 10.2.3: seconds or a date) asks for, in milliseconds.
+    """Return the delay of a Retry-After header (RFC 9110, 10.2.3: seconds or a date) in milliseconds.
 
-    At most 24 hours; None when there is no such header, or nobody can read it.
+    The delay is at most 24 hours. Return None if there is no such header, or it cannot be parsed.
     """
     if value is None:
         return None

@@ -1,14 +1,14 @@
-"""Ends all that a program leaves behind. Linux only.
+"""Run programs so that all processes they start are ended with them. Linux only.
 
-    worker --> nursery --> keeper --> program --> whatever it starts
+    worker --> nursery --> keeper --> program --> its descendants
 
-This file is also a program of its own, the nursery: `python -I -S keeper.py`, with a socket to its worker as stdin. It
-is small and knows no secret, so that it forks quickly and programs find nothing in their parents. For each program it
-forks a keeper, which is a child subreaper (prctl(2)). Descendants of the program may leave its process group or session
-and become daemons: they stay below the keeper. It kills them when the program has ended, when the worker asks for that,
-and when the worker is gone.
+This file is also a program, the nursery (a fork server): `python -I -S keeper.py`, with a socket to its worker as
+stdin. The nursery is small, so that it forks quickly, and holds no secrets that programs could read from a parent
+process. For each program it forks a keeper, which is a child subreaper (prctl(2)). Descendants of the program that
+leave its process group or session, such as daemons, remain descendants of the keeper. The keeper kills them when the
+program has ended, when the worker requests it, and when the worker has ended.
 
-It imports the standard library only, and little of it.
+This file imports only a few modules of the standard library, so that the nursery stays small.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from contextlib import suppress
 from typing import Any
 
 ASK, KILL = b"T", b"K"
-"""What a worker sends to a keeper: ask the program to stop; end it and all that it started."""
+"""The messages of a worker to a keeper: ask the program to stop (ASK), or kill it with all that it started (KILL)."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -41,28 +41,29 @@ _PAUSE_SECONDS = 0.001
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
+    """Make this process the new parent of every descendant whose parent ends."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """Be killed when the parent ends."""
+    """Have the kernel kill this process when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def hide_memory() -> None:
-    """Close this process's entries in /proc (environ, mem, maps, fd) to other processes of the same user.
+    """Hide this process's entries in /proc (environ, mem, maps, fd) from other processes of the same user.
 
-    They are for root then, or rather for CAP_SYS_PTRACE. There are no core dumps and no debuggers either.
+    Only processes with CAP_SYS_PTRACE, such as root's, can read them. Core dumps and debuggers are disabled as well.
     """
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def end_descendants(spare: Collection[int] = (), timeout_seconds: float = _TIMEOUT_SECONDS) -> bool:
-    """Kill every process below this one, but for children to `spare` and what is below them.
+    """Kill all descendants of this process, except the children to `spare` and their descendants.
 
     Returns:
-        Whether all are gone. A process that hangs in the kernel, or that belongs to another user, is not.
+        Whether all have ended. False if one is left after `timeout_seconds`: a process that hangs in the kernel or
+        belongs to another user cannot be ended.
     """
     until = time.monotonic() + timeout_seconds
     pause = _PAUSE_SECONDS
@@ -78,13 +79,13 @@ def end_descendants(spare: Collection[int] = (), timeout_seconds: float = _TIMEO
 
 
 def tend(program: int, orders: int, wakeup: int, ask: Callable[[int, int], None] = os.killpg) -> int:
-    """Wait until a child has ended by itself or as ordered, end all that is below this process, return its status.
+    """Wait until a child has ended, kill all descendants of this process, and return the child's wait status.
 
     Args:
         program: the pid of the child.
-        orders: a socket or pipe from the worker: ASK, KILL, or its end, which is KILL too.
-        wakeup: becomes readable with each SIGCHLD.
-        ask: sends SIGTERM: to the process group that the child leads, or to the child alone.
+        orders: a socket or pipe from the worker, which receives ASK or KILL; end of file means KILL.
+        wakeup: a file descriptor that becomes readable with each SIGCHLD.
+        ask: sends SIGTERM, either to the process group that the child leads or to the child alone.
     """
     waiting = select.poll()
     waiting.register(orders, select.POLLIN)
@@ -92,10 +93,10 @@ def tend(program: int, orders: int, wakeup: int, ask: Callable[[int, int], None]
     status = None
     while status is None:
         for fd, _ in waiting.poll():
-            said = _read(fd)
+            message = _read(fd)
             if fd == wakeup:
                 continue
-            if said == ASK:
+            if message == ASK:
                 with suppress(ProcessLookupError, PermissionError):
                     ask(program, signal.SIGTERM)
             else:
@@ -123,7 +124,7 @@ def _read(fd: int) -> bytes:
 
 
 def _collect(program: int) -> int | None:
-    """Take note of the children that ended; return the program's status once it did."""
+    """Reap the children that have ended; return the program's wait status if it is among them."""
     found = None
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
@@ -133,7 +134,7 @@ def _collect(program: int) -> int | None:
 
 
 def _is_childless(spare: Collection[int]) -> bool:
-    """Take note of the children that ended, but for those to spare; say whether no other can be left."""
+    """Reap the children that have ended, except those to spare; return whether certainly none is left."""
     if spare:
         for pid, parent in _parents().items():
             if parent == os.getpid() and pid not in spare:
@@ -153,35 +154,35 @@ def _descendants(spare: Collection[int]) -> list[int]:
     for pid, parent in _parents().items():
         children.setdefault(parent, []).append(pid)
     found = [pid for pid in children.get(os.getpid(), ()) if pid not in spare]
-    for pid in found:  # it grows meanwhile
+    for pid in found:  # the list grows during the loop
         found += children.get(pid, ())
     return found
 
 
 def _parents() -> dict[int, int]:
-    """Return the parent of each process that can be seen."""
+    """Return the parent pid of each visible process."""
     parents: dict[int, int] = {}
     try:
-        names = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import, and for hundreds of names
+        names = os.listdir("/proc")  # noqa: PTH208 - pathlib is slow to import and slow for many names
     except OSError:
-        return parents  # it is not mounted here: nobody can be found
+        return parents  # /proc is not mounted: no process can be found
     for name in names:
         if name.isdecimal():
             with suppress(OSError):
                 with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - the same
-                    # The program's name is in brackets and may hold any character.
+                    # The program's name is in parentheses and may contain any character.
                     _, parent = file.read().rpartition(b")")[2].split()[:2]
                 parents[int(name)] = int(parent)
     return parents
 
 
 def _prctl(option: int, value: int) -> None:
-    """Set an attribute of this process; where the kernel refuses that, it stays as it is."""
+    """Set an attribute of this process; ignore a refusal of the kernel."""
     ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def _keep(control: socket.socket, stdio: list[int]) -> None:
-    """Run one program, as the worker describes it, and tell how it ended."""
+    """Run one program as requested by the worker, and report how it ended."""
     adopt_orphans()
     wakeup = on_child_signals()
     try:
@@ -190,12 +191,12 @@ def _keep(control: socket.socket, stdio: list[int]) -> None:
         return
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
-        _tell(control, {"errno": number or errno.EINVAL, "error": getattr(error, "strerror", None) or str(error)})
+        _send(control, {"errno": number or errno.EINVAL, "error": getattr(error, "strerror", None) or str(error)})
         return
     for fd in stdio:
         os.close(fd)
-    # Not through Popen: only one may wait for the program, and `tend` waits for all children.
-    _tell(control, {"status": tend(program, control.fileno(), wakeup)})
+    # Popen must not wait for the program: `tend` waits for all children, and only one of the two can reap it.
+    _send(control, {"status": tend(program, control.fileno(), wakeup)})
 
 
 def _start(wanted: Mapping[str, Any], stdio: list[int]) -> int:
@@ -209,12 +210,12 @@ def _start(wanted: Mapping[str, Any], stdio: list[int]) -> int:
         env=wanted["env"],
         start_new_session=True,
     )
-    started.returncode = 0  # or its end would be waited for when it is collected as garbage
+    started.returncode = 0  # mark it as ended, so that Popen does not wait for it when it is garbage collected
     return started.pid
 
 
 def _received(control: socket.socket) -> bytes:
-    """Return what is sent after its length."""
+    """Return a message that is sent after its length; raise EOFError if the socket is closed before its end."""
     data = b""
     wanted = _LENGTH.size
     while len(data) < wanted:
@@ -228,23 +229,24 @@ def _received(control: socket.socket) -> bytes:
 
 
 def framed(message: Mapping[str, Any]) -> bytes:
-    """Return a message as `_keep` reads it."""
+    """Return a message in the format that `_keep` reads: its length, then JSON."""
     data = json.dumps(message).encode()
     return _LENGTH.pack(len(data)) + data
 
 
-def _tell(control: socket.socket, said: Mapping[str, Any]) -> None:
+def _send(control: socket.socket, message: Mapping[str, Any]) -> None:
     with suppress(OSError):
-        control.sendall(json.dumps(said).encode() + b"\n")
+        control.sendall(json.dumps(message).encode() + b"\n")
 
 
 def _nursery(worker: socket.socket) -> None:
-    """Fork a keeper for each message of the worker, until it closes the socket.
+    """Fork a keeper for each message of the worker, until the worker closes the socket.
 
-    A message is one byte and four file descriptors: to talk to the keeper, and stdin, stdout and stderr of the program.
+    A message is one byte and four file descriptors: the keeper's control socket, and stdin, stdout and stderr of the
+    program.
     """
     adopt_orphans()
-    for capability in (_CAP_SYS_PTRACE, _CAP_PERFMON):  # root's programs cannot look into our memory either
+    for capability in (_CAP_SYS_PTRACE, _CAP_PERFMON):  # programs run as root cannot read our memory either
         _prctl(_PR_CAPBSET_DROP, capability)
     wakeup = on_child_signals()
     keepers: set[int] = set()
@@ -257,8 +259,8 @@ def _nursery(worker: socket.socket) -> None:
                 os.read(wakeup, 512)
                 _collect_keepers(keepers)
                 continue
-            said, fds, _, _ = socket.recv_fds(worker, 1, 4)
-            if not said:
+            message, fds, _, _ = socket.recv_fds(worker, 1, 4)
+            if not message:
                 return
             _begin(worker, fds, keepers)
             for received in fds:
@@ -272,7 +274,7 @@ def _begin(worker: socket.socket, fds: list[int], keepers: set[int]) -> None:
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(control, {"errno": error.errno, "error": error.strerror})
+            _send(control, {"errno": error.errno, "error": error.strerror})
             return
         if pid:
             keepers.add(pid)
@@ -281,14 +283,14 @@ def _begin(worker: socket.socket, fds: list[int], keepers: set[int]) -> None:
         os.close(fds[0])
         try:
             _keep(control, fds[1:])
-        except Exception as error:  # noqa: BLE001 - a copy of the nursery must end here
+        except Exception as error:  # noqa: BLE001 - the forked copy of the nursery must end here
             sys.stderr.write(f"the keeper of a program failed: {error!r}\n")
         finally:
             os._exit(0)
 
 
 def _collect_keepers(keepers: set[int]) -> None:
-    """Forget keepers that ended. Of one that was killed, what it kept has come to us, and is killed here."""
+    """Reap keepers that have ended. If one was killed, its processes became ours: kill them."""
     was_killed = False
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:

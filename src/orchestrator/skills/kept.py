@@ -1,4 +1,4 @@
-"""A program with a keeper, which ends whatever it started. Linux only."""
+"""Run a program under a keeper, which ends all processes that the program started. Linux only."""
 
 import asyncio
 import os
@@ -20,10 +20,10 @@ IS_AVAILABLE = nursery.IS_AVAILABLE
 async def begin(
     command: Sequence[str], stdin: bytes, folder: Path, env: Mapping[str, str], heard: Heard
 ) -> "KeptChild":
-    """Have a keeper start a program.
+    """Start a program under a keeper and write `stdin` to it.
 
     Raises:
-        OSError: this process has no file descriptor left, or no process can be started.
+        OSError: this process has no file descriptors left, or no process can be started.
     """
     loop = asyncio.get_running_loop()
     child = KeptChild()
@@ -55,57 +55,57 @@ async def begin(
 
 
 class KeptChild(asyncio.Protocol):
-    """The program, as its keeper tells of it."""
+    """A running program, as the control connection to its keeper."""
 
     def __init__(self) -> None:
         self.transports: list[asyncio.BaseTransport] = []
-        self._said = bytearray()
+        self._reply = bytearray()
         self._has_ended = asyncio.Event()
         self._control: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take note of how to talk to the keeper."""
+        """Record the control connection to the keeper."""
         self._control = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take note of what the keeper says, which is one message at the end."""
-        self._said += data
+        """Collect the keeper's only message, which it sends at the end."""
+        self._reply += data
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note of the end: of the program, or of a keeper that was killed."""
+        """Record that the program has ended, or that its keeper was killed."""
         self._has_ended.set()
 
     def begin(self, command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-        """Tell the keeper what to run."""
+        """Send the keeper the program to run."""
         wanted = {"command": list(command), "folder": str(folder), "env": dict(env)}
         self._control.write(keeper.framed(wanted))
 
     async def ended(self) -> int:
-        """Return the exit code once the program has ended, and all that it started.
+        """Wait until the program and all processes it started have ended, and return its exit code.
 
         Raises:
-            OSError: it could not be started.
+            OSError: the program could not be started.
         """
         await self._has_ended.wait()
-        said = orjson.loads(self._said) if self._said else {"status": signal.SIGKILL}
-        if "errno" in said:
-            raise OSError(said["errno"], said["error"])
-        return os.waitstatus_to_exitcode(said["status"])
+        message = orjson.loads(self._reply) if self._reply else {"status": signal.SIGKILL}
+        if "errno" in message:
+            raise OSError(message["errno"], message["error"])
+        return os.waitstatus_to_exitcode(message["status"])
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM to the program's process group."""
-        self._say(keeper.ASK)
+        self._send(keeper.ASK)
 
     def kill(self) -> None:
-        """Kill the program and all that it started."""
-        self._say(keeper.KILL)
+        """Kill the program and all processes it started."""
+        self._send(keeper.KILL)
 
     def close(self) -> None:
-        """Stop listening. What is left of the program is killed: its keeper has nobody to tell any more."""
+        """Close the connections. The keeper kills the program if it is still running."""
         for transport in (self._control, *self.transports):
             if transport is not None:
                 transport.close()
 
-    def _say(self, word: bytes) -> None:
+    def _send(self, order: bytes) -> None:
         if not self._control.is_closing():
-            self._control.write(word)
+            self._control.write(order)

@@ -1,4 +1,4 @@
-"""The nursery of this process, which forks the keepers of its programs. See `keeper`. Linux only."""
+"""The nursery of this process: a fork server for the keepers of its programs. See `keeper`. Linux only."""
 
 import asyncio
 import os
@@ -16,21 +16,21 @@ IS_AVAILABLE = sys.platform == "linux" and bool(sys.executable)
 _BUSY_SECONDS = 0.01
 
 _lock = threading.Lock()
-_open: list["_Nursery"] = []  # the one there is, if any
+_open: list["_Nursery"] = []  # empty, or the one nursery of this process
 
 
 async def fork_keeper(fds: Sequence[int]) -> None:
-    """Have a keeper forked, and give it these file descriptors: its own, and stdin, stdout and stderr of the program.
+    """Fork a keeper and pass it four file descriptors: its control socket, and stdin, stdout and stderr of the program.
 
     Raises:
         OSError: no process can be started.
     """
-    while not _sent(fds):  # noqa: ASYNC110 - no event tells that the socket has room
-        await asyncio.sleep(_BUSY_SECONDS)  # many programs begin at once, and each takes it a millisecond
+    while not _sent(fds):  # noqa: ASYNC110 - no event signals that the socket is writable
+        await asyncio.sleep(_BUSY_SECONDS)  # many programs start at the same time, and each takes about a millisecond
 
 
 def close_nursery() -> None:
-    """End the nursery of this process; the next program starts another."""
+    """End the nursery of this process; the next program starts a new one."""
     with _lock:
         while _open:
             _open.pop().close()
@@ -39,7 +39,7 @@ def close_nursery() -> None:
 def _sent(fds: Sequence[int]) -> bool:
     with _lock:
         if _open and not _open[0].is_ours:
-            _open.clear()  # a copy of the parent's, after a fork
+            _open.clear()  # the parent's, copied by a fork
         if _open and not _open[0].is_alive:
             _open.pop().close()
         if not _open:
@@ -57,7 +57,7 @@ class _Nursery:
                 self._pid = os.posix_spawn(
                     sys.executable,
                     [sys.executable, "-I", "-S", "-X", "utf8", keeper.__file__],
-                    {},  # nothing of our environment, which may hold secrets
+                    {},  # an empty environment: ours may contain secrets
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
                     setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP],
                 )
@@ -67,19 +67,19 @@ class _Nursery:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process started it."""
+        """Whether this process started the nursery."""
         return self._owner == os.getpid()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can be asked: a program of the same user can kill it."""
+        """Whether the nursery is running; a program of the same user can kill it."""
         try:
             return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
         except ChildProcessError:
             return False
 
     def send(self, fds: Sequence[int]) -> bool:
-        """Have a keeper forked; return False when it does not take the message now."""
+        """Request a keeper; return False if the nursery cannot take the message now."""
         try:
             socket.send_fds(self._socket, [b"+"], fds)
         except (BlockingIOError, ConnectionError):
@@ -87,7 +87,7 @@ class _Nursery:
         return True
 
     def close(self) -> None:
-        """End it; keepers go on until their programs have ended."""
+        """End the nursery; its keepers continue until their programs have ended."""
         self._socket.close()
         with suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)

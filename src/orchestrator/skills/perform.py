@@ -1,4 +1,4 @@
-"""Performing a call: check the input, call the skill, check the output. Read top to bottom."""
+"""Perform a call: check the input, call the skill, check the output. Read from top to bottom."""
 
 import asyncio
 import contextvars
@@ -20,23 +20,23 @@ from orchestrator.skills.errors import (
 from orchestrator.skills.skill import Skill
 
 ABANDON = "abandoned: it did not stop in time"
-"""The message of a cancellation that leaves a skill behind which does not stop."""
+"""The message of a cancellation that abandons a skill that does not stop."""
 
 
 async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Executor) -> Output:
-    """Perform one attempt and return what it made.
+    """Perform one attempt and return its output.
 
-    An async Python skill has a task of its own, so that it cannot cancel ours. A blocking one runs in `threads`. When
-    it is cancelled or out of time it is asked to stop (`ctx.cancelled`), and this returns when it has: until then the
-    step is being executed, and nobody may start it again. A cancellation with the message `ABANDON` leaves it behind:
-    what it returns later is dropped.
+    An async Python skill runs in its own task, so that it cannot cancel the caller's. A blocking skill runs in
+    `threads`. When the attempt is cancelled or exceeds its time limit, the skill is asked to stop (`ctx.cancelled`),
+    and this function returns only when it has: until then the step is executing, and no worker may start it again. A
+    cancellation with the message `ABANDON` abandons the skill, and its late result is dropped.
 
     Raises:
-        SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill gave
-            up by itself), whatever the skill raised, or SKILL_EXECUTION_FAILED when it raised a BaseException
-            that is no Exception.
-        asyncio.CancelledError: the caller was cancelled, and by nobody else than its own callers.
-        Exception: whatever the skill raised; `to_step_error` makes it a StepError.
+        SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill raised
+            CancelledError by itself), the SkillError the skill raised, or SKILL_EXECUTION_FAILED when it raised a
+            BaseException that is not an Exception.
+        asyncio.CancelledError: the caller was cancelled. A CancelledError of the skill itself is never passed on.
+        Exception: any other exception of the skill; `to_step_error` converts it to a StepError.
     """
     task = asyncio.current_task()
     try:
@@ -55,7 +55,7 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
 
 
 def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
-    """Whether we end the attempt: the caller was cancelled, or its coroutine is closed while nobody runs it."""
+    """Return whether an error ends the caller: its task was cancelled, or its coroutine is closed from outside."""
     if isinstance(error, asyncio.CancelledError):
         return task is not None and task.cancelling() > 0
     return isinstance(error, GeneratorExit) and _running() is not task
@@ -64,14 +64,14 @@ def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
 def _running() -> "asyncio.Task[Any] | None":
     try:
         return asyncio.current_task()
-    except RuntimeError:  # no loop runs
+    except RuntimeError:  # no event loop is running
         return None
 
 
 def _failure(skill: Skill, error: BaseException) -> SkillError:
-    """Return the outcome of an attempt whose skill raised what would end a task, a loop or a program."""
+    """Return the error for a skill that raised an exception that would end a task, the event loop or the process."""
     if isinstance(error, asyncio.CancelledError):
-        message = f"{skill.id} ended with CancelledError, but nobody cancelled the attempt"
+        message = f"{skill.id} raised CancelledError, but the attempt was not cancelled"
         return SkillError(SKILL_CANCELLED, message, retryable=True)
     return to_skill_error(to_step_error(error))
 
@@ -87,7 +87,7 @@ async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: Ste
         async with asyncio.timeout(timeout_ms / 1000) as deadline:
             result = await _result(skill, prepared, ctx, threads)
     except TimeoutError:
-        if not deadline.expired():  # a TimeoutError of the skill's own
+        if not deadline.expired():  # a TimeoutError raised by the skill
             raise
     if deadline.expired():
         ctx.cancel()
@@ -105,7 +105,7 @@ async def _result(skill: Skill, prepared: Any, ctx: StepContext, threads: Execut
 
 
 async def _result_of_task(begin: Callable[[], Awaitable[Any]]) -> Any:
-    """Await code of a skill in a task: what it does to the task it runs in, it does to this one."""
+    """Await a skill's code in a separate task, so that it cannot affect the caller's task."""
     result, error = await asyncio.get_running_loop().create_task(_outcome_of_task(begin))
     if error is not None:
         raise error
@@ -113,7 +113,7 @@ async def _result_of_task(begin: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def _outcome_of_task(begin: Callable[[], Awaitable[Any]]) -> tuple[Any, BaseException | None]:
-    """Errors are values: a task hands SystemExit and KeyboardInterrupt to the loop, and so to the program."""
+    """Return errors as values: a task would pass SystemExit and KeyboardInterrupt on to the event loop."""
     try:
         return await begin(), None
     except asyncio.CancelledError:
@@ -138,7 +138,7 @@ async def _result_of_thread(skill: Skill, prepared: Any, ctx: StepContext, threa
 
 
 async def _stopped(thread: "Future[Any]") -> None:
-    """Wait until a thread has stopped, however often this is cancelled, unless that is to abandon it."""
+    """Wait until a thread has stopped; ignore cancellations, except one that abandons the skill."""
     while not thread.done():
         try:
             await asyncio.wait([asyncio.wrap_future(thread)])
@@ -148,7 +148,7 @@ async def _stopped(thread: "Future[Any]") -> None:
 
 
 def _outcome(skill: Skill, prepared: Any, ctx: StepContext) -> tuple[Any, BaseException | None]:
-    """Call a blocking skill, in its thread. Errors are values: a future cannot carry StopIteration."""
+    """Call a blocking skill in its thread. Return errors as values, because a future cannot carry StopIteration."""
     try:
         return skill.call(prepared, ctx), None
     except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
@@ -157,6 +157,6 @@ def _outcome(skill: Skill, prepared: Any, ctx: StepContext) -> tuple[Any, BaseEx
 
 async def _ended(ctx: StepContext) -> None:
     if ctx.has_workspace:
-        await asyncio.to_thread(ctx.close)  # a large folder takes its time
+        await asyncio.to_thread(ctx.close)  # removing a large folder takes time
     else:
         ctx.close()

@@ -1,4 +1,4 @@
-"""Performing a call in a child process: the function that a process pool, or a cluster, is given."""
+"""Perform a call in a child process: the function to submit to a process pool or a cluster."""
 
 import asyncio
 import pickle
@@ -26,22 +26,22 @@ def perform_in_process(
     make_sink: Callable[[], ArtifactSink],
     on_progress: ReportProgress | None = None,
 ) -> Output | StepError | WorkerUnfit:
-    """Perform one attempt in this process, which has nothing else to do meanwhile.
+    """Perform one attempt in this process, which does nothing else at the same time.
 
-    SIGTERM cancels the attempt (and the program or thread it waits for), not the process. A thread that was told to
-    stop is waited for: whoever asked ends the process when that takes too long. Never raises. WorkerUnfit is returned
-    when this process lacks something: it is better replaced.
+    SIGTERM cancels the attempt (and the program or thread it waits for), not the process. This function then waits for
+    threads that were asked to stop; the caller must kill the process if that takes too long. Never raises: errors are
+    returned. WorkerUnfit is returned when this process lacks a resource and should be replaced.
 
     Args:
-        sources: what the registry of this process is loaded from, once: see `SkillRegistry.load_modules`.
-        call: what to perform.
-        make_sink: builds the artifact store, once; picklable, such as `partial(ArtifactStore, url)`.
-        on_progress: called from whatever thread the skill reports from.
+        sources: the sources of the skills, loaded once per process; see `SkillRegistry.load_modules`.
+        call: the call to perform.
+        make_sink: builds the artifact store, once per process; picklable, such as `partial(ArtifactStore, url)`.
+        on_progress: called from the thread in which the skill reports progress.
     """
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         return asyncio.run(_perform(registry, call, sink, on_progress))
-    except Exception as error:  # noqa: BLE001 - it travels as a value
+    except Exception as error:  # noqa: BLE001 - returned as a value
         return Fitness().judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
         return to_step_error(error)
@@ -66,14 +66,14 @@ async def _perform(
 
 
 class _Threads(DaemonThreads):
-    """Remembers its calls: `perform` leaves one behind that was told to stop twice."""
+    """Keeps a list of its calls, because `perform` may abandon one that is still running."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[Future[Any]] = []
 
     def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """Start the call at once."""
+        """Start the call immediately, and remember it."""
         self.calls.append(super().submit(*args, **kwargs))
         return self.calls[-1]
 

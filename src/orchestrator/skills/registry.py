@@ -1,4 +1,4 @@
-"""The registry: which skills this process knows."""
+"""The registry of the skills that this process has."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from orchestrator.skills.sources import load_installed, load_module
 
 _DECLARATIONS = (".yaml", ".yml", ".json")
 _NONE = (
-    'no skill is defined there. Put @skill("some.id") above a function; the __init__.py of a package has to import the '
-    "modules that define its skills"
+    'no skill found; decorate a function with @skill("some.id"). The __init__.py of a package must import the modules '
+    "that define its skills"
 )
 
 
 class SkillRegistry:
-    """Skills by id. Filled once when a process starts, read from then on."""
+    """Skills by id. It is filled once when a process starts, and only read from then on."""
 
     def __init__(self, skills: Iterable[Skill | Callable[..., Any]] = ()) -> None:
         self._skills: dict[str, Skill] = {}
@@ -35,15 +35,15 @@ class SkillRegistry:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The ids of all known skills, sorted."""
+        """The ids of all skills, sorted."""
         return tuple(sorted(self._skills))
 
     def add(self, skill: Skill | Callable[..., Any]) -> None:
-        """Add a skill, or a function marked with `@skill`. The same one twice is fine.
+        """Add a skill, or a function marked with `@skill`. Adding the same one twice has no effect.
 
         Raises:
             SkillConflict: another skill has this id.
-            TypeError: it is neither.
+            TypeError: the value is neither a skill nor a marked function.
         """
         one: Any = skill_of(skill) or skill
         if not hasattr(one, "prepare"):
@@ -53,10 +53,10 @@ class SkillRegistry:
             raise SkillConflict(f"two different skills have the id {one.id!r}: {known!r} and {one!r}", skillId=one.id)
 
     def get(self, skill_id: str) -> Skill:
-        """Return the skill.
+        """Return the skill with an id.
 
         Raises:
-            SkillNotFound: nobody here knows it; the message suggests similar ids.
+            SkillNotFound: there is no such skill; the message suggests similar ids.
         """
         try:
             return self._skills[skill_id]
@@ -67,8 +67,8 @@ class SkillRegistry:
         """Add the skills of each source: `package.module`, a `.py` file, a package folder or a YAML file.
 
         Raises:
-            InvalidSkills: a source cannot be loaded, or has no skill.
-            SkillConflict: two different skills have one id.
+            InvalidSkills: a source cannot be loaded, or defines no skill.
+            SkillConflict: two different skills have the same id.
         """
         for source in sources:
             if source.endswith(_DECLARATIONS):
@@ -84,8 +84,8 @@ class SkillRegistry:
         """Add the skills of installed packages (entry-point group `orchestrator.skills`).
 
         Raises:
-            InvalidSkills: some cannot be loaded; all of them are listed.
-            SkillConflict: two different skills have one id.
+            InvalidSkills: some entry points cannot be loaded; all of them are listed.
+            SkillConflict: two different skills have the same id.
         """
         for found in load_installed():
             self.add(found)
@@ -94,10 +94,10 @@ class SkillRegistry:
         """Add the HTTP and command skills that a YAML file declares.
 
         Raises:
-            InvalidSkills: the file has faults; every one is listed with its path.
-            SkillConflict: another skill has one of the ids.
+            InvalidSkills: the file has faults; all of them are listed, each with its path.
+            SkillConflict: another skill already has one of the ids.
         """
-        from orchestrator.skills.declarations import read_declarations  # noqa: PLC0415 - brings YAML; most need none
+        from orchestrator.skills.declarations import read_declarations  # noqa: PLC0415 - imports YAML, rarely needed
 
         for declared in read_declarations(Path(path)):
             self.add(declared)

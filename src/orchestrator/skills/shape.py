@@ -1,7 +1,7 @@
-"""Shapes: the declared type of a skill's input or output, and the way between it and plain JSON.
+"""Shapes: the declared type of a skill's input or output, and the conversion between it and plain JSON.
 
-JSON is copied on the way in and on the way out, so a skill can change what it was given, and keep what it
-returned, without anybody else noticing.
+JSON is copied on the way in and out, so a skill can modify its input, and keep a reference to its result, without
+affecting other code.
 """
 
 import json
@@ -29,7 +29,7 @@ _OBJECTS = (dict, dict[str, Any], Mapping, Mapping[str, Any])
 
 
 class ShapeMismatch(ValueError):
-    """A value does not have the declared type; `faults` names each place and what is wrong there."""
+    """A value does not have the declared type; `faults` lists the path and message of each mismatch."""
 
     def __init__(self, faults: list[dict[str, str]]) -> None:
         super().__init__("; ".join(f"{fault['path']}: {fault['message']}" for fault in faults))
@@ -37,25 +37,25 @@ class ShapeMismatch(ValueError):
 
 
 class Untyped:
-    """Any JSON."""
+    """Any JSON value."""
 
     __slots__ = ()
 
     def load(self, document: Any) -> Any:
-        """Return a copy of plain JSON."""
+        """Return a copy of the plain JSON."""
         return copy(document)
 
     def dump(self, value: Any) -> Any:
         """Return a value as plain JSON.
 
         Raises:
-            InputNotCanonical: it is not JSON; the message names the path.
+            InputNotCanonical: the value is not JSON; the message names the path.
         """
         return plain(value)
 
 
 class AnyObject(Untyped):
-    """A JSON object with whatever fields."""
+    """A JSON object with any fields."""
 
     __slots__ = ()
 
@@ -63,7 +63,7 @@ class AnyObject(Untyped):
         """Return a copy of a JSON object.
 
         Raises:
-            ShapeMismatch: it is something else.
+            ShapeMismatch: the document is not an object.
         """
         return _object(copy(document))
 
@@ -71,14 +71,14 @@ class AnyObject(Untyped):
         """Return a mapping as plain JSON.
 
         Raises:
-            ShapeMismatch: it is not a mapping.
-            InputNotCanonical: it is not JSON; the message names the path.
+            ShapeMismatch: the value is not a mapping.
+            InputNotCanonical: the value is not JSON; the message names the path.
         """
         return _object(plain(value))
 
 
 class Typed(Untyped):
-    """What pydantic makes of a type: a model, a dataclass, a TypedDict, a list of them and so on."""
+    """A type that pydantic validates: a model, a dataclass, a TypedDict, a list of them and so on."""
 
     __slots__ = ("_adapter", "_holds_any")
 
@@ -88,14 +88,14 @@ class Typed(Untyped):
 
     @property
     def is_unordered(self) -> bool:
-        """Whether values of the type are written in an order that is chance: there is a set in it."""
+        """Whether the type contains a set, whose values would be written in random order."""
         return not _UNORDERED.isdisjoint(_kinds(self._adapter.core_schema))
 
     def load(self, document: Any) -> Any:
-        """Return plain JSON as the type.
+        """Return plain JSON as a value of the type.
 
         Raises:
-            ShapeMismatch: it does not fit.
+            ShapeMismatch: the document does not match the type.
         """
         try:
             return self._adapter.validate_json(orjson.dumps(document, default=_default))
@@ -103,11 +103,11 @@ class Typed(Untyped):
             raise ShapeMismatch(_faults(error)) from error
 
     def dump(self, value: Any) -> Any:
-        """Return a value of the type as plain JSON, under the names (aliases) that the type gives its fields.
+        """Return a value of the type as plain JSON, with the aliases of its fields as names.
 
         Raises:
-            ShapeMismatch: it does not fit.
-            InputNotCanonical: it fits but is not JSON (NaN, say); the message names the path.
+            ShapeMismatch: the value does not match the type.
+            InputNotCanonical: it matches but is not JSON (NaN, for example); the message names the path.
         """
         try:
             fitting = self._adapter.validate_python(value)
@@ -117,17 +117,17 @@ class Typed(Untyped):
         except ValidationError as error:
             raise ShapeMismatch(_faults(error)) from error
         except UnicodeDecodeError as error:
-            message = "holds bytes that are not UTF-8 text; store them with ctx.artifact(...)"
+            message = "contains bytes that are not UTF-8 text; store them with ctx.artifact(...)"
             raise ShapeMismatch([{"path": "$", "message": message}]) from error
         except PydanticSerializationError as error:
             raise ShapeMismatch([{"path": "$", "message": str(error)}]) from error
 
     def _unordered_fault(self, fitting: Any) -> dict[str, str] | None:
-        """Return where a set stands in what the type leaves open (`Any`)."""
+        """Return the fault of a set in a part of the value that the type leaves open (`Any`), or None."""
         message = "set is not a JSON type; return a sorted list"
         try:
             path = _set_path(self._adapter.dump_python(fitting, by_alias=True), ())
-        except TypeError:  # a set of models: as dicts they cannot be in one
+        except TypeError:  # a set of models, which are dumped as dicts and cannot be in a set
             return {"path": "$", "message": message}
         return None if path is None else {"path": _path(path), "message": message}
 
@@ -136,13 +136,13 @@ def result_shape_of(annotation: Any) -> Untyped:
     """Return the shape of an annotation whose values are recorded.
 
     Raises:
-        TypeError: pydantic cannot validate the type, or it holds a set: equal results would be recorded in different
-            orders, and no later step would find what was made from the other order.
+        TypeError: pydantic cannot validate the type, or it contains a set: equal results would be recorded in different
+            orders, and later steps would miss cached results that were made from another order.
     """
     shape = shape_of(annotation)
     if isinstance(shape, Typed) and shape.is_unordered:
         raise TypeError(
-            f"{annotation!r} holds a set, which JSON cannot carry and which has no order: return a sorted list, "
+            f"{annotation!r} contains a set, which is not a JSON type and has no order: return a sorted list, "
             "or annotate the set with pydantic.PlainSerializer(sorted)"
         )
     return shape
@@ -168,16 +168,16 @@ def copy(document: Any) -> Any:
     """Return a deep copy of plain JSON; tuples become lists, mappings become dicts.
 
     Raises:
-        TypeError: it is not JSON.
+        TypeError: the document is not JSON.
     """
     return orjson.loads(orjson.dumps(document, default=_default))
 
 
 def plain(value: Any) -> Any:
-    """Return a value as plain JSON, copied.
+    """Return a copy of a value as plain JSON.
 
     Raises:
-        InputNotCanonical: it is not JSON, or expands to more than can be stored; the message names the path.
+        InputNotCanonical: the value is not JSON, or expands to more than can be stored; the message names the path.
     """
     check_size(value)
     try:
@@ -185,8 +185,7 @@ def plain(value: Any) -> Any:
     except (TypeError, ValueError, RecursionError):
         pass
     else:
-        # The quick way turns NaN into null and a UUID into text without a word: believe it only when the
-        # copy is equal to the original.
+        # orjson silently turns NaN into null and a UUID into text, so use its copy only if it equals the original.
         if copied == value:
             return copied
     check_storable(value)
@@ -222,7 +221,7 @@ def _json_type(document: Any) -> str:
 
 
 def _kinds(schema: Any) -> set[str]:
-    """Return the kinds of all parts of a core schema, those apart that say themselves how they are written."""
+    """Return the kinds of all parts of a core schema, except parts with their own serializer function."""
     if isinstance(schema, list | tuple):
         return set().union(*map(_kinds, schema))
     if not isinstance(schema, Mapping) or str(schema.get("serialization", {}).get("type", "")).startswith("function"):
@@ -254,7 +253,7 @@ def _faults(error: ValidationError) -> list[dict[str, str]]:
 
 
 def _instead(kind: str, value: Any) -> str:
-    """Say which type of JSON a value of the wrong type has; the value itself may be a secret."""
+    """Return the JSON type of a value of the wrong type, as text for a message; the value itself may be a secret."""
     return f", not {_TYPES[type(value)]}" if kind.endswith("_type") and type(value) in _TYPES else ""
 
 

@@ -1,4 +1,4 @@
-"""A skill: something a step can call. This file has the contract, and the kind made of a Python function."""
+"""A skill: something a step can call. This file defines the contract, and skills made from Python functions."""
 
 import inspect
 import re
@@ -21,24 +21,24 @@ _MADE = "__skills__"
 
 
 class Skill(Protocol):
-    """What the pipeline in `perform.py` needs of a skill, whatever its kind.
+    """What the pipeline in `perform.py` needs of a skill of any kind.
 
-    `blocking` skills are called in a thread and return their result; the others return an awaitable.
+    A `blocking` skill is called in a thread and returns its result; any other skill returns an awaitable.
     """
 
     @property
     def id(self) -> str:
-        """The id by which steps name it."""
+        """The id that steps use."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever results may: cached ones of another version are not used."""
+        """The version. Change it when results may change: cached results of another version are not used."""
         ...
 
     @property
     def kind(self) -> SkillKind:
-        """How it is called."""
+        """The kind of the skill, which determines how it is called."""
         ...
 
     @property
@@ -47,15 +47,15 @@ class Skill(Protocol):
         ...
 
     def prepare(self, document: Any) -> Any:
-        """Return the plain JSON input as the skill takes it; raises SkillError(SKILL_INPUT_INVALID)."""
+        """Convert plain JSON input to what the skill takes; raise SkillError(SKILL_INPUT_INVALID) if it is invalid."""
         ...
 
     def call(self, prepared: Any, ctx: StepContext) -> Any:
-        """Call it; the result is what `finish` takes, or (unless blocking) an awaitable of it."""
+        """Call the skill; return the result that `finish` takes or, unless blocking, an awaitable of it."""
         ...
 
     def finish(self, result: Any) -> Any:
-        """Return the result as plain JSON data; raises SkillError(SKILL_OUTPUT_INVALID)."""
+        """Return the result as plain JSON data; raise SkillError(SKILL_OUTPUT_INVALID) if it is invalid."""
         ...
 
 
@@ -75,7 +75,7 @@ class FunctionSkill:
         try:
             self._shapes = self._build_shapes()
         except NameError:
-            # A name in a string annotation that is not defined yet; it is by the time of the first call.
+            # A string annotation uses a name that is not defined yet; it is defined by the first call.
             self._shapes = None
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class FunctionSkill:
         """Return plain JSON as the type of the function's first parameter.
 
         Raises:
-            SkillError: SKILL_INPUT_INVALID, naming every field at fault.
+            SkillError: SKILL_INPUT_INVALID, listing every invalid field.
         """
         shape = (self._shapes or self._built_shapes())[0]
         try:
@@ -99,7 +99,7 @@ class FunctionSkill:
         """Return the function's result as plain JSON.
 
         Raises:
-            SkillError: SKILL_OUTPUT_INVALID, naming every place at fault.
+            SkillError: SKILL_OUTPUT_INVALID, listing every invalid field.
         """
         shape = (self._shapes or self._built_shapes())[1]
         try:
@@ -116,7 +116,7 @@ class FunctionSkill:
         return shape_of(taken), result_shape_of(self._hint("return"))
 
     def _hint(self, name: str) -> Any:
-        """Resolve one annotation, so that others (`ctx`) may name what is imported for type checkers only."""
+        """Resolve one annotation only, so that others (`ctx`) may use names imported just for type checkers."""
         original = inspect.unwrap(self.function)
         if name not in original.__annotations__:
             return Any
@@ -125,20 +125,20 @@ class FunctionSkill:
 
 
 def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # noqa: A002
-    """Make a function a skill. The function itself stays as it is and can be called directly.
+    """Register a function as a skill. The function itself is unchanged and can be called directly.
 
     Args:
         id: the name steps use, such as `audio.generate_bgm`.
         version: change it whenever the same input may now give another result.
 
     Raises:
-        TypeError: it is written without an id, or the function has other parameters than `(input, ctx)`, `(input)` or
-            `()`, is a generator, or has a type that cannot be validated, or its result type holds a set.
-        ValueError: the id or version is not made of letters, digits, `.`, `_` and `-`.
+        TypeError: `@skill` has no id; or the function is a generator, has other parameters than `(input, ctx)`,
+            `(input)` or `()`, has a type that cannot be validated, or its result type contains a set.
+        ValueError: the id or version contains characters other than letters, digits, `.`, `_` and `-`.
     """
     if callable(id):
         name = getattr(id, "__name__", "name")
-        raise TypeError(f'@skill needs the id by which steps name the skill: write @skill("{name}") above {name}')
+        raise TypeError(f'@skill needs the id of the skill: write @skill("{name}") above {name}')
 
     def mark(function: Function) -> Function:
         made = FunctionSkill(id, function, version)
@@ -152,26 +152,27 @@ def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # 
 
 
 def skill_of(value: object) -> FunctionSkill | None:
-    """Return the skill that `@skill` made of a function, or None.
+    """Return the skill that `@skill` made from a function, or None.
 
-    Only the type is asked what the value is: a proxy (of a request, a setting) may run code when it is looked at.
+    Only the value's type is inspected first, because a proxy (of a request or a setting, for example) may run code when
+    its attributes are read.
     """
     found = getattr(value, _MARK, None) if hasattr(type(value), "__get__") else None
     return found if isinstance(found, FunctionSkill) else None
 
 
 def skills_of(module: ModuleType) -> list[FunctionSkill]:
-    """Return the skills of a module, in order and each once.
+    """Return the skills of a module, in order and without duplicates.
 
-    They are those that it holds by name, its own and imported ones, and those made while it was imported: in a loop, in
-    a class, by a function of another module.
+    These are the skills that the module holds by name, its own and imported ones, and those created while it was
+    imported: in a loop, in a class, or by a function of another module.
     """
     held = (skill_of(value) for value in vars(module).values())
     return list(dict.fromkeys(each for each in (*held, *getattr(module, _MADE, ())) if each is not None))
 
 
 def _module_under_way() -> dict[str, Any] | None:
-    """Return the names of the module whose import is under way, the innermost one; None when there is none."""
+    """Return the global names of the innermost module that is being imported, or None if there is none."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
@@ -184,13 +185,13 @@ def _module_under_way() -> dict[str, Any] | None:
 
 
 def checked_name(what: str, name: str) -> str:
-    """Return a skill id or version when it can be recorded as `id@version`.
+    """Return a skill id or version unchanged if it can be recorded as `id@version`.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: it is not 1 to 255 letters, digits, `.`, `_` and `-`, or does not begin with a letter or digit.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"{what} {name!r} is not 1 to 255 letters, digits, `.`, `_` and `-`")
+        raise ValueError(f"{what} {name!r} must be 1 to 255 letters, digits, `.`, `_` and `-`")
     return name
 
 
@@ -227,7 +228,7 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     if not positional or len(parameters) > 2 or (parameters and parameters[0].name in ("ctx", "context")):
         raise TypeError(
             f"{function.__qualname__}{inspect.signature(function)} cannot be a skill: "
-            "its parameters are (input, ctx), (input) or ()"
+            "its parameters must be (input, ctx), (input) or ()"
         )
     return [parameter.name for parameter in parameters]
 

@@ -1,4 +1,4 @@
-"""Where Python skills come from: modules by name, files and folders by path, and installed packages."""
+"""Load Python skills from modules by name, from files and folders by path, and from installed packages."""
 
 import importlib
 import importlib.util
@@ -18,11 +18,11 @@ ENTRY_POINT_GROUP = "orchestrator.skills"
 def load_module(source: str) -> ModuleType:
     """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
 
-    A path gives the same module however often and by whatever spelling it is loaded. What lies beside a file or a
-    package can be imported by it, and modules by name are also looked for in the current folder; installed ones win.
+    Loading a path again, also in another spelling, returns the same module. A file or package can import what is next
+    to it, and modules by name are also searched for in the current folder. Installed modules take precedence.
 
     Raises:
-        InvalidSkills: there is no such module, or importing it fails in any way, `sys.exit` included; the cause is
+        InvalidSkills: there is no such module, or importing it fails in any way, including `sys.exit`; the cause is
             chained.
     """
     try:
@@ -40,14 +40,14 @@ def load_installed() -> list[FunctionSkill]:
     """Return the skills of the entry points of the group `orchestrator.skills` (modules or functions).
 
     Raises:
-        InvalidSkills: some cannot be loaded, or are neither; all of them are listed.
+        InvalidSkills: some cannot be loaded, or are neither modules nor skills; all of them are listed.
     """
     found: list[FunctionSkill] = []
     faults: list[Fault] = []
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP)):
         try:
             loaded = entry.load()
-        except BaseException as error:  # noqa: BLE001 - any import can fail in any way; all are listed
+        except BaseException as error:  # noqa: BLE001 - an import can fail in any way; all failures are listed
             faults.append(_fault(entry.name, error))
             continue
         single = skill_of(loaded)
@@ -89,7 +89,7 @@ def _load_path(path: Path) -> ModuleType:
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
     _look_in(file.parent.parent if is_package else file.parent)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses, pickle and relative imports look it up by name
+    sys.modules[name] = module  # dataclasses, pickle and relative imports look up modules by name
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -99,6 +99,6 @@ def _load_path(path: Path) -> ModuleType:
 
 
 def _look_in(folder: Path) -> None:
-    """Let imports find what is in a folder, after everything installed: a neighbour cannot take the place of that."""
+    """Let imports find modules in a folder, after all installed ones, so that none of those is shadowed."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))

@@ -1,4 +1,4 @@
-"""What goes into a program and what comes out of it."""
+"""The standard streams of a program: write stdin, collect stdout and stderr."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ STDERR_TAIL_BYTES = 2048
 
 
 class Heard:
-    """What a program wrote: stdout up to a limit, and the end of stderr."""
+    """The collected output of a program: stdout up to a limit, and the end of stderr."""
 
     def __init__(self, max_stdout_bytes: int) -> None:
         self.stdout = bytearray()
@@ -20,7 +20,7 @@ class Heard:
         self._open = {1, 2}
 
     def take(self, fd: int, data: bytes) -> None:
-        """Take note of what came from stdout (1) or stderr (2)."""
+        """Collect data from stdout (1) or stderr (2)."""
         if fd == 2:
             self.stderr += data
             del self.stderr[:-STDERR_TAIL_BYTES]
@@ -32,31 +32,31 @@ class Heard:
                 self.on_overflow()
 
     def close(self, fd: int) -> None:
-        """Take note that nothing more comes from there."""
+        """Record that a stream has ended."""
         self._open.discard(fd)
         if not self._open:
             self.everything.set()
 
 
 class Listening(asyncio.Protocol):
-    """One of the two, as the event loop reads it."""
+    """Collects one of the two streams, as an asyncio protocol."""
 
     def __init__(self, heard: Heard, fd: int) -> None:
-        self._heard = heard
+        self._output = heard
         self._fd = fd
 
     def data_received(self, data: bytes) -> None:
-        """Take note of it."""
-        self._heard.take(self._fd, data)
+        """Collect the data."""
+        self._output.take(self._fd, data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Take note that it is closed."""
-        self._heard.close(self._fd)
+        """Record that the stream has ended."""
+        self._output.close(self._fd)
 
 
 def feed(pipe: asyncio.WriteTransport, stdin: bytes) -> None:
-    """Write all of stdin and close it. A program need not read it, and may have ended already."""
-    if not pipe.is_closing():  # or uvloop raises RuntimeError
+    """Write the input to stdin and close it. The program need not read it, and may have already ended."""
+    if not pipe.is_closing():  # uvloop raises RuntimeError for a closing pipe
         with suppress(OSError):
             pipe.write(stdin)
     pipe.close()

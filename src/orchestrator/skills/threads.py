@@ -1,4 +1,4 @@
-"""Threads for blocking skills: as many as there are calls, none that holds up the end of the process."""
+"""Threads for blocking skills: one for each call, none of which keeps the process from exiting."""
 
 import threading
 from collections.abc import Callable
@@ -13,11 +13,11 @@ Result = TypeVar("Result")
 class DaemonThreads(Executor):
     """An executor that always has a thread for the next call: an idle one, or a new daemon thread.
 
-    A bounded pool is not enough here: a skill that ignores cancellation would keep one of its threads, and
-    the process at its end, for ever. How many calls run at once is bounded by whoever submits them.
+    A bounded pool is not enough here: a skill that ignores cancellation would occupy one of its threads forever, and
+    keep the process from exiting. The caller limits how many calls run at the same time.
 
     Args:
-        name: of the threads.
+        name: the name of the threads.
         idle_seconds: how long a thread waits for its next call before it ends.
     """
 
@@ -25,7 +25,7 @@ class DaemonThreads(Executor):
         self._name = name
         self._idle_seconds = idle_seconds
         self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._idle = threading.Semaphore(0)  # one permit for each thread that waits, taken by each call
+        self._idle = threading.Semaphore(0)  # one permit per idle thread; a call takes one
 
     def submit(
         self,
@@ -34,10 +34,10 @@ class DaemonThreads(Executor):
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> "Future[Result]":
-        """Start the call at once.
+        """Start the call immediately.
 
         Raises:
-            RuntimeError: the operating system has no thread left.
+            RuntimeError: the operating system cannot start another thread.
         """
         future: Future[Result] = Future()
         future.set_running_or_notify_cancel()
@@ -57,16 +57,16 @@ class DaemonThreads(Executor):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Do nothing: idle threads end by themselves, and those at work are nobody's to wait for."""
+        """Do nothing: idle threads end by themselves, and busy ones are not waited for."""
 
     def _work(self, call: Callable[[], None]) -> None:
         while True:
             call()
-            del call  # or an idle thread would keep its last input alive
+            del call  # otherwise an idle thread would keep its last input alive
             self._idle.release()
             try:
                 call = self._calls.get(timeout=self._idle_seconds)
             except Empty:
                 if self._idle.acquire(blocking=False):
                     return
-                call = self._calls.get()  # our permit was taken just now: its call is on the way
+                call = self._calls.get()  # our permit was just taken, so a call is coming

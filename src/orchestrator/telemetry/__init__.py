@@ -1,1 +1,1 @@
-"""How it is watched: metrics for Prometheus, and the ids of requests."""
+"""Telemetry: metrics for Prometheus, traces for OpenTelemetry, and request ids."""

@@ -1,4 +1,4 @@
-"""Metrics that the database knows: asked for when somebody looks, with one query that has a deadline."""
+"""Gauges that are read from the database on each scrape, with one query that has a deadline."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _DEADLINE_SECONDS = 2.0
 
 
 class Exposition:
-    """Everything there is to scrape from a process, as text. Belongs to one event loop."""
+    """Renders all metrics of a process as text. Use it on one event loop only."""
 
     def __init__(self, metrics: Metrics, database: Database, deadline: float = _DEADLINE_SECONDS) -> None:
         self._metrics = metrics
@@ -32,7 +32,7 @@ class Exposition:
         self._deadline = deadline
 
     async def text(self) -> bytes:
-        """Return the text; without the metrics of the database when it does not answer in time."""
+        """Return the metrics as text. If the database does not answer in time, its gauges are omitted."""
         found: dict[str, Any] | None
         try:
             async with asyncio.timeout(self._deadline):
@@ -50,13 +50,13 @@ class Exposition:
 
 
 class _Gauges(Collector):
-    """What one look at the database found; None when it did not answer."""
+    """The gauges from one database query; None if the database did not answer."""
 
     def __init__(self, found: dict[str, Any] | None) -> None:
         self._found = found
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families."""
+        """Yield the metric families."""
         found = self._found
         yield GaugeMetricFamily(
             "orchestrator_database_up", "Whether the database answered this scrape.", value=int(found is not None)
@@ -64,7 +64,7 @@ class _Gauges(Collector):
         if found is None:
             return
         queue = GaugeMetricFamily(
-            "orchestrator_queue_runs", "Runs that are not over: queued, running (claimed), blocked.", labels=["state"]
+            "orchestrator_queue_runs", "Unfinished runs: queued, running (claimed), blocked.", labels=["state"]
         )
         for state in ("queued", "running", "blocked"):
             queue.add_metric([state], found[state])
@@ -72,11 +72,11 @@ class _Gauges(Collector):
         yield GaugeMetricFamily("orchestrator_workers", "Workers that are alive.", value=found["workers"])
         yield GaugeMetricFamily("orchestrator_log_position", "Position of the newest event.", value=found["position"])
         lag = GaugeMetricFamily(
-            "orchestrator_projection_lag_events", "Events that a read model has not seen yet.", labels=["projection"]
+            "orchestrator_projection_lag_events", "Events that a read model has not applied yet.", labels=["projection"]
         )
         live = GaugeMetricFamily(
             "orchestrator_projection_live",
-            "1 while a read model is kept, 0 when it was stopped.",
+            "1 while a read model is kept up to date, 0 if it was stopped.",
             labels=["projection"],
         )
         for projection in found["projections"]:

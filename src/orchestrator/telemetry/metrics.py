@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: what each counts, and the one place where events become metrics.
+"""Metrics for Prometheus: their definitions, and the only place that turns events into metrics.
 
-Labels take few values, none of which a user chooses: a metric for each workflow or tenant would grow without bound.
-Of the events each is told once, by whichever process projects it (see `Projector`): sums over all processes are right.
+Labels have few values, and users choose none of them: a time series per workflow or tenant would grow without bound.
+Each event is counted once, by the process that projects it (see `Projector`), so sums over all processes are correct.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,54 +45,52 @@ _COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Metrics:
-    """The metrics of one process. Safe to use from several threads."""
+    """The metrics of one process. Thread-safe."""
 
     def __init__(self, cache: CacheCounts) -> None:
-        # A second time series for every counter, which nobody asks for.
+        # Without this, every counter gets a second time series with its creation time.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         registry.register(_CacheCollector(cache))
         self._triggered = Counter(
-            "orchestrator_runs_triggered", "Runs asked for, by kind of trigger.", ["trigger"], registry=registry
+            "orchestrator_runs_triggered", "Triggered runs, by trigger type.", ["trigger"], registry=registry
         )
-        self._runs = Counter("orchestrator_runs", "Runs that are over, by outcome.", ["outcome"], registry=registry)
+        self._runs = Counter("orchestrator_runs", "Finished runs, by outcome.", ["outcome"], registry=registry)
         self._interruptions = Counter(
             "orchestrator_run_interruptions",
-            "Runs that another worker took over (recovered) or that lack a skill (blocked).",
+            "Runs that another worker recovered (recovered), or that lack a skill (blocked).",
             ["kind"],
             registry=registry,
         )
         self._run_seconds = Histogram(
             "orchestrator_run_duration_seconds",
-            "From the start of a run to its end.",
+            "Time from the start of a run to its end.",
             ["outcome"],
             buckets=_RUN_SECONDS,
             registry=registry,
         )
         self._wait_seconds = Histogram(
             "orchestrator_run_wait_seconds",
-            "From asking for a run to its start.",
+            "Time from triggering a run to its start.",
             buckets=_RUN_SECONDS,
             registry=registry,
         )
-        self._started = Counter(
-            "orchestrator_step_attempts_started", "Attempts of steps that began.", registry=registry
-        )
+        self._started = Counter("orchestrator_step_attempts_started", "Started attempts of steps.", registry=registry)
         steps = Counter(
             "orchestrator_steps",
-            "Steps by outcome: completed, skipped (a result was there); failed and retried count attempts.",
+            "Steps by outcome: completed, skipped (a result existed); failed and retried count attempts.",
             ["outcome"],
             registry=registry,
         )
-        # Kept, since to look one up by its label takes longer than to count.
+        # Kept, because looking up a child by its label takes longer than counting.
         self._skipped, self._completed, self._failed, self._retried = map(
             steps.labels, ("skipped", "completed", "failed", "retried")
         )
         step_seconds = Histogram(
             "orchestrator_step_duration_seconds",
-            "Time of an attempt of a step.",
+            "Duration of an attempt of a step.",
             ["outcome"],
             buckets=_STEP_SECONDS,
             registry=registry,
@@ -112,28 +110,28 @@ class Metrics:
         )
         self._requests = Counter(
             "orchestrator_http_requests",
-            "Requests answered, by route and status.",
+            "HTTP requests, by route and status.",
             ["method", "route", "status"],
             registry=registry,
         )
         self._request_seconds = Histogram(
             "orchestrator_http_request_duration_seconds",
-            "From a request to the start of its answer.",
+            "Time from a request to the start of its response.",
             ["method", "route"],
             buckets=_HTTP_SECONDS,
             registry=registry,
         )
         self._restarts = Counter(
             "orchestrator_duty_restarts",
-            "Background duties of this process that failed and were started again.",
+            "Background duties of this process that failed and were restarted.",
             ["duty"],
             registry=registry,
         )
-        self.streams = Gauge("orchestrator_http_streams", "Event streams that are open.", registry=registry)
+        self.streams = Gauge("orchestrator_http_streams", "Open event streams.", registry=registry)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def tell(self, batch: Iterable[Recorded], runs: Mapping[str, Run]) -> None:
-        """Count a batch of events; `runs` are those they belong to, as folded up to its end."""
+        """Count a batch of events; `runs` holds their runs, folded up to the end of the batch."""
         for recorded in batch:
             run = runs.get(recorded.stream_id)
             if run is not None:
@@ -145,11 +143,11 @@ class Metrics:
         self._commit_seconds.observe(seconds)
 
     def duty_restarted(self, duty: str) -> None:
-        """Count a background duty that failed and was started again."""
+        """Count a background duty that failed and was restarted."""
         self._restarts.labels(duty).inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count a request: `route` is the template of its path, `seconds` those up to the start of the answer."""
+        """Count a request; `route` is its path template, `seconds` the time to the start of the response."""
         key = method, route, status
         found = self._answered.get(key)
         if found is None:
@@ -196,26 +194,26 @@ class Metrics:
 
 
 class _CacheCollector(Collector):
-    """The counts of the step cache of this process."""
+    """The counters of the step cache of this process."""
 
     def __init__(self, counts: CacheCounts) -> None:
         self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
-        """Yield a family for each count."""
+        """Yield a metric family for each counter."""
         counts = self._counts
         hits = CounterMetricFamily(
-            "orchestrator_cache_hits", "Questions to the step cache with a result, by tier.", labels=["tier"]
+            "orchestrator_cache_hits", "Step cache lookups that found a result, by tier.", labels=["tier"]
         )
         for tier in ("memory", "hot", "cold", "base"):
             hits.add_metric([tier], counts.hits[tier])
         yield hits
         for name, value, text in (
-            ("misses", counts.misses, "Questions without one: the asker makes the result."),
-            ("waited", counts.waited, "Questions whose answer another run was making."),
-            ("stored", counts.stored, "Results made here that every run may use."),
-            ("promoted", counts.promoted, "Results copied from a slower tier to a quicker one."),
-            ("invalidated", counts.invalidated, "Invalidations heard of."),
-            ("corrupt", counts.corrupt, "Results refused: they or their artifacts are not what was kept."),
+            ("misses", counts.misses, "Step cache lookups without a result; the caller produces it."),
+            ("waited", counts.waited, "Step cache lookups of a result that another run was producing."),
+            ("stored", counts.stored, "Results produced by this process that every run may use."),
+            ("promoted", counts.promoted, "Results copied from a slower tier to a faster one."),
+            ("invalidated", counts.invalidated, "Cache invalidations received."),
+            ("corrupt", counts.corrupt, "Rejected results: they or their artifacts differ from what was stored."),
         ):
             yield CounterMetricFamily(f"orchestrator_cache_{name}", text, value=value)

@@ -1,4 +1,4 @@
-"""The id of the request that is served: the caller's own, or one made here. In the log lines and in the answer."""
+"""Request ids, given by the client or generated here. They appear in log lines and in the response."""
 
 import itertools
 import re
@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from secrets import token_hex
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""The id of the request that this task serves; None outside of one."""
+"""The id of the request that the current task serves, or None."""
 
 _SANE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _PREFIX = token_hex(6)
@@ -14,7 +14,10 @@ _numbers = itertools.count(1)
 
 
 def request_id(given: bytes | None) -> str:
-    """Return the id for a request: what the caller gave if that is short and plain, else a new one."""
+    """Return the id for a request: the one given by the client if it is valid, otherwise a new one.
+
+    A valid id has at most 128 characters, only letters, digits and `._:/+=@-`.
+    """
     if given is not None and _SANE.fullmatch(given):
         return given.decode("ascii")
     return f"{_PREFIX}-{next(_numbers):x}"

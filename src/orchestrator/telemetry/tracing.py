@@ -1,8 +1,8 @@
-"""Spans for OpenTelemetry: one for a request, one for each worker's turn at a run, one for each attempt of a step.
+"""Spans for OpenTelemetry: one per request, one per period that a worker executes a run, one per attempt of a step.
 
-The context of a request is recorded with the run it asks for (`RunTriggered.trace`), so the spans of a worker on
-another machine, or after a crash, belong to the same trace. Where nobody records spans none is made: the context is
-handed on as it came.
+The trace context of a request is recorded with the run that it triggers (`RunTriggered.trace`). So the spans of a
+worker on another machine, or after a crash, belong to the same trace. If tracing is off, no spans are created, and the
+context is passed on unchanged.
 """
 
 import re
@@ -27,19 +27,19 @@ _propagator = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Makes spans with a tracer; without one it makes none."""
+    """Creates spans with a tracer, or none if there is no tracer."""
 
     def __init__(self, tracer: Tracer | None = None) -> None:
         self._tracer = tracer
 
     @property
     def is_on(self) -> bool:
-        """Whether spans are made."""
+        """Whether spans are created."""
         return self._tracer is not None
 
     @contextmanager
     def request(self, method: str, path: str, given: str | None) -> Iterator[Span]:
-        """Open the span of a request, in the trace that its `traceparent` header gave."""
+        """Open the span of a request, in the trace of its `traceparent` header `given`."""
         if self._tracer is None:
             yield trace.INVALID_SPAN
             return
@@ -48,16 +48,16 @@ class Tracing:
             yield span
 
     def run(self, run: Run, tenant: str, worker: str) -> AbstractContextManager[None]:
-        """Open the span of a worker's turn at a run, in the trace that asked for the run."""
+        """Open the span of a run on a worker, in the trace of the request that triggered the run."""
         return nullcontext() if self._tracer is None else _run_span(self._tracer, run, tenant, worker)
 
     def step(self, call: SkillCall) -> AbstractContextManager[SkillCall]:
-        """Open the span of an attempt; yields the call with the context that is to be handed on."""
+        """Open the span of an attempt, and yield the call with the trace context to pass on."""
         return nullcontext(call) if self._tracer is None else _step_span(self._tracer, call)
 
     @staticmethod
     def fail(error: StepError) -> None:
-        """Mark the span that is open as failed."""
+        """Mark the current span as failed."""
         span = trace.get_current_span()
         span.set_attribute("error.type", error.code)
         span.set_status(StatusCode.ERROR, error.message)
@@ -67,7 +67,7 @@ OFF = Tracing()
 
 
 def answered(span: Span, method: str, route: str, status: int) -> None:
-    """Give the span of a request its name and outcome."""
+    """Set the name and outcome of a request's span."""
     span.update_name(f"{method} {route}")
     span.set_attribute("http.route", route)
     span.set_attribute("http.response.status_code", status)
@@ -76,7 +76,7 @@ def answered(span: Span, method: str, route: str, status: int) -> None:
 
 
 def traceparent(given: str | None) -> str | None:
-    """Return the context to hand on: that of the span that is open, else the one given, if it is well formed."""
+    """Return the trace context to pass on: that of the current span, otherwise the given one if it is valid."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
@@ -84,7 +84,7 @@ def traceparent(given: str | None) -> str | None:
 
 
 def trace_id(context: str | None) -> str | None:
-    """Return the id of the trace that a W3C trace context belongs to; None when there is none."""
+    """Return the trace id in a W3C trace context, or None."""
     return context.split("-")[1] if context is not None and _TRACEPARENT.fullmatch(context) else None
 
 
@@ -102,7 +102,7 @@ def _run_span(tracer: Tracer, run: Run, tenant: str, worker: str) -> Iterator[No
         "orchestrator.tenant": tenant,
         "orchestrator.worker": worker,
     }
-    # A turn that ends because the run was cancelled or taken over is no error: what counts is how the run stands.
+    # An exception is not an error here (the run may be cancelled or taken over). The run's own error decides.
     with tracer.start_as_current_span(
         f"run {run.workflow.name}",
         _context(run.trigger.trace),

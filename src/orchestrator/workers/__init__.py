@@ -1,6 +1,6 @@
-"""What we do: claim runs, decide what is next, run steps, report.
+"""Workers: claim runs, decide the next steps, execute them, and record the results.
 
-`worker` owns the claims and the loop, `driver` sees one run through from claim to end, `context` resolves
-inputs, `executor` runs skills, `claims` is the queue and the register of workers, `process_identity` tells whether
-a neighbour still lives.
+`worker` claims runs and owns the event loop, `driver` drives one run from claim to end, `context` resolves inputs,
+`executor` executes skills, `claims` is the queue and the register of workers, and `process_identity` checks whether
+another worker's process on this machine is still running.
 """

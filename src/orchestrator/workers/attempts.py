@@ -1,8 +1,8 @@
-"""The attempts that a run has under way: launched, awaited, ended. What each came to is a command for the run.
+"""The attempts a run has in progress: launch them, await them, end them. Each outcome is a command for the run.
 
-A skill is asked to stop by cancelling it, and its attempt ends when it has stopped: until then nobody may start the
-step again. One that does not stop is left behind after a while: it holds up neither its run nor the worker, and what it
-returns later is dropped.
+A skill is stopped by cancelling it, and its attempt ends when the skill has stopped. Until then no worker may start
+the step again. A skill that does not stop is abandoned after a while: it no longer holds up its run or the worker, and
+its late result is dropped.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ class Attempts:
 
     Args:
         executor: performs a call.
-        clock: tells the time.
-        tracing: where spans go.
-        on_outcome: called when there is something to `take`.
-        abandon_seconds: how long a skill may take to stop after it was asked to.
+        clock: returns the time in milliseconds since 1970 UTC.
+        tracing: receives the spans.
+        on_outcome: called when `take` has something to return.
+        abandon_seconds: how long a skill may take to stop after it was cancelled.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Attempts:
         """Steps that this worker could not execute. Nothing is recorded: the attempt is lost with its worker."""
 
     def launch(self, calls: Sequence[SkillCall]) -> None:
-        """Begin to perform calls."""
+        """Start performing calls."""
         for call in calls:
             self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
 
     def take(self) -> list[Command]:
-        """Return what attempts came to since this was last called."""
+        """Return the outcomes since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
     async def end(self, run_id: str) -> None:
-        """Cancel what is under way, and return when it has ended or has had time enough to."""
+        """Cancel all attempts, and return when they have ended or were abandoned."""
         steps = {task: step for step, task in self._tasks.items()}
         self._tasks.clear()
         if not steps:
@@ -75,7 +75,7 @@ class Attempts:
             task.cancel()
         ending = asyncio.create_task(self._ended(steps, run_id))
         cancelled: asyncio.CancelledError | None = None
-        while not ending.done():  # also when the driver is cancelled meanwhile: its steps are still being executed
+        while not ending.done():  # keep waiting even if the driver is cancelled: its steps are still executing
             try:
                 await asyncio.shield(ending)
             except asyncio.CancelledError as error:
@@ -86,14 +86,14 @@ class Attempts:
     async def _ended(self, steps: "Mapping[asyncio.Task[None], str]", run_id: str) -> None:
         try:
             await asyncio.wait(steps, timeout=self._abandon_seconds)
-        finally:  # or the loop ends
+        finally:  # also when the event loop shuts down
             for task, step in steps.items():
                 if not task.done():
                     task.cancel(ABANDON)
                     logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": step})
 
     def _begun(self, call: SkillCall, task: "asyncio.Task[None] | None") -> None:
-        """The time of an attempt runs from now on: give it up when it does not end in time."""
+        """Start the time limit of an attempt: abandon it if it does not end in time."""
         if call.timeout_ms is not None and task is not None:
             limit = call.timeout_ms / 1000 + self._abandon_seconds
             timer = asyncio.get_running_loop().call_later(limit, self._abandon, call, task)
@@ -103,9 +103,9 @@ class Attempts:
         with self._tracing.step(call) as traced:
             outcome = await self._perform(traced)
         if self._tasks.get(call.step_id) is asyncio.current_task():
-            self._leave(call, outcome)
+            self._finish(call, outcome)
 
-    def _leave(self, call: SkillCall, outcome: Command | None) -> None:
+    def _finish(self, call: SkillCall, outcome: Command | None) -> None:
         del self._tasks[call.step_id]
         if outcome is None:
             self.lost.add(call.step_id)
@@ -114,7 +114,7 @@ class Attempts:
         self._on_outcome()
 
     async def _perform(self, call: SkillCall) -> Command | None:
-        """Return what an attempt came to; None when this worker lacks what it takes."""
+        """Return the outcome of an attempt, or None when this worker lacks what it needs."""
         started = perf_counter()
         try:
             output = await self._executor.execute(call, partial(self._begun, call, asyncio.current_task()))
@@ -123,7 +123,7 @@ class Attempts:
             return CompleteStep(self._clock(), call.step_id, call.attempt, output, digest, elapsed)
         except WorkerUnfit as error:
             where = {"run_id": call.run_id, "step_id": call.step_id, "missing": str(error)}
-            logger.warning("step cannot be executed by this worker, its run is given back", extra=where)
+            logger.warning("step cannot be executed by this worker, its run is released", extra=where)
             return None
         except Exception as error:  # noqa: BLE001 - a skill may raise anything; all of it is an outcome
             elapsed = (perf_counter() - started) * 1000
@@ -132,32 +132,32 @@ class Attempts:
             return FailStep(self._clock(), call.step_id, call.attempt, found, elapsed, _jitter())
 
     def _abandon(self, call: SkillCall, task: "asyncio.Task[None]") -> None:
-        """Fail an attempt whose time is up and that will not end."""
+        """Fail an attempt that exceeded its time limit and does not stop."""
         if self._tasks.get(call.step_id) is not task:
             return
         task.cancel(ABANDON)
-        logger.warning("step ignores its time-out, abandoned", extra={"run_id": call.run_id, "step_id": call.step_id})
-        said = f"{call.skill_id} took longer than {call.timeout_ms} ms and does not stop"
-        error, elapsed = StepError(SKILL_TIMEOUT, said), float(call.timeout_ms or 0)
-        self._leave(call, FailStep(self._clock(), call.step_id, call.attempt, error, elapsed, _jitter()))
+        logger.warning("step ignores its timeout, abandoned", extra={"run_id": call.run_id, "step_id": call.step_id})
+        message = f"{call.skill_id} took longer than {call.timeout_ms} ms and did not stop"
+        error, elapsed = StepError(SKILL_TIMEOUT, message), float(call.timeout_ms or 0)
+        self._finish(call, FailStep(self._clock(), call.step_id, call.attempt, error, elapsed, _jitter()))
 
 
 def output_hash(output: Output) -> str:
-    """Return the SHA-256 of what an output says: its data and its artifacts.
+    """Return the SHA-256 of an output's data and artifacts.
 
     Raises:
-        SkillError: SKILL_OUTPUT_INVALID, when it cannot be kept in the log; the message names the path.
+        SkillError: SKILL_OUTPUT_INVALID, when the output cannot be stored in the log; the message names the path.
     """
     reference = output.data_ref.content_hash if output.data_ref is not None else None
-    said = {"data": output.data, "dataRef": reference, "artifacts": [artifact_to_json(a) for a in output.artifacts]}
+    content = {"data": output.data, "dataRef": reference, "artifacts": [artifact_to_json(a) for a in output.artifacts]}
     try:
-        return sha256(check_storable(said)).hexdigest()
+        return sha256(check_storable(content)).hexdigest()
     except InputNotCanonical as error:
         raise SkillError(SKILL_OUTPUT_INVALID, str(error), details=error.details) from error
 
 
 def _jitter() -> float:
-    return random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, guards nothing
+    return random.uniform(-1.0, 1.0)  # noqa: S311 - spreads out retries, not for security
 
 
 def _cancel_timer(timer: asyncio.TimerHandle, _task: "asyncio.Task[None]") -> None:

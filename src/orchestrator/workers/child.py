@@ -27,10 +27,10 @@ Report = Callable[[SkillCall, float, str], None]
 
 
 class Child:
-    """A child process; on Linux with a keeper, which ends what skills started along with it.
+    """A child process that performs calls; on Linux, a keeper ends it together with the processes its skills started.
 
-    The pipe is read and written by one thread for each call, never by the event loop: that would make it non-blocking,
-    and then large messages come through in part or not at all.
+    One thread per call reads and writes the pipe, never the event loop: the loop would make the pipe non-blocking, and
+    then large messages arrive only in part or not at all.
     """
 
     def __init__(self) -> None:
@@ -50,12 +50,12 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its process runs."""
+        """Whether its process is running."""
         return self._process.is_alive()
 
     @property
     def is_busy(self) -> bool:
-        """Whether an answer is awaited."""
+        """Whether a call is in progress."""
         return self._answer is not None and not self._answer.done()
 
     def perform(
@@ -66,39 +66,39 @@ class Child:
         make_sink: Callable[[], ArtifactSink],
         report: Report | None,
     ) -> None:
-        """Send a call; `answer` waits for what comes of it."""
+        """Send a call; `answer` returns its result."""
         self._answer = threads.submit(self._exchange, sources, call, make_sink, report)
 
     async def answer(self) -> Output | StepError | Exception:
-        """Return what the child answered, or the error of talking to it: EOFError or OSError when it died."""
+        """Return the child's answer, or the error of the exchange: EOFError or OSError when the child died."""
         if self._answer is None:
             return EOFError()
         return await asyncio.shield(asyncio.wrap_future(self._answer))
 
     def ask_to_stop(self) -> None:
-        """Cancel the call it performs."""
+        """Ask the child to cancel its current call."""
         self._order(keeper.ASK, signal.SIGTERM)
 
     def exit_code(self) -> str:
-        """Say how a child ended that died; takes as long as that."""
+        """Wait up to 12 seconds for a child that died, and return how it ended, as text for a message."""
         self._process.join(_KILL_SECONDS)
         code = self._process.exitcode
         if code is None:
-            return "does not answer any more"
+            return "stopped responding"
         number = code - 128 if code > 128 else -code
         if number <= 0:
             return f"ended with exit code {code}"
         return f"was killed by {signal.Signals(number).name}" if number in set(signal.Signals) else "was killed"
 
     def kill(self) -> None:
-        """End the process whatever it does, and wait for it."""
+        """Kill the process and wait until it has ended."""
         self._order(keeper.KILL, signal.SIGKILL)
         self._process.join(_KILL_SECONDS)
         self._process.kill()
         self._process.join()
         self._orders.close()
         if self._answer is not None:
-            self._answer.exception(_KILL_SECONDS)  # the thread must not read from a pipe that is closed
+            self._answer.exception(_KILL_SECONDS)  # wait: the thread must not read from a closed pipe
         self._pipe.close()
 
     def _exchange(
@@ -111,12 +111,12 @@ class Child:
         try:
             self._pipe.send((sources, call, make_sink, report is not None))
             while True:
-                said: Output | StepError | tuple[float, str] = self._pipe.recv()
-                if not isinstance(said, tuple):
-                    return said
+                message: Output | StepError | tuple[float, str] = self._pipe.recv()
+                if not isinstance(message, tuple):
+                    return message
                 if report is not None:
-                    report(call, *said)
-        except Exception as error:  # noqa: BLE001 - it travels as a value: nobody may be there to retrieve it
+                    report(call, *message)
+        except Exception as error:  # noqa: BLE001 - returned as a value: nothing may await the future
             return error
 
     def _order(self, word: bytes, number: signal.Signals) -> None:
@@ -129,7 +129,7 @@ class Child:
 
 
 def _serve(pipe: Connection, orders: Connection) -> None:
-    """The child: perform what comes through the pipe, until it is closed."""
+    """Run the child: perform the calls received through the pipe until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if _HAS_KEEPER:
@@ -139,16 +139,16 @@ def _serve(pipe: Connection, orders: Connection) -> None:
     orders.close()
     writing = threading.Lock()
 
-    def send(said: Any) -> None:
+    def send(message: Any) -> None:
         with writing:
-            pipe.send(said)
+            pipe.send(message)
 
     while True:
         try:
-            sources, call, make_sink, is_heard = pipe.recv()
+            sources, call, make_sink, wants_progress = pipe.recv()
         except EOFError:
             return
-        report = (lambda fraction, message: send((float(fraction), str(message)))) if is_heard else None
+        report = (lambda fraction, message: send((float(fraction), str(message)))) if wants_progress else None
         result = perform_in_process(sources, call, make_sink, report)
         if _HAS_KEEPER:
             keeper.end_descendants()
@@ -156,13 +156,13 @@ def _serve(pipe: Connection, orders: Connection) -> None:
 
 
 def _leave_keeper(pipe: Connection, orders: Connection) -> None:
-    """Fork: the process that the worker started stays behind as the keeper, the new one goes on here."""
+    """Fork: the process that the worker started becomes the keeper, and the new one returns from here."""
     keeper.adopt_orphans()
     wakeup = keeper.on_child_signals()
     pid = os.fork()
     if pid:
         pipe.close()
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))  # our worker's interpreter ends
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGKILL))  # the worker's interpreter is exiting
         status = keeper.tend(pid, orders.fileno(), wakeup, ask=os.kill)
         code = os.waitstatus_to_exitcode(status)
         os._exit(code if code >= 0 else 128 - code)
@@ -173,7 +173,7 @@ def _leave_keeper(pipe: Connection, orders: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """End the child, whatever it does, when its worker was killed: nobody takes its results any more."""
+    """Kill this process when its worker has ended, because nothing can receive its results any more."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

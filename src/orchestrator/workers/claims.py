@@ -1,7 +1,8 @@
-"""Who works on what: claims on queued runs, heartbeats, and the sweep that frees the runs of dead workers.
+"""The run queue: claims, heartbeats, and the sweep that frees the runs of dead workers.
 
-A claim only says who may try. Whether a worker owns a run is decided by the event it appends: the stream's
-version refuses the second. So claims need not be on disk to be right, and are committed without waiting.
+A claim is only a hint about which worker may try. The event that a worker appends decides whether it owns the run:
+the stream's version check rejects a second owner. Claims therefore need not be durable to be correct, and are
+committed without waiting for the disk.
 """
 
 import logging
@@ -26,15 +27,15 @@ logger = logging.getLogger(__name__)
 _SQL = load_sql(__file__)
 _BEAT = Statement("beat", _SQL.beat, ("text", "text", "int4", "text", "float8", "text[]", "int4"))
 _BEAT_SHARE = 0.3
-"""How much of a lease a heartbeat may wait for its answer before the connection is replaced."""
+"""The share of a lease that a heartbeat may wait for its reply before the connection is replaced."""
 _TRUE = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerIdentity:
-    """A worker process: `id` is unique for ever, `lease_seconds` how long it may miss heartbeats.
+    """Identifies a worker process: `id` is never reused, `lease_seconds` is how long it may miss heartbeats.
 
-    `process` tells others on its machine whether it still runs; see `process_identity`.
+    `process` lets other workers on the same machine check whether it is still running; see `process_identity`.
     """
 
     id: str
@@ -46,7 +47,7 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """What a heartbeat learns: whether others own runs, how many are this worker's, whether some wait for it."""
+    """The reply to a heartbeat: whether other workers own runs, how many this one owns, whether it could claim some."""
 
     others_at_work: bool
     owned: int
@@ -55,9 +56,9 @@ class HeartbeatReply:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Runs that this worker may drive now, as far as they could be read; `maybe_more` when the room was used up.
+    """The claimed runs that could be read; `maybe_more` is set when the claim was filled up.
 
-    `losses` says of some how many workers each lost without getting on.
+    `losses` maps a run to how many workers it has lost without making progress; runs that lost none are omitted.
     """
 
     runs: list[LoadedRun]
@@ -66,7 +67,7 @@ class Claimed:
 
 
 class Claims:
-    """The queue and the register of workers in Postgres, as one worker sees them."""
+    """The queue and the register of workers in Postgres, as seen by one worker."""
 
     def __init__(self, database: Database, mapper: EventMapper, runs: RunStore, worker: WorkerIdentity) -> None:
         self._database = database
@@ -74,13 +75,13 @@ class Claims:
         self._runs = runs
         self._worker = worker
         self._unreadable: set[str] = set()
-        # Of its own, and given up early: no other statement may keep a heartbeat from being tried again in time.
-        self._heart = database.loop_session(worker.lease_seconds * _BEAT_SHARE)
+        # A separate session with a short timeout: no other statement may delay a heartbeat or its retry.
+        self._heartbeat_session = database.loop_session(worker.lease_seconds * _BEAT_SHARE)
 
     async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
-        """Say that this worker, which has these skills, is alive; returns how things stand."""
+        """Write a heartbeat and return the state of the queue for a worker with these skills."""
         worker = self._worker
-        found = await self._heart.run(
+        found = await self._heartbeat_session.run(
             _BEAT,
             (
                 worker.id.encode(),
@@ -96,41 +97,42 @@ class Claims:
         return HeartbeatReply(others == _TRUE, to_bigint(owned), waiting == _TRUE)
 
     def keep_lease(self) -> None:
-        """Say that this worker is alive, from a thread: its event loop is blocked."""
+        """Write a heartbeat from another thread, while the event loop is blocked."""
         with self._database.connection() as connection:
             connection.execute(_SQL.keep_lease, {"id": self._worker.id})
 
     async def sweep(self) -> int:
-        """Free the runs of workers that are dead and return how many there were.
+        """Free the runs of dead workers and return how many were freed.
 
-        Whose process has ended on this machine is dead at once, whatever its lease and its session say.
+        A worker whose process on this machine has ended is dead immediately, whatever its lease and its database
+        session say.
         """
         neighbours = await self._run(_SQL.neighbours, {"id": self._worker.id})
         ended = [row["id"] for row in neighbours if has_ended(row["pulse"])]
         return int((await self._run(_SQL.sweep, {"id": self._worker.id, "ended": ended}))[0]["freed"])
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
-        """Claim up to `room` runs and read what their events tell, in one round trip.
+        """Claim up to `room` runs and load their events, in one round trip.
 
-        A run that is blocked is claimed only if all the skills it lacks are among `skills`, and one of a format that
-        this program does not know never is.
+        A blocked run is claimed only if all the skills it lacks are among `skills`. A run of a format that this program
+        does not know is never claimed.
         """
         return await self._database.call(self._claim, room, skills)
 
     async def owners(self, run_ids: Sequence[str]) -> dict[str, str | None]:
-        """Return the owner of each of these runs and of all that this worker owns.
+        """Return the owner of each given run and of every run this worker owns.
 
-        Runs that are over are left out, and those that cannot be folded: they stay with this worker.
+        Finished runs are omitted, and so are runs that cannot be folded: those stay with this worker.
         """
         rows = await self._run(_SQL.owners, {"id": self._worker.id, "run_ids": list(run_ids)})
         return {run_id: row["owner"] for row in rows if (run_id := str(row["run_id"])) not in self._unreadable}
 
     async def release(self, run_ids: Sequence[str]) -> None:
-        """Give claimed runs back to whoever wants them."""
+        """Return claimed runs to the queue, where any worker can claim them."""
         await self._run(_SQL.release, {"id": self._worker.id, "run_ids": list(run_ids)})
 
     async def sign_off(self) -> None:
-        """Give everything back: this worker ends."""
+        """Return all runs to the queue and remove this worker from the register."""
         await self._run(_SQL.sign_off, {"id": self._worker.id})
 
     def _claim(self, room: int, skills: Sequence[str]) -> Claimed:
@@ -154,11 +156,11 @@ class Claims:
             return self._runs.fold(run_id, history)
         except NeedsNewerProgram as error:
             too_new.append(run_id)
-            logger.warning("run is left to workers of a newer release", extra={"run_id": run_id, "reason": str(error)})
+            logger.warning("run left to workers of a newer release", extra={"run_id": run_id, "reason": str(error)})
             return None
         except (DomainError, UnreadableEvent):
             self._unreadable.add(run_id)
-            logger.exception("run %s cannot be folded and stays with this worker until somebody looks", run_id)
+            logger.exception("run %s cannot be folded and is held by this worker, inspect its events", run_id)
             return None
 
     async def _run(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -27,14 +27,14 @@ WITH ended AS (
     FROM run_queue AS q
     WHERE q.owner IN (SELECT id FROM dead)
        OR (q.owner <> %(id)s AND NOT EXISTS (SELECT FROM workers WHERE workers.id = q.owner))
-    FOR UPDATE OF q SKIP LOCKED  -- one that somebody holds is freed by the next sweep
+    FOR UPDATE OF q SKIP LOCKED  -- the next sweep frees a row that is locked now
 ), freed AS (
     UPDATE run_queue AS q SET
         owner = NULL,
         losses = CASE WHEN lost.got_on THEN 1 ELSE q.losses + 1 END,
         lost_version = coalesce(lost.version, 0)
     FROM lost
-    WHERE q.run_id = lost.run_id AND q.owner = lost.owner  -- another worker may have swept it by now
+    WHERE q.run_id = lost.run_id AND q.owner = lost.owner  -- another worker may have swept it already
     RETURNING q.run_id
 ), forgotten AS (
     DELETE FROM workers AS worker USING dead
@@ -43,8 +43,9 @@ WITH ended AS (
 SELECT count(*) AS freed FROM freed
 
 -- name: claim
--- A run that lost several workers without getting on may be what takes them down. A worker takes one such at a time, and
--- the next once that got on or a minute has passed, so that it does not take the same others down with it each time.
+-- A run that lost several workers without making progress may be the cause. A worker claims one suspect run at a
+-- time, and the next when that run made progress or a minute has passed, so that one crash does not count against other
+-- suspects.
 WITH picked AS (
     SELECT run_id FROM run_queue
     WHERE owner IS NULL AND format <= %(format)s AND losses < 3 AND (blocked_on IS NULL OR blocked_on <@ %(skills)s::text[])
@@ -70,7 +71,7 @@ WITH picked AS (
 SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id, claimed.losses
 FROM claimed
 JOIN events AS e ON e.originator_id = claimed.run_id
--- the commit of a claim need not wait for the disk
+-- a claim need not be durable
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability
 ORDER BY e.originator_id, e.originator_version
 
@@ -78,7 +79,8 @@ ORDER BY e.originator_id, e.originator_version
 SELECT run_id, owner FROM run_queue WHERE owner = %(id)s OR run_id = ANY(%(run_ids)s::uuid[])
 
 -- name: leave
--- What a newer program appended to these runs this one does not know. It does not claim them again.
+-- A newer release wrote events to these runs that this one cannot read. Raise their format, so that they are
+-- not claimed by it again.
 WITH left_alone AS (
     UPDATE run_queue SET owner = NULL, format = greatest(format, %(format)s::integer)
     WHERE owner = %(id)s AND run_id = ANY(%(run_ids)s::uuid[])

@@ -1,4 +1,4 @@
-"""What a step's selectors see, and the input they make of it."""
+"""The document a step's selectors read, and the input they produce from it."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ from orchestrator.domain.selectors import Input, Path, SelectorError, resolve_in
 from orchestrator.domain.workflow import Workflow
 
 _QUICK_CHARACTERS = 4096
-"""Selectors of up to so many characters are parsed on the loop."""
+"""Selectors of up to this many characters are parsed on the event loop."""
 
 
 class OutputSource(Protocol):
-    """Where the results of other runs come from, and data too large for the log."""
+    """Provides the results of other runs, and data that is too large for the log."""
 
     async def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
-        """Return the outputs of steps that a run completed."""
+        """Return the outputs of those of the given steps that the run has completed."""
 
     async def data(self, tenant: str, output: Output) -> Any:
         """Return an output's data, fetched from the artifact store when the log holds only its hash."""
@@ -33,9 +33,9 @@ class OutputSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedInput:
-    """A step's input with its SHA-256 and the key its result has in the cache.
+    """A step's input, its SHA-256, and the cache key of its result.
 
-    `value` is what the hash stands for: the value that the canonical JSON of the input is read back to.
+    `value` is parsed back from the canonical JSON of the input, so it is exactly what the hash covers.
     """
 
     value: Any
@@ -44,7 +44,7 @@ class ResolvedInput:
 
 
 class RunContext:
-    """The context of one run: the trigger, the change, and the results of the steps that are done."""
+    """The context of one run: the trigger, the change, and the results of completed steps."""
 
     def __init__(self, run: Run, tenant: str, source: OutputSource) -> None:
         self._run = run
@@ -62,14 +62,14 @@ class RunContext:
         }
 
     async def resolve(self, step_id: str) -> ResolvedInput | StepError:
-        """Return the input of a step whose dependencies are done, or why there is none."""
+        """Return the input of a step whose dependencies are done, or an error that says why it cannot be built."""
         workflow = self._run.workflow
         selectors = workflow.steps[step_id].input
         is_short = _characters(selectors) <= _QUICK_CHARACTERS
         try:
             for path in await _reads(workflow, step_id, is_short):
                 await self._provide(path, step_id)
-            value, input_hash = await self._settle(selectors, is_short)
+            value, input_hash = await self._resolve_and_hash(selectors, is_short)
         except (SelectorError, ArtifactGone) as error:
             return StepError("SKILL_INPUT_INVALID", f"step {step_id}: {error}", retryable=False)
         except InputNotCanonical as error:
@@ -79,19 +79,19 @@ class RunContext:
             return StepError(ValueTooLarge.code, f"step {step_id}: {message}", retryable=False)
         return ResolvedInput(value, input_hash, cache_key(workflow.name, step_id, input_hash))
 
-    async def _settle(self, selectors: Input, is_short: bool) -> tuple[Any, str]:
-        """Resolve and hash an input: on the loop if that is quick, else in a thread."""
+    async def _resolve_and_hash(self, selectors: Input, is_short: bool) -> tuple[Any, str]:
+        """Resolve and hash an input: on the event loop if that is quick, otherwise in a thread."""
         if is_short:
             try:
-                return _settled(selectors, self._document, Budget(QUICK_UNITS), Budget(QUICK_UNITS))
+                return _resolved_and_hashed(selectors, self._document, Budget(QUICK_UNITS), Budget(QUICK_UNITS))
             except BudgetExceeded:
                 pass
-        return await asyncio.to_thread(_settled, selectors, self._document)
+        return await asyncio.to_thread(_resolved_and_hashed, selectors, self._document)
 
     async def _provide(self, path: tuple[str, ...], reader: str) -> None:
-        """Make sure that what a step's selector reads is in the document.
+        """Load what a step's selector reads into the document.
 
-        A step may read `steps` as a whole only if all other steps are its ancestors (see `workflows.validate`).
+        A step may read all of `steps` only if all other steps are its ancestors (see `workflows.validate`).
         """
         match path:
             case ("steps", step_id, *_):
@@ -132,10 +132,10 @@ async def _reads(workflow: Workflow, step_id: str, is_short: bool) -> frozenset[
     return workflow.reads_of(step_id) if is_short else await asyncio.to_thread(workflow.reads_of, step_id)
 
 
-def _settled(
+def _resolved_and_hashed(
     selectors: Input, document: Mapping[str, Any], selecting: Budget | None = None, hashing: Budget | None = None
 ) -> tuple[Any, str]:
-    """Return an input as its canonical JSON is read back, and the SHA-256 of that."""
+    """Return an input parsed back from its canonical JSON, and the SHA-256 of that JSON."""
     form = canonical(resolve_input(selectors, document, selecting), hashing)
     return canonical_value(form, orjson.loads), sha256(form).hexdigest()
 

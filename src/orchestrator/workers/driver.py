@@ -1,9 +1,9 @@
-"""One run, from claim to end.
+"""Drive one run, from claim to end.
 
-    take -> [begin what is ready -> commit -> launch -> await outcomes] ... -> finished
+    take -> [begin ready steps -> commit -> launch -> await outcomes] ... -> finished
 
-Every pass round the loop is one append: what came back since the last one and what begins now. The loop
-knows nothing that is not in the run's events, so after a crash another driver goes on from the same place.
+Each pass of the loop is one append: the outcomes since the last pass and the steps that begin now. The loop keeps no
+state that is not in the run's events, so after a crash another driver continues from the same place.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ MAX_LOSSES = 5
 _LOOK_AGAIN_SECONDS = 30.0
 
 Clock = Callable[[], int]
-"""Tells the time in milliseconds since 1970 UTC."""
+"""Returns the time in milliseconds since 1970 UTC."""
 
 
 class ResultCache(Protocol):
@@ -51,23 +51,23 @@ class ResultCache(Protocol):
     async def consult(
         self, tenant: str, run_id: str, serving: Sequence[str], questions: Sequence[Question]
     ) -> list[Answer]:
-        """Answer each question: a result, leave to make it, or that somebody else is making it."""
+        """Answer each question: a cached result, permission to make it, or a notice that another run is making it."""
 
     async def wait(self, key: str) -> None:
-        """Return when it makes sense to ask for a key again."""
+        """Wait until it makes sense to look up a key again."""
 
     def epoch(self, tenant: str) -> int | None:
-        """Return the epoch to `keep` results under; ask before they are recorded."""
+        """Return the epoch to pass to `keep`; call this before the results are recorded."""
 
     def keep(self, tenant: str, epoch: int | None, made: Sequence[tuple[Question, Entry]]) -> None:
-        """Keep results that were just recorded where they are found quickest."""
+        """Store results that were just recorded in the fastest cache tiers."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerServices:
-    """What every driver of a worker works with.
+    """The services that all drivers of a worker share.
 
-    `abandon_seconds` is how long a skill that was cancelled may take to end before it is left behind.
+    `abandon_seconds` is how long a cancelled skill may take to stop before its attempt is abandoned.
     """
 
     worker: str
@@ -85,7 +85,7 @@ class WorkerServices:
 class RunDriver:
     """Drives one run for its worker; `drive` returns when the run is finished, blocked, handed over or lost.
 
-    `losses` is how many workers the run has lost without getting on.
+    `losses` is how many workers the run has lost without making progress.
     """
 
     run: Run
@@ -106,11 +106,11 @@ class RunDriver:
         self._attempts = Attempts(around.executor, around.clock, around.tracing, self._wake.set, around.abandon_seconds)
 
     async def drive(self) -> None:
-        """See the run through.
+        """Drive the run until it is finished, blocked or handed over.
 
         Raises:
-            VersionConflict: somebody else wrote to the run: it was cancelled or taken over. What is executing
-                has been told to stop.
+            VersionConflict: another process wrote to the run, because it was cancelled or taken over. Its attempts
+                have been cancelled.
         """
         with self.around.tracing.run(self.run, self.tenant, self.around.worker):
             await self._drive()
@@ -132,20 +132,20 @@ class RunDriver:
             await self._stop_tasks()
 
     def _give_up_run(self) -> None:
-        """Fail the run before anything of it is touched: what it did before its next event took the workers down."""
+        """Fail the run before executing any of it: preparing its next event brought the earlier workers down."""
         step = next(iter((*self.run.ready, *self.run.due)), None)
         if step is not None:
-            said = f"{self.losses} workers were lost while they prepared a step of this run"
-            error = StepError(WORKER_LOST, said, retryable=False)
+            message = f"{self.losses} workers were lost while preparing a step of this run"
+            error = StepError(WORKER_LOST, message, retryable=False)
             self._apply(FailStep(self.around.clock(), step, next_attempt(step, self.run), error, 0.0))
 
     def hand_over(self) -> None:
-        """Begin nothing more; `drive` returns once what is executing has come back."""
+        """Start no more steps; `drive` returns once the executing ones have ended."""
         self._handing_over = True
         self._wake.set()
 
     def _is_over(self) -> bool:
-        """Nothing is under way and nothing more begins here: the run waits for another worker."""
+        """Return whether nothing is executing and this worker will start nothing more of the run."""
         executing = self.run.executing.keys() - self._attempts.lost
         return not executing and (self._handing_over or self.run.status == "blocked")
 
@@ -153,7 +153,10 @@ class RunDriver:
         return self.around.max_parallel - len(self.run.executing)
 
     async def _begin_steps(self) -> list[SkillCall]:
-        """Decide everything that can be decided now; a step answered from the cache may make others ready."""
+        """Decide everything that can be decided now, and return the calls to launch.
+
+        This loops because a step answered from the cache may make others ready.
+        """
         calls: list[SkillCall] = []
         while not self._handing_over:
             if self.run.failed_step is not None:
@@ -174,13 +177,13 @@ class RunDriver:
         return calls
 
     def _is_stuck(self) -> bool:
-        """Nothing is under way and nothing will be, but for steps whose skill is not known here."""
+        """Return whether the only steps left to begin are those whose skill this worker does not have."""
         if self.run.failed_step is not None or self.run.executing or self._busy.keys() != self._missing.keys():
             return False
         return next_due(self.run, self._room(), self._busy) is None
 
     def _stop_waiting(self) -> None:
-        """A step failed for good: what waits for a result or for a skill will not begin any more."""
+        """After a step failed permanently, drop the steps that wait for a cached result or for a skill."""
         for waiting in self._busy.values():
             if waiting is not None:
                 waiting.cancel()
@@ -188,7 +191,7 @@ class RunDriver:
         self._missing.clear()
 
     async def _begin(self, steps: Sequence[BeginStep]) -> list[SkillCall]:
-        """Resolve inputs, ask the cache once for all of them, and start what has to be executed."""
+        """Resolve the inputs, look them all up in the cache at once, and start the steps that must be executed."""
         resolved: list[tuple[BeginStep, str, ResolvedInput]] = []
         for begin in steps:
             step = self.run.workflow.steps[begin.step]
@@ -203,7 +206,7 @@ class RunDriver:
             else:
                 resolved.append((begin, skill, result))
         if self.run.failed_step is not None:
-            return []  # nothing new starts: do not even ask, or others would wait for what we are not going to make
+            return []  # do not ask the cache: other runs would wait for results this run will not make
         answers = await self._consult(resolved)
         calls = []
         for begin, skill, found in resolved:
@@ -227,11 +230,11 @@ class RunDriver:
                 )
                 calls.append(self._call(begin, found))
             else:
-                self._busy[begin.step] = asyncio.create_task(self._ask_again(begin.step, found.cache_key))
+                self._busy[begin.step] = asyncio.create_task(self._retry_lookup(begin.step, found.cache_key))
         return calls
 
     async def _consult(self, resolved: Sequence[tuple[BeginStep, str, ResolvedInput]]) -> Mapping[str, Answer]:
-        """Ask the cache about the steps that use it; the others have leave to run."""
+        """Ask the cache about the steps that use it; grant the others."""
         answers: dict[str, Answer] = {}
         questions = []
         for begin, skill, found in resolved:
@@ -261,7 +264,7 @@ class RunDriver:
             earlier_run=maker_of(step_id, reused) if reused else None,
         )
 
-    async def _ask_again(self, step_id: str, key: str) -> None:
+    async def _retry_lookup(self, step_id: str, key: str) -> None:
         await self.around.cache.wait(key)
         self._busy.pop(step_id, None)
         self._wake.set()
@@ -280,21 +283,21 @@ class RunDriver:
         )
 
     def _apply(self, command: Command) -> None:
-        """Decide a command and fold its events; they are written by the next commit."""
+        """Decide a command and fold its events; the next commit writes them."""
         for event in decide(command, self.run):
             evolve(self.run, event)
             self._unsaved.append(event)
 
     async def _commit(self) -> None:
-        """Write what was decided since the last commit, in one append."""
+        """Write the events decided since the last commit, in one append."""
         if self._unsaved:
             events, self._unsaved = self._unsaved, []
             epoch = self.around.cache.epoch(self.tenant)
             await self.around.runs.save(self.run, events, tenant=self.tenant, actor=self.around.worker)
-            self._share(events, epoch)
+            self._store_in_cache(events, epoch)
 
-    def _share(self, events: Sequence[RunEvent], epoch: int | None) -> None:
-        """Let the cache's quick tiers have the results that were just recorded for every run to use."""
+    def _store_in_cache(self, events: Sequence[RunEvent], epoch: int | None) -> None:
+        """Store results that were just recorded, and that every run may use, in the fastest cache tiers."""
         made = []
         for event in events:
             if isinstance(event, StepCompleted):
@@ -307,12 +310,12 @@ class RunDriver:
             self.around.cache.keep(self.tenant, epoch, made)
 
     async def _await_outcomes(self) -> None:
-        """Sleep until something came back or a retry is due, and decide what came back."""
+        """Wait until an attempt has ended or a retry is due, and apply the outcomes."""
         loop = asyncio.get_running_loop()
         due_at = next_due(self.run, self._room(), self._busy)
         timer = None
         if due_at is not None and not self._handing_over:
-            # The clock may be set meanwhile, so no timer runs for long without another look at it.
+            # The system clock may be changed while waiting, so no timer runs long before the clock is read again.
             seconds = min(max(0, due_at - self.around.clock()) / 1000, _LOOK_AGAIN_SECONDS)
             timer = loop.call_later(seconds, self._wake.set)
         await self._wake.wait()
@@ -327,7 +330,7 @@ class RunDriver:
             self.hand_over()
 
     async def _stop_tasks(self) -> None:
-        """End what is under way."""
+        """Cancel everything in progress and wait for it to end."""
         waiting = [task for task in self._busy.values() if task is not None]
         for task in waiting:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Executing a call: find the skill, perform it, keep what it made."""
+"""Execute a call: find the skill, perform it, and store its output."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,54 +13,54 @@ from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 
 ReportStep = Callable[[SkillCall, float, str], None]
-"""Called with a call, the fraction done (0 to 1) and a few words."""
+"""Called with a call, the fraction done (0 to 1) and a short message."""
 
 OnBegun = Callable[[], None]
-"""Called when the turn of a call has come."""
+"""Called when a call starts to execute."""
 
 
 def ignore() -> None:
-    """Take no note of it."""
+    """Do nothing."""
 
 
 class OutputKeeper(ArtifactSink, Protocol):
-    """The artifact store, as an executor needs it."""
+    """The artifact store operations an executor needs."""
 
     def must_spill(self, output: Output) -> bool:
-        """Say whether an output's data is too large for the log."""
+        """Return whether an output's data is too large for the log."""
         ...
 
     def spill(self, tenant: str, output: Output) -> Output:
-        """Move data that is too large for the log into an artifact."""
+        """Move data that is too large for the log into an artifact, and return the changed output."""
         ...
 
 
 class StepExecutor(Protocol):
-    """What a driver needs: which skills there are, and someone to perform a call."""
+    """What a driver needs: looking up skills and performing calls."""
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill, or None when it is not known here."""
+        """Return `id@version` of a skill, or None when this worker does not have it."""
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
-        """Perform a call; see `perform` for what it raises.
+        """Perform a call; see `perform` for the errors it raises.
 
-        `begun` is called when its turn has come: from then on its time runs.
+        `begun` is called when the call starts; its time limit runs from then on.
 
         Raises:
-            WorkerUnfit: it could not be performed here; see `trouble`.
+            WorkerUnfit: this process could not perform the call; see `trouble`.
         """
         ...
 
     def trouble(self) -> str | None:
-        """Return what this process lacks to perform any call, or None. Ask before work is taken on."""
+        """Return what this process lacks to perform any call, or None. Check this before claiming work."""
         ...
 
 
 class LocalExecutor:
-    """Performs calls in this process: async skills on the loop, blocking ones in `threads`.
+    """Performs calls in this process: async skills on the event loop, blocking ones in `threads`.
 
-    `threads` has the shape of `concurrent.futures.Executor`; a pool elsewhere fits as well. At most
-    `max_blocking` of its calls are under way at once; a call's time limit begins when its turn has come.
+    `threads` is any `concurrent.futures.Executor`, so a remote pool works as well. At most `max_blocking` blocking
+    calls execute at the same time; the others wait, and their time limit does not run while they wait.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class LocalExecutor:
         self._registry = registry
         self._keeper = keeper
         self._threads = threads
-        self._turns = asyncio.Semaphore(max_blocking)
+        self._slots = asyncio.Semaphore(max_blocking)
         self._on_progress = on_progress
         self._fitness = Fitness()
 
@@ -84,7 +84,7 @@ class LocalExecutor:
         return self._fitness.trouble()
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill, or None when it is not known here."""
+        """Return `id@version` of a skill, or None when this worker does not have it."""
         return skill_name(self._registry, skill_id)
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
@@ -96,7 +96,7 @@ class LocalExecutor:
         skill = self._registry.get(call.skill_id)
         context = StepContext.for_call(call, self._keeper, self._reporter(call))
         if skill.blocking:
-            async with self._turns:
+            async with self._slots:
                 begun()
                 output = await perform(skill, call, context, self._threads)
         else:
@@ -115,5 +115,5 @@ def skill_name(registry: SkillRegistry, skill_id: str) -> str | None:
 
 
 async def spilled(keeper: OutputKeeper, tenant: str, output: Output) -> Output:
-    """Return an output fit for the log; writing to the store, when it takes that, does not hold up the loop."""
+    """Return an output that fits in the log; data that is too large is written to the store in a thread."""
     return await asyncio.to_thread(keeper.spill, tenant, output) if keeper.must_spill(output) else output

@@ -1,9 +1,9 @@
-"""The heartbeat of a worker: it keeps the lease, frees the runs of dead workers, and tells when the lease may lapse.
+"""The heartbeat of a worker: it keeps the lease, frees the runs of dead workers, and warns before the lease lapses.
 
-    beat -> sweep if others own runs -> tell the worker how things stand -> pause
+    beat -> sweep if other workers own runs -> report the reply to the worker -> pause
 
-A worker whose heartbeats cannot be written must not go on: when its lease ends, others take its runs over. So it is
-told while there is still time to stop.
+A worker that cannot write heartbeats must stop executing, because other workers take over its runs when its lease
+ends. It is notified while there is still time to stop.
 """
 
 import asyncio
@@ -20,34 +20,34 @@ from orchestrator.workers.claims import HeartbeatReply
 logger = logging.getLogger(__name__)
 
 _BUSY_SWEEP_SECONDS = 0.5
-# Idle, a worker beats less often: twice the pause, as long as that is well within its lease.
+# An idle worker beats less often: twice the pause, as long as that is well within its lease.
 _IDLE_FACTOR = 2
 _IDLE_SHARE = 0.4
 _LAPSE_SHARE = 0.8
-"""How much of a lease may pass without a heartbeat before execution stops."""
+"""The share of a lease that may pass without a heartbeat before execution stops."""
 
 
 class Register(Protocol):
     """The register of workers; see `Claims`."""
 
     async def beat(self) -> HeartbeatReply:
-        """Say that this worker is alive, and learn how things stand."""
+        """Write a heartbeat and return the state of the queue."""
 
     async def sweep(self) -> int:
-        """Free the runs of dead workers and return how many there were."""
+        """Free the runs of dead workers and return how many were freed."""
 
 
 class Heartbeat:
-    """Beats in the background, from `begin` to `end`.
+    """Writes heartbeats in the background, from `begin` to `end`.
 
     Args:
-        register: where to.
-        lease_seconds: how long others wait for a heartbeat.
-        pause_seconds: between two heartbeats; longer while nothing is to be done.
+        register: writes the heartbeats.
+        lease_seconds: how long this worker may miss heartbeats before other workers take over its runs.
+        pause_seconds: the time between two heartbeats; longer while the worker is idle.
         is_busy: whether the worker owns runs.
-        on_reply: told how things stand after each heartbeat, and whether runs were freed.
+        on_reply: called after each heartbeat with the reply and with whether runs were freed.
         on_lapse: called when no heartbeat was written for most of a lease.
-        on_restart: told when the duty failed and was started again.
+        on_restart: called when the duty failed and was restarted.
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class Heartbeat:
         return now >= self._written_at + self._lease_seconds * _LAPSE_SHARE
 
     async def begin(self) -> None:
-        """Beat once, then in the background.
+        """Write the first heartbeat, then continue in the background.
 
         Raises:
-            Exception: what the first heartbeat met, unless the database is unavailable.
+            Exception: the error of the first heartbeat, unless the database is unavailable.
         """
         await self._beat()
         self._task = asyncio.create_task(keep_going("heartbeat", self._go_on, self._on_restart), name="heartbeat")
 
     async def end(self) -> None:
-        """Beat no more."""
+        """Stop writing heartbeats."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -101,24 +101,24 @@ class Heartbeat:
             self._lapse.cancel()
 
     def written(self, began: float) -> None:
-        """Take note that a heartbeat was written that was begun at this time (of the event loop). From any thread."""
+        """Record a successful heartbeat that began at this event loop time. May be called from any thread."""
         self._written_at = max(self._written_at, began)
 
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(self._pause)
-            self._pause = 0.0  # if it fails, it is tried again at once
+            self._pause = 0.0  # after an error, retry immediately
             self._pause = self._pause_after(others_at_work=await self._beat())
 
     def _pause_after(self, *, others_at_work: bool) -> float:
-        if others_at_work:  # their runs could become orphans
+        if others_at_work:  # their runs could become orphaned
             return min(self._pause_seconds, _BUSY_SWEEP_SECONDS)
         if self._is_busy():
             return self._pause_seconds
         return max(self._pause_seconds, min(self._pause_seconds * _IDLE_FACTOR, self._lease_seconds * _IDLE_SHARE))
 
     async def _beat(self) -> bool:
-        """Say that this worker lives, free the runs of those that do not, and return whether others own runs."""
+        """Write a heartbeat, free the runs of dead workers, and return whether other workers own runs."""
         began = asyncio.get_running_loop().time()
         try:
             reply = await self._register.beat()
@@ -129,15 +129,15 @@ class Heartbeat:
         except DatabaseUnavailable as error:
             self._warn(error)
             if not self._tried:
-                self._on_lapse()  # what was accepted before the first heartbeat has no lease
+                self._on_lapse()  # runs accepted before the first heartbeat have no lease
             return True
         finally:
-            self._tried = True  # from now on there is no lease but that of a heartbeat that was written
+            self._tried = True  # from now on only a written heartbeat gives a lease
         self._on_reply(reply, freed > 0)
         return reply.others_at_work
 
     def _await_lapse(self) -> None:
-        """Look again when the lease would be about to end, unless another heartbeat is written until then."""
+        """Schedule a check for the time when the lease is about to end."""
         at = self._written_at + self._lease_seconds * _LAPSE_SHARE
         self._lapse = asyncio.get_running_loop().call_at(at, self._check_lapse)
 

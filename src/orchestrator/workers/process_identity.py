@@ -1,13 +1,12 @@
-"""Whether a process of this machine still runs, according to the kernel.
+"""Check whether a process on this machine is still running, according to the kernel.
 
-A pid can be reused. A pid together with the time at which its process started cannot, so the two identify a process
-for good.
+A pid can be reused, but a pid together with its process's start time cannot. The two identify a process permanently.
 """
 
 import os
 from pathlib import Path
 
-_PROC = Path("/proc")  # of Linux; elsewhere there is no identity, and leases decide
+_PROC = Path("/proc")  # Linux only; elsewhere there is no identity, and leases decide
 
 
 def own_identity() -> str | None:
@@ -16,7 +15,7 @@ def own_identity() -> str | None:
 
 
 def has_ended(identity: str) -> bool:
-    """Whether a process has certainly ended. Never true of a process of another machine, boot or container."""
+    """Return whether a process has certainly ended. False for processes of another machine, boot or container."""
     place, pid, began = identity.rsplit(" ", 2)
     ours = own_identity()
     return ours is not None and ours.rsplit(" ", 2)[0] == place and _began(int(pid)) != began
@@ -33,11 +32,12 @@ def _identity(pid: int) -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None when it has ended or is a zombie."""
+    """Return when a process started, in clock ticks since boot; None when it has ended or is a zombie."""
     try:
-        told = (_PROC / str(pid) / "stat").read_bytes()
+        stat = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return None
-    # The state and 18 numbers more follow the program's name, which is in brackets and may hold any character.
-    state, *numbers = told.rpartition(b")")[2].split()
+    # The program's name is in parentheses and may contain any character. After it come the state, 18 numbers and the
+    # start time.
+    state, *numbers = stat.rpartition(b")")[2].split()
     return None if state in {b"Z", b"X"} else numbers[18].decode()

@@ -1,7 +1,7 @@
-"""Executing Python skills in child processes: a skill that will not stop can be ended with its process.
+"""Execute Python skills in child processes, so that a skill that does not stop can be killed with its process.
 
-Each child performs one call at a time. A call that is cancelled is asked to stop (SIGTERM) and, after a
-grace period, ended with its process (SIGKILL); another takes the place.
+Each child performs one call at a time. A cancelled call is asked to stop (SIGTERM). After a grace period its process
+is killed (SIGKILL) and replaced.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, 
 
 
 class ProcessExecutor:
-    """Performs calls of Python skills in up to `size` child processes, started when they are first needed.
+    """Performs calls of Python skills in up to `size` child processes, started on demand.
 
-    Programs are processes already, and services are elsewhere: their calls are performed from this process.
+    Command skills run in their own processes and HTTP skills call remote services, so both are performed directly
+    from this process.
     """
 
     def __init__(
@@ -42,44 +43,44 @@ class ProcessExecutor:
         self._make_sink = make_sink
         self._grace_seconds = grace_seconds
         self._on_progress = on_progress
-        self._places = asyncio.Semaphore(size)
-        # Threads of our own: asyncio's are few, and each call occupies one until its child answers.
+        self._slots = asyncio.Semaphore(size)
+        # A separate thread pool: asyncio's is small, and each call occupies a thread until its child answers.
         self._threads = DaemonThreads("child")
-        self._here = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress)
+        self._local = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress)
         self._fitness = Fitness()
         self._idle: list[Child] = []
         self._starting: set[asyncio.Future[Child]] = set()
         self._ending: set[asyncio.Task[None]] = set()
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill, or None when it is not known here."""
+        """Return `id@version` of a skill, or None when this worker does not have it."""
         return skill_name(self._registry, skill_id)
 
     def trouble(self) -> str | None:
         """Return what this process lacks to perform any call, or None."""
-        return self._here.trouble() or self._fitness.trouble()
+        return self._local.trouble() or self._fitness.trouble()
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
-        """Perform a call in a child; when cancelled, see to it that the skill has ended.
+        """Perform a call in a child process; when cancelled, return only after the skill has ended.
 
         Raises:
-            SkillError: what the skill raised; WORKER_LOST when its process died, SKILL_TIMEOUT when it neither
+            SkillError: the error the skill raised; WORKER_LOST when its process died; SKILL_TIMEOUT when it neither
                 returned in time nor stopped when asked to.
-            WorkerUnfit: the child, or this process, lacks something; such a child is replaced.
+            WorkerUnfit: the child or this process lacks a resource. The child is replaced.
         """
         if self._registry.get(call.skill_id).kind != "python":
-            return await self._here.execute(call, begun)
+            return await self._local.execute(call, begun)
         with self._fitness.judging():
             return await self._execute(call, begun)
 
     async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
-        async with self._places:
+        async with self._slots:
             child = self._idle_child() or await self._started()
             begun()
             try:
                 result = await self._result(child, call)
             except BaseException:
-                # A task of its own: a second cancellation must not stop what the first one began.
+                # A separate task: a second cancellation must not interrupt the cleanup.
                 ending = asyncio.create_task(self._end(child))
                 self._ending.add(ending)
                 ending.add_done_callback(self._ending.discard)
@@ -91,16 +92,16 @@ class ProcessExecutor:
         return await spilled(self._keeper, call.tenant, result)
 
     def _idle_child(self) -> Child | None:
-        """Return a child that waits for a call, and forget those that ended meanwhile."""
+        """Return an idle child, or None; drop those that have ended."""
         while self._idle:
             child = self._idle.pop()
             if child.is_alive:
                 return child
-            self._threads.submit(child.kill)  # it is dead; its pipes are closed
+            self._threads.submit(child.kill)  # it is dead: this closes its pipes
         return None
 
     async def close(self) -> None:
-        """End the children."""
+        """End all children."""
         if self._starting:
             await asyncio.wait(self._starting)
         await asyncio.gather(*self._ending)
@@ -108,7 +109,7 @@ class ProcessExecutor:
             await self._end(self._idle.pop())
 
     async def _started(self) -> Child:
-        """Return a new child. One that nobody waits for any more is there for the next call."""
+        """Return a new child. If the caller is cancelled, keep the child for the next call."""
         starting = asyncio.get_running_loop().run_in_executor(self._threads, Child)
         self._starting.add(starting)
         try:
@@ -140,7 +141,7 @@ class ProcessExecutor:
         return result
 
     async def _end(self, child: Child) -> None:
-        """Ask a child to stop, then make it."""
+        """Ask a child to stop, then kill it after the grace period."""
         child.ask_to_stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._grace_seconds if child.is_busy else 0):

@@ -1,8 +1,8 @@
-"""What skills say of their attempts while they are under way, for everybody who looks at the run.
+"""The progress that skills report while they execute, shown to clients that watch the run.
 
-    ctx.progress (any thread) -> the latest word of each step -> one statement, twice a second at most
+    ctx.progress (any thread) -> the latest report of each step -> one statement, at most twice a second
 
-It costs nothing where no skill says anything, and no event: the log has no use for it.
+Nothing is written while no skill reports anything. Progress is not an event and is not in the log.
 """
 
 import asyncio
@@ -24,35 +24,35 @@ _MESSAGE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _Report:
     attempt: int
     fraction: float
     message: str
 
 
 class ProgressWriter:
-    """Writes progress to the database. Belongs to one event loop; `report` may be called from any thread."""
+    """Writes progress to the database. It belongs to one event loop; `report` may be called from any thread."""
 
     def __init__(self, database: Database, loop: asyncio.AbstractEventLoop) -> None:
         self._database = database
         self._loop = loop
         self._lock = threading.Lock()
-        self._latest: dict[tuple[str, str], _Word] = {}
+        self._latest: dict[tuple[str, str], _Report] = {}
         self._writing: asyncio.Task[None] | None = None
         self._begun = False
         self._closed = False
 
     def report(self, call: SkillCall, fraction: float, message: str) -> None:
-        """Take note of how far an attempt is."""
-        word = _Word(call.attempt, fraction, readable(message, _MESSAGE_CHARACTERS))
+        """Record the progress of an attempt, a fraction from 0 to 1 and a message; the latest report wins."""
+        report = _Report(call.attempt, fraction, readable(message, _MESSAGE_CHARACTERS))
         with self._lock:
-            self._latest[call.run_id, call.step_id] = word
+            self._latest[call.run_id, call.step_id] = report
             if not self._begun and not self._closed:
                 self._begun = True
                 self._loop.call_soon_threadsafe(self._begin)
 
     async def close(self) -> None:
-        """Write nothing more: the attempts are over."""
+        """Stop writing; call this when no attempt is executing any more."""
         with self._lock:
             self._closed = True
         if self._writing is not None:
@@ -73,26 +73,26 @@ class ProgressWriter:
                     return
             try:
                 await self._database.call(self._write, latest)
-            except DatabaseUnavailable as error:  # what a skill says next is written again
-                logger.warning("the progress of steps is not shown: %s", error)
+            except DatabaseUnavailable as error:  # the next report is tried again
+                logger.warning("progress of steps not written: %s", error)
             await asyncio.sleep(_PAUSE_SECONDS)
 
     def _ended(self, writing: "asyncio.Task[None]") -> None:
         if not writing.cancelled() and (error := writing.exception()) is not None:
-            logger.error("the progress of steps is not shown", exc_info=error)
+            logger.error("progress of steps not written", exc_info=error)
             with self._lock:
                 self._begun = False
 
-    def _write(self, latest: dict[tuple[str, str], _Word]) -> None:
-        words = list(latest.values())
+    def _write(self, latest: dict[tuple[str, str], _Report]) -> None:
+        reports = list(latest.values())
         with self._database.transaction() as connection:
             connection.execute(
                 _SQL.write,
                 {
                     "run_ids": [run_id for run_id, _ in latest],
                     "steps": [step_id for _, step_id in latest],
-                    "attempts": [word.attempt for word in words],
-                    "fractions": [word.fraction for word in words],
-                    "messages": [word.message for word in words],
+                    "attempts": [report.attempt for report in reports],
+                    "fractions": [report.fraction for report in reports],
+                    "messages": [report.message for report in reports],
                 },
             )

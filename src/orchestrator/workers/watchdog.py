@@ -1,8 +1,8 @@
-"""The watchdog: a thread that watches the event loop, since a loop that is blocked can do nothing about it.
+"""The watchdog: a thread that detects a blocked event loop.
 
-A coroutine that computes or sleeps without awaiting holds up every run of its worker. The watchdog names it in the log,
-keeps the worker's lease meanwhile, so that no other worker executes the same steps, and ends the process when it lasts
-for too long: then its runs are taken over, and the attempts count as lost.
+A coroutine that computes or sleeps without awaiting holds up every run of its worker. The watchdog logs where the loop
+is blocked and keeps the worker's lease, so that no other worker executes the same steps. If the loop stays blocked for
+too long, the watchdog ends the process: other workers take over its runs, and the attempts count as lost.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 logger = logging.getLogger(__name__)
 
 EXIT_CODE = 70
-"""Of a process that was ended because its event loop was blocked (EX_SOFTWARE of sysexits.h)."""
+"""The exit code of a process that ends because its event loop is blocked (EX_SOFTWARE of sysexits.h)."""
 
 _TICK_SECONDS = 0.5
 _WARN_AFTER_SECONDS = 1.0
 _MAX_FRAMES = 12
 _LAST_RESORT_SECONDS = 10.0
-"""How long after the limit the interpreter ends the process by itself: the watchdog is blocked as well."""
+"""How long after the limit the interpreter itself ends the process, in case the watchdog is blocked too."""
 
 
 class Watchdog:
-    """Watches the event loop on whose thread it was started.
+    """Watches the event loop of the thread it is started on.
 
     Args:
-        keep_lease: writes a heartbeat; called in the watchdog's thread. None when there is no worker.
-        pause_seconds: between two of those heartbeats.
+        keep_lease: writes a heartbeat; called on the watchdog's thread. None when there is no worker.
+        pause_seconds: the time between two of those heartbeats.
         stall_seconds: how long the loop may be blocked before the process is ended.
         end: ends the process.
-        on_restart: told when the thread failed and was started again.
+        on_restart: called when the thread failed and was restarted.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class Watchdog:
         self._watched = 0
 
     def start(self) -> None:
-        """Begin to watch; call it on the event loop's thread."""
+        """Start watching; call this on the event loop's thread."""
         self._watched = threading.get_ident()
         self._tick()
         self._duty.start()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._duty.stop()
         if self._timer is not None:
             self._timer.cancel()
 
     def _tick(self) -> None:
-        """On the loop: show that it turns."""
+        """Count a tick on the event loop, which proves that it is not blocked."""
         self._ticks += 1
         self._timer = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
@@ -83,7 +83,7 @@ class Watchdog:
             while not self._duty.stopping.wait(_TICK_SECONDS):
                 self._arm_last_resort()
                 now = monotonic()
-                # A process that was suspended as a whole was not blocked meanwhile.
+                # Cap the elapsed time: a suspended process did not have a blocked loop.
                 passed, before = min(now - before, 2 * _TICK_SECONDS), now
                 if self._ticks != seen:
                     if warned:
@@ -104,10 +104,10 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def _arm_last_resort(self) -> None:
-        """See to it that the process ends even if no Python code can run: something holds the interpreter's lock."""
+        """Make sure that the process ends even if no Python code can run because something holds the GIL."""
         try:
             faulthandler.dump_traceback_later(self._stall_seconds + _LAST_RESORT_SECONDS, exit=True)
-        except (RuntimeError, ValueError, OSError):  # stderr is closed, or no file
+        except (RuntimeError, ValueError, OSError):  # stderr is closed or is not a file
             return
 
     def _beat(self) -> None:
@@ -126,8 +126,8 @@ class Watchdog:
         self._end(EXIT_CODE)
 
     def _place(self) -> dict[str, str]:
-        """Return where the loop's thread is: the innermost frames, those of the user's code last."""
+        """Return where the event loop's thread is: its innermost frames, outermost first."""
         frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - there is no public way to another thread
         frames = traceback.extract_stack(frame)[-_MAX_FRAMES:] if frame is not None else []
-        told = [f"{one.filename}:{one.lineno} in {one.name}" for one in frames]
-        return {"where": told[-1] if told else "unknown", "stack": " > ".join(told)}
+        lines = [f"{one.filename}:{one.lineno} in {one.name}" for one in frames]
+        return {"where": lines[-1] if lines else "unknown", "stack": " > ".join(lines)}

@@ -1,4 +1,4 @@
-"""The worker: claims runs as long as there is room, drives hundreds of them on one loop, and stays alive in public."""
+"""The worker: claims runs up to its limit, drives hundreds of them on one event loop, and sends heartbeats."""
 
 import asyncio
 import logging
@@ -26,10 +26,10 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.2
 _PAUSE_AFTER_FAULT_SECONDS = 5.0
-_CLAIMED_AT_ONCE = 25
-"""How many runs are read from the log before the first of them goes on: what a crash left behind may be hundreds."""
-_END_SECONDS = 6.0
-"""How long what was cancelled may take to stop when the worker ends."""
+_CLAIM_BATCH = 25
+"""The most runs per claim. After a crash hundreds may be waiting; small batches let the first ones start early."""
+_CANCEL_SECONDS = 6.0
+"""How long cancelled tasks may take to stop when the worker shuts down."""
 
 
 def new_identity(lease_seconds: float) -> WorkerIdentity:
@@ -39,43 +39,43 @@ def new_identity(lease_seconds: float) -> WorkerIdentity:
 
 
 class Queue(Protocol):
-    """The queue of runs and the register of workers, as one worker needs them; see `Claims`."""
+    """The queue of runs and the register of workers, as seen by one worker; see `Claims`."""
 
     async def beat(self, skills: Sequence[str]) -> HeartbeatReply:
-        """Say that this worker is alive, and learn how things stand."""
+        """Write a heartbeat and return the state of the queue."""
 
     async def sweep(self) -> int:
-        """Free the runs of dead workers."""
+        """Free the runs of dead workers and return how many were freed."""
 
     async def claim(self, room: int, skills: Sequence[str]) -> Claimed:
-        """Claim runs."""
+        """Claim up to `room` runs."""
 
     def keep_lease(self) -> None:
-        """Say that this worker is alive, from a thread."""
+        """Write a heartbeat from a thread other than the event loop's."""
 
     async def owners(self, run_ids: Sequence[str]) -> Mapping[str, str | None]:
-        """Say who owns these runs, and all that this worker owns; runs that are over are left out."""
+        """Return the owner of each given run and of every run this worker owns; finished runs are omitted."""
 
     async def release(self, run_ids: Sequence[str]) -> None:
-        """Give runs back."""
+        """Return runs to the queue."""
 
     async def sign_off(self) -> None:
-        """Give everything back."""
+        """Return all runs to the queue and remove this worker from the register."""
 
 
 class Wakeups(Protocol):
-    """Notifications, as a worker needs them; see `Listener`."""
+    """The notifications a worker needs; see `Listener`."""
 
     @property
     def connected(self) -> bool:
-        """Whether notifications come in."""
+        """Whether notifications are being received."""
 
     def on(self, channel: str, callback: Callable[[str], None]) -> None:
-        """Call back for each notification of a channel."""
+        """Call `callback` with the payload of each notification on a channel."""
 
 
 class Worker:
-    """Owns runs: claims them, drives each with a `RunDriver`, and gives them back when it ends."""
+    """Claims runs, drives each with a `RunDriver`, and returns the unfinished ones to the queue when it stops."""
 
     def __init__(
         self,
@@ -102,28 +102,28 @@ class Worker:
             lease_seconds=identity.lease_seconds,
             pause_seconds=heartbeat_seconds,
             is_busy=lambda: bool(self._drivers),
-            on_reply=self._take_stock,
+            on_reply=self._after_heartbeat,
             on_lapse=self._lapse,
             on_restart=on_restart,
         )
         self._warn = RareWarning(logger, "runs cannot be claimed or released, database unavailable")
         self._drivers: dict[str, tuple[RunDriver, asyncio.Task[None]]] = {}
-        self._expected: set[str] = set()
-        self._arriving: list[LoadedRun] = []
-        self._heard = 0
-        self._in_doubt = False
+        self._reserved: set[str] = set()
+        self._accepted: list[LoadedRun] = []
+        self._received_position = 0
+        self._must_reconcile = False
         self._queue_changed = asyncio.Event()
         self._claiming = asyncio.Lock()
         self._claimed = asyncio.Event()
         self._stopping = asyncio.Event()
-        # From the start: a run may be expected before `work` begins, and no news of it may be missed.
+        # Subscribe here: a run may be reserved before `work` begins, and no notification about it may be missed.
         wakeups.on(QUEUE, lambda _: wake(loop, self._queue_changed.set))
-        wakeups.on(CANCEL, lambda run_id: wake(loop, self._cancelled, run_id))
-        wakeups.on(EVENTS, lambda position: self._hear(loop, position))
+        wakeups.on(CANCEL, lambda run_id: wake(loop, self._on_cancelled, run_id))
+        wakeups.on(EVENTS, lambda position: self._on_events(loop, position))
 
     @property
     def driving(self) -> int:
-        """How many runs this worker owns right now."""
+        """How many runs this worker is driving right now."""
         return len(self._drivers)
 
     @property
@@ -133,65 +133,66 @@ class Worker:
 
     @property
     def _room(self) -> int:
-        return self._max_runs - len(self._drivers) - len(self._expected)
+        return self._max_runs - len(self._drivers) - len(self._reserved)
 
     def reserve(self, run_id: str) -> str | None:
-        """Keep room for a run that is about to be recorded with this worker as its owner, and return its id.
+        """Reserve a slot for a run that is about to be recorded with this worker as owner, and return the worker's id.
 
-        None when there is no room, or when the lease is not sure: the run waits in the queue like any other.
+        Return None when no slot is free, or when the worker is stopping, may have lost its lease, or cannot execute
+        steps. The run then waits in the queue like any other.
         """
         if self._room <= 0 or self._stopping.is_set() or self._heartbeat.lapsed or self._around.executor.trouble():
             return None
-        self._expected.add(run_id)
+        self._reserved.add(run_id)
         return self.identity.id
 
     def accept(self, loaded: LoadedRun) -> None:
-        """Drive a run that was expected and is now in the log.
+        """Drive a run that was reserved and is now in the log.
 
-        If it may use the cache, then not before all news have come in from before it was recorded: results that were
-        withdrawn by then must not serve it.
+        A run that may use the cache starts only when all notifications from before it was recorded have arrived:
+        it must not use results that had been invalidated by then.
         """
         if not loaded.run.workflow.uses_cache:
-            self._expected.discard(loaded.run.id)
+            self._reserved.discard(loaded.run.id)
             self._adopt(loaded)
             return
-        self._arriving.append(loaded)
-        self._arrive(at_once=not self._wakeups.connected)
+        self._accepted.append(loaded)
+        self._adopt_accepted(at_once=not self._wakeups.connected)
 
-    def _hear(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
-        """On the listener's thread: all news from before this position have come in."""
-        self._heard = max(self._heard, position_in(payload))
-        if self._arriving:
-            wake(loop, self._arrive)
+    def _on_events(self, loop: asyncio.AbstractEventLoop, payload: str) -> None:
+        """Record, on the listener's thread, that all notifications up to this position have arrived."""
+        self._received_position = max(self._received_position, position_in(payload))
+        if self._accepted:
+            wake(loop, self._adopt_accepted)
 
-    def _arrive(self, at_once: bool = False) -> None:
-        """Adopt the runs from before which no more news can come.
+    def _adopt_accepted(self, at_once: bool = False) -> None:
+        """Adopt the accepted runs whose earlier notifications have all arrived; with `at_once`, adopt all of them.
 
-        The others stay on the list throughout: `_hear` must find them there, or it would not call again.
+        The others stay on the list throughout: `_on_events` must find them there, or it would not call this again.
         """
-        waiting, heard = self._arriving, self._heard
-        self._arriving = [] if at_once else [loaded for loaded in waiting if loaded.position > heard]
+        waiting, heard = self._accepted, self._received_position
+        self._accepted = [] if at_once else [loaded for loaded in waiting if loaded.position > heard]
         for loaded in waiting:
             if at_once or loaded.position <= heard:
-                self._expected.discard(loaded.run.id)
+                self._reserved.discard(loaded.run.id)
                 self._adopt(loaded)
 
     def release(self, run_id: str) -> None:
-        """Give up the room kept for a run."""
+        """Release the slot reserved for a run."""
         if self._room <= 0:
             self._queue_changed.set()
-        self._expected.discard(run_id)
+        self._reserved.discard(run_id)
 
     async def has_claimed(self) -> None:
-        """Return when `work` has taken what was there to take at its start."""
+        """Wait until `work` has completed its first claim."""
         await self._claimed.wait()
 
     async def work(self) -> None:
-        """Claim and drive runs until `stop` is called, then return when all is handed over.
+        """Claim and drive runs until `stop` is called.
 
         Raises:
-            Exception: what the first heartbeat or claim met, unless the database is unavailable. Later faults are
-                logged, and claiming goes on.
+            Exception: the error of the first heartbeat or claim, unless the database is unavailable. Later errors are
+                logged, and claiming continues.
         """
         await self._heartbeat.begin()
         try:
@@ -210,10 +211,10 @@ class Worker:
                 await self._claim()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Begin nothing more, wait up to `grace_seconds` for what is executing, and give every run back.
+        """Start nothing new, wait up to `grace_seconds` for executing steps, and return every run to the queue.
 
-        A run is given back as soon as nothing of it is executing, and until then the worker is seen to live. One whose
-        skill does not stop is not given back: others take it over when this process, or its lease, has ended.
+        A run is released as soon as none of its steps is executing; until then the worker keeps sending heartbeats. A
+        run whose skill does not stop is not released: other workers take it over when this process or its lease ends.
         """
         self._stopping.set()
         self._queue_changed.set()
@@ -225,33 +226,33 @@ class Worker:
             await asyncio.wait(tasks, timeout=grace_seconds)
             for task in tasks:
                 _cancel(task)
-            await asyncio.wait(tasks, timeout=_END_SECONDS)
+            await asyncio.wait(tasks, timeout=_CANCEL_SECONDS)
         await self._heartbeat.end()
-        async with self._claiming:  # what a claim under way brings is given back as well
+        async with self._claiming:  # so that runs from a claim in progress are released too
             try:
                 if self._drivers:
                     logger.warning("stopped, but steps are still executing", extra={"runs": sorted(self._drivers)})
-                    await self._settle()
+                    await self._reconcile()
                 else:
                     await self._queue.sign_off()
             except DatabaseUnavailable as error:
-                logger.warning("could not sign off, the lease will run out instead: %s", error)
+                logger.warning("worker could not sign off, its lease will expire instead: %s", error)
 
     async def _claim(self) -> None:
-        """Claim as many runs as there is room for, and begin with the first while the others are read.
+        """Claim as many runs as there are free slots, in batches, and start each batch before claiming the next.
 
-        None without a lease that lasts: the next heartbeat that is written looks again.
+        Claim nothing while the lease may have lapsed; the next successful heartbeat tries again.
         """
         async with self._claiming:
             if self._heartbeat.lapsed:
-                self._in_doubt = True
+                self._must_reconcile = True
                 return
             try:
-                if self._in_doubt:
-                    await self._settle()
+                if self._must_reconcile:
+                    await self._reconcile()
                 if self._around.executor.trouble():
-                    return  # the next heartbeat looks again, as long as runs are waiting
-                while (room := min(self._room, _CLAIMED_AT_ONCE)) > 0 and not self._stopping.is_set():
+                    return  # the next heartbeat tries again while runs are waiting
+                while (room := min(self._room, _CLAIM_BATCH)) > 0 and not self._stopping.is_set():
                     claimed = await self._queue.claim(room, self._skills)
                     for loaded in claimed.runs:
                         self._adopt(loaded, claimed.losses.get(loaded.run.id, 0))
@@ -259,46 +260,46 @@ class Worker:
                         return
             except DatabaseUnavailable as error:
                 self._warn(error)
-                self._in_doubt = True  # they may have been claimed all the same
+                self._must_reconcile = True  # the claim may have been committed
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._queue_changed.set()
 
-    async def _settle(self) -> None:
-        """Make the queue and this worker agree: drop runs that are over or taken, give back what is not driven.
+    async def _reconcile(self) -> None:
+        """Reconcile this worker with the queue: drop runs that are no longer its own, release runs it does not drive.
 
-        They may disagree when an answer or a notification was lost. No claim is under way meanwhile.
+        The two can disagree when a reply or a notification was lost. The caller ensures that no claim is in progress.
         """
-        self._in_doubt = False
+        self._must_reconcile = False
         driven = dict(self._drivers)
         owners = await self._queue.owners(list(driven))
         for run_id, (driver, task) in driven.items():
-            lost = owners.get(run_id, "nobody: it is over") not in (self.identity.id, None)
+            lost = owners.get(run_id, "none, finished") not in (self.identity.id, None)
             if lost and self._drivers.get(run_id) == (driver, task):
                 _cancel(task)
         stray = [
             run_id
             for run_id, owner in owners.items()
-            if owner == self.identity.id and run_id not in self._drivers and run_id not in self._expected
+            if owner == self.identity.id and run_id not in self._drivers and run_id not in self._reserved
         ]
         if stray:
-            logger.info("%d runs are given back: they were claimed, but the answer was lost", len(stray))
+            logger.info("%d runs released: they were claimed, but the reply was lost", len(stray))
             await self._queue.release(stray)
 
     def _adopt(self, loaded: LoadedRun, losses: int = 0) -> None:
-        """Drive a claimed run, unless it is being driven or over already."""
+        """Drive a claimed run, unless it is already being driven or finished."""
         run = loaded.run
-        if self._heartbeat.lapsed:  # since it was claimed: it is given back after the next heartbeat
-            self._in_doubt = True
+        if self._heartbeat.lapsed:  # after the claim: the run is released after the next heartbeat
+            self._must_reconcile = True
             return
         if run.id in self._drivers or run.is_finished or self._stopping.is_set():
             return
         driver = RunDriver(run, loaded.tenant, self._around, losses)
         task = asyncio.create_task(self._drive(driver))
-        task.add_done_callback(lambda _: self._forget(driver))  # for one that is cancelled before it begins
+        task.add_done_callback(lambda _: self._forget(driver))  # for a task cancelled before it starts
         self._drivers[run.id] = driver, task
 
     def _forget(self, driver: RunDriver) -> None:
-        """Make room: this driver is done. The run may be driven by another one by now."""
+        """Remove a driver that is done, unless another driver has taken its place."""
         found = self._drivers.get(driver.run.id)
         if found is None or found[0] is not driver:
             return
@@ -307,63 +308,63 @@ class Worker:
         del self._drivers[driver.run.id]
 
     async def _drive(self, driver: RunDriver) -> None:
-        """See a run through and let go of it, whatever happens."""
+        """Drive a run to its end, and release it if it did not finish."""
         run_id = driver.run.id
-        seen_through = False
+        finished = False
         try:
             await driver.drive()
-            seen_through = driver.run.is_finished
+            finished = driver.run.is_finished
         except VersionConflict:
             logger.info("run %s was cancelled or taken over", run_id)
         except Exception:
-            logger.exception("run %s could not be driven; it is given back", run_id)
+            logger.exception("run %s could not be driven and is released", run_id)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _PAUSE_AFTER_FAULT_SECONDS)
         finally:
             self._forget(driver)
-        if not seen_through:
+        if not finished:
             await self._release(run_id)
 
     async def _release(self, run_id: str) -> None:
-        """Give a run back that was not seen through; if that fails, a heartbeat will find it."""
+        """Return an unfinished run to the queue; if that fails, a later heartbeat finds it."""
         try:
             await self._queue.release([run_id])
         except DatabaseUnavailable as error:
             self._warn(error)
 
-    def _cancelled(self, run_id: str) -> None:
-        """A run was cancelled, or (no id) such news may have been missed."""
+    def _on_cancelled(self, run_id: str) -> None:
+        """Stop driving a run that was cancelled; an empty id means that notifications may have been missed."""
         if not run_id:
-            self._in_doubt = True
+            self._must_reconcile = True
             self._queue_changed.set()
         elif run_id in self._drivers:
             _cancel(self._drivers[run_id][1])
 
     async def beat(self) -> HeartbeatReply:
-        """Say that this worker lives, and with which skills."""
+        """Write a heartbeat with this worker's skills."""
         return await self._queue.beat(self._skills)
 
     async def sweep(self) -> int:
-        """Free the runs of dead workers."""
+        """Free the runs of dead workers and return how many were freed."""
         return await self._queue.sweep()
 
     def keep_lease(self) -> None:
         """Write a heartbeat from a thread, while the event loop is blocked."""
-        began = monotonic()  # what loops count in
+        began = monotonic()  # the event loop's clock
         self._queue.keep_lease()
         self._heartbeat.written(began)
 
-    def _take_stock(self, reply: HeartbeatReply, freed: bool) -> None:
-        """After a heartbeat: look for work that no news told of."""
-        self._arrive(at_once=not self._wakeups.connected)
+    def _after_heartbeat(self, reply: HeartbeatReply, freed: bool) -> None:
+        """After a heartbeat, look for work whose notification was missed."""
+        self._adopt_accepted(at_once=not self._wakeups.connected)
         if reply.owned != len(self._drivers):
-            self._in_doubt = True
-        if freed or reply.waiting or self._in_doubt:
+            self._must_reconcile = True
+        if freed or reply.waiting or self._must_reconcile:
             self._queue_changed.set()
 
     def _lapse(self) -> None:
-        """The lease is about to end, and then others may execute what is executing here: stop."""
-        self._in_doubt = True
+        """Cancel every driver: once the lease ends, other workers may execute the same steps."""
+        self._must_reconcile = True
         if self._drivers:
             logger.error("no heartbeat written, execution stops before the lease ends", extra={"runs": self.driving})
         for _, task in self._drivers.values():
@@ -371,6 +372,6 @@ class Worker:
 
 
 def _cancel(task: "asyncio.Task[None]") -> None:
-    """Cancel a driver, once: the second time it would leave behind what it waits for."""
+    """Cancel a driver at most once: a second cancellation would abandon the attempts it waits for."""
     if not task.cancelling():
         task.cancel()

@@ -1,4 +1,4 @@
-"""What can be run: workflow definitions, read from files or documents or written in Python, and their registry."""
+"""Workflow definitions, read from files or documents or written in Python, and the workflow registry."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_payload", "define", "faults", "literal", "load_document", "load_file", "step", "warnings"]
 
-# Imported when first asked for: who only checks a payload, or goes on after a crash, reads no documents.
+# Imported lazily: a process that only checks payloads, or recovers runs, does not need the document readers.
 _HOMES = {
     "check_payload": "payload",
     "define": "builder",

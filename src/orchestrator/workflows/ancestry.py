@@ -1,4 +1,4 @@
-"""Ancestry: who comes before whom among many steps, also while they still form cycles."""
+"""Ancestry: which steps run before which, for large graphs and also for graphs with cycles."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,9 @@ from orchestrator.domain.graph import components
 
 
 class Ancestry:
-    """The ancestors of every step, as bits: one number a step, so that ten thousand steps take 12 MB, not 5 GB.
+    """The ancestors of every step, as one bit mask per step: 10,000 steps take 12 MB, where sets would take 5 GB.
 
-    `knots` are the sets of steps that form cycles, each in no particular order. Names that are no step's are
-    ignored.
+    `knots` are the sets of steps that form cycles, each in no particular order. Unknown names are ignored.
     """
 
     def __init__(self, dependencies: Mapping[str, Sequence[str]]) -> None:
@@ -28,5 +27,5 @@ class Ancestry:
                 self.knots.append(component)
 
     def is_ancestor(self, ancestor: str, step: str) -> bool:
-        """Say whether `ancestor` must be done before `step` can begin; both must be steps."""
+        """Return whether `ancestor` must finish before `step` can start. Both must be known steps."""
         return bool(self._before[step] >> self._bit[ancestor] & 1)

@@ -1,4 +1,4 @@
-"""Workflows written in Python: `define` and `step`, checked exactly as documents are.
+"""Define workflows in Python with `define` and `step`. They are validated exactly like documents.
 
 define(
     "greet.v1",
@@ -20,10 +20,10 @@ from orchestrator.workflows.document import load_document
 from orchestrator.workflows.validate import MAX_ATTEMPTS
 
 StepDocument = Mapping[str, Any]
-"""A step as it stands in a document."""
+"""A step in its document form."""
 
 Seeds = ChangeType | Sequence[str]
-"""Where a change starts: ids of steps, `"*"` for all steps, or a `ChangeType` when they are to be forced."""
+"""Where a change starts: step ids, `"*"` for all steps, or a `ChangeType` to force them."""
 
 
 def define(
@@ -37,10 +37,10 @@ def define(
     max_parallel_steps: int | None = None,
     max_attempts_bound: int = MAX_ATTEMPTS,
 ) -> Workflow:
-    """Return a workflow made of `step(...)`s.
+    """Return a workflow built from `step(...)` values.
 
     Raises:
-        InvalidWorkflow: every fault of the definition, each with its place in the document it stands for.
+        InvalidWorkflow: lists every fault of the definition, each with its place in the equivalent document.
     """
     document = {
         "workflowName": name,
@@ -58,7 +58,7 @@ def step(
     step_id: str,
     skill: str,
     depends_on: Sequence[str] = (),
-    input: Mapping[str, str] | str | None = None,  # noqa: A002 - the name it has everywhere else
+    input: Mapping[str, str] | str | None = None,  # noqa: A002 - the same name as everywhere else
     *,
     cache: CachePolicy | bool = True,
     retry: RetryPolicy | int = 1,
@@ -71,7 +71,7 @@ def step(
         skill: The id of the skill that it calls.
         depends_on: The ids of the steps that it waits for.
         input: A selector for each field, or one that yields an object.
-        cache: The cache policy, or whether there is to be one at all.
+        cache: The cache policy, or whether to cache at all.
         retry: The retry policy, or the number of attempts.
         timeout_ms: How long an attempt may take, in milliseconds.
     """
@@ -106,7 +106,7 @@ def literal(value: Any) -> str:
         TypeError, ValueError: the value is not JSON.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    # a backtick can only stand inside a JSON string, where its escape means the same
+    # A backtick can only occur inside a JSON string, where the escape is equivalent.
     return "`" + text.replace("`", "\\u0060") + "`"
 
 
@@ -117,5 +117,5 @@ def _change(seeds: Seeds) -> dict[str, Any]:
 
 
 def _names(names: Sequence[str]) -> Any:
-    """Names as a list; text stays text, so that `depends_on="plan"` is a fault and not four letters."""
+    """Return names as a list, but keep a string, so that `depends_on="plan"` is a fault and not four names."""
     return names if isinstance(names, str) else list(names)

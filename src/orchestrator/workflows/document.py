@@ -1,4 +1,4 @@
-"""Documents to workflows: the one way in for definitions, wherever they come from."""
+"""Turn documents into workflows. Every definition, from any source, is loaded here."""
 
 import copy
 from pathlib import Path
@@ -15,17 +15,17 @@ from orchestrator.workflows.shape import shape_faults
 from orchestrator.workflows.validate import MAX_ATTEMPTS, faults
 
 MAX_BYTES = 1 << 20
-"""How many bytes the text of a definition may stand for: as JSON, with what its YAML aliases repeat."""
+"""The maximum size of a definition given as text, in bytes of JSON with its YAML aliases expanded."""
 
 MAX_FILE_BYTES = 8 << 20
-"""The same for files and for what Python builds: these are the operator's own."""
+"""The maximum size of a definition from a file or from Python, which the operator controls, in bytes of JSON."""
 
 
 def load_file(path: Path | str, *, max_attempts_bound: int = MAX_ATTEMPTS) -> Workflow:
     """Return the workflow that a `.yaml`, `.yml` or `.json` file (UTF-8) defines.
 
     Raises:
-        InvalidWorkflow: every fault of the file, each with its place; one of the syntax hides those after it.
+        InvalidWorkflow: lists every fault of the file with its place. A syntax error hides the faults after it.
     """
     try:
         document, found = read_file(Path(path))
@@ -35,10 +35,10 @@ def load_file(path: Path | str, *, max_attempts_bound: int = MAX_ATTEMPTS) -> Wo
 
 
 def load_text(text: str, *, is_yaml: bool = False, max_attempts_bound: int = MAX_ATTEMPTS) -> Workflow:
-    """Return the workflow that a text, JSON or YAML, defines.
+    """Return the workflow that a JSON or YAML text defines.
 
     Raises:
-        InvalidWorkflow: every fault of the text, each with its place; one of the syntax hides those after it.
+        InvalidWorkflow: lists every fault of the text with its place. A syntax error hides the faults after it.
     """
     try:
         document, found = (read_yaml if is_yaml else read_json)(text, "workflow")
@@ -50,10 +50,10 @@ def load_text(text: str, *, is_yaml: bool = False, max_attempts_bound: int = MAX
 def load_document(document: Any, source: str = "workflow", *, max_attempts_bound: int = MAX_ATTEMPTS) -> Workflow:
     """Return the workflow that a document (plain JSON values) defines; `source` names it in messages.
 
-    The workflow shares nothing with the document.
+    The workflow shares no objects with the document.
 
     Raises:
-        InvalidWorkflow: every fault of the document, each with its place.
+        InvalidWorkflow: lists every fault of the document with its place.
     """
     return _load(document, source, [], max_attempts_bound, MAX_FILE_BYTES)
 
@@ -74,14 +74,15 @@ def _load(document: Any, source: str, found: list[Fault], max_attempts_bound: in
 
 
 def _oversize(document: dict[str, Any], most: int) -> Fault | None:
-    """Return the fault of a document that takes too many bytes as JSON, at the field that takes most of them."""
+    """Return a fault, placed at the largest field, if a document is too large as JSON."""
     try:
         sizes = {name: len(orjson.dumps(value)) + len(name) for name, value in document.items()}
-    except orjson.JSONEncodeError:  # the other faults say why
+    except orjson.JSONEncodeError:  # another fault reports the cause
         return None
     total = sum(sizes.values())
     if total <= most:
         return None
     largest = max(sizes, key=lambda name: sizes[name])
-    share = f"{sizes[largest]:,} of them here"
-    return Fault(place((largest,)), f"the definition has {total:,} bytes as JSON, {share}; at most {most:,}")
+    share = f"{sizes[largest]:,} of them in this field"
+    message = f"the definition has {total:,} bytes as JSON, {share}; at most {most:,} are allowed"
+    return Fault(place((largest,)), message)

@@ -1,11 +1,11 @@
-"""What compiling a pattern costs, estimated from its text: the engine cannot be stopped while it compiles."""
+"""Estimate the cost of compiling a pattern from its text, because RE2 cannot be interrupted while it compiles."""
 
 import re
 from functools import lru_cache
 
 import re2
 
-# In the syntax of RE2. A class is one token; a brace that is no repetition is a letter.
+# RE2 syntax. A class is one token; a brace that does not start a repetition is a literal.
 _TOKEN = re.compile(
     r"(?P<named>\\[pP](?:\{[^}]{0,100}\}|.))|\\(?:x\{[0-9A-Fa-f]+\}|.)"
     r"|(?P<set>\[\^?\]?(?:\\.|\[:\^?[a-z]+:\]|[^\]\\])*\])"
@@ -20,9 +20,9 @@ _MOST = 1_000_000_000
 
 
 def estimate(text: str) -> int:
-    """Return about how many instructions a pattern in the syntax of RE2 comes to when its repetitions are written out.
+    """Return the approximate number of instructions of a pattern in RE2 syntax, with its repetitions expanded.
 
-    Unicode classes count as what they compile to, which is also how long it takes to parse them.
+    A Unicode class counts as the instructions that it compiles to; parsing it takes time in proportion.
     """
     folds = _FOLDS.search(text) is not None
     sums, last = [0], 0
@@ -57,7 +57,7 @@ def _set_size(text: str, *, folds: bool) -> int:
 
 @lru_cache(maxsize=1024)
 def _size(name: str) -> int:
-    """Return how many instructions a Unicode class comes to."""
+    """Return the number of instructions that a Unicode class compiles to."""
     options = re2.Options()
     options.log_errors = False
     try:

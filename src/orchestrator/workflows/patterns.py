@@ -1,7 +1,7 @@
-"""Patterns of a payload schema: ECMA-262 as far as it can be matched in linear time.
+"""Regular expressions of payload schemas: the subset of ECMA-262 that can be matched in linear time.
 
-The engine is RE2, which never goes back, so no pattern and no text make it take exponential time. What it cannot do
-(lookaround, back references) is refused when the workflow is registered.
+The engine is RE2, which never backtracks, so no pattern and no text can cause exponential time. Syntax that RE2 does
+not support (lookaround, backreferences) is rejected when the workflow is registered.
 """
 
 import re
@@ -14,21 +14,21 @@ from orchestrator.workflows.pattern_costs import estimate
 from orchestrator.workflows.weighted_cache import WeightedCache
 
 MAX_PATTERN = 10_000
-"""How many characters a pattern may have."""
+"""The maximum length of a pattern in characters."""
 
 MAX_INSTRUCTIONS = 20_000
-"""How large a compiled pattern may be."""
+"""The maximum size of a compiled pattern in instructions."""
 
-_MAX_ESTIMATE = 2 * MAX_INSTRUCTIONS  # sets with several Unicode classes are smaller than estimated
+_MAX_ESTIMATE = 2 * MAX_INSTRUCTIONS  # the estimate is too high for sets with several Unicode classes
 
-# Bytes that the engine may take for a compiled pattern and for what it learns while matching. It stops compiling when
-# they do not suffice, and matches more slowly. Small first: most patterns are.
+# Memory limits for the engine, in bytes, for the compiled pattern and the state cached while matching. If the limit is
+# too low, compiling fails or matching is slower. The small limit is tried first because most patterns are small.
 _MEMORY = (128 << 10, 512 << 10)
 _MAX_KEPT_BYTES = 64 << 20
-_TOO_LARGE = "it is too large when its repetitions are written out; use smaller counts"
+_TOO_LARGE = "too large once its repetitions are expanded; use smaller counts"
 
 _COST = 100
-"""So many steps of the engine, characters times instructions, count as one unit of a budget."""
+"""The number of engine steps (characters times instructions) that cost one unit of a budget."""
 
 _ESCAPE = re.compile(
     r"\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([Dd][89ABab][0-9A-Fa-f]{2})\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})"
@@ -39,23 +39,23 @@ _PLAIN_ESCAPES = frozenset("dDwWsSbBtnvfr0xpP")
 
 
 class PatternRefused(ValueError):
-    """A pattern cannot be used; the message says why."""
+    """The pattern is invalid or not supported; the message says why."""
 
 
 class Pattern:
-    """A compiled pattern: `size` is its number of instructions, `weight` how many bytes it may take in memory."""
+    """A compiled pattern: `size` is its number of instructions, `weight` its maximum memory in bytes."""
 
     def __init__(self, text: str, budget: Budget | None = None) -> None:
         """Compile a pattern.
 
         Args:
             text: the pattern.
-            budget: has to suffice for compiling it. Only a small one, of an event loop, is spent on that: whether a
-                payload fits is not to depend on what was compiled before.
+            budget: must cover the cost of compiling. The cost is only charged to a small budget (that of an event
+                loop): whether a payload is valid must not depend on which patterns are already cached.
 
         Raises:
-            PatternRefused: it is none, cannot be matched in linear time, or is too large.
-            BudgetExceeded: the budget does not suffice.
+            PatternRefused: the pattern is invalid, cannot be matched in linear time, or is too large.
+            BudgetExceeded: the budget is too small.
         """
         written = _written(text)
         cost = compile_cost(text, written)
@@ -68,10 +68,10 @@ class Pattern:
         self.weight = memory + 32 * self.size + 8 * len(text)
 
     def matches(self, text: str, budget: Budget) -> bool:
-        """Say whether a text holds a match, and take what looking for it costs.
+        """Return whether the text contains a match, and charge the search to the budget.
 
         Raises:
-            BudgetExceeded: it costs more than there is.
+            BudgetExceeded: the search costs more than the budget has left.
         """
         budget.spend(1 + len(text) * self.size // _COST)
         return self._compiled.search(text) is not None
@@ -81,7 +81,7 @@ _kept: WeightedCache[str, Pattern | PatternRefused] = WeightedCache(_MAX_KEPT_BY
 
 
 def pattern(text: str, budget: Budget | None = None) -> Pattern:
-    """Return a compiled pattern; what was compiled or refused before is remembered.
+    """Return a compiled pattern. Compiled and refused patterns are cached.
 
     Raises:
         PatternRefused, BudgetExceeded: see `Pattern`.
@@ -99,20 +99,20 @@ def pattern(text: str, budget: Budget | None = None) -> Pattern:
 
 
 def matches(pattern_text: str, text: str, budget: Budget) -> bool:
-    """Say whether a text holds a match of a pattern.
+    """Return whether the text contains a match of a pattern.
 
     Raises:
         PatternRefused: see `Pattern`.
-        BudgetExceeded: looking for it costs more than there is, or compiling the pattern would.
+        BudgetExceeded: compiling the pattern or searching costs more than the budget has left.
     """
     return pattern(pattern_text, budget).matches(text, budget)
 
 
 def compile_cost(text: str, written: str | None = None) -> int:
-    """Return how many units of a budget compiling a pattern costs, whether or not it was compiled before.
+    """Return the cost of compiling a pattern in budget units, whether or not it is cached.
 
     Raises:
-        PatternRefused: it is not going to be compiled.
+        PatternRefused: the pattern is too long or too large to compile.
     """
     written = _written(text) if written is None else written
     estimated = estimate(written)
@@ -129,14 +129,14 @@ def _afford(cost: int, budget: Budget) -> None:
 
 
 def _written(text: str) -> str:
-    """Return a pattern as the engine takes it."""
+    """Return the pattern in the syntax of RE2."""
     if len(text) > MAX_PATTERN:
-        raise PatternRefused(f"it has {len(text):,} characters, more than {MAX_PATTERN:,}")
+        raise PatternRefused(f"too long, {len(text):,} characters; at most {MAX_PATTERN:,} are allowed")
     return _ESCAPE.sub(_translated, text)
 
 
 def _compile(written: str) -> tuple[Any, int]:
-    """Return a compiled pattern and how much memory it may take."""
+    """Return a compiled pattern and its memory limit in bytes."""
     options = re2.Options()
     options.log_errors = False
     for memory in _MEMORY:
@@ -151,7 +151,7 @@ def _compile(written: str) -> tuple[Any, int]:
 
 
 def _translated(escape: "re.Match[str]") -> str:
-    """Return an escape of ECMA-262 as RE2 writes it."""
+    """Return the RE2 form of an ECMA-262 escape."""
     braced, high, low, four, control, kind, name, other = escape.groups()
     if braced or four:
         return _character(int(braced or four, 16), escape[0])
@@ -162,20 +162,21 @@ def _translated(escape: "re.Match[str]") -> str:
     if kind:
         return f"\\{kind}{{{name}}}"
     if other.isalnum() and other not in _PLAIN_ESCAPES:
-        what = "a back reference" if other in "123456789k" else "no escape of ECMA-262"
-        raise PatternRefused(f"\\{other} is {what}, which is not supported")
+        if other in "123456789k":
+            raise PatternRefused(f"\\{other} is a backreference, which cannot be matched in linear time")
+        raise PatternRefused(f"\\{other} is not an ECMA-262 escape")
     return escape[0]
 
 
 def _character(number: int, written: str) -> str:
     if number > 0x10FFFF or 0xD800 <= number <= 0xDFFF:
-        raise PatternRefused(f"{written} is no character")
+        raise PatternRefused(f"{written} is not a valid character")
     return f"\\x{{{number:x}}}"
 
 
 def _reason(error: Exception) -> str:
-    said = error.args[0] if error.args else ""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+    message = error.args[0] if error.args else ""
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
     if "(?=" in text or "(?!" in text or "(?<" in text:
-        return "lookahead and lookbehind cannot be matched in linear time; write it without"
+        return "lookahead and lookbehind cannot be matched in linear time; rewrite the pattern without them"
     return text[:200]

@@ -1,4 +1,4 @@
-"""The check of a trigger payload against the workflow that it is for."""
+"""Check a trigger payload against its workflow."""
 
 from typing import Any
 
@@ -8,25 +8,25 @@ from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.workflow import Workflow
 
 MAX_LISTED = 20
-"""How many problems of one payload are listed."""
+"""The maximum number of problems listed for one payload."""
 
 _ROOT = "triggerPayload"
 
 
 def check_payload(workflow: Workflow, payload: Any, budget: Budget | None = None) -> None:
-    """Accept a payload that is an object, has a canonical JSON form and matches the workflow's `payloadSchema`.
+    """Check that a payload is an object, has a canonical JSON form and matches the workflow's `payloadSchema`.
 
-    As Draft 2020-12 has it, `format` describes and does not refuse.
+    As in Draft 2020-12, `format` is an annotation and rejects nothing.
 
     Args:
         workflow: the definition.
-        payload: plain JSON.
-        budget: what the check may cost; `MAX_UNITS` units for the form and as many for the schema when None.
+        payload: the payload as plain JSON values.
+        budget: the maximum cost. If None, the form and the schema may cost `MAX_UNITS` units each.
 
     Raises:
-        InvalidPayload: it does not, or the check takes too much work; `details["faults"]` lists up to `MAX_LISTED`
-            problems with path and message.
-        BudgetExceeded: it costs more than the budget given.
+        InvalidPayload: the payload is invalid, or the check costs more than the default limit; `details["faults"]`
+            lists up to `MAX_LISTED` problems, each with a path and a message.
+        BudgetExceeded: the check costs more than the given budget.
     """
     if not isinstance(payload, dict):
         raise invalid_payload([(_ROOT, f"must be an object, not {type(payload).__name__}")])
@@ -37,7 +37,7 @@ def check_payload(workflow: Workflow, payload: Any, budget: Budget | None = None
         raise invalid_payload([(path, f"has no canonical JSON form: {error.details['reason']}")]) from error
     if workflow.payload_schema is None:
         return
-    from orchestrator.workflows.payload_schema import misfits  # noqa: PLC0415 - not every start waits for a validator
+    from orchestrator.workflows.payload_schema import misfits  # noqa: PLC0415 - slow to import
 
     schema, allowed = workflow.payload_schema, budget or Budget()
     try:
@@ -45,19 +45,19 @@ def check_payload(workflow: Workflow, payload: Any, budget: Budget | None = None
     except BudgetExceeded:
         if budget is not None:
             raise
-        message = f"the check takes more than {MAX_UNITS:,} units of work; send less, or simplify payloadSchema"
+        message = f"takes more than {MAX_UNITS:,} units of work to check; send less data, or simplify payloadSchema"
         raise invalid_payload([(_ROOT, message)]) from None
     if problems:
         raise invalid_payload(problems)
 
 
 def invalid_payload(problems: list[tuple[str, str]]) -> InvalidPayload:
-    """Return the error that lists problems, each a path and a message."""
+    """Return the error that lists the problems, each a path and a message."""
     listed = problems[:MAX_LISTED]
     lines = [f"  {path}: {message}" for path, message in listed]
     if len(problems) > MAX_LISTED:
-        lines.append(f"  and more; the first {MAX_LISTED} are listed")
+        lines.append(f"  and more; only the first {MAX_LISTED} are listed")
     return InvalidPayload(
-        "the trigger payload does not fit the workflow:\n" + "\n".join(lines),
+        "invalid trigger payload:\n" + "\n".join(lines),
         faults=[{"path": path, "message": message} for path, message in listed],
     )

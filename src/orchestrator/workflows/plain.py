@@ -1,4 +1,4 @@
-"""Plain data: what is JSON, no deeper and no larger than a workflow has reason to be."""
+"""Check that a document is plain data: JSON values only, within the limits on depth and size."""
 
 import math
 from typing import Any
@@ -11,20 +11,20 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 _Parts = tuple[str | int, ...]
 
 
-class _Boundless(Exception):
-    """The document goes on without end; looking further makes no sense."""
+class _LimitExceeded(Exception):
+    """The document exceeds a limit or has too many faults, so the check stops."""
 
 
 def plain_faults(document: Any) -> tuple[list[Fault], bool]:
-    """Return what in a document has no canonical JSON form, and whether the document is within bounds.
+    """Return the values that have no canonical JSON form, as faults, and whether the document is within bounds.
 
-    A document that is not within bounds must not be looked at further: it may hold itself, or has more faults than are
+    Do not process a document that is out of bounds any further: it may contain itself, or have more faults than are
     listed.
     """
     walk = _Walk()
     try:
         walk.visit(document, (), 1)
-    except _Boundless:
+    except _LimitExceeded:
         return walk.faults, False
     return walk.faults, True
 
@@ -39,15 +39,15 @@ class _Walk:
         if depth > MAX_DEPTH:
             self._stop(parts, f"is nested more than {MAX_DEPTH} levels deep")
         if self._left < 0:
-            self._stop((), f"holds more than {MAX_VALUES:,} values")
+            self._stop((), f"has more than {MAX_VALUES:,} values")
         if isinstance(value, dict):
             for key, item in value.items():
                 if not isinstance(key, str):
-                    self._add(parts, f"key {shorten(key)} is not text")
+                    self._add(parts, f"key {shorten(key)} is not a string")
                     continue
                 if not _is_simple(key):
                     self._scalar(key, parts)
-                if item is None or (type(item) is str and _is_simple(item)):  # as most are
+                if item is None or (type(item) is str and _is_simple(item)):  # fast path for most values
                     self._left -= 1
                 else:
                     self.visit(item, (*parts, key), depth + 1)
@@ -65,12 +65,12 @@ class _Walk:
                 try:
                     value.encode()
                 except UnicodeEncodeError:
-                    self._add(parts, "holds a lone surrogate, which is no character")
+                    self._add(parts, "contains a lone surrogate, which is not a valid character")
                 if "\x00" in value:
-                    self._add(parts, "holds a NUL character, which cannot be stored")
+                    self._add(parts, "contains a NUL character, which cannot be stored")
             case int():
                 if abs(value) > _MAX_SAFE_INTEGER:
-                    self._add(parts, "is an integer beyond 2**53 - 1, which JSON does not carry exactly")
+                    self._add(parts, "is an integer beyond 2**53 - 1, which JSON cannot represent exactly")
             case float():
                 if not math.isfinite(value):
                     self._add(parts, f"{value} is not a JSON number")
@@ -80,11 +80,11 @@ class _Walk:
     def _add(self, parts: _Parts, message: str) -> None:
         self.faults.append(Fault(place(parts), message))
         if len(self.faults) > MAX_FAULTS:
-            raise _Boundless
+            raise _LimitExceeded
 
     def _stop(self, parts: _Parts, message: str) -> None:
         self._add(parts, message)
-        raise _Boundless
+        raise _LimitExceeded
 
 
 def _is_simple(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What an author may have meant by an expression that cannot be a selector: a name to quote, or a literal."""
+"""Hints for an expression that is not a valid selector: a name that needs quotes, or a literal."""
 
 import json
 import re
@@ -7,36 +7,36 @@ from orchestrator.domain.selectors import SelectorError, reads
 
 _LONGEST = 200
 _ROOTS = frozenset({"trigger", "change", "base", "steps", "run"})
-# What is quoted, the number of an index or a slice, or a name up to the next character with a meaning in JMESPath.
+# A quoted string, the number of an index or slice, or a name up to the next special character of JMESPath.
 _PIECES = re.compile(
     r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`|(?<=[\[:])-?\d+|[^\s.\[\](){}|&<>=!,:'"`*?@]+"""
 )
-_AS_IT_IS = re.compile(r"""['"`].*|[A-Za-z_][A-Za-z0-9_]*""", re.DOTALL)
-_AN_EXPRESSION = re.compile(r"""[\[({'"`\\]|(?:trigger|change|base|steps|run)\b[.\[]""")
+_NEEDS_NO_QUOTES = re.compile(r"""['"`].*|[A-Za-z_][A-Za-z0-9_]*""", re.DOTALL)
+_EXPRESSION = re.compile(r"""[\[({'"`\\]|(?:trigger|change|base|steps|run)\b[.\[]""")
 
 
 def name_to_quote(expression: str) -> str:
-    """Return the hint for an expression that does not parse because a name in it lacks its quotes; or nothing."""
+    """Return a hint if the expression fails to parse because a name in it needs quotes, otherwise an empty string."""
     quoted = _PIECES.sub(_quote, expression) if len(expression) <= _LONGEST else expression
     if quoted == expression or not _is_selector(quoted):
         return ""
-    return f"; quote names that hold other characters than letters, digits and _: {quoted}"
+    return f"; quote names with characters other than letters, digits and _: {quoted}"
 
 
 def literal(expression: str) -> str:
-    """Return the hint for an expression that is more likely a value than a selector; or nothing."""
+    """Return a hint if the expression is more likely a value than a selector, otherwise an empty string."""
     text = expression.strip()
     if _is_json(text):
-        return f'; for the value itself, write "`{text}`"'
-    if not text or len(text) > _LONGEST or "\n" in text or _AN_EXPRESSION.search(text):
+        return f'; to use it as a literal value, write "`{text}`"'
+    if not text or len(text) > _LONGEST or "\n" in text or _EXPRESSION.search(text):
         return ""
-    return f"; for the text itself, write \"'{text}'\", with both pairs of quotes"
+    return f"; to use it as a literal string, write \"'{text}'\", with both pairs of quotes"
 
 
 def _quote(piece: "re.Match[str]") -> str:
     text = piece[0]
     is_index = piece.start() > 0 and piece.string[piece.start() - 1] in "[:" and text.removeprefix("-").isdigit()
-    return text if is_index or _AS_IT_IS.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if is_index or _NEEDS_NO_QUOTES.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _is_selector(expression: str) -> bool:
@@ -47,7 +47,7 @@ def _is_selector(expression: str) -> bool:
 
 
 def _is_json(text: str) -> bool:
-    """Say whether a text is a number, true, false or null."""
+    """Return whether the text is a number, true, false or null."""
     try:
         return len(text) <= _LONGEST and not isinstance(json.loads(text), str | list | dict)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The registry: every version of every workflow, as `WorkflowRegistered` events and a catalogue of them."""
+"""The workflow registry: every version of every workflow, stored as `WorkflowRegistered` events and a catalogue."""
 
 import asyncio
 import time
@@ -21,15 +21,15 @@ from orchestrator.workflows.weighted_cache import WeightedCache
 
 _SQL = load_sql(__file__)
 _MAX_NEWEST = 256
-_MAX_KEPT_BYTES = 16 << 20  # of definitions as JSON; in memory they take several times as much
+_MAX_KEPT_BYTES = 16 << 20  # size of the definitions as JSON; as objects, they take several times as much memory
 
 MAX_VERSIONS = 1_000
-"""How many versions of a workflow are named: the newest."""
+"""The maximum number of versions listed for a workflow; the newest are kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueSummary:
-    """A registered version without its definition: `registered_at` is milliseconds since 1970 UTC."""
+    """A registered version without its definition; `registered_at` is in milliseconds since 1970 UTC."""
 
     name: str
     version: str
@@ -41,7 +41,7 @@ class CatalogueSummary:
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A registered version: `registered_at` is milliseconds since 1970 UTC."""
+    """A registered version; `registered_at` is in milliseconds since 1970 UTC."""
 
     name: str
     version: str
@@ -57,7 +57,7 @@ class CatalogueEntry:
 
 
 class WorkflowRegistry:
-    """Registers and finds workflows. Versions are immutable, so what was found once is kept in memory."""
+    """Registers and finds workflows. Versions are immutable, so they are cached in memory."""
 
     def __init__(self, log: EventLog, database: Database) -> None:
         self._log = log
@@ -67,10 +67,10 @@ class WorkflowRegistry:
         self._newest: dict[tuple[str, str], str] = {}
 
     async def register(self, workflow: Workflow, *, tenant: str, actor: str) -> bool:
-        """Register a version; False when the same content is there already.
+        """Register a version. Return False if it is already registered with the same content.
 
         Raises:
-            WorkflowVersionExists: the version is there with other content.
+            WorkflowVersionExists: the version is already registered with different content.
         """
         stream = workflow_stream(tenant, workflow.name)
         while True:
@@ -82,8 +82,8 @@ class WorkflowRegistry:
                     if event.digest == digest:
                         return False
                     raise WorkflowVersionExists(
-                        f"workflow {workflow.name} {workflow.version} is registered with other content; "
-                        "versions are immutable: raise the version",
+                        f"workflow {workflow.name} {workflow.version} is already registered with different content; "
+                        "versions are immutable, so register a new version",
                         workflowName=workflow.name,
                         version=workflow.version,
                     )
@@ -97,7 +97,7 @@ class WorkflowRegistry:
             return True
 
     async def find(self, tenant: str, name: str, version: str | None = None) -> Workflow:
-        """Like `get`, for a loop that serves many askers at once: they share the look for the newest version.
+        """Return what `get` returns, without blocking the event loop; concurrent calls share the newest-version query.
 
         Raises:
             WorkflowNotFound: no such workflow or version.
@@ -108,7 +108,7 @@ class WorkflowRegistry:
         return kept if kept is not None else await self._database.call(self._find, tenant, name, version)
 
     def _find(self, tenant: str, name: str, version: str) -> Workflow:
-        """Like `get`; the schema is compiled too, so that the first payload does not wait on a loop for that."""
+        """Return what `get` returns, with the schema compiled, so that the event loop does not have to compile it."""
         workflow = self.get(tenant, name, version)
         if workflow.payload_schema is not None:
             from orchestrator.workflows.payload_schema import prepare  # noqa: PLC0415 - workers check no payloads
@@ -117,14 +117,14 @@ class WorkflowRegistry:
         return workflow
 
     def newest_seen(self, tenant: str, name: str) -> Workflow | None:
-        """Return the version that was the newest when this process last looked, if it is still in memory.
+        """Return the version that was the newest when this process last queried it, if it is still cached.
 
-        Whoever goes by it makes sure of it in the append (see `NewRun.needs_newest`).
+        The caller must verify it in the append (see `NewRun.needs_newest`).
         """
         return self._kept.get((tenant, name, self._newest.get((tenant, name), "")))
 
     def get(self, tenant: str, name: str, version: str | None = None) -> Workflow:
-        """Return a version of a workflow, the one registered last when no version is named.
+        """Return a version of a workflow; without `version`, the one registered last.
 
         Raises:
             WorkflowNotFound: no such workflow or version.
@@ -142,7 +142,7 @@ class WorkflowRegistry:
         return workflow
 
     def entry(self, tenant: str, name: str, version: str | None = None) -> CatalogueEntry:
-        """Return the catalogue's entry of a version, the one registered last when no version is named.
+        """Return the catalogue entry of a version; without `version`, that of the one registered last.
 
         Raises:
             WorkflowNotFound: no such workflow or version.
@@ -156,19 +156,19 @@ class WorkflowRegistry:
         return CatalogueEntry(**row)
 
     def list(self, tenant: str) -> Sequence[CatalogueSummary]:
-        """Return the version registered last of every workflow, by name."""
+        """Return the latest registered version of every workflow, ordered by name."""
         with self._database.connection() as connection:
             rows = connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()
         return [CatalogueSummary(**row) for row in rows]
 
     def versions(self, tenant: str, name: str) -> Sequence[str]:
-        """Return the versions of a workflow, the newest `MAX_VERSIONS` of them, in the order of registration."""
+        """Return the newest `MAX_VERSIONS` versions of a workflow, in the order of registration."""
         with self._database.connection() as connection:
             rows = connection.execute(_SQL.versions, {"tenant": tenant, "name": name, "most": MAX_VERSIONS}).fetchall()
         return [str(row["version"]) for row in reversed(rows)]
 
     def steps(self, tenant: str, name: str) -> Set[str]:
-        """Return the ids of the steps that any version of a workflow has."""
+        """Return the step ids of all versions of a workflow."""
         with self._database.connection() as connection:
             rows = connection.execute(_SQL.steps, {"tenant": tenant, "name": name}).fetchall()
         return {str(row["step"]) for row in rows}
@@ -184,20 +184,20 @@ class WorkflowRegistry:
         return self._newest[tenant, name]
 
     def _not_found(self, tenant: str, name: str, version: str | None = None) -> WorkflowNotFound:
-        """Return the error about a workflow or version that is not registered, with what was probably meant."""
+        """Return the error for an unknown workflow or version, with a suggestion."""
         with self._database.connection() as connection:
             near = connection.execute(_SQL.near, {"tenant": tenant, "name": name}).fetchall()
         versions = [str(row["version"]) for row in near if row["name"] == name]
         if versions:
             hint = did_you_mean(str(version), versions) or f"; the latest is {versions[0]}"
-            said = f"workflow {name} has no version {version!r}{hint}"
+            message = f"workflow {name} has no version {version!r}{hint}"
         else:
-            said = f"no workflow {name} is registered{did_you_mean(name, {str(row['name']) for row in near})}"
-        return WorkflowNotFound(said, workflowName=name, version=version)
+            message = f"unknown workflow {name}{did_you_mean(name, {str(row['name']) for row in near})}"
+        return WorkflowNotFound(message, workflowName=name, version=version)
 
 
 def _event(workflow: Workflow, tenant: str, number: int) -> tuple[WorkflowRegistered, dict[str, Any]]:
-    """Return the event that registers a version, and its row in the catalogue."""
+    """Return the event that registers a version, and its catalogue row."""
     registered = WorkflowRegistered(
         round(time.time() * 1000), workflow.name, workflow.version, workflow.digest, workflow_to_json(workflow)
     )
@@ -214,6 +214,6 @@ def _event(workflow: Workflow, tenant: str, number: int) -> tuple[WorkflowRegist
 
 
 def _prepared(workflow: Workflow) -> Workflow:
-    """Return a workflow that knows what takes long to find out, so that no event loop has to."""
+    """Return the workflow with its slow cached properties computed, so that no event loop has to compute them."""
     _ = workflow.digest, workflow.graph, workflow.waiting, workflow.roots, workflow.ranks
     return workflow

@@ -1,7 +1,7 @@
-"""Keywords of JSON Schema whose messages quote values, with quotes that are cut.
+"""JSON Schema keywords whose messages quote values, with the quoted values shortened.
 
-As `jsonschema` has them. There a message writes out the whole of a value or of a part of the schema before anybody can
-cut it, and no other thread runs meanwhile.
+They behave like those of `jsonschema`. That library formats the whole value, or the whole subschema, into the message
+before it can be shortened, and no other thread can run in that time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,12 +18,12 @@ _QUOTED = 160
 
 
 def quote(value: object) -> str:
-    """Return a value as messages show it."""
+    """Return the text of a value for a message, shortened."""
     return shorten(value, _QUOTED)
 
 
 def quote_all(values: Iterable[object]) -> str:
-    """Return values as messages show them, with commas between them."""
+    """Return the text of several values for a message, separated by commas and shortened."""
     return shorten(list(values), _QUOTED).removeprefix("[").removesuffix("]")
 
 

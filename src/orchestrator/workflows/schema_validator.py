@@ -1,7 +1,7 @@
-"""The validator of JSON Schema 2020-12, with a budget: `jsonschema`, and what of it does not end in time replaced.
+"""A JSON Schema 2020-12 validator with a budget: `jsonschema`, with its slow keywords replaced.
 
-Everything that it does goes through a keyword or through `evolve`, so these pay. Replaced are the keywords that match
-patterns, since Python's engine can take exponential time, and those that compare all items with each other.
+All work of the validator goes through a keyword or through `evolve`, so both charge the budget. We replace the keywords
+that match patterns, because Python's `re` can take exponential time, and those that compare all items with each other.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,15 +23,15 @@ from orchestrator.workflows.unevaluated import evaluated_items, evaluated_proper
 Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
 
 _PART = 3
-"""What it costs to go on to a part of a schema: as much time as a few keywords."""
+"""The cost of descending into a subschema, which takes as long as a few keywords."""
 
 MAX_LEVELS = 240
-"""How deep keywords may lead to each other. Python's own limit must not be met within the extensions used here."""
+"""The maximum nesting of keyword calls. It keeps Python's recursion limit from being hit inside C extensions."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """A validation under way."""
+    """The state of a running validation."""
 
     budget: Budget
     level: int = 0
@@ -41,11 +41,11 @@ _work: ContextVar[_Work] = ContextVar("work")
 
 
 def first_errors(validator: Any, instance: Any, most: int, budget: Budget) -> list[ValidationError]:
-    """Return up to `most` errors of an instance.
+    """Return up to `most` validation errors of an instance.
 
     Raises:
-        BudgetExceeded: the budget does not last.
-        RecursionError, Unresolvable: the schema cannot be applied to it.
+        BudgetExceeded: the validation costs more than the budget.
+        RecursionError, Unresolvable: the schema cannot be applied to the instance.
     """
     token = _work.set(_Work(budget))
     try:
@@ -60,26 +60,26 @@ def first_errors(validator: Any, instance: Any, most: int, budget: Budget) -> li
 
 
 def make_validator(schema: Mapping[str, Any]) -> Any:
-    """Return the validator of a schema that is complete in itself: nothing is ever fetched."""
+    """Return the validator for a self-contained schema. Nothing is ever fetched."""
     return BudgetedValidator(schema, registry=Registry(), _resolver=resolver_of(schema))
 
 
 def resolver_of(schema: Mapping[str, Any]) -> Any:
-    """Return what follows the references of a schema."""
+    """Return the resolver for the references of a schema."""
     resource = DRAFT202012.create_resource(schema)
     uri = resource.id() or ""
-    # Crawled here, or every reference to an anchor would look through all of the schema.
+    # Crawl once, because otherwise each reference to an anchor searches the whole schema.
     registry: Registry[Any] = Registry().with_resource(uri, resource).crawl()
     return registry.resolver(uri)
 
 
 def make_meta_validator(format_checker: Any) -> Any:
-    """Return the validator of schemas."""
+    """Return the validator that checks schemas against the meta-schema."""
     return BudgetedValidator(Draft202012Validator.META_SCHEMA, format_checker=format_checker)
 
 
-def _paying(keyword: Keyword) -> Keyword:
-    """Return a keyword that pays for itself, and for its messages."""
+def _charging(keyword: Keyword) -> Keyword:
+    """Return a keyword that charges the budget for its work and for its messages."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
         work = _work.get()
@@ -89,7 +89,7 @@ def _paying(keyword: Keyword) -> Keyword:
         work.level += 1
         try:
             for error in keyword(validator, value, instance, schema) or ():
-                if not isinstance(error.validator, str):  # what comes from further in has paid there
+                if not isinstance(error.validator, str):  # errors of nested keywords are already paid for
                     work.budget.spend_text(error.message)
                 yield error
         finally:
@@ -143,7 +143,7 @@ def _unique_items(_validator: Any, value: Any, instance: Any, _schema: Any) -> I
 
 
 def _one_of_values(keyword: Keyword) -> Keyword:
-    """`enum` and `const`: comparing costs as much as what is compared with."""
+    """Return `enum` or `const` with a cost in proportion to the size of its values."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
         if isinstance(instance, list | dict):
@@ -154,7 +154,7 @@ def _one_of_values(keyword: Keyword) -> Keyword:
 
 
 def _each(keyword: Keyword) -> Keyword:
-    """Keywords that go through all items or properties of an instance."""
+    """Return a keyword that visits every item or property, with a cost in proportion to their number."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
         if isinstance(instance, list | dict):
@@ -179,7 +179,7 @@ def _unevaluated_items(validator: Any, value: Any, instance: Any, schema: Any) -
 
 
 def _without(schema: Any, keyword: str) -> dict[str, Any]:
-    """Return what else may have evaluated a part of the instance: the keyword itself does not count."""
+    """Return the schema without a keyword: an `unevaluated...` keyword must not count its own evaluations."""
     return {name: part for name, part in schema.items() if name != keyword}
 
 
@@ -194,7 +194,7 @@ def _unevaluated(kind: str, wrong: Sequence[Any]) -> Iterator[ValidationError]:
 
 
 def _evolve(self: Any, **changes: Any) -> Any:
-    """Return the validator of a part of the schema; never one of another class, whatever its `$schema` says."""
+    """Return the validator for a subschema, always of this class, even if the subschema has its own `$schema`."""
     _work.get().budget.spend(_PART)
     for name, alias in _FIELDS:
         if alias not in changes:
@@ -215,7 +215,7 @@ _REPLACED: Mapping[str, Keyword] = {
 }
 
 BudgetedValidator: Any = validators.extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator, {name: _paying(keyword) for name, keyword in {**_GIVEN, **_REPLACED}.items()}
+    Draft202012Validator, {name: _charging(keyword) for name, keyword in {**_GIVEN, **_REPLACED}.items()}
 )
 BudgetedValidator.evolve = _evolve
 _FIELDS = tuple((field.name, field.alias) for field in attrs.fields(BudgetedValidator) if field.init)

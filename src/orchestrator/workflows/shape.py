@@ -1,4 +1,4 @@
-"""The shape of a workflow document: which fields there are, of which type and within which bounds."""
+"""The shape of a workflow document: its fields, their types and their bounds."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
@@ -14,19 +14,19 @@ from orchestrator.domain.errors import MAX_FAULTS, Fault
 from orchestrator.domain.spelling import did_you_mean
 
 MAX_STEPS = 10_000
-"""How many steps a workflow may have."""
+"""The maximum number of steps in a workflow."""
 
 MAX_CHANGE_TYPES = 1_000
-"""How many change types a workflow may have."""
+"""The maximum number of change types in a workflow."""
 
 MAX_CODES = 100
-"""How many error codes `nonRetryable` may hold."""
+"""The maximum number of error codes in `nonRetryable`."""
 
 _MAX_FIELDS = 100
 
 
 def _at_most(most: int) -> BeforeValidator:
-    """Refuse what holds too much, before anything in it is looked at."""
+    """Reject a collection with too many entries before validating any of them."""
 
     def check(value: Any) -> Any:
         if isinstance(value, list | dict) and len(value) > most:
@@ -37,7 +37,7 @@ def _at_most(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-# Not `.`, `..`, nor what a program takes for an option: ids become names of folders.
+# Excludes `.`, `..` and a leading hyphen, which looks like an option: ids become folder names.
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")]
 Words = Annotated[str, Field(min_length=1, max_length=255)]
 Pause = Annotated[int, Field(ge=0, le=MAX_PAUSE_MS)]
@@ -50,12 +50,13 @@ class _Shape(BaseModel):
     @classmethod
     def _few(cls, value: Any) -> Any:
         if isinstance(value, dict) and len(value) > _MAX_FIELDS:
-            raise PydanticCustomError("many", "has {held} fields, more than there are", {"held": f"{len(value):,}"})
+            held = {"held": f"{len(value):,}", "most": f"{_MAX_FIELDS:,}"}
+            raise PydanticCustomError("many", "has {held} fields, more than {most}", held)
         return value
 
 
 class CachePolicyShape(_Shape):
-    """`cachePolicy` of a step."""
+    """The `cachePolicy` of a step."""
 
     enabled: bool = True
     scope: Literal["global", "run_only"] = "global"
@@ -63,7 +64,7 @@ class CachePolicyShape(_Shape):
 
 
 class RetryPolicyShape(_Shape):
-    """`retryPolicy` of a step; times are milliseconds."""
+    """The `retryPolicy` of a step; times are in milliseconds."""
 
     max_attempts: int = Field(default=1, ge=1)
     backoff_ms: Pause = 1000
@@ -74,7 +75,7 @@ class RetryPolicyShape(_Shape):
 
 
 class StepShape(_Shape):
-    """One of `steps`. Of `input` only `validate` can say what is wrong."""
+    """An entry of `steps`; `validate` checks its `input`."""
 
     step_id: StepId
     skill_id: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f\x7f]{1,255}$")]
@@ -86,7 +87,7 @@ class StepShape(_Shape):
 
 
 class ChangeTypeShape(_Shape):
-    """One of `changeTypes`. Of `seeds` only `validate` can say what is wrong."""
+    """An entry of `changeTypes`; `validate` checks its `seeds`."""
 
     seeds: Any
     force: bool = False
@@ -105,7 +106,7 @@ class WorkflowShape(_Shape):
 
 
 class _Head(WorkflowShape):
-    """A workflow document without what its steps and change types hold."""
+    """A workflow document, without the contents of its steps and change types."""
 
     steps: Annotated[list[Any], Field(min_length=1), _at_most(MAX_STEPS)]
     change_types: Annotated[dict[Any, Any] | None, _at_most(MAX_CHANGE_TYPES)] = None
@@ -117,9 +118,10 @@ _CHANGE: TypeAdapter[Any] = TypeAdapter(dict[Words, ChangeTypeShape])
 
 
 def shape_faults(document: dict[str, Any]) -> list[Fault]:
-    """Return every field that is missing, unknown, of another type or out of bounds, up to `MAX_FAULTS` and one more.
+    """Return a fault for every field that is missing, unknown, of the wrong type or out of bounds.
 
-    Steps and change types are looked at one by one: whoever waits for this thread has a turn in between.
+    At most `MAX_FAULTS + 1` faults are returned. Steps and change types are validated one at a time, so that other
+    threads can run in between.
     """
     steps, changes = document.get("steps"), document.get("changeTypes")
     parts: list[Iterator[Fault]] = [_faults(_HEAD, document, ())]
@@ -149,18 +151,18 @@ def _message(detail: Any, location: Sequence[str | int]) -> str:
         case "missing":
             return "is required"
         case "extra_forbidden":
-            return f"there is no such field{_closest(location)}"
+            return f"unknown field{_closest(location)}"
         case "many":
             return str(detail["msg"])
     message = detail["msg"].replace("Input should be", "must be").replace("should", "must", 1)
     message = f"{message[:1].lower()}{message[1:]}, not {shorten(given)}"
     if kind == "string_type" and isinstance(given, bool | int | float):
-        message += ": put it in quotes"
+        message += "; put it in quotes"
     return message
 
 
 def _closest(location: Sequence[str | int]) -> str:
-    """Suggest the field that an unknown one may have been meant for."""
+    """Suggest the closest known field, or list all of them."""
     shape: type[BaseModel] = WorkflowShape
     match location:
         case ("steps", int(), "cachePolicy", _):
@@ -174,4 +176,4 @@ def _closest(location: Sequence[str | int]) -> str:
         case _:
             pass
     names = [field.alias or name for name, field in shape.model_fields.items()]
-    return did_you_mean(str(location[-1]), names) or f"; there are {', '.join(names)}"
+    return did_you_mean(str(location[-1]), names) or f"; known fields: {', '.join(names)}"

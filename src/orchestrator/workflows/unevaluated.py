@@ -1,6 +1,6 @@
-"""What of an object or an array a schema has evaluated (JSON Schema 2020-12 core, sections 11.2 and 11.3).
+"""Which properties and items a schema has evaluated (JSON Schema 2020-12 core, sections 11.2 and 11.3).
 
-As `jsonschema` has it, but with sets, with the patterns of this project, and paid from a budget.
+This follows `jsonschema`, but uses sets, our own pattern engine, and a budget.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +13,10 @@ _ALTERNATIVES = ("allOf", "oneOf", "anyOf")
 
 
 def evaluated_properties(validator: Any, instance: Mapping[str, Any], schema: Any, budget: Budget) -> set[str]:
-    """Return the names of properties that a schema looks at.
+    """Return the names of the properties that a schema evaluates.
 
     Raises:
-        BudgetExceeded: finding out costs more than there is.
+        BudgetExceeded: the budget is exhausted.
     """
     if isinstance(schema, bool):
         return set()
@@ -40,10 +40,10 @@ def evaluated_properties(validator: Any, instance: Mapping[str, Any], schema: An
 
 
 def evaluated_items(validator: Any, instance: list[Any], schema: Any, budget: Budget) -> set[int]:
-    """Return the indexes of items that a schema looks at.
+    """Return the indexes of the items that a schema evaluates.
 
     Raises:
-        BudgetExceeded: finding out costs more than there is.
+        BudgetExceeded: the budget is exhausted.
     """
     if isinstance(schema, bool):
         return set()
@@ -60,7 +60,7 @@ def evaluated_items(validator: Any, instance: list[Any], schema: Any, budget: Bu
 
 
 def _applied(validator: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Yield the schemas that a schema applies to the same instance, each with the validator to apply it with."""
+    """Yield the validator and subschema for each subschema that applies to the same instance."""
     for keyword in ("$ref", "$dynamicRef"):
         if keyword in schema:
             resolved = validator._resolver.lookup(schema[keyword])  # noqa: SLF001 - as the library does

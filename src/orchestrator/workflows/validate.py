@@ -1,7 +1,7 @@
-"""What a workflow document must hold beyond its shape: a graph without cycles, selectors that can be served.
+"""Validate the meaning of a workflow document: no cycles, known step ids, and selectors that can be resolved.
 
-`faults` looks at a document that may still be wrong in other ways: it checks what is there to be checked and
-leaves the rest to `shape`, so that an author sees everything at once.
+`faults` accepts a document whose shape may also be wrong. It checks the parts that it can and leaves the rest to
+`shape`, so an author sees every fault in one pass.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -20,7 +20,7 @@ from orchestrator.workflows.quoting import literal, name_to_quote
 from orchestrator.workflows.shape import MAX_CHANGE_TYPES, MAX_STEPS
 
 MAX_ATTEMPTS = 5
-"""The highest `maxAttempts` a workflow may ask for, unless the installation allows more."""
+"""The default upper limit of `maxAttempts`; a setting may change it."""
 
 BUILT_IN_CHANGE = "payload.patch"
 """The change type that every workflow has."""
@@ -33,57 +33,57 @@ _RUN = ("id", "workflowName", "workflowVersion", "tenantId")
 
 
 def faults(document: Mapping[str, Any], *, max_attempts_bound: int = MAX_ATTEMPTS) -> list[Fault]:
-    """Return what is wrong with the meaning of a document; its shape is the business of `shape_faults`."""
+    """Return the semantic faults of a document, sorted by place; `shape_faults` checks its shape."""
     found = list(islice(_Check(document, max_attempts_bound).faults(), MAX_FAULTS + 1))
     schema = document.get("payloadSchema")
     if isinstance(schema, dict):
-        from orchestrator.workflows.payload_schema import schema_faults  # noqa: PLC0415 - takes a while to import
+        from orchestrator.workflows.payload_schema import schema_faults  # noqa: PLC0415 - slow to import
 
         found += schema_faults(schema)
     return in_order(found)
 
 
 def warnings(workflow: Workflow, known_skills: Set[str] | None = None) -> list[Fault]:
-    """Return what is allowed but hardly meant: results that no other run can reuse, values that are always null.
+    """Return warnings: parts that are valid but probably unintended, such as selectors that are always null.
 
-    Up to `MAX_FAULTS` are listed. `known_skills` are the ids of all skills there are, or None when that is not known
-    here.
+    At most `MAX_FAULTS` warnings are returned. `known_skills` holds the ids of all available skills; pass None to
+    skip that check.
     """
-    return in_order(islice(_doubts(workflow, known_skills), MAX_FAULTS))
+    return in_order(islice(_warnings(workflow, known_skills), MAX_FAULTS))
 
 
-def _doubts(workflow: Workflow, known_skills: Set[str] | None) -> Iterator[Fault]:
+def _warnings(workflow: Workflow, known_skills: Set[str] | None) -> Iterator[Fault]:
     closest = _Closest(known_skills or ())
     for index, step in enumerate(workflow.steps.values()):
         if known_skills is not None and step.skill not in known_skills:
-            message = f"no skill {shorten(step.skill)} is known here{closest(step.skill)}"
+            message = f"unknown skill {shorten(step.skill)}{closest(step.skill)}"
             yield Fault(place(("steps", index, "skillId")), message)
         shared = step.cache.enabled and step.cache.scope == "global"
         for where, expression in _selectors(step.input, ("steps", index, "input")):
             for path in reads(expression):
-                if message := _doubtful(path, shared=shared):
+                if message := _warning(path, shared=shared):
                     yield Fault(place(where), message)
         if step.retry.max_attempts > 1 and step.retry.backoff_ms > step.retry.max_backoff_ms:
-            message = f"is above maxBackoffMs: every pause is {step.retry.max_backoff_ms} ms"
+            message = f"exceeds maxBackoffMs, so every retry waits {step.retry.max_backoff_ms} ms"
             yield Fault(place(("steps", index, "retryPolicy", "backoffMs")), message)
 
 
-def _doubtful(path: Path, *, shared: bool) -> str:
+def _warning(path: Path, *, shared: bool) -> str:
     match path:
         case ("run",) | ("run", "id", *_) if shared:
-            return f"reads {'.'.join(path[:2])}, so the result can never be reused by another run from the cache"
+            return f"reads {'.'.join(path[:2])}, so no other run can reuse the result from the cache"
         case ("run", name, *_) if name not in _RUN:
-            return f"run has no field {shorten(name)}, only {', '.join(_RUN)}: this is always null"
+            return f"run has no field {shorten(name)}, so this is always null; its fields are {', '.join(_RUN)}"
         case ("steps", step, name, *_) if name not in _RESULT:
-            meant = f" (steps.{step}.data.{name}?)" if len(name) <= MAX_NAME else ""
-            return f"a step has {' and '.join(_RESULT)}, not {shorten(name)}: this is always null{meant}"
+            meant = f"; did you mean steps.{step}.data.{name}?" if len(name) <= MAX_NAME else ""
+            return f"a step has only {' and '.join(_RESULT)}, so {shorten(name)} is always null{meant}"
         case _:
             return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What can be told of a step: `id` is made up when it has none, `depends_on` keeps the places of its entries."""
+    """The usable parts of a step: `id` is generated if missing, `depends_on` pairs each name with its list index."""
 
     index: int
     id: str
@@ -92,18 +92,18 @@ class _Step:
 
 
 class _Check:
-    """The checks of one document, one method each."""
+    """Checks one document, with one method for each kind of check."""
 
     def __init__(self, document: Mapping[str, Any], max_attempts_bound: int) -> None:
         steps = document.get("steps")
         changes = document.get("changeTypes")
-        # Of what is too long `shape_faults` says so.
+        # Collections that are too long are skipped here: `shape_faults` reports them.
         self._changes: dict[str, Any] = (
             changes if isinstance(changes, dict) and len(changes) <= MAX_CHANGE_TYPES else {}
         )
         self._bound = max_attempts_bound
         self._steps = [
-            _sketch(index, step)
+            _parsed_step(index, step)
             for index, step in enumerate(steps if isinstance(steps, list) and len(steps) <= MAX_STEPS else ())
             if isinstance(step, dict)
         ]
@@ -111,7 +111,7 @@ class _Check:
         self._edges: dict[str, list[str]] = {}
         for step in self._steps:
             self._first.setdefault(step.id, step.index)
-            # a step depending on itself is told apart from cycles; two steps of one id count as one here
+            # A self-dependency is reported separately from cycles. Steps with the same id are merged here.
             self._edges.setdefault(step.id, []).extend(name for _, name in step.depends_on if name != step.id)
         self._direct = {step: frozenset(needed) for step, needed in self._edges.items()}
         self._ancestry = Ancestry(self._edges)
@@ -121,7 +121,7 @@ class _Check:
     def faults(self) -> Iterator[Fault]:
         for step in self._steps:
             if self._first[step.id] != step.index:
-                message = f"{shorten(step.id)} is the id of steps[{self._first[step.id]}] too"
+                message = f"duplicate step id {shorten(step.id)}, already used by steps[{self._first[step.id]}]"
                 yield Fault(place(("steps", step.index, "stepId")), message)
             yield from self._dependencies(step)
             yield from self._policies(step)
@@ -135,11 +135,11 @@ class _Check:
         for entry, name in step.depends_on:
             path = place(("steps", step.index, "dependsOn", entry))
             if name in seen:
-                yield Fault(path, f"{shorten(name)} is listed before, as dependsOn[{seen[name]}]")
+                yield Fault(path, f"duplicate entry {shorten(name)}, already listed as dependsOn[{seen[name]}]")
             elif name == step.id:
                 yield Fault(path, f"step {shorten(name)} depends on itself")
             elif name not in self._first:
-                yield Fault(path, f"there is no step {shorten(name)}{self._closest(name)}")
+                yield Fault(path, f"unknown step {shorten(name)}{self._closest(name)}")
             seen.setdefault(name, entry)
 
     def _cycles(self) -> Iterator[Fault]:
@@ -154,7 +154,7 @@ class _Check:
             path = place(("steps", first.index, "dependsOn", entry))
             named = cycle if len(cycle) <= _MAX_CYCLE else [*cycle[: _MAX_CYCLE - 1], "...", cycle[-1]]
             listed = " -> ".join(name if len(name) <= MAX_NAME else shorten(name) for name in named)
-            yield Fault(path, f"the steps form a cycle, each depending on the next: {listed}")
+            yield Fault(path, f"dependency cycle, where each step depends on the next: {listed}")
 
     def _policies(self, step: _Step) -> Iterator[Fault]:
         retry = step.document.get("retryPolicy")
@@ -167,65 +167,65 @@ class _Check:
         where = ("steps", step.index, "input")
         selectors = step.document.get("input")
         if selectors is not None and not isinstance(selectors, str | dict):
-            yield Fault(place(where), "must be an object of JMESPath expressions or one expression, as text")
+            yield Fault(place(where), "must be a JMESPath expression (a string) or an object of such expressions")
             return
         for parts, expression in _selectors(selectors, where):
             if not isinstance(expression, str):
-                message = f'must be a JMESPath expression, as text, not {shorten(expression)}; a literal is "`...`"'
+                message = f'must be a JMESPath expression, not {shorten(expression)}; write a literal as "`...`"'
                 yield Fault(place(parts), message)
                 continue
             try:
                 paths = sorted(reads(expression))
             except SelectorError as error:
                 hint = self._hint(expression, may_be_literal=expression is not selectors)
-                yield Fault(place(parts), f"{shorten(expression)} does not parse: {error}{hint}")
+                yield Fault(place(parts), f"cannot parse {shorten(expression)}: {error}{hint}")
                 continue
             for path in paths:
-                if wrong := self._unserved(path, step):
-                    # A word alone is more often meant as a text than as the name of something to read.
+                if wrong := self._unreadable(path, step):
+                    # A single word is more often meant as a string than as a path.
                     is_word = path == (expression,) and expression not in _ROOTS and "did you mean" not in wrong
                     hint = self._hint(expression, may_be_literal=expression is not selectors) if is_word else ""
                     yield Fault(place(parts), wrong + hint)
 
     def _hint(self, expression: str, *, may_be_literal: bool) -> str:
-        """Suggest what may have been meant; only so many times, since each is parsed to be sure of it."""
+        """Suggest a correction, at most `_MAX_HINTS` times, because each suggestion is parsed to verify it."""
         self._hints_left -= 1
         if self._hints_left < 0:
             return ""
         return name_to_quote(expression) or (literal(expression) if may_be_literal else "")
 
-    def _unserved(self, path: Path, step: _Step) -> str | None:
-        """Say why what a selector reads cannot be given to a step, or None."""
+    def _unreadable(self, path: Path, step: _Step) -> str | None:
+        """Return why a step cannot read a path, or None if it can."""
         match path:
             case ():
-                return "reads the whole context, this run's id and every step included: name what is needed"
+                return "reads the whole context, including the run's id and every step; select the fields you need"
             case ("steps",):
-                return self._unserved_whole(step)
+                return self._unreadable_steps(step)
             case ("steps", name, *_):
-                return self._unserved_step(name, step)
+                return self._unreadable_step(name, step)
             case ("base",) | ("base", "steps"):
-                return f"reads {'.'.join(path)} as a whole: name the step, base.steps.ID, or read base.runId"
+                return f"reads all of {'.'.join(path)}; read a single step (base.steps.ID) or base.runId"
             case (root, *_) if root not in _ROOTS:
-                return f"there is no {shorten(root)} to read, only {', '.join(_ROOTS)}{did_you_mean(root, _ROOTS)}"
+                return f"unknown root {shorten(root)}, expected one of {', '.join(_ROOTS)}{did_you_mean(root, _ROOTS)}"
             case _:
                 return None
 
-    def _unserved_whole(self, step: _Step) -> str | None:
-        """A step that runs after all others may read them all; for any other it would be a matter of timing."""
+    def _unreadable_steps(self, step: _Step) -> str | None:
+        """Return why a step cannot read all steps: unless it runs after all others, the result depends on timing."""
         missing = next((name for name in self._first if name != step.id and not self._is_before(name, step)), None)
         if missing is None:
             return None
         reader = shorten(step.id)
-        return f"reads all steps, but {shorten(missing)} is no ancestor of {reader}: name the steps that are needed"
+        return f"reads all steps, but {shorten(missing)} is not an ancestor of {reader}; name the steps you need"
 
-    def _unserved_step(self, name: str, step: _Step) -> str | None:
+    def _unreadable_step(self, name: str, step: _Step) -> str | None:
         if name == step.id:
             return f"step {shorten(name)} reads its own result"
         where, quoted = place(("steps", name)), shorten(name)
         if name not in self._first:
             return f"reads {where}, but there is no step {quoted}{self._closest(name)}"
         if not self._is_before(name, step):
-            return f"reads {where}, but {quoted} is no ancestor of {shorten(step.id)}: add it to dependsOn"
+            return f"reads {where}, but {quoted} is not an ancestor of {shorten(step.id)}; add it to dependsOn"
         return None
 
     def _is_before(self, name: str, step: _Step) -> bool:
@@ -234,7 +234,7 @@ class _Check:
     def _change(self, name: str, change: Any) -> Iterator[Fault]:
         where = ("changeTypes", name)
         if name == BUILT_IN_CHANGE:
-            yield Fault(place(where), "every workflow has this change type; it cannot be declared")
+            yield Fault(place(where), "is a built-in change type of every workflow and cannot be declared")
         seeds = change.get("seeds", "*") if isinstance(change, dict) else "*"
         if seeds == "*":
             return
@@ -242,23 +242,24 @@ class _Check:
             yield Fault(place((*where, "seeds")), f"has {len(seeds):,} entries, more than {MAX_STEPS:,}")
             return
         if not isinstance(seeds, list) or not seeds:
-            yield Fault(place((*where, "seeds")), f'must be a list of step ids or "*" for all, not {shorten(seeds)}')
+            message = f'must be a list of step ids, or "*" for all steps, not {shorten(seeds)}'
+            yield Fault(place((*where, "seeds")), message)
             return
         seen: dict[str, int] = {}
         for index, seed in enumerate(seeds):
             path = place((*where, "seeds", index))
             if not isinstance(seed, str):
-                yield Fault(path, f"must be the id of a step, not {shorten(seed)}")
+                yield Fault(path, f"must be a step id, not {shorten(seed)}")
             elif seed in seen:
-                yield Fault(path, f"{shorten(seed)} is listed before, as seeds[{seen[seed]}]")
+                yield Fault(path, f"duplicate entry {shorten(seed)}, already listed as seeds[{seen[seed]}]")
             elif seed not in self._first:
-                yield Fault(path, f"there is no step {shorten(seed)}{self._closest(seed)}")
+                yield Fault(path, f"unknown step {shorten(seed)}{self._closest(seed)}")
             if isinstance(seed, str):
                 seen.setdefault(seed, index)
 
 
 class _Closest:
-    """Suggests the name that may have been meant; only so many times, since it looks at every name there is."""
+    """Suggests the closest known name, at most 20 times, because each suggestion compares with every name."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = names
@@ -269,7 +270,7 @@ class _Closest:
         return did_you_mean(name, self._names) if self._left >= 0 else ""
 
 
-def _sketch(index: int, document: dict[str, Any]) -> _Step:
+def _parsed_step(index: int, document: dict[str, Any]) -> _Step:
     step_id, needed = document.get("stepId"), document.get("dependsOn")
     entries = enumerate(needed if isinstance(needed, list) and len(needed) <= MAX_STEPS else ())
     return _Step(
@@ -281,7 +282,7 @@ def _sketch(index: int, document: dict[str, Any]) -> _Step:
 
 
 def _selectors(selectors: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Yield each expression of an input with its place."""
+    """Yield each expression of an input, with its place."""
     if isinstance(selectors, str):
         yield where, selectors
     elif isinstance(selectors, Mapping):

@@ -1,4 +1,4 @@
-"""A cache that is bounded by what its entries weigh, not by how many there are."""
+"""An LRU cache that is bounded by the total weight of its entries."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -10,11 +10,11 @@ V = TypeVar("V")
 
 
 class WeightedCache(Generic[K, V]):
-    """Keeps what was used last. Safe to use from several threads.
+    """Keeps the most recently used entries. Thread-safe.
 
     Args:
-        most: how much all entries together may weigh, usually bytes. What weighs more by itself is not kept.
-        max_entries: how many entries there may be at most.
+        most: maximum total weight of all entries, usually in bytes. A heavier entry is not kept.
+        max_entries: maximum number of entries.
     """
 
     def __init__(self, most: int, max_entries: int = 100_000) -> None:
@@ -28,7 +28,7 @@ class WeightedCache(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """Return an entry, or None."""
+        """Return the value of a key, or None."""
         with self._lock:
             found = self._entries.get(key)
             if found is None:
@@ -37,7 +37,7 @@ class WeightedCache(Generic[K, V]):
             return found[0]
 
     def put(self, key: K, value: V, weight: int) -> None:
-        """Keep an entry; those that were used longest ago make room."""
+        """Store a value, and evict the least recently used entries if the cache is full."""
         with self._lock:
             before = self._entries.pop(key, None)
             if before is not None:

@@ -57,7 +57,7 @@ async def test_a_nul_character_is_refused_wherever_it_is(client: httpx.AsyncClie
         with subtests.test(text):
             answer = await post(client, payload(text))
             assert answer.status_code == 400
-            assert answer.json()["details"]["faults"] == [{"path": place, "message": "holds a NUL character"}]
+            assert answer.json()["details"]["faults"] == [{"path": place, "message": "contains a NUL character"}]
 
 
 HARMLESS = [r'"\\u0000"', "[" * 62 + "]" * 62, '"' + "[" * 500 + '"', "[" + "[]," * 100 + "[]]"]

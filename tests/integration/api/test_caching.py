@@ -41,7 +41,7 @@ async def test_each_step_says_where_its_result_came_from_and_why(core: Core, cli
         },
         "read": {
             "verdict": "hit",
-            "reason": "a result with this key was there",
+            "reason": "the cache had a result for this key",
             "cacheKey": run[1]["cacheKey"],
             "components": {
                 "workflow": "test.line",

@@ -189,7 +189,7 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
     [
         (RUNS, {"workflowname": "x"}, "workflowname", "; did you mean 'workflowName'?"),
         (RUNS, {"payload": {}}, "payload", "; did you mean 'triggerPayload'?"),
-        (RUNS, {"zzz": {}}, "zzz", "; there are workflowName, workflowVersion, triggerPayload, priority, labels"),
+        (RUNS, {"zzz": {}}, "zzz", "; valid fields: workflowName, workflowVersion, triggerPayload, priority, labels"),
         (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
         (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),
         (f"{NOBODY}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),
@@ -212,12 +212,13 @@ async def test_an_unknown_field_is_named_with_the_one_that_was_meant(
 
 async def test_an_unknown_parameter_is_named_with_the_one_that_was_meant(client: httpx.AsyncClient) -> None:
     (fault,) = refused(await client.get(f"{RUNS}?workflowname=x"))["details"]["faults"]
-    assert fault == {"path": "workflowname", "message": "is no parameter of this call; did you mean 'workflowName'?"}
+    message = "is not a parameter of this endpoint; did you mean 'workflowName'?"
+    assert fault == {"path": "workflowname", "message": message}
 
 
 async def test_so_many_faults_are_counted_and_not_listed(client: httpx.AsyncClient) -> None:
     (fault,) = refused(await client.post(RUNS, json={f"a{number}": 1 for number in range(20_000)}))["details"]["faults"]
-    assert fault == {"path": "body", "message": "has 20,001 faults, more than are listed"}
+    assert fault == {"path": "body", "message": "has 20,001 faults, too many to list"}
 
 
 LABELLED = {"workflowName": "x", "labels": {"a:b": "c"}}
@@ -227,7 +228,7 @@ LABELLED = {"workflowName": "x", "labels": {"a:b": "c"}}
     ("arguments", "place", "message"),
     [
         ({"method": "POST", "url": RUNS, "json": LABELLED}, 'labels["a:b"]', "must not be empty or contain ':'"),
-        ({"method": "GET", "url": f"{RUNS}?label=a"}, "label", "is written key:value"),
+        ({"method": "GET", "url": f"{RUNS}?label=a"}, "label", "must have the form key:value"),
         (
             {"method": "POST", "url": RUNS, "json": {"workflowName": "x"}, "headers": {"Idempotency-Key": "\t"}},
             "Idempotency-Key",
@@ -260,7 +261,7 @@ async def test_a_body_that_does_not_mean_what_it_says(client: httpx.AsyncClient,
 async def test_a_method_that_is_not_allowed_is_told_with_those_that_are(client: httpx.AsyncClient) -> None:
     answer = await client.request("PUT", RUNS)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST")
-    assert answer.json()["message"] == "PUT is not allowed here; allowed: GET, POST"
+    assert answer.json()["message"] == "PUT is not allowed for this path; allowed: GET, POST"
 
 
 async def test_a_compressed_body_is_refused(client: httpx.AsyncClient) -> None:

@@ -67,7 +67,7 @@ async def test_a_plan_says_what_will_run_and_why_and_does_nothing(core: Core, cl
     assert {name: each["action"] for name, each in steps.items()} == {
         "write": "run", "read": "may_run", "aside": "reuse",
     }  # fmt: skip
-    assert steps["write"]["reason"] == "text.update starts here"
+    assert steps["write"]["reason"] == "seed of text.update"
     assert steps["read"]["chain"] == ["write", "read"]
     assert all(each["estimatedMs"] > 0 and not each["forced"] for each in steps.values())
     assert plan["savedMs"] == pytest.approx(steps["aside"]["estimatedMs"])

@@ -171,17 +171,17 @@ async def test_the_name_that_was_meant_is_named(core: Core, client: httpx.AsyncC
         return str(answer.json()["message"])
 
     meant = "; did you mean 'test.line'?"
-    assert await said("POST", RUNS, json={"workflowName": "test.lime"}) == f"no workflow test.lime is registered{meant}"
+    assert await said("POST", RUNS, json={"workflowName": "test.lime"}) == f"unknown workflow test.lime{meant}"
     assert (await said("POST", f"{RUNS}:batch", json={"runs": [{"workflowName": "test.lin"}]})).endswith(meant)
     assert (await said("GET", f"{WORKFLOWS}/test.lines")).endswith(meant)
     assert await said("GET", f"{WORKFLOWS}/test.line?version=2") == (
         "workflow test.line has no version '2'; the latest is 1"
     )
     assert (await said("GET", f"{RUNS}/{run_id}/steps/wrte/data")).endswith("has no step 'wrte'; did you mean 'write'?")
-    assert (await said("GET", "/api/v1/run")) == "there is no such path; /docs lists the calls"
+    assert (await said("GET", "/api/v1/run")) == "no such path; /docs lists the endpoints"
 
 
 async def test_no_name_of_another_tenant_is_told(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, FAULTY, tenant="them")
     answer = await client.post(RUNS, json={"workflowName": "test.fault"})
-    assert answer.json()["message"] == "no workflow test.fault is registered"
+    assert answer.json()["message"] == "unknown workflow test.fault"

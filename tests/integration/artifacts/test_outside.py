@@ -72,7 +72,7 @@ def store(tmp_path: Path) -> ArtifactStore:
         ("/there", -1, None),
         ("/moved", 10, None),
         ("/there", 11, "altered: size 10 instead of 11"),
-        ("/absent", -1, "missing: HEAD answered 404"),
+        ("/absent", -1, "missing: HEAD returned 404"),
     ],
 )
 def test_status_and_length_decide(store: ArtifactStore, server: str, path: str, size: int, reason: str | None) -> None:
@@ -109,17 +109,17 @@ def test_an_inner_address_is_not_asked_for(tmp_path: Path, server: str, uri: str
     (verdict,) = examine(store, [made])
     assert verdict is not None
     assert not verdict.checked
-    assert "not a public address; ORCHESTRATOR_ARTIFACT_NETWORKS" in verdict.reason
+    assert "not a public address; to allow it, add its network to ORCHESTRATOR_ARTIFACT_NETWORKS" in verdict.reason
     assert Files.asked == []
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("/inward", "127.0.0.2 is 127.0.0.2, not a public address"),
-        ("/file", "file:///etc/passwd is not an http or https uri"),
+        ("/inward", "127.0.0.2 resolves to 127.0.0.2, which is not a public address"),
+        ("/file", "file:///etc/passwd is not an http or https URI"),
         ("/round", "more than 5 redirects"),
-        ("/broken", "HEAD answered 503"),
+        ("/broken", "HEAD returned 503"),
     ],
 )
 def test_what_a_server_answers_may_leave_it_unchecked(
@@ -156,19 +156,19 @@ def test_a_server_that_does_not_answer_is_not_waited_for_again(store: ArtifactSt
     made = [store.register_uri("acme", f"http://127.0.0.1:{port}/{n}", type="x") for n in range(50)]
     verdicts = examine(store, made)
     assert {verdict is not None and verdict.checked for verdict in verdicts} == {False}
-    assert any(verdict is not None and "did not answer before" in verdict.reason for verdict in verdicts)
+    assert any(verdict is not None and "did not answer an earlier request" in verdict.reason for verdict in verdicts)
 
 
 def test_closed_port_is_out_of_reach(store: ArtifactStore) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as gone:
         port = gone.server_port
     made = store.register_uri("acme", f"http://127.0.0.1:{port}/x", type="x")
-    assert (verify(store, made) or "").startswith("not checked: out of reach: ConnectError")
+    assert (verify(store, made) or "").startswith("not checked: unreachable: ConnectError")
 
 
 def test_silent_server_is_given_five_seconds(store: ArtifactStore, server: str) -> None:
     started = time.monotonic()
-    assert "out of reach" in (verify(store, store.register_uri("acme", f"{server}/silent", type="x")) or "")
+    assert "unreachable" in (verify(store, store.register_uri("acme", f"{server}/silent", type="x")) or "")
     assert 4 < time.monotonic() - started < 6
 
 

@@ -67,7 +67,7 @@ class Said:
         assert self.code == 1, self.out
         assert self.out == ""
         assert self.err.startswith("error: ")
-        assert "This is a fault of the program" not in self.err
+        assert "This is a bug" not in self.err
         return self.err
 
 

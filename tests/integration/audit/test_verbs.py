@@ -32,7 +32,7 @@ def test_a_log_is_exported_whole_and_in_part(
 
     said = verb(second_url, "audit", "import", tmp_path / "log.jsonl", "--verify")
     assert said.code == 0, said.err
-    assert "verified: nothing is wrong" in said.out
+    assert "verified: no findings" in said.out
     again = verb(second_url, "audit", "import", tmp_path / "log.jsonl", "--json").document
     assert again == {"events": made["events"], "resumedAt": made["events"], "head": made["head"]}
     assert "only an export of the whole log" in verb(second_url, "audit", "import", tmp_path / "run.parquet").complaint
@@ -44,7 +44,7 @@ def test_a_signed_head_convicts_who_rewrites_the_log_and_its_chain(
     key, head = tmp_path / "auditor.pem", tmp_path / "head.json"
     assert str(key) in verb(fates_url, "audit", "keygen", key).out
     assert key.stat().st_mode & 0o077 == 0
-    assert "is there already" in verb(fates_url, "audit", "keygen", key).complaint
+    assert "already exists" in verb(fates_url, "audit", "keygen", key).complaint
     assert "signed with the key" in verb(fates_url, "audit", "head", "--sign", key, "--output", head).out
     assert "--key" in verb(fates_url, "audit", "verify", "--head", head).complaint
     words = ("audit", "verify", "--head", head, "--key", tmp_path / "auditor.pem.pub", "--json")
@@ -59,21 +59,21 @@ def test_a_signed_head_convicts_who_rewrites_the_log_and_its_chain(
     assert [finding["kind"] for finding in found.document["findings"]] == ["chain"]
 
     head.write_text(json.dumps(json.loads(head.read_text()) | forged))
-    assert "changed after it had been signed" in verb(fates_url, *words).complaint
+    assert "changed after it was signed" in verb(fates_url, *words).complaint
 
 
 def test_what_users_get_wrong(fates_url: str, verb: Verb, tmp_path: Path) -> None:
     rubbish = tmp_path / "rubbish"
     rubbish.write_text("rubbish\n")
     for told, words in {
-        "line 1 is not one of an export": ("import", rubbish),
-        "There is no file": ("import", tmp_path / "nowhere"),
-        "is not a head": ("verify", "--head", rubbish),
-        "is not an Ed25519 key in PEM form": ("head", "--sign", rubbish),
-        "nowhere cannot be read: No such file": ("head", "--sign", tmp_path / "nowhere"),
-        "'yesterday' is no time": ("verify", "--since", "yesterday"),
+        "line 1 is not a valid line of an export": ("import", rubbish),
+        "File not found": ("import", tmp_path / "nowhere"),
+        "not a chain head": ("verify", "--head", rubbish),
+        "not an Ed25519 key in PEM format": ("head", "--sign", rubbish),
+        "nowhere: No such file": ("head", "--sign", tmp_path / "nowhere"),
+        "Invalid time 'yesterday'": ("verify", "--since", "yesterday"),
         f"no run {UNKNOWN}": ("verify", "--run", UNKNOWN),
-        "cannot go to stdout": ("export", "--format", "parquet"),
+        "cannot be written to stdout": ("export", "--format", "parquet"),
         "go to stdout": ("export", "--json"),
     }.items():
         assert told in verb(fates_url, "audit", *words).complaint

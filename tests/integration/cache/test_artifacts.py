@@ -240,7 +240,7 @@ async def test_what_lives_elsewhere_is_asked_for(database_url: str, tmp_path: Pa
             handler.status = 404
             gone = await studio.run("test.files", {"name": "a"})
             assert drawing.calls == 2
-            assert "HEAD answered 404" in (studio.misses(gone)["draw"] or "")
+            assert "HEAD returned 404" in (studio.misses(gone)["draw"] or "")
             handler.status = 200
             await studio.run("test.files", {"name": "a"})
     assert drawing.calls == 2

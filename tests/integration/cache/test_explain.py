@@ -102,7 +102,7 @@ async def test_the_first_result_has_nothing_to_be_compared_with(studio: Studio) 
         await studio.invalidate(workflow="test.explained", step="plan")
         second = await studio.run("test.explained", {"brief": "a", "seed": 1})
     explained = await studio.explain(second, "plan")
-    assert explained.reason == "no result with this key; earlier ones were withdrawn: invalidated by hand"
+    assert explained.reason == "no result with this key; earlier results were withdrawn: invalidated by hand"
     assert (await studio.explain(second, "draw")).verdict == "hit"
     # what was withdrawn later is no reason
     assert (await studio.explain(first, "plan")).reason == "no result with this key"

@@ -189,7 +189,7 @@ async def test_a_dead_server_is_left_alone_and_asked_again_later(
     assert not tier.breaker.is_open
     assert await found(tier)
     said = [record.message.split(":")[0] for record in caplog.records]
-    assert said == ["the hot tier is left alone for a while", "the hot tier answers again"]
+    assert said == ["hot tier unavailable, requests paused", "hot tier available again"]
 
 
 async def test_a_server_that_is_not_there_is_no_error(tmp_path: Any) -> None:

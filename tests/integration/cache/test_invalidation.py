@@ -161,7 +161,7 @@ async def test_exactly_what_is_named_is_withdrawn_and_the_log_says_so(studio: St
 
 async def test_an_invalidation_must_name_something(studio: Studio) -> None:
     for wrong in ({}, {"step": "a"}):
-        with pytest.raises(ValueError, match="name keys, or a workflow"):
+        with pytest.raises(ValueError, match="give keys, or a workflow"):
             await studio.invalidate(**wrong)
     assert studio.core.log.read(cache_stream("default")) == []
 

@@ -62,7 +62,7 @@ async def test_everything_that_happens_is_counted_and_told(
         ("found in the cache", "memory"): 1,
         ("found in the cache", "hot"): 1,
         ("found in the cache", "cold"): 1,
-        ("results were taken out of the cache", None): 1,
+        ("cached results invalidated", None): 1,
         ("cached result unusable", None): counts.corrupt,
     }
     key = first.step("draw").cache_key

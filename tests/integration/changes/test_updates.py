@@ -115,7 +115,7 @@ async def test_a_reused_result_whose_file_is_gone_is_made_again(database_url: st
             case _:
                 path.write_bytes(content[:-1] + b"?")
         planned = await here.core.changes.plan(CALLER, base, ChangeRequest("b", {"b": 2}))
-        assert planned.plan.seeds["c"] == "its earlier result is gone"
+        assert planned.plan.seeds["c"] == "its earlier result is no longer available"
         run_id = await update(here, base, ChangeRequest("b", {"b": 2}))
         assert sorted(here.executed[run_id]) == ["b", "c", "d"]
         assert path.read_bytes() == content
@@ -146,7 +146,7 @@ async def test_a_plan_is_guarded_by_its_hash(database_url: str, tmp_path: Path) 
         with pytest.raises(PlanChanged):
             await here.core.changes.update(CALLER, base, other, expected_plan_hash=planned.plan_hash)
         await here.register(document("2", description="newer"))
-        with pytest.raises(PlanChanged, match="plan again"):
+        with pytest.raises(PlanChanged, match="request a new plan"):
             await here.core.changes.update(CALLER, base, change, expected_plan_hash=planned.plan_hash)
         again = await here.core.changes.plan(CALLER, base, change)
         await here.finished(await here.core.changes.update(CALLER, base, change, expected_plan_hash=again.plan_hash))
@@ -228,7 +228,7 @@ async def test_what_is_reused_is_no_difference(database_url: str, tmp_path: Path
 
     assert compared(base, first) == compared(first, second) == compared(base, second) == (["b", "d"], ["a", "c"])
     told = call("diff", base, first, env=env).out
-    assert "reused, so the same: a, c" in told
+    assert "reused and therefore identical: a, c" in told
     found = call("diff", first, other, "--json", env=env).document  # reused, but from a run with other results
     fields = {each["field"] for step in found["steps"] if step["stepId"] == "a" for each in step["differences"]}
     assert {"data.saw.a", "outputHash", "artifacts[0].contentHash"} <= fields

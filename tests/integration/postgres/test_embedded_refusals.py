@@ -77,7 +77,7 @@ def test_a_cluster_of_another_major_version(data_dir: Path) -> None:
         version = server.home.cluster / "PG_VERSION"
     version.write_text("16\n")
     message = refused(data_dir)
-    assert f"was made by Postgres 16; this program brings Postgres {MAJOR}" in message
+    assert f"was created by Postgres 16, but this program includes Postgres {MAJOR}" in message
     assert "pg_dump" in message
 
 
@@ -86,7 +86,7 @@ def test_a_folder_that_is_no_cluster(data_dir: Path) -> None:
     (data_dir / "postgres" / "mine").write_text("mine")
     if WE_ARE_ROOT:
         os.chown(data_dir / "postgres", NOBODY.uid, NOBODY.gid)
-    assert "exists but is no Postgres cluster" in refused(data_dir)
+    assert "exists but is not a Postgres cluster" in refused(data_dir)
     assert (data_dir / "postgres" / "mine").read_text() == "mine"
 
 
@@ -157,7 +157,7 @@ def test_a_location_file_does_not_lead_root_astray(data_dir: Path) -> None:
     (data_dir / "elsewhere").mkdir()
     (data_dir / LOCATION_FILE).write_text(f"{data_dir / 'elsewhere'}\n")
     message = refused(data_dir)
-    assert ("which is no folder of" in message) if WE_ARE_ROOT else ("belongs to another user (root)" in message)
+    assert ("which is not a folder in" in message) if WE_ARE_ROOT else ("belongs to another user (root)" in message)
     assert list((data_dir / "elsewhere").iterdir()) == []
 
 

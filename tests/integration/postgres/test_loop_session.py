@@ -89,7 +89,7 @@ async def test_an_answer_that_came_in_while_there_was_more_to_send(database: Dat
 
 async def test_an_answer_that_is_owed_may_have_come_in_already(session: LoopSession) -> None:
     assert await ask(session, DOUBLE, bigint(1)) == 2
-    session._owing = True
+    session._results_pending = True
     async with asyncio.timeout(30):
         assert await ask(session, DOUBLE, bigint(2)) == 4
 

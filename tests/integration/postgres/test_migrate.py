@@ -116,20 +116,20 @@ def test_an_up_to_date_database_needs_no_right_to_create(empty_database_url: str
 @pytest.mark.parametrize("name", ["1_one.sql", "0001-one.sql", "0001_One.sql", "one.sql"])
 def test_a_misnamed_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("SELECT 1")
-    with pytest.raises(MigrationError, match=f"has {name}; a migration is named like"):
+    with pytest.raises(MigrationError, match=f"has {name}; name migrations like"):
         migrate("host=never-asked", [tmp_path])
 
 
 def test_a_number_or_a_name_is_used_once(tmp_path: Path) -> None:
-    with pytest.raises(MigrationError, match=r"0001_two\.sql clashes with 0001_one\.sql"):
+    with pytest.raises(MigrationError, match=r"0001_two\.sql conflicts with 0001_one\.sql"):
         migrate("host=never-asked", [folder(tmp_path, n0001_one="SELECT 1", n0001_two="SELECT 1")])
     one, other = folder(tmp_path, "a", n0001_one="SELECT 1"), folder(tmp_path, "b", n0001_one="SELECT 1")
-    with pytest.raises(MigrationError, match=r"0001_one\.sql clashes with 0001_one\.sql"):
+    with pytest.raises(MigrationError, match=r"0001_one\.sql conflicts with 0001_one\.sql"):
         migrate("host=never-asked", [one, other])
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MigrationError, match="is no folder of migrations"):
+    with pytest.raises(MigrationError, match="is not a folder of migrations"):
         migrate("host=never-asked", [tmp_path / "none"])
 
 

@@ -144,7 +144,7 @@ async def test_a_fault_stops_it_alone_and_it_is_sent_on(database_url: str, tmp_p
         (model("mine").replace("def rows", "def other"), None, "does not define rows"),
         (model("mine") + "    key = ('x',)\n", None, "key is ('x',)"),
         (model("mine") + "    def __init__(self): self.f = lambda: 1\n", None, "cannot be pickled"),
-        (model("mine", schema="CREATE nonsense"), None, "its table cannot be made: syntax error"),
+        (model("mine", schema="CREATE nonsense"), None, "its table cannot be created: syntax error"),
         (model("mine").replace('"integer"', '"intejer"'), None, 'type "intejer" does not exist'),
     ],
 )  # fmt: skip

@@ -147,7 +147,7 @@ async def test_read_models_go_on_though_nobody_can_be_told(core: Core, caplog: p
     finally:
         projector.stop()
     assert poisoned.told >= 3
-    assert "events could not be told" in caplog.text
+    assert "events could not be reported" in caplog.text
 
 
 async def test_a_projector_that_fails_is_started_again_and_counted(

@@ -87,7 +87,7 @@ def test_a_file_that_was_written_anew_is_found_by_the_event_that_differs(
         assert faults(core) == [
             (
                 f"{archive.parent.name}/{archive.name}, run {stream}, position {position}",
-                f"{name} is not what was recorded",
+                f"{name} differs from what was recorded",
             )
         ]
 
@@ -97,7 +97,8 @@ def test_events_that_were_left_out_are_found(archive: Path, database_url: str, t
     write_export(rows[:-1], archive, "parquet")
     tamper(database_url, "change_record", file=archive)
     with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        assert [message for _, message in faults(core)] == [f"it has {len(rows) - 1} events, {len(rows)} were archived"]
+        found = [message for _, message in faults(core)]
+        assert found == [f"has {len(rows) - 1} events, but {len(rows)} were archived"]
 
 
 def test_tombstones_that_were_changed_are_found_by_the_chain(archive: Path, database_url: str, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_tombstones_that_were_changed_are_found_by_the_chain(archive: Path, data
     with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
         found = [finding for finding in build_auditor(core).verify() if finding.kind == "chain"]
         assert [(one.place, one.message) for one in found] == [
-            (f"position {position}", "the archived event is not what was recorded")
+            (f"position {position}", "the archived event differs from what was recorded")
         ]
     tamper(database_url, "delete_tombstone")
     with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:

@@ -208,7 +208,7 @@ class TestAnswer:
 
     async def test_artifact_on_our_disk_is_refused(self, service: Service, tmp_path: Path) -> None:
         service.answer({"data": {}, "artifacts": [{"uri": "file:///etc/passwd", "type": "x"}]})
-        with pytest.raises(ArtifactRejected, match="not an absolute http"):
+        with pytest.raises(ArtifactRejected, match="must be an absolute http"):
             await run(service.url, ArtifactStore(str(tmp_path)))
 
     @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_answer_before_the_request_was_sent_is_taken(make_loop: Any) -> None:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
             call = SkillCall("run", "step", 1, "acme", "test.http", {"text": "x" * 5_000_000})
             for _ in range(20):
-                with pytest.raises(SkillError, match="answered 503") as caught:
+                with pytest.raises(SkillError, match="responded with status 503") as caught:
                     await perform(HttpSkill("test.http", url), call, StepContext.for_call(call), DaemonThreads())
                 assert caught.value.retry_after_ms == 7000
             await close_connections()

@@ -70,7 +70,7 @@ async def test_the_same_content_again_changes_nothing(site: Site) -> None:
 
 async def test_the_same_version_with_other_content_is_refused(site: Site) -> None:
     await register(site, version("w", "1", "a"))
-    with pytest.raises(WorkflowVersionExists, match="raise the version") as caught:
+    with pytest.raises(WorkflowVersionExists, match="register a new version") as caught:
         await register(site, version("w", "1", "b"))
     assert caught.value.details == {"workflowName": "w", "version": "1"}
     assert list(site.core.workflows.get("default", "w", "1").steps) == ["a"]

@@ -48,5 +48,5 @@ def test_a_json_file_with_a_fault_is_no_payload(content: str, tmp_path: Path) ->
 def test_a_folder_without_a_workflow_is_a_mistake(file: str | None, tmp_path: Path) -> None:
     if file is not None:
         (tmp_path / file).write_text('{"a": 1}')
-    with pytest.raises(Complaint, match=r"no workflow in the folder .*\.yaml, \.yml, \.json"):
+    with pytest.raises(Complaint, match=r"No workflow files in the directory .*\.yaml, \.yml, \.json"):
         names(tmp_path)

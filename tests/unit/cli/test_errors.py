@@ -14,7 +14,7 @@ from orchestrator.settings import SettingsError
     ("error", "told"),
     [
         (Complaint("It is broken", "Mend it."), "error: It is broken. Mend it.\n"),
-        (SettingsError("ORCHESTRATOR_PORT: 0.5 cannot be used"), "error: ORCHESTRATOR_PORT: 0.5 cannot be used\n"),
+        (SettingsError("ORCHESTRATOR_PORT: invalid value 0.5"), "error: ORCHESTRATOR_PORT: invalid value 0.5\n"),
         (EmbeddedPostgresError("It is away", "Fetch it"), "error: It is away. Fetch it.\n"),
         (FileNotFoundError(2, "No such file or directory", "x.json"), "error: x.json: No such file or directory\n"),
         (ExceptionGroup("several", [Complaint("It is broken")]), "error: It is broken\n"),
@@ -31,7 +31,7 @@ def test_an_error_is_one_clear_line(error: Exception, told: str, capsys: pytest.
 @pytest.mark.parametrize(
     ("error", "fix"),
     [
-        (WorkflowNotFound("no workflow x is registered"), "workflows register"),
+        (WorkflowNotFound("unknown workflow x"), "workflows register"),
         (RunNotFound("there is no run x"), "runs list"),
         (DatabaseUnavailable("server closed the connection"), "Check ORCHESTRATOR_DATABASE_URL"),
     ],

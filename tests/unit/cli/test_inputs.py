@@ -67,13 +67,13 @@ def test_limits_of_a_prune() -> None:
 
 @pytest.mark.parametrize("given", ["", "30", "d", "-1d", "1 fortnight", "1e3d", "nan d", "30GB"])
 def test_what_is_no_age_is_named(given: str) -> None:
-    with pytest.raises(Complaint, match=r"is no age\. It is written like 90s, 45m, 12h or 30d"):
+    with pytest.raises(Complaint, match=r"Invalid age .*\. Write it like 90s, 45m, 12h or 30d"):
         read_limits(given, None, None)
 
 
 @pytest.mark.parametrize("given", ["", "10", "10G", "30d", "-1GB"])
 def test_what_is_no_size_is_named(given: str) -> None:
-    with pytest.raises(Complaint, match=r"is no size\. It is written like 500kB"):
+    with pytest.raises(Complaint, match=r"Invalid size .*\. Write it like 500kB"):
         read_limits(None, None, given)
 
 
@@ -94,15 +94,15 @@ def test_what_is_withdrawn_is_named() -> None:
 def test_an_age_has_an_end() -> None:
     assert read_age("36500d") == 36_500 * 86_400
     for given in ("36501d", "9999999999d", "999999999999999w"):
-        with pytest.raises(Complaint, match="too large for the age") as caught:
+        with pytest.raises(Complaint, match="The age .* is too large") as caught:
             read_age(given)
-        assert "at most 36500d" in str(caught.value)
+        assert "maximum is 36500d" in str(caught.value)
     for given in ("-1d", "1e9d", "infd", "nand", "\N{ARABIC-INDIC DIGIT THREE}d", "1" * 400 + "s"):
-        with pytest.raises(Complaint, match="is no age"):
+        with pytest.raises(Complaint, match="Invalid age"):
             read_age(given)
 
 
 def test_a_size_has_an_end() -> None:
     assert read_limits(None, None, "9007TB")["max_bytes"] == 9007 * 10**12
-    with pytest.raises(Complaint, match="too large for the size"):
+    with pytest.raises(Complaint, match="The size .* is too large"):
         read_limits(None, None, "9008TB")

@@ -164,7 +164,7 @@ async def test_elsewhere_than_on_a_terminal_each_event_is_a_line(capsys: pytest.
         "run running",
         "step plan started",
         "step plan failed, attempt 1: TOO_LOUD: turn it down please",
-        "step plan gets attempt 2 at 1970-01-01T00:00:00.099Z",
+        "step plan will be retried at 1970-01-01T00:00:00.099Z, attempt 2",
         "step plan started, attempt 2",
         "step plan completed after 1.50 s",
         "step draw skipped, unchanged",

@@ -82,15 +82,15 @@ class TestYaml:
             ("", "document", "is empty"),
             ("# nothing\n", "document", "is empty"),
             ("a: 1\n---\nb: 2\n", "line 2, column 1", "a second document starts here"),
-            ("a: *b\n", "line 1, column 4", "alias *b stands for nothing"),
-            ("a: &a [*a]\n", "line 1, column 8", "alias *a stands for nothing"),
-            ("a: !!python/object:os.system {}\n", "line 1, column 4", "has no meaning here"),
-            ("a: !mine x\n", "line 1, column 4", "tag !mine has no meaning here"),
-            ("a: !!binary aGk=\n", "line 1, column 4", "has no meaning here"),
-            ("a: !!int x\n", "line 1, column 4", "'x' is no int"),
-            ("a: !!bool x\n", "line 1, column 4", "'x' is no bool"),
+            ("a: *b\n", "line 1, column 4", "alias *b refers to an undefined"),
+            ("a: &a [*a]\n", "line 1, column 8", "alias *a refers to an undefined"),
+            ("a: !!python/object:os.system {}\n", "line 1, column 4", "unsupported tag"),
+            ("a: !mine x\n", "line 1, column 4", "unsupported tag !mine"),
+            ("a: !!binary aGk=\n", "line 1, column 4", "unsupported tag"),
+            ("a: !!int x\n", "line 1, column 4", "'x' is not a valid int"),
+            ("a: !!bool x\n", "line 1, column 4", "'x' is not a valid bool"),
             ("<<: 3\n", "line 1, column 1", "<< takes a mapping"),
-            ("a: " + "9" * 5000, "line 1, column 4", "is no int"),
+            ("a: " + "9" * 5000, "line 1, column 4", "is not a valid int"),
             ("[" * 1_000_000, "line 1, column 65", "nested more than 64 levels deep"),
             ("a: " * 3 + "x\x00", "document", "control characters are not allowed"),
         ],
@@ -104,24 +104,24 @@ class TestYaml:
         value, faults = read_yaml(text, "source")
         assert value == {"a": 4, "b": [{"x": 2}, {"y": 3, "z": 2}]}
         assert [(fault.path, fault.message) for fault in faults] == [
-            ("b[0].x", "is given twice, on lines 3 and 3"),
-            ("b[1].y", "is given twice, on lines 4 and 6"),
-            ("a", "is given twice, on lines 1 and 7"),
+            ("b[0].x", "duplicate key, on lines 3 and 3"),
+            ("b[1].y", "duplicate key, on lines 4 and 6"),
+            ("a", "duplicate key, on lines 1 and 7"),
         ]
 
     def test_keys_that_are_not_text_are_faults(self) -> None:
         _, faults = read_yaml("a: {on: 1, 2: 3}\n", "source")
         assert [(fault.path, fault.message) for fault in faults] == [
-            ("a", "key on on line 1 is not text; put it in quotes"),
-            ("a", "key 2 on line 1 is not text; put it in quotes"),
+            ("a", "key on on line 1 is not a string; put it in quotes"),
+            ("a", "key 2 on line 1 is not a string; put it in quotes"),
         ]
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("? [a, b]\n: 1\n", "a key of document is no text but a list"),
-            ("x: {? {a: 1} : 1}\n", "a key of x is no text but a mapping"),
-            ("a: &a [1]\nb: {*a : 1}\n", "a key of b is no text but a list"),
+            ("? [a, b]\n: 1\n", "a key of document is a list; keys must be strings"),
+            ("x: {? {a: 1} : 1}\n", "a key of x is a mapping; keys must be strings"),
+            ("a: &a [1]\nb: {*a : 1}\n", "a key of b is a list; keys must be strings"),
         ],
     )
     def test_keys_that_are_no_scalars_are_refused_and_never_written_out(self, text: str, message: str) -> None:
@@ -130,7 +130,7 @@ class TestYaml:
     @pytest.mark.parametrize(
         ("written", "message"),
         [
-            ("010", "010 is 8 in YAML 1.1 and not elsewhere: write 8"),
+            ("010", "010 is 8 in YAML 1.1 but not elsewhere; write 8"),
             ("-0x1F", "write -31"),
             ("0b101", "write 5"),
             ("1_000", "write 1000"),
@@ -142,8 +142,8 @@ class TestYaml:
             (".nan", "is not a JSON number"),
             ("yes", "write true"),
             ("Off", "write false"),
-            ("NO", "NO is false in YAML 1.1 and text elsewhere"),
-            ("1e3", "1e3 is text in YAML 1.1 and a number elsewhere: write 1000"),
+            ("NO", "NO is false in YAML 1.1 but a string elsewhere"),
+            ("1e3", "1e3 is a string in YAML 1.1 but a number elsewhere; write 1000"),
             ("1.5e3", "write 1500"),
             ("08", "write 8"),
             ("0o17", "write 15"),
@@ -189,9 +189,9 @@ class TestYamlAliases:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            (tenfold(8), "holds more than 1,000,000 values"),
-            (f"{tenfold(8)}- ? *a7\n  : 1\n", "holds more than 1,000,000 values"),
-            (f"x: &a {{{KEYS}}}\ny: {{<<: [{','.join(['*a'] * 2000)}]}}\n", "holds more than 1,000,000 values"),
+            (tenfold(8), "has more than 1,000,000 values"),
+            (f"{tenfold(8)}- ? *a7\n  : 1\n", "has more than 1,000,000 values"),
+            (f"x: &a {{{KEYS}}}\ny: {{<<: [{','.join(['*a'] * 2000)}]}}\n", "has more than 1,000,000 values"),
             (f"a: &t '{'x' * 100_000}'\nb: [{','.join(['*t'] * 100)}]\n", "more than 4,194,304 characters"),
             (f"a: &t {{? '{'x' * 100_000}' : 1}}\nb: [{','.join(['*t'] * 100)}]\n", "more than 4,194,304 characters"),
         ],
@@ -247,7 +247,7 @@ class TestManyFaults:
 
     @pytest.mark.parametrize("number", ["0o" + "7" * 500_000, "9" * 500_000 + "e5", "0b" + "1" * 500, "1_" * 500])
     def test_so_is_what_only_some_parsers_take_for_one(self, number: str) -> None:
-        assert fault_of(f"a: {number}")[1].endswith("is no int")
+        assert fault_of(f"a: {number}")[1].endswith("is not a valid int")
 
     @pytest.mark.parametrize("text", ["3fa4" * 500, "1:a" * 500, "9" * 500 + "x", "1 - 1" * 500, "0o8x" * 500])
     def test_other_long_text_stays_text(self, text: str) -> None:
@@ -282,7 +282,7 @@ class TestJson:
         value, faults = read_json('{"a": 1, "b": [{"x": 1, "x": 2, "x": 3}], "a": {"c": 1, "c": 1}}', "source")
         assert value == {"a": {"c": 1}, "b": [{"x": 3}]}
         assert sorted(fault.path for fault in faults) == ["a", "a.c", "b[0].x"]
-        assert {fault.message for fault in faults} == {"is given more than once"}
+        assert {fault.message for fault in faults} == {"duplicate key"}
 
 
 class TestFiles:

@@ -63,20 +63,20 @@ def test_what_happened_is_accepted() -> None:
     ("tampered", "told"),
     [
         (changed(RunTriggered, workflow_digest="other"), "has digest"),
-        (changed(RunTriggered, forced=("z",)), "step 'z', which is not there"),
+        (changed(RunTriggered, forced=("z",)), "unknown step 'z'"),
         (changed(StepStarted, step="z"), "version 3, StepStarted of z: the workflow has no such step"),
         (changed(StepStarted, attempt=2), "version 3, StepStarted of a: attempt 2 follows attempt 0"),
-        (changed(StepStarted, step="b"), "version 3, StepStarted of b: it depends on a, not done yet"),
+        (changed(StepStarted, step="b"), "version 3, StepStarted of b: the step depends on a, not done yet"),
         (changed(StepRetried, due_at=AT), "the pause is 0 ms"),
-        (changed(StepRetried, due_at=AT), "version 5, StepRetried of a: decided again, due_at is"),
-        (changed(StepCompleted, attempt=1), "attempt 1 was not under way"),
-        (changed(RunCompleted, completed=1), "version 10, RunCompleted: decided again, completed is 2, not 1"),
+        (changed(StepRetried, due_at=AT), "version 5, StepRetried of a: the decider expects due_at"),
+        (changed(StepCompleted, attempt=1), "attempt 1 was not running"),
+        (changed(RunCompleted, completed=1), "version 10, RunCompleted: the decider expects completed 2, not 1"),
         ([*history()[:-4], (7, history()[-1][1])], "version 7, RunCompleted: not done: a, b"),
-        ([*history(), (11, history()[2][1])], "version 11, StepStarted of a: the run had ended by RunCompleted"),
+        ([*history(), (11, history()[2][1])], "StepStarted of a: the run had already ended with RunCompleted"),
         ([*history()[:3], *history()[4:]], "event 4 of the stream has version 5"),
-        (list(enumerate(without(5), 1)), "decided again, a StepRetried comes here"),
+        (list(enumerate(without(5), 1)), "the decider expects StepRetried here"),
         (history()[:4], "after version 4 a StepRetried is missing"),
-        (list(enumerate([history()[0][1], *(event for _, event in history())], 1)), "nothing leads to this event"),
+        (list(enumerate([history()[0][1], *(event for _, event in history())], 1)), "no command leads to this event"),
         ([(1, RunStarted(AT, "w"))], "begins with RunStarted"),
         ([], "has no events"),
     ],
@@ -88,6 +88,6 @@ def test_what_could_not_have_happened_is_named(tampered: list[Versioned], told: 
 
 def test_after_the_first_event_that_is_wrong_the_decider_is_silent() -> None:
     found = faults(RUN, WORKFLOW, changed(StepStarted, skill="other@1", input_hash="x", attempt=7))
-    assert [fault for fault in found if "decided again" in fault or "is due for" in fault] == [
-        "version 3, StepStarted of a: step 'a' is due for attempt 1, not 7"
+    assert [fault for fault in found if "the decider expects" in fault or "next attempt" in fault] == [
+        "version 3, StepStarted of a: the next attempt of step 'a' is 1, not 7"
     ]

@@ -84,7 +84,7 @@ class TestTriggered:
 
     @pytest.mark.parametrize("history", [[], [TAKEN]])
     def test_a_history_without_its_trigger_is_refused(self, history: list[RunEvent]) -> None:
-        with pytest.raises(ValueError, match="does not begin with RunTriggered"):
+        with pytest.raises(ValueError, match="not with RunTriggered"):
             fold(RUN, workflow(), history)
 
 

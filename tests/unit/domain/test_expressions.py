@@ -58,7 +58,7 @@ def test_any_text_at_all_parses_or_is_a_selector_error(text: str) -> None:
         ("a[", "Incomplete expression"),
         ("a..b", "Parse error at column 2"),
         ("a b", "Unexpected token"),
-        ("lenght(a)", r"there is no function lenght\(\); did you mean length\(\)\?"),
+        ("lenght(a)", r"unknown function lenght\(\); did you mean length\(\)\?"),
         ("length()", r"length\(\) takes 1 argument, not 0"),
         ("contains(a)", r"contains\(\) takes 2 arguments, not 1"),
         ("merge()", r"merge\(\) takes at least 1 argument, not 0"),

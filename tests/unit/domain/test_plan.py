@@ -53,9 +53,9 @@ def test_seeds_run_what_is_downstream_may_run_and_the_rest_is_reused() -> None:
 def test_the_reason_and_the_chain_are_told_in_words() -> None:
     plan = plan_change(WORKFLOW, BASE, ChangeRequest("audio", {}))
     told = {step.step: (step.reason, step.chain) for step in plan.steps()}
-    assert told["music"] == ("audio starts here", ("music",))
+    assert told["music"] == ("seed of audio", ("music",))
     assert told["bundle"] == ("depends on mix, if its result changes", ("mix", "bundle"))
-    assert told["image"] == ("nothing the change touches leads here", ())
+    assert told["image"] == ("not affected by the change", ())
 
 
 def test_a_step_that_reads_what_the_change_alters_is_a_seed_too() -> None:
@@ -78,7 +78,7 @@ def test_force_names_steps_or_all_the_seeds() -> None:
 def test_a_result_that_is_gone_is_made_again() -> None:
     plan = plan_change(WORKFLOW, BASE, ChangeRequest("audio", {}), gone=("sounds",))
     assert actions(plan)["sounds"] == "run"
-    assert plan.seeds["sounds"] == "its earlier result is gone"
+    assert plan.seeds["sounds"] == "its earlier result is no longer available"
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:

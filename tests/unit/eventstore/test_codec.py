@@ -160,7 +160,7 @@ def test_work_that_needs_all_of_the_log_is_left_to_a_program_that_knows_it() -> 
     formats.require_known("retention")
     formats.finish(str(FORMAT + 1))
     for newer in (formats, Formats(FORMAT + 1)):
-        with pytest.raises(NeedsNewerProgram, match="retention has to know all of the log"):
+        with pytest.raises(NeedsNewerProgram, match="retention must know the whole log"):
             newer.require_known("retention")
 
 

@@ -44,9 +44,9 @@ def test_statements_can_be_copied_and_sent_to_another_process(tmp_path: Path) ->
         ("SELECT 1\n-- name: one\nSELECT 1", "above its first"),
         ("-- name: one\nSELECT 1\n-- name: one\nSELECT 2", "two blocks named 'one'"),
         ("-- name: one\n-- only words\n-- name: two\nSELECT 2", "nothing in the block named 'one'"),
-        ("-- name: one two\nSELECT 1", "names a block 'one two'"),
-        ("-- name:\nSELECT 1", "names a block ''"),
-        ("-- name: _one\nSELECT 1", "names a block '_one'"),
+        ("-- name: one two\nSELECT 1", "invalid block name 'one two'"),
+        ("-- name:\nSELECT 1", "invalid block name ''"),
+        ("-- name: _one\nSELECT 1", "invalid block name '_one'"),
     ],
 )
 def test_a_malformed_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:

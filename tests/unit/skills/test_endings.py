@@ -33,7 +33,7 @@ async def test_exit_ends_the_skill_only(blocking: bool) -> None:
     error = await failed((lambda: sys.exit(3)) if blocking else leaves)
     assert (error.code, error.message) == (
         "SKILL_EXECUTION_FAILED",
-        "the skill tried to end the program: SystemExit: 3",
+        "the skill tried to exit the process: SystemExit: 3",
     )
     assert "sys.exit(3)" in error.details["traceback"]
 

@@ -84,7 +84,7 @@ def test_a_result_type_with_a_set_is_refused_when_the_skill_is_made(annotation: 
     def make() -> None: ...
 
     make.__annotations__["return"] = annotation
-    with pytest.raises(TypeError, match=r"holds a set.*return a sorted list"):
+    with pytest.raises(TypeError, match=r"contains a set.*return a sorted list"):
         skill("a.make")(make)
 
 

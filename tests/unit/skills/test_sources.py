@@ -75,8 +75,8 @@ def test_a_helper_makes_skills_for_whoever_calls_it(tmp_path: Path) -> None:
         ("no_id", "missing 1 required positional argument: 'id'"),
         ("method", r"Studio\.greet cannot be a skill: it is a method"),
         ("generator", "is a generator"),
-        ("nothing", "no skill is defined there"),
-        ("empty", "no skill is defined there"),
+        ("nothing", "no skill found"),
+        ("empty", "no skill found"),
     ],
 )
 def test_a_skill_that_is_written_wrong_is_a_fault(name: str, words: str, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_package_whose_modules_are_not_imported_is_a_fault(tmp_path: Path) -> 
     write(tmp_path / "studio" / "audio.py", "@skill('a')\ndef mix(): ...")
     package = write(tmp_path / "studio" / "__init__.py", "").parent
     for source in (package, "studio"):
-        with pytest.raises(InvalidSkills, match=r"the __init__\.py of a package has to import"):
+        with pytest.raises(InvalidSkills, match=r"The __init__\.py of a package must import"):
             ids(source)
 
 

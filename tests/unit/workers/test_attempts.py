@@ -83,7 +83,7 @@ async def test_a_skill_that_swallows_its_time_out_is_left_behind(caplog: pytest.
     outcome = await stage.outcome()
     assert isinstance(outcome, FailStep)
     assert outcome.error.code == "SKILL_TIMEOUT"
-    assert "step ignores its time-out, abandoned" in caplog.text
+    assert "step ignores its timeout, abandoned" in caplog.text
     stage.told.clear()
     stubborn.let_go.set()
     await stage.attempts.end("run")

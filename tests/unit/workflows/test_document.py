@@ -137,16 +137,16 @@ class TestFaults:
         with pytest.raises(InvalidWorkflow) as caught:
             load_file(path)
         assert [(fault.path, fault.message) for fault in caught.value.faults] == [
-            ("steps[0].dependsOn[0]", "the steps form a cycle, each depending on the next: plan -> bgm -> plan"),
-            ("steps[1].dependsOn[1]", "there is no step 'plam'; did you mean 'plan'?"),
+            ("steps[0].dependsOn[0]", "dependency cycle, where each step depends on the next: plan -> bgm -> plan"),
+            ("steps[1].dependsOn[1]", "unknown step 'plam'; did you mean 'plan'?"),
             (
                 "steps[1].input.mood",
-                "'steps.plan.data.[' does not parse: Invalid jmespath expression: Incomplete expression",
+                "cannot parse 'steps.plan.data.[': Invalid jmespath expression: Incomplete expression",
             ),
             ("steps[1].retryPolicy.maxAttempts", "must be at most 5, not 9"),
             ("workflowName", "string must match pattern '^[a-z0-9_][a-z0-9._-]{0,254}$', not 'Campaign Build'"),
         ]
-        assert str(caught.value).startswith(f"{path} has 5 faults:\n  steps[0].dependsOn[0]: the steps form a cycle")
+        assert str(caught.value).startswith(f"{path} has 5 faults:\n  steps[0].dependsOn[0]: dependency cycle")
         assert caught.value.details["faults"][4]["path"] == "workflowName"
 
     def test_shape_and_meaning_are_checked_in_one_go(self) -> None:
@@ -159,12 +159,12 @@ class TestFaults:
             )
         )
         assert found == {
-            "extra": "there is no such field; there are workflowName, version, description, payloadSchema, steps, "
+            "extra": "unknown field; known fields: workflowName, version, description, payloadSchema, steps, "
             "changeTypes, maxParallelSteps",
-            "steps[0].dependOn": "there is no such field; did you mean 'dependsOn'?",
+            "steps[0].dependOn": "unknown field; did you mean 'dependsOn'?",
             "steps[0].skillId": "string must match pattern '^[^\\s\\x00-\\x1f\\x7f]{1,255}$', not ''",
             "steps[0].stepId": "string must match pattern '^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$', not 'a b'",
-            "steps[1].dependsOn[0]": "there is no step 'nowhere'",
+            "steps[1].dependsOn[0]": "unknown step 'nowhere'",
             "steps[1].timeoutMs": "must be greater than 0, not 0",
             "version": "string must have at least 1 character, not ''",
         }
@@ -189,7 +189,7 @@ class TestFaults:
             ({"workflowName": "Not Lower"}, "workflowName", "must match pattern"),
             ({"workflowName": "a" * 256}, "workflowName", "must match pattern"),
             ({"workflowName": "a\n"}, "workflowName", "must match pattern"),
-            ({"version": 1.0}, "version", "valid string, not 1.0: put it in quotes"),
+            ({"version": 1.0}, "version", "valid string, not 1.0; put it in quotes"),
             ({"version": "1" * 65}, "version", "at most 64 characters"),
             ({"description": 3}, "description", "valid string"),
             ({"payloadSchema": []}, "payloadSchema", "valid dictionary"),
@@ -228,7 +228,7 @@ class TestFaults:
             ({"cachePolicy": {"scope": "run"}}, "cachePolicy.scope", "must be 'global' or 'run_only', not 'run'"),
             ({"cachePolicy": {"ttlSeconds": 0}}, "cachePolicy.ttlSeconds", "greater than 0"),
             ({"cachePolicy": {"enabled": "true"}}, "cachePolicy.enabled", "valid boolean"),
-            ({"cachePolicy": {"ttl": 1}}, "cachePolicy.ttl", "there are enabled, scope, ttlSeconds"),
+            ({"cachePolicy": {"ttl": 1}}, "cachePolicy.ttl", "known fields: enabled, scope, ttlSeconds"),
             ({"retryPolicy": {"maxAttempts": 0}}, "retryPolicy.maxAttempts", "greater than or equal to 1"),
             ({"retryPolicy": {"backoffMs": -1}}, "retryPolicy.backoffMs", "greater than or equal to 0"),
             ({"retryPolicy": {"maxBackoffMs": -1}}, "retryPolicy.maxBackoffMs", "greater than or equal to 0"),
@@ -273,9 +273,9 @@ class TestPlainData:
         [
             (float("nan"), "nan is not a JSON number"),
             (float("inf"), "inf is not a JSON number"),
-            (2**53, "is an integer beyond 2**53 - 1, which JSON does not carry exactly"),
-            ("\ud800", "holds a lone surrogate, which is no character"),
-            ("a\x00b", "holds a NUL character, which cannot be stored"),
+            (2**53, "is an integer beyond 2**53 - 1, which JSON cannot represent exactly"),
+            ("\ud800", "contains a lone surrogate, which is not a valid character"),
+            ("a\x00b", "contains a NUL character, which cannot be stored"),
             (b"bytes", "bytes is not a JSON type"),
             (("a",), "tuple is not a JSON type"),
         ],
@@ -285,11 +285,15 @@ class TestPlainData:
 
     def test_keys_are_text(self) -> None:
         found = faults_of(document(payloadSchema={"x": {1: 2, "\udc00": 1}}))
-        assert found == {"payloadSchema.x": "key 1 is not text; holds a lone surrogate, which is no character"}
+        assert found == {
+            "payloadSchema.x": "key 1 is not a string; contains a lone surrogate, which is not a valid character"
+        }
 
     def test_no_text_holds_nul(self) -> None:
         found = faults_of(document(description="a\x00", payloadSchema={"x\x00": 1}))
-        assert found == dict.fromkeys(["description", "payloadSchema"], "holds a NUL character, which cannot be stored")
+        assert found == dict.fromkeys(
+            ["description", "payloadSchema"], "contains a NUL character, which cannot be stored"
+        )
 
     def test_a_document_nests_64_levels_and_not_one_more(self) -> None:
         def nested(levels: int) -> Any:
@@ -309,4 +313,4 @@ class TestPlainData:
         wide: Any = [1] * 100
         for _ in range(5):
             wide = [wide] * 100
-        assert faults_of(document(payloadSchema={"x": wide})) == {"document": "holds more than 1,000,000 values"}
+        assert faults_of(document(payloadSchema={"x": wide})) == {"document": "has more than 1,000,000 values"}

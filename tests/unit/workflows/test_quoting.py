@@ -38,7 +38,7 @@ def message(chosen: Any) -> str:
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_name_that_has_to_be_quoted(written: str, meant: str, *, whole: bool) -> None:
     said = message(written if whole else {"lang": written})
-    assert said.endswith(f"; quote names that hold other characters than letters, digits and _: {meant}")
+    assert said.endswith(f"; quote names with characters other than letters, digits and _: {meant}")
     assert isinstance(load_document(document({"lang": meant}), "test"), Workflow)
 
 

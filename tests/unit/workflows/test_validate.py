@@ -15,14 +15,14 @@ def messages(found: Any, **options: Any) -> list[str]:
 class TestGraph:
     def test_a_cycle_is_named_in_order(self) -> None:
         assert messages(document(step("a", "b"), step("b", "c"), step("c", "a"), step("d", "a"))) == [
-            "steps[0].dependsOn[0]: the steps form a cycle, each depending on the next: a -> b -> c -> a"
+            "steps[0].dependsOn[0]: dependency cycle, where each step depends on the next: a -> b -> c -> a"
         ]
 
     def test_every_knot_of_cycles_is_named(self) -> None:
         found = faults_of(document(step("a", "b"), step("b", "a"), step("c"), step("d", "c", "e"), step("e", "d")))
         assert found == {
-            "steps[0].dependsOn[0]": "the steps form a cycle, each depending on the next: a -> b -> a",
-            "steps[3].dependsOn[1]": "the steps form a cycle, each depending on the next: d -> e -> d",
+            "steps[0].dependsOn[0]": "dependency cycle, where each step depends on the next: a -> b -> a",
+            "steps[3].dependsOn[1]": "dependency cycle, where each step depends on the next: d -> e -> d",
         }
 
     def test_a_step_depending_on_itself(self) -> None:
@@ -30,18 +30,18 @@ class TestGraph:
 
     def test_an_unknown_dependency_comes_with_a_suggestion(self) -> None:
         assert faults_of(document(step("campaign_plan"), step("b", "campaign_plam", "zzz"))) == {
-            "steps[1].dependsOn[0]": "there is no step 'campaign_plam'; did you mean 'campaign_plan'?",
-            "steps[1].dependsOn[1]": "there is no step 'zzz'",
+            "steps[1].dependsOn[0]": "unknown step 'campaign_plam'; did you mean 'campaign_plan'?",
+            "steps[1].dependsOn[1]": "unknown step 'zzz'",
         }
 
     def test_a_dependency_listed_twice(self) -> None:
         assert messages(document(step("a"), step("b", "a", "a"))) == [
-            "steps[1].dependsOn[1]: 'a' is listed before, as dependsOn[0]"
+            "steps[1].dependsOn[1]: duplicate entry 'a', already listed as dependsOn[0]"
         ]
 
     def test_an_id_used_twice(self) -> None:
         assert messages(document(step("a"), step("b"), step("a", "b"))) == [
-            "steps[2].stepId: 'a' is the id of steps[0] too"
+            "steps[2].stepId: duplicate step id 'a', already used by steps[0]"
         ]
 
 
@@ -57,28 +57,28 @@ class TestSelectors:
     @pytest.mark.parametrize(
         ("expression", "message"),
         [
-            ("steps.d.data", "reads steps.d, but 'd' is no ancestor of 'c': add it to dependsOn"),
-            ("steps.later.data", "reads steps.later, but 'later' is no ancestor of 'c': add it to dependsOn"),
+            ("steps.d.data", "reads steps.d, but 'd' is not an ancestor of 'c'; add it to dependsOn"),
+            ("steps.later.data", "reads steps.later, but 'later' is not an ancestor of 'c'; add it to dependsOn"),
             ("steps.bb.data", "reads steps.bb, but there is no step 'bb'; did you mean 'b'?"),
             ("steps.c.data", "step 'c' reads its own result"),
-            ("steps", "reads all steps, but 'd' is no ancestor of 'c': name the steps that are needed"),
-            ("steps.*.data", "reads all steps, but 'd' is no ancestor of 'c': name the steps that are needed"),
-            ("trigger.x || steps.d.data", "reads steps.d, but 'd' is no ancestor of 'c': add it to dependsOn"),
-            ("@", "reads the whole context, this run's id and every step included: name what is needed"),
-            ("keys(@)", "reads the whole context, this run's id and every step included: name what is needed"),
-            ("base", "reads base as a whole: name the step, base.steps.ID, or read base.runId"),
-            ("base.steps.*.data", "reads base.steps as a whole: name the step, base.steps.ID, or read base.runId"),
+            ("steps", "reads all steps, but 'd' is not an ancestor of 'c'; name the steps you need"),
+            ("steps.*.data", "reads all steps, but 'd' is not an ancestor of 'c'; name the steps you need"),
+            ("trigger.x || steps.d.data", "reads steps.d, but 'd' is not an ancestor of 'c'; add it to dependsOn"),
+            ("@", "reads the whole context, including the run's id and every step; select the fields you need"),
+            ("keys(@)", "reads the whole context, including the run's id and every step; select the fields you need"),
+            ("base", "reads all of base; read a single step (base.steps.ID) or base.runId"),
+            ("base.steps.*.data", "reads all of base.steps; read a single step (base.steps.ID) or base.runId"),
             (
                 "triger.x",
-                "there is no 'triger' to read, only trigger, change, base, steps, run; did you mean 'trigger'?",
+                "unknown root 'triger', expected one of trigger, change, base, steps, run; did you mean 'trigger'?",
             ),
-            ("brief.x", "there is no 'brief' to read, only trigger, change, base, steps, run"),
-            ("trigger.[", "'trigger.[' does not parse: Invalid jmespath expression: Incomplete expression"),
+            ("brief.x", "unknown root 'brief', expected one of trigger, change, base, steps, run"),
+            ("trigger.[", "cannot parse 'trigger.[': Invalid jmespath expression: Incomplete expression"),
             (
                 "lenght(trigger)",
-                "'lenght(trigger)' does not parse: there is no function lenght(); did you mean length()?",
+                "cannot parse 'lenght(trigger)': unknown function lenght(); did you mean length()?",
             ),
-            ("", "'' does not parse: Invalid JMESPath expression: cannot be empty."),
+            ("", "cannot parse '': Invalid JMESPath expression: cannot be empty."),
         ],
     )
     @pytest.mark.parametrize("whole", [True, False])
@@ -114,20 +114,20 @@ class TestSelectors:
             )
         )
         assert found == {
-            "steps[0].dependsOn[0]": "the steps form a cycle, each depending on the next: a -> b -> a",
-            "steps[3].input.aside": "reads steps.e, but 'e' is no ancestor of 'd': add it to dependsOn",
+            "steps[0].dependsOn[0]": "dependency cycle, where each step depends on the next: a -> b -> a",
+            "steps[3].input.aside": "reads steps.e, but 'e' is not an ancestor of 'd'; add it to dependsOn",
         }
 
     @pytest.mark.parametrize("selectors", [3, [], True])
     def test_an_input_is_an_object_or_an_expression(self, selectors: Any) -> None:
         assert messages(document(step("a", input=selectors))) == [
-            "steps[0].input: must be an object of JMESPath expressions or one expression, as text"
+            "steps[0].input: must be a JMESPath expression (a string) or an object of such expressions"
         ]
 
     def test_a_literal_is_written_as_an_expression(self) -> None:
         assert messages(document(step("a", input={"loop": True, "a b": None}))) == [
-            'steps[0].input.loop: must be a JMESPath expression, as text, not True; a literal is "`...`"',
-            'steps[0].input["a b"]: must be a JMESPath expression, as text, not None; a literal is "`...`"',
+            'steps[0].input.loop: must be a JMESPath expression, not True; write a literal as "`...`"',
+            'steps[0].input["a b"]: must be a JMESPath expression, not None; write a literal as "`...`"',
         ]
 
     def test_a_step_without_an_id_is_still_looked_at(self) -> None:
@@ -151,12 +151,12 @@ class TestChangeTypes:
     @pytest.mark.parametrize(
         ("seeds", "path", "message"),
         [
-            (["b"], "seeds[0]", "there is no step 'b'"),
-            (["a", "a"], "seeds[1]", "'a' is listed before, as seeds[0]"),
-            ([1], "seeds[0]", "must be the id of a step, not 1"),
-            ([], "seeds", 'must be a list of step ids or "*" for all, not []'),
-            ("a", "seeds", "must be a list of step ids or \"*\" for all, not 'a'"),
-            (None, "seeds", 'must be a list of step ids or "*" for all, not None'),
+            (["b"], "seeds[0]", "unknown step 'b'"),
+            (["a", "a"], "seeds[1]", "duplicate entry 'a', already listed as seeds[0]"),
+            ([1], "seeds[0]", "must be a step id, not 1"),
+            ([], "seeds", 'must be a list of step ids, or "*" for all steps, not []'),
+            ("a", "seeds", "must be a list of step ids, or \"*\" for all steps, not 'a'"),
+            (None, "seeds", 'must be a list of step ids, or "*" for all steps, not None'),
         ],
     )
     def test_seeds_are_steps(self, seeds: Any, path: str, message: str) -> None:
@@ -167,7 +167,7 @@ class TestChangeTypes:
 
     def test_the_built_in_type_cannot_be_declared(self) -> None:
         assert faults_of(document(changeTypes={"payload.patch": {"seeds": "*"}})) == {
-            'changeTypes["payload.patch"]': "every workflow has this change type; it cannot be declared"
+            'changeTypes["payload.patch"]': "is a built-in change type of every workflow and cannot be declared"
         }
 
 
@@ -175,16 +175,19 @@ class TestWarnings:
     @pytest.mark.parametrize(
         ("expression", "message"),
         [
-            ("run.id", "reads run.id, so the result can never be reused by another run from the cache"),
-            ("run", "reads run, so the result can never be reused by another run from the cache"),
-            ("{a: run.id}.a", "reads run.id, so the result can never be reused by another run from the cache"),
+            ("run.id", "reads run.id, so no other run can reuse the result from the cache"),
+            ("run", "reads run, so no other run can reuse the result from the cache"),
+            ("{a: run.id}.a", "reads run.id, so no other run can reuse the result from the cache"),
             (
                 "run.name",
-                "run has no field 'name', only id, workflowName, workflowVersion, tenantId: this is always null",
+                (
+                    "run has no field 'name', so this is always null; "
+                    "its fields are id, workflowName, workflowVersion, tenantId"
+                ),
             ),
             (
                 "steps.a.mood",
-                "a step has data and artifacts, not 'mood': this is always null (steps.a.data.mood?)",
+                "a step has only data and artifacts, so 'mood' is always null; did you mean steps.a.data.mood?",
             ),
         ],
     )
@@ -201,12 +204,12 @@ class TestWarnings:
         assert warnings(workflow) == []
         found = warnings(workflow, {"a.skill", "audio.mix"})
         assert [str(fault) for fault in found] == [
-            "steps[1].skillId: no skill 'audio.mixx' is known here; did you mean 'audio.mix'?"
+            "steps[1].skillId: unknown skill 'audio.mixx'; did you mean 'audio.mix'?"
         ]
 
     def test_a_pause_above_its_maximum(self) -> None:
         retry = {"maxAttempts": 2, "backoffMs": 120_000}
         found = warnings(load_document(document(step("a", retryPolicy=retry))))
         assert [str(fault) for fault in found] == [
-            "steps[0].retryPolicy.backoffMs: is above maxBackoffMs: every pause is 60000 ms"
+            "steps[0].retryPolicy.backoffMs: exceeds maxBackoffMs, so every retry waits 60000 ms"
         ]

@@ -1,8 +1,8 @@
 """Export and import of a log.
 
-end         the last word of an export: how many events there are and what they come to
-jsonl       an export as JSON Lines
-parquet     an export as Parquet
-export      select events, write them, read them back and see that all are there
-importer    an export into an empty database, with every read model
+end         the end record of an export: the number of events and their chain head
+jsonl       exports as JSON Lines
+parquet     exports as Parquet
+export      select events, write them, read them back and verify that they are complete
+importer    import an export into an empty database, with its inline read models
 """

@@ -1,4 +1,4 @@
-"""The last word of an export, by which a reader knows that all of it is there and nothing was changed."""
+"""The end record of an export. With it, a reader can verify that the export is complete and unchanged."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,27 +7,27 @@ from orchestrator.audit.chain import ChainHead, Tally
 
 
 class DamagedExport(Exception):
-    """A file is not an export, or not all of one."""
+    """A file is not an export, or is incomplete or changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportEnd:
-    """How many events there are, and the head of a chain over exactly these."""
+    """The end record: the number of events, and the chain head of exactly these events."""
 
     events: int
     head: ChainHead
 
 
 def end_of(tally: Tally) -> ExportEnd:
-    """Return the last word on the events counted in."""
+    """Return the end record for the counted events."""
     return ExportEnd(tally.events, tally.head)
 
 
 def end_to_json(end: ExportEnd) -> dict[str, Any]:
-    """Return the last word as it is written."""
+    """Return the JSON form of an end record."""
     return {"events": end.events, "position": end.head.position, "link": end.head.link}
 
 
 def end_from_json(document: Any) -> ExportEnd:
-    """Return what `end_to_json` wrote; raises ValueError, KeyError or TypeError when it is something else."""
+    """Return the end record from its JSON form; raises ValueError, KeyError or TypeError if it is invalid."""
     return ExportEnd(int(document["events"]), ChainHead(int(document["position"]), str(document["link"])))

@@ -1,7 +1,7 @@
-"""Exports: events of the log in a file, exactly as they were stored, and a last word that says whether all are there.
+"""Exports: events of the log in a file, exactly as they are stored, with an end record that proves completeness.
 
-The last word (`ExportEnd`) counts the events and holds the head of a chain over exactly these. Of an export
-that begins with the first event it is the head of the log itself.
+The end record (`ExportEnd`) holds the number of events and the chain head of exactly these events. For an export that
+starts with the first event and has no gaps, this is the head of the log itself.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -28,9 +28,9 @@ _PARQUET_MAGIC = b"PAR1"
 
 @dataclass(frozen=True, slots=True)
 class EventSelection:
-    """Which events to export: of one run, or those decided between two times (milliseconds since 1970 UTC).
+    """Which events to export: those of one run, or those decided between two times (milliseconds since 1970 UTC).
 
-    Those of a run come after the registration of its workflow, so that they can be checked on their own.
+    The events of a run come after the registration of its workflow, so that the export can be verified on its own.
     """
 
     run_id: str | None = None
@@ -39,16 +39,16 @@ class EventSelection:
 
     @property
     def has_times(self) -> bool:
-        """Whether events are selected by when they were decided."""
+        """Whether events are selected by time."""
         return self.since is not None or self.until is not None
 
     def holds(self, at: int) -> bool:
-        """Whether an event of this time is selected."""
+        """Return whether an event of this time is selected: `since` is inclusive, `until` exclusive."""
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
 
 
 def select(log: PostgresLog, selection: EventSelection) -> Iterator[EventRow]:
-    """Yield the selected events in the order of the log, up to its end as it is now. Memory is flat."""
+    """Yield the selected events in log order, up to the current end of the log. Memory use is constant."""
     rows = _whole_log(log) if selection.run_id is None else _run(log, selection.run_id)
     for row in rows:
         if not selection.has_times or selection.holds(log.mapper.from_row(*row).event.at):
@@ -84,12 +84,12 @@ def write_export(
     total: int | None = None,
     on_stage: OnStage = silent,
 ) -> Tally:
-    """Write events to a file, which is there only when it is whole, or to a stream; return what they come to.
+    """Write events to a file or a stream, and return their tally.
 
-    Only its owner may read the file.
+    A file appears under its name only once it is complete. Only its owner may read it.
 
     Raises:
-        ParquetMissing: the package for that form is not installed.
+        ParquetMissing: the package for Parquet is not installed.
         OSError: the file cannot be written.
     """
     tally = Tally()
@@ -99,7 +99,7 @@ def write_export(
         write(counted, tally, target)
         return tally
     unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.unlink(missing_ok=True)  # of an export that was killed
+    unfinished.unlink(missing_ok=True)  # left behind by an export that was killed
     try:
         with create_private_file(unfinished) as file:
             write(counted, tally, file)
@@ -118,11 +118,11 @@ def _counted(rows: Iterable[EventRow], tally: Tally, report: Callable[[int], Non
 
 
 def read_export(path: Path) -> Iterator[EventRow]:
-    """Yield the events of an export of either form, in order. Memory is flat.
+    """Yield the events of an export in either format, in order. Memory use is constant.
 
     Raises:
-        DamagedExport: it is no export; or, after the last event, they are not all that were written.
-        ParquetMissing: the package for that form is not installed.
+        DamagedExport: the file is not an export. An incomplete or changed export is detected only after its last event.
+        ParquetMissing: the package for Parquet is not installed.
         OSError: the file cannot be read.
     """
     tally, end = Tally(), None
@@ -138,16 +138,16 @@ def read_export(path: Path) -> Iterator[EventRow]:
             tally.take(found)
             yield found
     if end is None:
-        raise DamagedExport(f"it ends after {tally.events} events without its last word: the rest is missing")
+        raise DamagedExport(f"the export is incomplete: it ends after {tally.events} events, without an end record")
     if end != end_of(tally):
         raise DamagedExport(
-            f"its {tally.events} events come to {tally.head.link} at position {tally.position}, "
-            f"not to {end.head.link} at position {end.head.position}: it was changed"
+            f"the export was changed: its {tally.events} events have the chain head {tally.head.link} at position "
+            f"{tally.position}, not {end.head.link} at position {end.head.position}"
         )
 
 
 def check_export(path: Path, on_stage: OnStage = silent) -> Tally:
-    """Read an export to its end and return what it comes to; raises what `read_export` does."""
+    """Read an export to its end, and return its tally; raises the errors of `read_export`."""
     tally = Tally()
     for _ in _counted(read_export(path), tally, lambda done: on_stage("checking the file: events", done, None)):
         pass

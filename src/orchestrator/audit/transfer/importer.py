@@ -1,7 +1,7 @@
-"""Bringing an export into an empty database: the same bytes at the same positions, and every read model with them.
+"""Import an export into an empty database: the same bytes at the same positions, with the inline read models.
 
-The file is read twice: nothing is written before all of it was found in order. An import that was interrupted
-goes on where it was, for what is there is the beginning of the file.
+The file is read twice, and nothing is written before the whole file is verified. An interrupted import can be resumed:
+the events in the database are then the beginning of the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,12 +27,12 @@ _BATCH = 1_000
 
 
 class ImportRefused(Exception):
-    """What is to be imported cannot be: the database is not empty, or the export is not a log from its beginning."""
+    """The export cannot be imported: the database is not empty, or the export is not a log from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import came to: the events of the file, at which position it began to write, and the head."""
+    """The result of an import: the number of events in the file, the position it resumed after, and the chain head."""
 
     events: int
     resumed_at: int
@@ -40,9 +40,9 @@ class Imported:
 
 
 class Importer:
-    """Writes an export into a database, with the inline read models that belong to it. Synchronous.
+    """Writes an export into a database, with its inline read models. Synchronous.
 
-    In memory are the runs that are open at the place of the log.
+    Only unfinished runs are held in memory.
     """
 
     def __init__(self, log: PostgresLog, find_workflow: FindWorkflow) -> None:
@@ -57,19 +57,20 @@ class Importer:
         """Import a file.
 
         Raises:
-            ImportRefused: the database holds other events, or the export leaves some out; nothing was written.
+            ImportRefused: the database holds other events, or the export has gaps. Nothing was written, unless another
+                process wrote to the database during the import, or an event belongs to no run.
             DamagedExport, ParquetMissing, OSError: see `read_export`; nothing was written.
-            UnreadableEvent: this program cannot read an event, or was given another cipher key.
+            UnreadableEvent: this program cannot read an event, for example because of a different cipher key.
         """
-        there = self._there()
+        there = self._existing_events()
         tally = check_export(path, on_stage)
         if not tally.is_beginning:
             raise ImportRefused(
-                f"{path} holds {tally.events} events up to position {tally.position}: only an export of the whole log "
+                f"{path} holds {tally.events} events up to position {tally.position}; only an export of the whole log "
                 "can be imported"
             )
         if not self._is_beginning(path, there):
-            raise ImportRefused("the database holds other events already; import into an empty one")
+            raise ImportRefused("the database already holds other events; import into an empty database")
         self._position = there.position
         for row in read_export(path):
             self._take(row)
@@ -78,8 +79,8 @@ class Importer:
         self._flush()
         return Imported(tally.events, there.position, tally.head)
 
-    def _there(self) -> Tally:
-        """Return what the events in the database come to."""
+    def _existing_events(self) -> Tally:
+        """Return the tally of the events in the database."""
         tally = Tally()
         while page := self._log.recorder.log_rows(tally.position, _BATCH):
             for row in page:
@@ -88,7 +89,7 @@ class Importer:
 
     @staticmethod
     def _is_beginning(path: Path, there: Tally) -> bool:
-        """Whether what is in the database is how the file begins."""
+        """Return whether the events in the database are the beginning of the file."""
         tally = Tally()
         for row in read_export(path) if there.events else ():
             tally.take(row)
@@ -99,7 +100,7 @@ class Importer:
     def _take(self, row: EventRow) -> None:
         recorded = self._log.mapper.from_row(*row)
         if isinstance(recorded.event, StepCacheInvalidated):
-            self._flush()  # what was stored before is withdrawn, what comes after is not
+            self._flush()  # only results stored before this event are invalidated
         inline = dict(self._changes(recorded))
         if row[4] <= self._position:
             return
@@ -108,10 +109,10 @@ class Importer:
         for kind, items in inline.items():
             self._inline.setdefault(kind, []).extend(items)
         if len(self._rows) >= _BATCH or isinstance(recorded.event, WorkflowRegistered | StepCacheInvalidated):
-            self._flush()  # what follows may need the definition
+            self._flush()  # later events may need the definition
 
     def _changes(self, recorded: Recorded) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Yield what an event changes in the inline read models."""
+        """Yield the changes that an event makes to the inline read models."""
         event, stream_id = recorded.event, recorded.stream_id
         match event:
             case WorkflowRegistered():
@@ -124,7 +125,7 @@ class Importer:
                 workflow = self._find_workflow(recorded.tenant, event.workflow_name, event.workflow_version)
                 run = self._runs[stream_id] = begin(stream_id, workflow, event)
             case _ if stream_id not in self._runs:
-                raise ImportRefused(f"position {recorded.position}: run {stream_id} is over, or never began")
+                raise ImportRefused(f"position {recorded.position}: run {stream_id} had ended, or never started")
             case _:
                 run = evolve(self._runs[stream_id], event)
         if run.is_finished:
@@ -136,13 +137,13 @@ class Importer:
             return
         first = self._log.restore(self._rows, self._inline)
         if first != self._position + 1:
-            raise ImportRefused(f"somebody else writes to this database: position {self._position + 1} is taken")
+            raise ImportRefused(f"another process is writing to this database: position {self._position + 1} is taken")
         self._position += len(self._rows)
         self._rows, self._inline = [], {}
 
 
 def catalogue_row(tenant: str, number: int, event: WorkflowRegistered) -> dict[str, Any]:
-    """Return the catalogue's row of a registration; `number` is its version in the stream of the workflow."""
+    """Return the catalogue row of a registration; `number` is its version in the workflow's stream."""
     return {
         "tenant": tenant,
         "name": event.name,

@@ -1,6 +1,6 @@
-"""An export as JSON Lines: an event a line, and the last word.
+"""Exports as JSON Lines: one event per line, then the end record.
 
-{"position", "streamId", "version", "name", "state"}       "base64" in the place of a state that is not JSON
+{"position", "streamId", "version", "name", "state"}       "base64" replaces "state" if the state is not JSON
 {"end": {"events", "position", "link"}}
 """
 
@@ -18,7 +18,7 @@ from orchestrator.eventstore.recorder import EventRow
 
 
 def write(rows: Iterable[EventRow], tally: Tally, file: BinaryIO) -> None:
-    """Write events and the last word; the tally has counted them in by then."""
+    """Write events and the end record. The caller's iterator must have counted each event in the tally."""
     for stream, version, name, state, position in rows:
         document: dict[str, Any] = {"position": position, "streamId": str(stream), "version": version, "name": name}
         if (value := _as_json(state)) is not None:
@@ -30,10 +30,10 @@ def write(rows: Iterable[EventRow], tally: Tally, file: BinaryIO) -> None:
 
 
 def read(file: BinaryIO) -> Iterator[EventRow | ExportEnd]:
-    """Yield the events and the last word.
+    """Yield the events and the end record.
 
     Raises:
-        DamagedExport: a line is not one that `write` writes.
+        DamagedExport: a line is invalid.
     """
     for number, line in enumerate(file, 1):
         try:
@@ -49,11 +49,11 @@ def read(file: BinaryIO) -> Iterator[EventRow | ExportEnd]:
                     int(document["position"]),
                 )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedExport(f"line {number} is not one of an export ({error!r})") from error
+            raise DamagedExport(f"line {number} is not a valid line of an export ({error!r})") from error
 
 
 def _as_json(state: bytes) -> Any:
-    """Return a state as JSON if writing it again gives the same bytes, else None."""
+    """Return a state as a JSON value if that serializes to the same bytes, otherwise None."""
     try:
         value = orjson.loads(state)
     except orjson.JSONDecodeError:

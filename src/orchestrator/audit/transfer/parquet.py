@@ -1,8 +1,8 @@
-"""An export as Parquet: a row an event, and the last word in the file's metadata. The only user of `pyarrow`.
+"""Exports as Parquet: one row per event, and the end record in the file's metadata. The only user of `pyarrow`.
 
     position bigint, stream_id text, version bigint, name text, state binary (the bytes as stored)
 
-No column repeats what the state says: readers would trust what no chain covers.
+No column duplicates the contents of the state, because the chain would not cover it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,11 +22,14 @@ _MAX_BYTES = 16 << 20
 
 
 class ParquetMissing(Exception):
-    """The package that reads and writes Parquet is not installed."""
+    """The package that reads and writes Parquet, pyarrow, is not installed."""
 
 
 def write(rows: Iterable[EventRow], tally: Tally, file: BinaryIO) -> None:
-    """Write events and the last word; the tally has counted them in by then. Raises ParquetMissing."""
+    """Write events and the end record; raises ParquetMissing.
+
+    The caller's iterator must have counted each event in the tally.
+    """
     arrow, parquet = _arrow()
     schema = arrow.schema(
         [
@@ -46,7 +49,7 @@ def write(rows: Iterable[EventRow], tally: Tally, file: BinaryIO) -> None:
 
 
 def _groups(rows: Iterable[EventRow]) -> Iterator[list[EventRow]]:
-    """Yield rows in groups that fit in memory."""
+    """Yield rows in groups of bounded size."""
     group: list[EventRow] = []
     size = 0
     for row in rows:
@@ -60,11 +63,11 @@ def _groups(rows: Iterable[EventRow]) -> Iterator[list[EventRow]]:
 
 
 def read(file: BinaryIO) -> Iterator[EventRow | ExportEnd]:
-    """Yield the events and the last word.
+    """Yield the events and the end record.
 
     Raises:
-        DamagedExport: the file is not what `write` writes.
-        ParquetMissing: the package is not installed.
+        DamagedExport: the file is not a Parquet export.
+        ParquetMissing: the package for Parquet is not installed.
     """
     arrow, parquet = _arrow()
     try:
@@ -76,7 +79,7 @@ def read(file: BinaryIO) -> Iterator[EventRow | ExportEnd]:
                 yield UUID(stream), version, name, state, position
         yield end_from_json(orjson.loads(opened.metadata.metadata[_END]))
     except (arrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedExport(f"it is not a Parquet file of an export ({error})") from error
+        raise DamagedExport(f"not a Parquet export ({error})") from error
 
 
 def _arrow() -> tuple[Any, Any]:
@@ -84,5 +87,5 @@ def _arrow() -> tuple[Any, Any]:
         import pyarrow as pa  # noqa: PLC0415 - needs the extra `parquet`
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
-        raise ParquetMissing("Parquet needs the package pyarrow: pip install 'orchestrator[parquet]'") from error
+        raise ParquetMissing("Parquet needs pyarrow; install it with: pip install 'orchestrator[parquet]'") from error
     return pa, parquet

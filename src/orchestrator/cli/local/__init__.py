@@ -1,1 +1,1 @@
-"""What verbs do on the database itself, without a server."""
+"""Commands that work on the database itself, without a server."""

@@ -1,4 +1,4 @@
-"""What the verbs of the audit do, on the database itself: through a server it would be the server's word."""
+"""The audit commands. They work on the database itself: through a server, an audit would have to trust that server."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class AuditScope:
-    """What is to be audited: a run, runs from a time on (milliseconds since 1970 UTC), against which heads."""
+    """What to audit: one run, or runs since a time (milliseconds since 1970 UTC), and the heads to compare with."""
 
     run_id: str | None = None
     since: int | None = None
@@ -51,7 +51,11 @@ class AuditScope:
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What an audit came to: the position it began at, how far the chain went, what is wrong, and what is not known."""
+    """The result of an audit.
+
+    `position` is the end of the log when the audit began, and `covered` is the end of its hash chain. `unchecked` are
+    findings about what could not be checked.
+    """
 
     position: int
     covered: int
@@ -61,7 +65,7 @@ class Audited:
 
 @dataclass(frozen=True, slots=True)
 class ImportedLog:
-    """What an import came to; `findings` are None when no audit was asked for."""
+    """The result of an import; `findings` is None without an audit."""
 
     events: int
     resumed_at: int
@@ -70,7 +74,7 @@ class ImportedLog:
 
 
 def make_head(settings: Settings, output: Path | None, key: Path | None) -> SignedHead:
-    """Return the head of the log, signed when there is a key, and written when there is a file."""
+    """Return the head of the log. Sign it if a key is given, and write it if a file is given."""
     configure_logging(settings, quiet=True)
     signer = None if key is None else _key(key)
     with open_core(settings) as core:
@@ -84,11 +88,11 @@ def make_head(settings: Settings, output: Path | None, key: Path | None) -> Sign
 
 
 def make_keys(file: Path) -> tuple[Path, Path]:
-    """Write a new pair of keys and return where they are; a file that is there is never replaced."""
+    """Write a new key pair and return the paths of the private and the public key. Never replace a file."""
     public = file.with_name(f"{file.name}.pub")
     for path in (file, public):
         if path.exists():
-            raise Complaint(f"{path} is there already", "Name another file; a key that was used must not be lost.")
+            raise Complaint(f"{path} already exists", "Choose another file: a key that was used must not be lost.")
     with _naming(None):
         key = new_key()
     with create_private_file(file) as private:
@@ -100,11 +104,17 @@ def make_keys(file: Path) -> tuple[Path, Path]:
 def export_log(
     settings: Settings, selection: EventSelection, output: Path | None, form: Format | None, *, as_json: bool
 ) -> Tally:
-    """Write the selected events to a file or to stdout, and return what they come to."""
+    """Write the selected events to a file or to stdout, and return their tally.
+
+    Raises:
+        Complaint: the format or --json needs a file, or the file cannot be written.
+        RunNotFound: the selected run does not exist.
+    """
     form = form or ("parquet" if output is not None and output.suffix == ".parquet" else "jsonl")
     if output is None and (form == "parquet" or as_json):
         raise Complaint(
-            "The events themselves go to stdout" if as_json else "Parquet cannot go to stdout", "Name a file: --output"
+            "With --json, the events cannot go to stdout" if as_json else "Parquet cannot be written to stdout",
+            "Give a file with --output FILE.",
         )
     configure_logging(settings, quiet=True)
     with open_core(settings) as core, open_meter() as report, _naming(output):
@@ -124,9 +134,9 @@ def export_log(
 
 
 def import_log(settings: Settings, file: Path, *, with_audit: bool) -> ImportedLog:
-    """Import a file, make the read models, and audit the result if asked to."""
+    """Import an export, build the read models, and audit the result if `with_audit` is set."""
     if not file.is_file():
-        raise Complaint(f"There is no file {file}", "`orchestrator audit export --output FILE` writes one.")
+        raise Complaint(f"File not found: {file}", "Write one with `orchestrator audit export --output FILE`.")
     configure_logging(settings, quiet=True)
     with open_core(settings) as core, open_meter() as report:
         with _naming(file):
@@ -135,9 +145,9 @@ def import_log(settings: Settings, file: Path, *, with_audit: bool) -> ImportedL
         head = build_chain(core).head()
         if head != imported.head:
             raise Complaint(
-                f"The log now comes to {head.link} at position {head.position}, the export to {imported.head.link} at "
-                f"{imported.head.position}",
-                "Somebody else wrote to this database meanwhile; import into one of its own.",
+                f"The imported log ends with {head.link} at position {head.position}, but the export ends with "
+                f"{imported.head.link} at {imported.head.position}",
+                "Another process wrote to this database during the import. Import into a separate database.",
             )
         findings = None
         if with_audit:
@@ -149,11 +159,11 @@ def import_log(settings: Settings, file: Path, *, with_audit: bool) -> ImportedL
 def _project(core: Core, report: OnStage) -> None:
     projector, end = build_projector(core), core.log.last_position()
     while projector.project_batch():
-        report("making the read models: events", core.reader.position(), end)
+        report("building the read models: events", core.reader.position(), end)
 
 
 def verify_log(settings: Settings, scope: AuditScope) -> Audited:
-    """Audit the log and all that follows from it."""
+    """Audit the log and everything derived from it."""
     configure_logging(settings, quiet=True)
     key = None if scope.key is None else _key(scope.key)
     heads = [_trusted_head(path, key) for path in scope.heads]
@@ -168,14 +178,14 @@ def verify_log(settings: Settings, scope: AuditScope) -> Audited:
 
 
 def _trusted_head(path: Path, key: SigningKey | None) -> ChainHead:
-    """Return the head of a file; one that is signed counts only with the key to check it, and the other way round."""
+    """Return the head in a file. A signed head needs a key to verify it, and a key needs a signed head."""
     text = _text(path).encode()
     with _naming(path):
         signed = read_head(text)
         if key is not None:
             key.check(signed)
         elif signed.signature is not None:
-            raise BadHead("it is signed: name the public key with --key, kept apart from this machine")
+            raise BadHead("it is signed: give the public key with --key (keep that key on another machine)")
     return signed.head
 
 
@@ -190,12 +200,12 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise Complaint(f"{path} cannot be read: {cause}") from error
+        raise Complaint(f"Cannot read {path}: {cause}") from error
 
 
 @contextmanager
 def _naming(path: Path | None) -> Iterator[None]:
-    """Turn what is wrong with a file into a complaint that names it."""
+    """Turn an error about a file into a Complaint that names the file."""
     try:
         yield
     except (BadHead, BadKey, DamagedExport, ImportRefused, ParquetMissing) as error:

@@ -1,4 +1,4 @@
-"""Making, listing and ending API keys in the database."""
+"""Create, list and revoke API keys in the database."""
 
 import re
 import sys
@@ -26,28 +26,29 @@ _GIVEN = re.compile(r"(?:ork_)?([a-z0-9]{8})(?:_.*)?")
 def make_key(
     name: str, role: str, *, tenant: str | None, expires: str | None, data_dir: Path | None, as_json: bool
 ) -> None:
-    """Make a key and print it, alone on stdout; what to know about it goes to stderr.
+    """Create a key and print it, alone on stdout. Its role and tenant are printed on stderr.
 
     Raises:
-        Complaint: the name, role or age cannot be used, or a valid key of the tenant has the name: the log names who
-            did something by it.
-        SettingsError: the tenant cannot.
+        Complaint: the name, role or age is invalid, or another valid key of the tenant has the name. Names are unique
+            because the log records them as actors.
+        SettingsError: the tenant is invalid.
     """
     if not _NAME.fullmatch(name):
         raise Complaint(
-            f"The name {name!r} cannot be used", "Up to 100 letters, digits, spaces and . _ @ + -, a letter first."
+            f"Invalid name {name!r}",
+            "Use up to 100 letters, digits, spaces and . _ @ + -, starting with a letter or a digit.",
         )
     known = Role.of(role)
     if known is None:
-        raise Complaint(f"There is no role {role!r}", f"Use --role {' or '.join(each.word for each in Role)}.")
+        raise Complaint(f"Unknown role {role!r}", f"Use --role {' or '.join(each.word for each in Role)}.")
     seconds = None if expires is None else read_age(expires)
     with _open(data_dir, need_data=False, tenant=tenant) as (settings, keys):
         now = _now()
         for other in keys.list(settings.tenant):
             if other.name == name and other.is_valid(now):
                 raise Complaint(
-                    f"The key {other.prefix} of tenant {settings.tenant} has the name {name!r} already",
-                    f"Choose another name, or end that key first: `orchestrator keys revoke {other.id}`.",
+                    f"The key {other.prefix} of tenant {settings.tenant} already has the name {name!r}",
+                    f"Choose another name, or revoke that key first: `orchestrator keys revoke {other.id}`.",
                 )
         key, shown = keys.create(
             tenant=settings.tenant,
@@ -62,8 +63,8 @@ def make_key(
         return
     print_line(shown)
     sys.stderr.write(
-        f"This key has the role {known.word} in the tenant {key.tenant}. It is not shown again; "
-        f"`orchestrator keys revoke {key.id}` revokes it.\n"
+        f"This key has the role {known.word} in the tenant {key.tenant}. It is not shown again. "
+        f"Revoke it with `orchestrator keys revoke {key.id}`.\n"
     )
 
 
@@ -80,22 +81,22 @@ def show_keys(*, tenant: str | None, data_dir: Path | None, as_json: bool) -> No
 
 
 def end_key(given: str, *, data_dir: Path | None, as_json: bool) -> None:
-    """End a key.
+    """Revoke a key, given its prefix or id.
 
     Raises:
-        Complaint: there is none.
+        Complaint: the key does not exist.
     """
     named = _GIVEN.fullmatch(given)
     if named is None:
-        raise Complaint("This is neither the prefix nor the id of a key", "Name it as `orchestrator keys list` does.")
+        raise Complaint("This is neither the prefix nor the id of a key", "List keys with `orchestrator keys list`.")
     with _open(data_dir) as (_, keys):
         key = keys.revoke(named[1], _now())
     if key is None:
-        raise Complaint(f"There is no key {named[1]}", "`orchestrator keys list` shows those there are.")
+        raise Complaint(f"Unknown key {named[1]!r}", "List keys with `orchestrator keys list`.")
     if as_json:
         print_json(_view(key))
     else:
-        print_line(f"{key.prefix} ({key.name}) is revoked")
+        print_line(f"revoked {key.prefix} ({key.name})")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What the verb `migrate` does and prints."""
+"""The command `migrate`."""
 
 import threading
 import time
@@ -22,19 +22,19 @@ _LINE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class MigrationOrder:
-    """What is to be done: migrations up to number `to` (None: all), and whether the format is to be finished."""
+    """What to do: apply migrations up to number `to` (None: all), and whether to finish the format."""
 
     to: int | None
     finish: bool
 
     def __post_init__(self) -> None:
         if self.to is not None and self.finish:
-            raise Complaint("--to and --finish cannot both be given", "Finish after the last migration.")
+            raise Complaint("--to and --finish cannot both be given", "Use --finish after the last migration.")
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What would be done to a database with this schema: migrations, and the format to finish (None: none)."""
+    """What would be done to a database with this schema: migrations to apply, and the format to finish, if any."""
 
     schema: Schema
     migrations: tuple[str, ...]
@@ -56,7 +56,7 @@ class Migrated:
 
 
 def look(settings: Settings, order: MigrationOrder) -> Due:
-    """Return what an order would do; nothing is changed."""
+    """Return what an order would do, without changing anything."""
     configure_logging(settings, quiet=True)
     with open_unchecked(settings) as conninfo:
         schema = _schema(conninfo)
@@ -66,9 +66,9 @@ def look(settings: Settings, order: MigrationOrder) -> Due:
 
 
 def work(settings: Settings, order: MigrationOrder) -> Migrated:
-    """Do what is ordered, and say on stderr how it goes."""
+    """Carry out an order, and report progress on stderr."""
     configure_logging(settings, quiet=True)
-    with open_unchecked(settings) as conninfo, _telling() as on_begin:
+    with open_unchecked(settings) as conninfo, _reporting() as on_begin:
         applied = migrate(conninfo, MIGRATIONS, to=order.to, new_format=FORMAT, on_begin=on_begin)
         finished = finish(conninfo, FORMAT) if order.finish else False
         open_custom_models(conninfo, makes=True)
@@ -101,8 +101,8 @@ def print_migrated(done: Migrated, *, as_json: bool) -> None:
     print_line(f"{nothing}{'the' if nothing else 'The'} database has schema {done.schema.number}.")
     if done.schema.format < FORMAT:
         print_line(
-            f"Format {FORMAT} is not finished. When no process of an older release is left, run "
-            "`orchestrator migrate --finish`."
+            f"Format {FORMAT} is not finished. Run `orchestrator migrate --finish` when no process of an older release "
+            "is left."
         )
 
 
@@ -116,25 +116,25 @@ def _schema(conninfo: str) -> Schema:
 
 
 @contextmanager
-def _telling() -> Iterator[OnBegin]:
-    """Yield what is told when a migration begins; one that takes long is reported on stderr every few seconds."""
+def _reporting() -> Iterator[OnBegin]:
+    """Yield the callback for the start of a migration. Report on stderr every few seconds while one runs."""
     under_way: list[tuple[str, float]] = []
     ended = threading.Event()
 
     def begin(name: str, number: int, count: int) -> None:
-        words = f"applying {name} ({number} of {count})"
-        print_error(words)
-        under_way[:] = [(words, time.monotonic())]
+        text = f"applying {name} ({number} of {count})"
+        print_error(text)
+        under_way[:] = [(text, time.monotonic())]
 
-    def tell() -> None:
+    def report() -> None:
         while not ended.wait(_LINE_SECONDS):
-            for words, began in under_way[:]:
-                print_error(f"{words}: {time.monotonic() - began:.0f} s")
+            for text, began in under_way[:]:
+                print_error(f"{text}: {time.monotonic() - began:.0f} s")
 
-    teller = threading.Thread(target=tell, daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=report, daemon=True)
+    reporter.start()
     try:
         yield begin
     finally:
         ended.set()
-        teller.join()
+        reporter.join()

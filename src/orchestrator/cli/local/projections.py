@@ -1,4 +1,4 @@
-"""What the verbs about read models do and print."""
+"""The read model commands."""
 
 import signal
 import sys
@@ -18,7 +18,15 @@ from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
-from orchestrator.cli.output.terminal import open_console, print_error, print_json, print_line, print_table, styled
+from orchestrator.cli.output.terminal import (
+    counted,
+    open_console,
+    print_error,
+    print_json,
+    print_line,
+    print_table,
+    styled,
+)
 from orchestrator.projections.rebuild.differences import RebuildReport
 from orchestrator.projections.rebuild.errors import RebuildInterrupted
 from orchestrator.projections.rebuild.rebuild import OnProgress
@@ -26,8 +34,8 @@ from orchestrator.projections.rebuild.standing_views import report_view, standin
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor, Standing
 
 _LINE_SECONDS = 2.0
-_LONGEST = 60
-_FAULTY = 1
+_MAX_LENGTH = 60
+_DIFFERENT = 1
 
 
 @contextmanager
@@ -39,7 +47,7 @@ def _supervisor(data_dir: Path | None) -> Iterator[ReadModelSupervisor]:
 
 
 def show_standings(data_dir: Path | None, *, as_json: bool) -> None:
-    """Print where the read models are."""
+    """Print the version, position, lag and state of every read model."""
     with _supervisor(data_dir) as supervisor:
         standings = supervisor.standings()
     if as_json:
@@ -62,7 +70,7 @@ def show_standings(data_dir: Path | None, *, as_json: bool) -> None:
 
 
 def _note(standing: Standing) -> str:
-    """Return what an operator should know besides."""
+    """Return the error, the rebuild or the version difference that an operator should know about."""
     if standing.stopped_at is not None:
         return f"at position {standing.stopped_at:,}: {standing.error}"
     if standing.error is not None:
@@ -72,7 +80,7 @@ def _note(standing: Standing) -> str:
         word = "being rebuilt" if standing.rebuild.state == "running" else "rebuild interrupted"
         return f"{word}, {min(1.0, done):.0%}"
     if standing.is_outdated:
-        return f"this program makes version {standing.program_version}"
+        return f"this program builds version {standing.program_version}"
     return ""
 
 
@@ -85,15 +93,18 @@ def rebuild_models(
     processes: int | None,
     as_json: bool,
 ) -> None:
-    """Rebuild or compare read models one after the other, and print what was different.
+    """Rebuild or compare read models one after the other, and print the differences.
 
     Raises:
-        Complaint: none is given, or in two ways.
-        ProjectionNotFound: there is none of a name; nothing was begun.
-        typer.Exit: 1 when rows were not what the log says and are as they were, 130 after Ctrl-C.
+        Complaint: neither or both of names and --all are given.
+        ProjectionNotFound: a name is unknown; nothing was started.
+        typer.Exit: 1 if rows differ from the log and were not replaced, 130 after an interrupt.
     """
     if every == bool(names):
-        raise Complaint("No read models given", "Name some (`projections list` shows them), or give --all.")
+        raise Complaint(
+            "Give either the names of read models or --all",
+            "List read models with `orchestrator projections list`.",
+        )
     reports: list[RebuildReport] = []
     with _supervisor(data_dir) as supervisor, _interruptible() as stopping:
         for name in names:
@@ -108,42 +119,42 @@ def rebuild_models(
                 if not as_json:
                     _print(report)
         except RebuildInterrupted as interrupted:
-            print_error(f"{interrupted.message}; the same command goes on from there")
+            print_error(f"{interrupted.message}; run the same command again to resume")
             raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
         print_json({"reports": [report_view(report) for report in reports]})
     if any(report.is_faulty and not report.swapped for report in reports):
-        raise typer.Exit(_FAULTY)
+        raise typer.Exit(_DIFFERENT)
 
 
 def retry(data_dir: Path | None, name: str, *, as_json: bool) -> None:
-    """Let a read model try an event again."""
+    """Restart a stopped read model at the event that stopped it."""
     with _supervisor(data_dir) as supervisor:
         supervisor.retry(name)
     if as_json:
         print_json({"name": name, "state": "live"})
     else:
-        print_line(f"{name} goes on, and tries the event again")
+        print_line(f"{name} restarted; it tries the event again")
 
 
 def skip(data_dir: Path | None, name: str, *, as_json: bool) -> None:
-    """Send a read model past an event."""
+    """Restart a stopped read model after the event that stopped it."""
     with _supervisor(data_dir) as supervisor:
         position = supervisor.skip(name, actor_name())
     if as_json:
         print_json({"name": name, "state": "live", "skipped": position})
     else:
-        print_line(f"{name} goes on after position {position:,}; that it was skipped is on record")
+        print_line(f"{name} restarted after position {position:,}; the skip is recorded")
 
 
 def _print(report: RebuildReport) -> None:
-    """Say what a rebuild came to."""
+    """Print the result of a rebuild."""
     rate = report.events / report.seconds if report.seconds else 0.0
     resumed = f", resumed after {report.resumed_at:,}" if report.resumed_at else ""
     done = "rebuilt" if report.swapped else "compared"
     print_line(f"{report.name} {done}: {report.events:,} events in {report.seconds:.1f} s ({rate:,.0f}/s){resumed}")
     if report.version != report.replaced:
-        print_line(f"version {report.version} instead of {report.replaced}; {report.differing:,} rows are not the same")
+        print_line(f"version {report.version} instead of {report.replaced}; {report.differing:,} rows differ")
         return
     if not report.differing:
         print_line("no differences")
@@ -152,21 +163,22 @@ def _print(report: RebuildReport) -> None:
     for found in report.differences:
         columns = [(column, _short(old), _short(new)) for column, (old, new) in found.columns.items()]
         rows += [(found.key, found.kind, *column) for column in columns or [("", "", "")]]
-    print_table(("row", "difference", "column", "live", "as the log says"), rows)
+    print_table(("row", "difference", "column", "live", "from the log"), rows)
     shown = len(report.differences)
-    more = f", the first {shown} are shown" if report.differing > shown else ""
-    put_right = "; they are put right" if report.swapped else ""
-    print_line(f"{report.differing:,} rows are not what the log says{more}{put_right}")
+    more = f" (the first {shown} are shown)" if report.differing > shown else ""
+    verb = "differs" if report.differing == 1 else "differ"
+    corrected = "; corrected by the rebuild" if report.swapped else ""
+    print_line(f"{counted(report.differing, 'row')} {verb} from the log{more}{corrected}")
 
 
 def _short(value: Any) -> str:
     text = orjson.dumps(value).decode()
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Yield what SIGINT and SIGTERM set; a second one has its usual effect."""
+    """Yield an event that SIGINT and SIGTERM set. A second signal has its default effect."""
     stopping = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -185,7 +197,7 @@ def _interruptible() -> Iterator[threading.Event]:
 
 @contextmanager
 def _progress(name: str) -> Iterator[OnProgress]:
-    """Yield what shows on stderr how far a rebuild is: a bar on a terminal, else a line now and then."""
+    """Yield a callback that shows a rebuild's progress on stderr: a bar on a terminal, otherwise lines."""
     if not sys.stderr.isatty():
         yield _Lines(name)
         return
@@ -223,26 +235,26 @@ class _Bar:
 
 
 class _Lines:
-    """Shows progress as lines: each stage, and how far it is every two seconds."""
+    """Shows progress as lines: one for each new stage, then one every two seconds."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._stage = ""
-        self._said = 0.0
+        self._printed = 0.0
         self._began: tuple[float, int] | None = None
 
     def __call__(self, stage: str, events: int, goal: int) -> None:
         rate, self._began = _rate(self._began, events)
         now = time.monotonic()
-        if stage == self._stage and now - self._said < _LINE_SECONDS:
+        if stage == self._stage and now - self._printed < _LINE_SECONDS:
             return
-        self._stage, self._said = stage, now
+        self._stage, self._printed = stage, now
         left = f", {rate:,.0f}/s, {(goal - events) / rate:.0f} s left" if rate and events < goal else ""
         print_error(f"{self._name}: {stage}, {events:,} of {goal:,} events{left}")
 
 
 def _rate(began: tuple[float, int] | None, events: int) -> tuple[float, tuple[float, int]]:
-    """Return the events a second since the first look, which a resumed rebuild begins in the middle."""
+    """Return the events per second, and the first sample they are measured from: a resumed rebuild starts above 0."""
     now = time.monotonic()
     if began is None:
         return 0.0, (now, events)

@@ -1,4 +1,4 @@
-"""Looking into the past of runs, in the log itself."""
+"""The commands `replay` and `diff`: rebuild past states of runs from the log."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class CheckedHistories:
-    """How much was looked at, and what could not have happened."""
+    """The result of a check: how many events and runs were checked, and the events that are faulty."""
 
     events: int
     runs: int
@@ -33,21 +33,21 @@ class CheckedHistories:
 
 
 def load_moment(settings: Settings, run_id: str, at: str | None) -> Document:
-    """Return a run as it was: `{run, steps}`, each step with what it depends on."""
+    """Return a run's state at a moment: `{run, steps}`, each step with its dependencies."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core:
         return _moment(core, run_id, at)
 
 
 def load_frames(settings: Settings, run_id: str, at: str | None) -> list[Document]:
-    """Return what each event of a run was and changed, up to a moment."""
+    """Return each event of a run up to a moment, with the changes it made."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core:
         return list(frames(_history(core, run_id, at), core.workflows.get))
 
 
 def compare_moments(settings: Settings, before: tuple[str, str | None], after: tuple[str, str | None]) -> Document:
-    """Return what is different between two moments, each a run and when."""
+    """Return the differences between two moments, each a run id and a version or time (None: now)."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core:
         ours, theirs = _moment(core, *before), _moment(core, *after)
@@ -59,7 +59,7 @@ def compare_moments(settings: Settings, before: tuple[str, str | None], after: t
 
 
 def check_histories(settings: Settings, run_id: str | None) -> CheckedHistories:
-    """Ask the decider again about every event of a run, or of all runs."""
+    """Check that the decider would produce every recorded event of a run, or of all runs."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core, open_meter() as report:
         if run_id is not None and not core.log.read(run_id, limit=1):
@@ -72,11 +72,11 @@ def check_histories(settings: Settings, run_id: str | None) -> CheckedHistories:
 
 def _moment(core: Core, run_id: str, at: str | None) -> Document:
     loaded = core.runs.fold(run_id, _history(core, run_id, at))
-    run, makers = loaded.run, _Makers(core, loaded.tenant)
+    run, sources = loaded.run, _SourceRuns(core, loaded.tenant)
     steps = core.reader.folded_steps(loaded)
     for step in steps:
         step_id, maker = step["stepId"], run.maker(step["stepId"])
-        state = makers.step(maker, step_id) if run.is_reused(step_id) else run.step(step_id)
+        state = sources.step(maker, step_id) if run.is_reused(step_id) else run.step(step_id)
         step["artifacts"] = []
         if state.output is not None:
             step["artifacts"] = contents(artifact_views(step_id, maker, output_to_json(state.output), state.ended_at))
@@ -85,8 +85,8 @@ def _moment(core: Core, run_id: str, at: str | None) -> Document:
     return {"run": core.reader.folded_run(loaded), "steps": steps}
 
 
-class _Makers:
-    """The runs that made what another one reuses, each folded once."""
+class _SourceRuns:
+    """The runs that made the results another run reuses. Each is folded once."""
 
     def __init__(self, core: Core, tenant: str) -> None:
         self._core = core
@@ -108,4 +108,4 @@ def _history(core: Core, run_id: str, at: str | None) -> list[Recorded]:
         return up_to(parse_moment(at), run_id, history)
     except InvalidRequest as error:
         fault = error.details["faults"][0]["message"].removesuffix(" (+ is written %2B)")
-        raise Complaint(f"--at {at}: {fault}", "`orchestrator history RUN` lists versions and times.") from error
+        raise Complaint(f"--at {at}: {fault}", "List versions and times with `orchestrator history RUN`.") from error

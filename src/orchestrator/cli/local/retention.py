@@ -1,4 +1,4 @@
-"""What `retention` does and says."""
+"""The retention commands."""
 
 from dataclasses import asdict
 from datetime import UTC
@@ -16,7 +16,7 @@ from orchestrator.cli.complaint import Complaint, sentence
 from orchestrator.cli.inputs import read_age
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.meter import open_meter
-from orchestrator.cli.output.terminal import print_json, print_line, print_table, size
+from orchestrator.cli.output.terminal import counted, print_json, print_line, print_table, size
 from orchestrator.projections.views.values import timestamp
 from orchestrator.retention.archivist import RetentionHeld, RetentionRunning
 from orchestrator.settings import Settings
@@ -27,10 +27,10 @@ _DAY_SECONDS = 86_400
 
 
 def archive_runs(settings: Settings, older_than: str | None, *, dry_run: bool) -> Document:
-    """Archive old runs, or say what would be.
+    """Archive old runs, or with `dry_run` count them.
 
     Raises:
-        Complaint: nobody said how old, or it cannot be done now.
+        Complaint: no retention period is given, or archiving is not possible now.
     """
     if older_than is not None:
         seconds = read_age(older_than)
@@ -61,7 +61,7 @@ def archive_runs(settings: Settings, older_than: str | None, *, dry_run: bool) -
 
 
 def _catch_up(core: Core) -> None:
-    """Let the read models see what the log has, in case nobody else projects."""
+    """Bring the read models up to date, because no projector may be running."""
     projector = build_projector(core)
     while core.reader.position() < core.log.last_position() and projector.project_batch():
         pass
@@ -72,25 +72,27 @@ def _kept(found: Any) -> Document:
 
 
 def print_retired(done: Document, *, as_json: bool) -> None:
-    """Print what left and what stayed."""
+    """Print how many runs were archived and how many were kept."""
     if as_json:
         print_json(done)
         return
-    runs = f"{done['runs']:,} run" + ("" if done["runs"] == 1 else "s")
+    runs = counted(done["runs"], "run")
     if done["dryRun"]:
-        print_line(f"{runs} that ended before {done['before']} would leave the log")
+        print_line(f"{runs} that ended before {done['before']} would be archived")
     else:
-        print_line(f"{runs} that ended before {done['before']} left the log: {done['events']:,} events")
+        print_line(f"archived {runs} that ended before {done['before']}: {done['events']:,} events")
         for name in done["files"]:
             print_line(f"  {name}")
     if done["keptForCache"]:
-        print_line(f"{done['keptForCache']:,} as old stay for the cache; `orchestrator cache prune` lets them go")
+        print_line(
+            f"{counted(done['keptForCache'], 'old run')} kept for the cache; `orchestrator cache prune` releases them"
+        )
     if done["keptForRuns"]:
-        print_line(f"{done['keptForRuns']:,} as old stay for runs that build upon them")
+        print_line(f"{counted(done['keptForRuns'], 'old run')} kept for runs that build on them")
 
 
 def find_archives(settings: Settings) -> list[Document]:
-    """Return the archive files as they were recorded."""
+    """Return the recorded archive files."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core:
         return [_archived(asdict(one)) for one in build_inspector(core).archives()]
@@ -128,11 +130,11 @@ def print_archives(archives: list[Document], *, as_json: bool) -> None:
         )
         for one in archives
     ]
-    print_table(("file", ">runs", ">events", ">size", "archived", "by"), rows, empty="nothing was archived")
+    print_table(("file", ">runs", ">events", ">size", "archived", "by"), rows, empty="no archive files")
 
 
 def find_faults(settings: Settings) -> Document:
-    """Hold every archive file against what was recorded."""
+    """Compare every archive file with its record."""
     configure_logging(settings, quiet=True)
     with open_core(settings) as core, open_meter() as meter:
         inspector = build_inspector(core)
@@ -146,11 +148,11 @@ def find_faults(settings: Settings) -> Document:
 
 
 def print_faults(found: Document, *, as_json: bool) -> None:
-    """Print what is wrong with the archive."""
+    """Print the faults of the archive."""
     if as_json:
         print_json(found)
         return
     for each in found["findings"]:
         print_line(f"{each['place']}: {each['message']}")
     if not found["findings"]:
-        print_line(f"all is well: {found['runs']:,} runs in {found['archives']:,} files are as they were recorded")
+        print_line(f"verified: {counted(found['runs'], 'run')} in {counted(found['archives'], 'file')}")

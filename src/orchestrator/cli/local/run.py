@@ -1,4 +1,4 @@
-"""One run in this process: its worker, its projector and its progress, gone when it ends."""
+"""The command `run`: one run with its own worker and projector in this process, until it ends."""
 
 import asyncio
 import signal
@@ -33,7 +33,7 @@ _EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """What is to be run: a workflow file, its payload, labels and priority."""
+    """What to run: a workflow file, its payload, labels and priority."""
 
     file: Path
     payload: Mapping[str, Any]
@@ -42,16 +42,16 @@ class RunOrder:
 
 
 class Place:
-    """Where a run is made: a client, with a worker and a projector behind it in this process."""
+    """A client together with the worker and the projector in this process."""
 
     def __init__(self, client: "Calls", stop: Stop) -> None:
         self.client = client
         self.stop = stop
-        self._shown: dict[str, RunProgress] = {}
+        self._progress: dict[str, RunProgress] = {}
 
     async def follow(self, run_id: str) -> RunProgress:
-        """Show a run to its end and return how it went. Ctrl-C cancels it; SIGTERM only ends the watching."""
-        progress = self._shown[run_id] = await load_progress(self.client, run_id)
+        """Show a run until it ends, and return its progress. Ctrl-C cancels the run; SIGTERM only stops showing it."""
+        progress = self._progress[run_id] = await load_progress(self.client, run_id)
         watching = asyncio.create_task(watch(self.client, progress))
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -65,8 +65,8 @@ class Place:
         return progress if watching.cancelled() else watching.result()
 
     def report(self, call: SkillCall, fraction: float, doing: str) -> None:
-        """Take note of what a skill says of itself."""
-        progress = self._shown.get(call.run_id)
+        """Record the progress that a skill reports."""
+        progress = self._progress.get(call.run_id)
         if progress is not None:
             progress.report(call.step_id, fraction, doing)
 
@@ -88,9 +88,9 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
     """Return a workflow and the skills to run it with.
 
     Raises:
-        InvalidWorkflow: the file has faults.
+        InvalidWorkflow: the file is invalid.
         InvalidSkills: a source of skills cannot be loaded.
-        Complaint: the workflow needs skills that no source has.
+        Complaint: the workflow needs skills that are not loaded.
     """
     workflow = load_file(file, max_attempts_bound=settings.max_attempts_bound)
     skills = load_skills(settings)
@@ -98,13 +98,13 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
     if missing:
         raise Complaint(
             f"{file} needs skills that are not loaded: {', '.join(missing)}",
-            "Say where they are with --skills (package.module, a .py file, a folder, a .yaml of declarations).",
+            "Give their source with --skills (package.module, a .py file, a directory, a .yaml file of declarations).",
         )
     return workflow, skills
 
 
 async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int:
-    """Run a workflow file once and return the exit code that tells how it ended."""
+    """Run a workflow file once, and return the exit code: 0 completed, 1 failed, 130 cancelled, or 128 + a signal."""
     configure_logging(settings, quiet=True)
     workflow, skills = load_runnable(order.file, settings)
     async with open_place(settings, skills) as place:
@@ -121,7 +121,7 @@ async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int
             print_json(await place.client.run(progress.run_id))
     if not progress.is_over:
         open_console(stderr=True).print(
-            f"run {progress.run_id} is handed over; a worker on {settings.data_dir} goes on with it", soft_wrap=True
+            f"run {progress.run_id} released; a worker on {settings.data_dir} continues it", soft_wrap=True
         )
         return place.stop.exit_code
     if not as_json:
@@ -130,10 +130,10 @@ async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int
 
 
 def print_outcome(progress: RunProgress) -> None:
-    """Print on one line how a run ended."""
-    told = outcome(progress)
-    counts = ", ".join(f"{number} {status}" for status, number in told["steps"].items())
-    took = duration(told["durationMs"])
+    """Print how a run ended, on one line, and its error on another."""
+    result = outcome(progress)
+    counts = ", ".join(f"{number} {status}" for status, number in result["steps"].items())
+    took = duration(result["durationMs"])
     print_line(f"run {progress.run_id} {progress.status}" + (f" after {took}" if took else "") + f": {counts}")
     if progress.status == "failed":
         print_line(progress.note)

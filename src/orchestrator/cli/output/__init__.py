@@ -1,1 +1,1 @@
-"""What verbs print: JSON for programs, tables, trees and progress for people."""
+"""What commands print: JSON for programs; tables, trees and progress for people."""

@@ -1,4 +1,4 @@
-"""The stream that answers go to: stdout, kept free of everything else."""
+"""Stdout, reserved for the results of commands."""
 
 import os
 import sys
@@ -11,19 +11,19 @@ _claimed: list[TextIO] = []
 
 
 def answers() -> TextIO:
-    """Return the stream for answers."""
+    """Return the stream for results."""
     return _claimed[0] if _claimed else sys.stdout
 
 
 def claim_stdout() -> None:
-    """Keep stdout for answers. From here on, all other output of this process goes to stderr.
+    """Reserve stdout for results. From now on, all other output of this process goes to stderr.
 
-    That includes what skills print, what child processes write to the stdout they inherit, and what C code writes to
-    file descriptor 1. A `sys.stdout` that somebody has replaced, as tests do, is left alone.
+    This includes what skills print, what child processes write to the stdout they inherit, and what C code writes to
+    file descriptor 1. A replaced `sys.stdout`, as in tests, is unchanged.
     """
     stdout = sys.__stdout__
-    if sys.stdout is None:  # it is closed: nobody wants the answer
-        _claimed.append(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+    if sys.stdout is None:  # stdout is closed: discard the results
+        _claimed.append(Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - stays open until exit
     if _claimed or stdout is None or sys.stdout is not stdout or stdout.fileno() != _STDOUT:
         return
     stdout.flush()
@@ -31,8 +31,8 @@ def claim_stdout() -> None:
     try:
         os.dup2(2, _STDOUT)
     except OSError:  # stderr is closed
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, _STDOUT)
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, _STDOUT)
+        os.close(devnull)
     if isinstance(stdout, TextIOWrapper):
-        stdout.reconfigure(line_buffering=True)  # in step with the log
+        stdout.reconfigure(line_buffering=True)  # keeps the order relative to the log

@@ -1,4 +1,4 @@
-"""What the verbs of the audit print."""
+"""Output of the audit commands."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +8,13 @@ from orchestrator.audit.audit import Finding
 from orchestrator.audit.chain import ChainHead, Tally
 from orchestrator.audit.heads import SignedHead, head_view
 from orchestrator.cli.local.audit import Audited, ImportedLog
-from orchestrator.cli.output.terminal import print_json, print_line, print_table
+from orchestrator.cli.output.terminal import counted, print_json, print_line, print_table
 
 Document = dict[str, Any]
 
 
 def print_head(head: SignedHead, output: Path | None, *, as_json: bool) -> None:
-    """Print a head, and where it was written."""
+    """Print a head, and the file it was written to."""
     if as_json:
         print_json(head_view(head))
         return
@@ -22,20 +22,20 @@ def print_head(head: SignedHead, output: Path | None, *, as_json: bool) -> None:
     if head.signature is not None:
         print_line(f"signed with the key {head.signature.key}")
     if output is not None:
-        print_line(f"written to {output}; keep it where nobody who can write to the log can write")
+        print_line(f"written to {output}; keep it where those who can write to the log cannot write")
 
 
 def print_keys(private: Path, public: Path, *, as_json: bool) -> None:
-    """Print where a pair of keys is."""
+    """Print the paths of a key pair."""
     if as_json:
         print_json({"privateKey": str(private), "publicKey": str(public)})
         return
-    print_line(f"private key {private}, for `orchestrator audit head --sign`; keep it to yourself")
-    print_line(f"public key {public}, for `orchestrator audit verify --key`; give it to whoever is to verify")
+    print_line(f"private key {private}, for `orchestrator audit head --sign`; keep it secret")
+    print_line(f"public key {public}, for `orchestrator audit verify --key`; give it to those who verify")
 
 
 def print_exported(tally: Tally, output: Path, *, as_json: bool) -> None:
-    """Print what an export came to."""
+    """Print the result of an export."""
     if as_json:
         print_json(
             {
@@ -52,21 +52,21 @@ def print_exported(tally: Tally, output: Path, *, as_json: bool) -> None:
 
 
 def print_imported(done: ImportedLog, *, as_json: bool) -> None:
-    """Print what an import came to."""
+    """Print the result of an import."""
     if as_json:
         document: Document = {"events": done.events, "resumedAt": done.resumed_at, "head": _head(done.head)}
         if done.findings is not None:
             document |= {"verified": not done.findings, "findings": _findings(done.findings)}
         print_json(document)
         return
-    resumed = f" (the first {done.resumed_at:,} were there already)" if done.resumed_at else ""
-    print_line(f"{done.events:,} events imported{resumed}; the log comes to {done.head.link}, as the export does")
+    resumed = f" (the first {done.resumed_at:,} by an earlier import)" if done.resumed_at else ""
+    print_line(f"{done.events:,} events imported{resumed}; the log ends with {done.head.link}, like the export")
     if done.findings is not None:
         _print_findings(done.findings)
 
 
 def print_audit(done: Audited, *, as_json: bool) -> None:
-    """Print what an audit came to: nothing is the proof, otherwise the first bad position comes first."""
+    """Print the result of an audit: its findings, if any, and the first bad position."""
     if as_json:
         print_json(
             {
@@ -79,26 +79,26 @@ def print_audit(done: Audited, *, as_json: bool) -> None:
             }
         )
         return
-    print_line(f"the log goes to position {done.position}, its chain to {done.covered}")
+    print_line(f"the log ends at position {done.position}, its hash chain at {done.covered}")
     _print_findings(done.findings)
     if done.unchecked:
         print_line("")
         print_table(
-            ("what", "where", "could not be checked"),
+            ("kind", "place", "not checked because"),
             [(each.kind, each.place, each.message) for each in done.unchecked],
         )
         print_line("")
-        print_line(f"{len(done.unchecked)} not checked; --strict makes that an error")
+        print_line(f"{len(done.unchecked)} not checked; with --strict this is an error")
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     if not findings:
-        print_line("verified: nothing is wrong")
+        print_line("verified: no findings")
         return
-    print_table(("what", "where", "is wrong"), [(each.kind, each.place, each.message) for each in findings])
+    print_table(("kind", "place", "finding"), [(each.kind, each.place, each.message) for each in findings])
     print_line("")
     first = _first(findings)
-    print_line(f"{len(findings)} wrong" + ("" if first is None else f", first at position {first}"))
+    print_line(counted(len(findings), "finding") + ("" if first is None else f", the first at position {first}"))
 
 
 def _first(findings: Sequence[Finding]) -> int | None:

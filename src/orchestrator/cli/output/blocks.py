@@ -1,4 +1,4 @@
-"""Rows and facts on a narrow terminal: wrapped between words, so that an id or a path is never broken."""
+"""Rows and facts on a narrow terminal. They are wrapped between words, so that ids and paths are never broken."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -7,17 +7,17 @@ from rich.console import Console, RenderableType
 from rich.measure import Measurement
 from rich.text import Text
 
-_ENDLESS = 1_000_000
+_UNLIMITED = 1_000_000
 _INDENT = "  "
 
 
 def natural_width(console: Console, shown: RenderableType) -> int:
-    """Return how many columns a table or a tree takes when nothing in it is wrapped."""
-    return Measurement.get(console, console.options.update(max_width=_ENDLESS), shown).maximum
+    """Return how many columns a table or a tree needs without wrapping."""
+    return Measurement.get(console, console.options.update(max_width=_UNLIMITED), shown).maximum
 
 
 def print_blocks(console: Console, headings: Sequence[str], rows: Iterable[Sequence[Text | str]]) -> None:
-    """Print each row as a block: its first cell, then the others behind their headings, as many on a line as fit."""
+    """Print each row as a block: its first cell, then the others with their headings, as many per line as fit."""
     for row in rows:
         line = _as_text(row[0])
         for heading, cell in zip(headings[1:], row[1:], strict=True):
@@ -37,14 +37,14 @@ def print_blocks(console: Console, headings: Sequence[str], rows: Iterable[Seque
 
 
 def print_facts(console: Console, facts: Mapping[str, str | Text]) -> None:
-    """Print facts below each other, those that are known."""
+    """Print facts that have a value, one below the other."""
     known = {name: _as_text(value) for name, value in facts.items() if value}
     margin = max((cell_len(name) for name in known), default=0) + 2
     for name, value in known.items():
         room = console.width - margin
         longest = max((cell_len(word) for word in value.plain.split()), default=0)
         label = Text(name.ljust(margin), style="dim")
-        if longest > room:  # beside its name it would be broken
+        if longest > room:  # it would be broken next to its name
             _print(console, label)
             label, margin_of_value = Text(_INDENT), len(_INDENT)
             room = console.width - margin_of_value
@@ -56,7 +56,7 @@ def print_facts(console: Console, facts: Mapping[str, str | Text]) -> None:
 
 
 def wrapped(text: Text, width: int) -> Iterable[Text]:
-    """Yield the lines of a text, wrapped between words; a word that is wider than a line has one of its own."""
+    """Yield the lines of a text, wrapped between words. A word that is wider than a line gets its own line."""
     for line in text.split("\n", allow_blank=True):
         if line.cell_len <= width:
             yield line
@@ -71,7 +71,7 @@ def wrapped(text: Text, width: int) -> Iterable[Text]:
 
 
 def _words(text: str) -> Iterable[tuple[int, int]]:
-    """Yield where each word of a text begins and ends."""
+    """Yield the start and the end of each word of a text."""
     place = 0
     for word in text.split():
         start = text.index(word, place)

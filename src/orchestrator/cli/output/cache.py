@@ -1,4 +1,4 @@
-"""What the verbs about the step cache print."""
+"""Output of the step cache commands."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from orchestrator.cli.output.blocks import print_facts
 from orchestrator.cli.output.terminal import open_console, print_json, print_line, print_table, size
 
 _STYLES = {"hit": "green", "unchanged": "green", "reused": "green", "miss": "yellow", "failed": "red", "pending": "dim"}
-_LONGEST = 60
+_MAX_LENGTH = 60
 
 if TYPE_CHECKING:
     from orchestrator.application.calls import Calls
@@ -19,7 +19,7 @@ Document = dict[str, Any]
 
 
 def print_stats(stats: Document, *, as_json: bool) -> None:
-    """Print what the cache holds, step by step, and in all."""
+    """Print how many results the cache holds, per step and in total."""
     if as_json:
         print_json(stats)
         return
@@ -41,7 +41,7 @@ def print_stats(stats: Document, *, as_json: bool) -> None:
 
 
 def print_entries(entries: Sequence[Document], *, as_json: bool) -> None:
-    """Print results with their keys."""
+    """Print cached results with their keys."""
     if as_json:
         print_json({"entries": entries})
         return
@@ -53,13 +53,13 @@ def print_entries(entries: Sequence[Document], *, as_json: bool) -> None:
 
 
 async def explanation(client: "Calls", run_id: str, step: str) -> Document:
-    """Return why a step was, or was not, taken from the cache."""
+    """Return why a step was or was not taken from the cache."""
     (explained,) = await client.cache_analysis(run_id, step_id=step)
     return {"runId": run_id, **explained}
 
 
 def print_explanation(explained: Document, *, as_json: bool) -> None:
-    """Print why a step was, or was not, taken from the cache."""
+    """Print why a step was or was not taken from the cache."""
     if as_json:
         print_json(explained)
         return
@@ -81,19 +81,19 @@ def print_explanation(explained: Document, *, as_json: bool) -> None:
     if explained["differences"]:
         print_line("")
         changes = [(each["field"], _short(each["before"]), _short(each["after"])) for each in explained["differences"]]
-        print_table(("differs in", "before", "now"), changes)
+        print_table(("field", "before", "now"), changes)
 
 
 def print_withdrawn(withdrawn: Document, *, as_json: bool) -> None:
-    """Print how many results were withdrawn."""
+    """Print how many results were removed from the cache."""
     if as_json:
         print_json(withdrawn)
         return
     count = withdrawn["withdrawn"]
-    print_line("1 result withdrawn" if count == 1 else f"{count} results withdrawn")
+    print_line("1 result removed" if count == 1 else f"{count} results removed")
 
 
 def _short(value: Any) -> str:
-    """Return JSON, cut where it would fill the screen."""
+    """Return JSON, truncated to 60 characters."""
     text = orjson.dumps(value).decode()
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}... ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""How far long work is, on stderr: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of long work, on stderr: a bar on a terminal, otherwise a line every few seconds."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _LINE_SECONDS = 5.0
 
 @contextmanager
 def open_meter() -> Iterator[OnStage]:
-    """Yield what is to be told about the progress of some work, whose stages come one after the other."""
+    """Yield a callback that shows the progress of work whose stages run one after the other."""
     console = open_console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield _Lines(console).report
@@ -64,14 +64,14 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._what = ""
-        self._begun = self._said = 0.0
+        self._began = self._printed = 0.0
 
     def report(self, what: str, done: int, total: int | None) -> None:
         now = time.monotonic()
         if what != self._what:
-            self._what, self._begun, self._said = what, now, now
-        if now - self._said < _LINE_SECONDS:
+            self._what, self._began, self._printed = what, now, now
+        if now - self._printed < _LINE_SECONDS:
             return
-        self._said = now
+        self._printed = now
         of = "" if total is None else f" of {total:,}"
-        self._console.print(f"{what}: {done:,}{of}, {done / (now - self._begun):,.0f}/s", soft_wrap=True)
+        self._console.print(f"{what}: {done:,}{of}, {done / (now - self._began):,.0f}/s", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Plans for people: what will run, may run and is reused, why, and what became of it."""
+"""Plans for people: what will run, may run or is reused, why, and the outcome."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,18 +28,18 @@ def print_plan(plan: Document, *, as_json: bool) -> None:
         )
         for step in plan["steps"]
     ]
-    print_table(("step", "plan", ">took before", "why", "by way of"), rows, empty="no steps")
+    print_table(("step", "plan", ">took before", "reason", "via"), rows, empty="no steps")
     print_line("")
     counts = plan["counts"]
     print_line(
-        f"{counts['run']} run, {counts['may_run']} may run ({duration(plan['estimatedMs'])} before), "
-        f"{counts['reuse']} are reused ({duration(plan['savedMs'])} saved)"
+        f"{counts['run']} run and {counts['may_run']} may run (took {duration(plan['estimatedMs'])} before), "
+        f"{counts['reuse']} reused ({duration(plan['savedMs'])} saved)"
     )
     print_line(f"plan hash {plan['planHash']}")
 
 
 def print_outcome_of_plan(plan: Document, steps: Sequence[Document], before: Mapping[str, float]) -> None:
-    """Print what was planned beside what happened, and the time it saved; `before` are milliseconds by step."""
+    """Print the plan next to the outcome, and the time saved. `before` maps steps to earlier durations in ms."""
     happened = {step["stepId"]: step for step in steps}
     rows: list[Sequence[Text | str]] = []
     spent = 0.0
@@ -50,19 +50,19 @@ def print_outcome_of_plan(plan: Document, steps: Sequence[Document], before: Map
             (
                 planned["stepId"],
                 Text(_WORDS[planned["action"]], _STYLES[planned["action"]]),
-                _happened(step),
+                _outcome(step),
                 duration(before.get(planned["stepId"])),
                 duration(step["durationMs"]) if step["status"] == "completed" else "",
             )
         )
-    print_table(("step", "planned", "happened", ">took before", ">took now"), rows, empty="no steps")
+    print_table(("step", "planned", "outcome", ">took before", ">took now"), rows, empty="no steps")
     total = sum(before.values())
     print_line("")
-    print_line(f"{duration(spent)} of work in the place of {duration(total)}: {duration(total - spent)} saved")
+    print_line(f"{duration(spent)} of work instead of {duration(total)}: {duration(total - spent)} saved")
 
 
-def _happened(step: Document) -> Text:
+def _outcome(step: Document) -> Text:
     if step["status"] != "skipped":
         return Text("executed" if step["status"] == "completed" else step["status"], "bold yellow")
-    words = {"reused": "reused", "unchanged": "unchanged, not executed", "cache": "found in the cache"}
+    words = {"reused": "reused", "unchanged": "unchanged, not executed", "cache": "from the cache"}
     return Text(words.get(step["hitReason"], "skipped"), "green")

@@ -1,4 +1,4 @@
-"""A run as it goes on: what its events say, kept in a form that can be drawn at any moment."""
+"""The progress of a run, folded from its events so that it can be shown at any moment."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ TERMINAL = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": 
 
 @dataclass(slots=True)
 class StepProgress:
-    """One step: `began` is an RFC 3339 time, `hit` says why its result was taken over, `fraction` is 0 to 1."""
+    """One step. `began` is an RFC 3339 time, `hit` is why its result was reused, `fraction` is 0 to 1."""
 
     id: str
     depends_on: tuple[str, ...]
@@ -44,13 +44,13 @@ class RunProgress:
         return self.ended is not None
 
     def report(self, step_id: str, fraction: float, doing: str) -> None:
-        """Take note of what a skill says of itself while it runs."""
+        """Record the progress that a skill reports while it runs."""
         step = self.steps.get(step_id)
         if step is not None and step.status == "running":
             step.fraction, step.doing = fraction, doing
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Take note of an event; one of a kind not known here changes nothing."""
+        """Apply an event. An unknown event type changes nothing."""
         kind, data, at = event["type"], event["data"], event["at"]
         if "step" in data and data["step"] in self.steps:
             self._apply_to_step(kind, data, at, self.steps[data["step"]])
@@ -98,7 +98,7 @@ class RunProgress:
 
 
 def begin_progress(run: Document, workflow: Document) -> RunProgress:
-    """Return the progress of a run of which no event is known yet."""
+    """Return the progress of a run before its first event."""
     steps = {
         item["stepId"]: StepProgress(item["stepId"], tuple(item.get("dependsOn") or ())) for item in workflow["steps"]
     }
@@ -106,7 +106,7 @@ def begin_progress(run: Document, workflow: Document) -> RunProgress:
 
 
 def count(steps: Iterable[StepProgress]) -> dict[str, int]:
-    """Count steps by status, those there are."""
+    """Return the number of steps by status, without zeros."""
     counts: dict[str, int] = {}
     for step in steps:
         counts[step.status] = counts.get(step.status, 0) + 1

@@ -1,4 +1,4 @@
-"""What the verbs about the past print."""
+"""Output of `replay` and `diff`."""
 
 import sys
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ from orchestrator.cli.output.terminal import (
 )
 from orchestrator.cli.output.tree import step_tree
 
-_LONGEST = 80
+_MAX_LENGTH = 80
 
 Document = dict[str, Any]
 
 
 def print_moment(moment: Document, *, as_json: bool) -> None:
-    """Print a run as it was, its steps as a tree."""
+    """Print a run at a moment, with its steps as a tree."""
     if as_json:
         print_json(moment)
         return
@@ -43,45 +43,45 @@ def print_moment(moment: Document, *, as_json: bool) -> None:
 
 
 def _row(step: Document) -> Text:
-    told = [duration(step["durationMs"])]
+    details = [duration(step["durationMs"])]
     if step["hitReason"]:
-        told.append(f"{step['hitReason']}, made by run {step['reusedFromRunId']}")
+        details.append(f"{step['hitReason']}, made by run {step['reusedFromRunId']}")
     if step["attempt"] > 1:
-        told.append(f"attempt {step['attempt']}")
+        details.append(f"attempt {step['attempt']}")
     if step["error"] and step["status"] != "completed":
-        told.append(" ".join(error_words(step["error"]).split()))
-    told += [each["filename"] or each["type"] for each in step["artifacts"]]
-    words = (" ".join(word for word in told if word), "dim")
+        details.append(" ".join(error_words(step["error"]).split()))
+    details += [each["filename"] or each["type"] for each in step["artifacts"]]
+    words = (" ".join(word for word in details if word), "dim")
     return Text.assemble(step["stepId"], " ", styled(step["status"]), " ", words)
 
 
 def print_frames(run_id: str, frames: Sequence[Document], *, as_json: bool) -> None:
-    """Print what each event changed: all at once, or on a terminal one after the other, as the user goes."""
+    """Print what each event changed. On a terminal, the user steps through the events; otherwise print all."""
     if as_json:
         print_json({"runId": run_id, "frames": list(frames)})
         return
     if not (sys.stdin.isatty() and answers().isatty()):
         for frame in frames:
-            print_line(_told(frame))
+            print_line(_frame_line(frame))
         return
     place = 0
     while 0 <= place < len(frames):
-        print_line(_told(frames[place]))
-        answer = ask_line(f"{place + 1} of {len(frames)}: Enter goes on, b goes back, q ends ").lower()
+        print_line(_frame_line(frames[place]))
+        answer = ask_line(f"{place + 1} of {len(frames)}: Enter: next, b: back, q: quit ").lower()
         if answer == "q":
             return
         place = max(0, place - 1) if answer == "b" else place + 1
 
 
-def _told(frame: Document) -> str:
+def _frame_line(frame: Document) -> str:
     event = frame["event"]
     changes = ", ".join(f"{each['stepId']} {each['before']} -> {each['after']}" for each in frame["changes"])
-    told = f"{event['version']:>5}  {event['at']}  {event['type']} {event_words(event['data'])}".rstrip()
-    return f"{told}  [run {frame['status']}{f'; {changes}' if changes else ''}]"
+    line = f"{event['version']:>5}  {event['at']}  {event['type']} {event_words(event['data'])}".rstrip()
+    return f"{line}  [run {frame['status']}{f'; {changes}' if changes else ''}]"
 
 
 def print_check(checked: CheckedHistories, *, as_json: bool) -> None:
-    """Print whether histories could have happened, and which events could not."""
+    """Print whether this program would record the same histories, and the faulty events."""
     if as_json:
         faults = [
             {"runId": each.stream_id, "position": each.position, "message": each.message} for each in checked.faults
@@ -90,16 +90,16 @@ def print_check(checked: CheckedHistories, *, as_json: bool) -> None:
         return
     print_line(f"checked {counted(checked.events, 'event')} of {counted(checked.runs, 'run')}")
     if not checked.faults:
-        print_line("this program would decide every one of them")
+        print_line("this program would decide every event the same way")
         return
     print_table(
-        (">position", "run", "is wrong"),
+        (">position", "run", "fault"),
         [(str(each.position), each.stream_id, each.message) for each in checked.faults],
     )
 
 
 def print_comparison(found: Document, *, as_json: bool) -> None:
-    """Print what is different between two moments."""
+    """Print the differences between two moments."""
     if as_json:
         print_json(found)
         return
@@ -109,13 +109,13 @@ def print_comparison(found: Document, *, as_json: bool) -> None:
     rows += [("payload", *_shown(each)) for each in found["payload"]]
     for step in found["steps"]:
         if step["only"]:
-            rows.append((step["stepId"], "", *(("there", "") if step["only"] == "before" else ("", "there"))))
+            rows.append((step["stepId"], "", *(("present", "") if step["only"] == "before" else ("", "present"))))
         rows += [(step["stepId"], *_shown(each)) for each in step["differences"]]
     print_line("")
-    print_table(("of", "field", "before", "after"), rows, empty="no differences")
+    print_table(("part", "field", "before", "after"), rows, empty="no differences")
     if found["reused"]:
         print_line("")
-        print_line(f"reused, so the same: {', '.join(found['reused'])}")
+        print_line(f"reused and therefore identical: {', '.join(found['reused'])}")
 
 
 def _shown(difference: Document) -> tuple[str, str, str]:
@@ -128,4 +128,4 @@ def _short(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}... ({len(text)} characters)"

@@ -1,4 +1,4 @@
-"""What the verbs about runs and workflows print, for a person or a program."""
+"""Output of the run and workflow commands."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,18 +37,18 @@ async def found_runs(client: "Calls", *, workflow: str | None, **filters: Any) -
     """Return a page of runs.
 
     Raises:
-        Complaint: there are none, since the workflow does not exist.
+        Complaint: there are none because the workflow does not exist.
     """
     page = await _run_page(client, workflow=workflow, **filters)
     if workflow is not None and not page["runs"]:
         names = [each["workflowName"] for each in await client.workflows()]
         if workflow not in names:
-            raise unknown("workflow", workflow, names, "`orchestrator workflows list` shows those there are.")
+            raise unknown("workflow", workflow, names, "List workflows with `orchestrator workflows list`.")
     return page
 
 
 async def _run_page(client: "Calls", *, cursor: str | None, limit: int, **filters: Any) -> Document:
-    """Return a page of runs, put together from as many of the server's as it takes."""
+    """Return up to `limit` runs, fetched in as many pages as necessary."""
     found: list[Document] = []
     while True:
         page = await client.run_page(cursor=cursor, limit=min(_PAGE, limit - len(found)), **filters)
@@ -59,13 +59,13 @@ async def _run_page(client: "Calls", *, cursor: str | None, limit: int, **filter
 
 
 async def run_and_progress(client: "Calls", run_id: str) -> tuple[Document, Sequence[Document]]:
-    """Return a run, and those of its steps that execute."""
+    """Return a run and its executing steps."""
     run = await client.run(run_id)
     return run, await client.steps(run_id, status="running") if run["stepsSummary"]["running"] else []
 
 
 def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: bool) -> None:
-    """Print where a run is, and what the skills of its executing steps say."""
+    """Print a run's state and the progress of its executing steps."""
     if as_json:
         print_json(run)
         return
@@ -74,7 +74,7 @@ def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: boo
         "run": run["id"],
         "workflow": f"{run['workflowName']} {run['workflowVersion']}",
         "status": styled(run["status"]),
-        "steps": f"{counts['total']}: " + ", ".join(_counted(counts)),
+        "steps": f"{counts['total']}: " + ", ".join(_count_words(counts)),
         "triggered": f"{run['createdAt']} ({run['triggerType']})",
         "base run": run["baseRunId"] or "",
         "started": run["startedAt"] or "",
@@ -91,7 +91,7 @@ def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: boo
     print_facts(open_console(), facts)
 
 
-def _counted(counts: Mapping[str, int]) -> list[str]:
+def _count_words(counts: Mapping[str, int]) -> list[str]:
     return [f"{number} {status}" for status, number in counts.items() if status != "total" and number]
 
 
@@ -109,7 +109,7 @@ def print_runs(page: Document, *, as_json: bool) -> None:
             run["id"],
             styled(run["status"]),
             f"{run['workflowName']} {run['workflowVersion']}",
-            ", ".join(_counted(run["stepsSummary"])),
+            ", ".join(_count_words(run["stepsSummary"])),
             run["createdAt"],
             duration(between(run["startedAt"], run["completedAt"])),
             _labels(run["labels"]),
@@ -118,7 +118,7 @@ def print_runs(page: Document, *, as_json: bool) -> None:
     ]
     print_table(("run", "status", "workflow", "steps", "triggered", ">took", "labels"), rows, empty="no runs")
     if page["nextCursor"]:
-        print_line(f"more with --cursor {page['nextCursor']}")
+        print_line(f"more runs: --cursor {page['nextCursor']}")
 
 
 def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> None:
@@ -145,14 +145,14 @@ def _step_row(step: Document) -> Sequence[Text | str]:
 
 
 def progress_words(step: Document) -> str:
-    """Return what a skill says of an attempt that is under way; nothing when it said nothing."""
+    """Return the progress that a skill reported for the current attempt, or an empty string."""
     if not step["progress"] and not step["progressMessage"]:
         return ""
     return f"{step['progress'] or 0:.0%} {step['progressMessage'] or ''}".rstrip()
 
 
 def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool) -> None:
-    """Print the artifacts of a run, and where they were copied to."""
+    """Print the artifacts of a run, with the paths they were copied to or their URIs."""
     if as_json:
         print_json({"runId": run_id, "artifacts": artifacts})
         return
@@ -166,7 +166,7 @@ def print_artifacts(run_id: str, artifacts: Sequence[Document], *, as_json: bool
         )
         for each in artifacts
     ]
-    print_table(("step", "file", "type", ">size", "where"), rows, empty="no artifacts")
+    print_table(("step", "file", "type", ">size", "location"), rows, empty="no artifacts")
 
 
 async def found_events(client: "Calls", run_id: str) -> list[Document]:
@@ -186,7 +186,7 @@ def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> 
     print_table((">", "at", "event", "", "by"), rows)
 
 
-_TELLING = (
+_SUMMARY_FIELDS = (
     "step",
     "attempt",
     "nextAttempt",
@@ -201,15 +201,15 @@ _TELLING = (
 
 
 def event_words(data: Document) -> str:
-    """Return what matters of an event on one line."""
-    words = [word for name in _TELLING if data.get(name) is not None and (word := _word(name, data[name]))]
+    """Return a summary of an event's data on one line."""
+    words = [word for name in _SUMMARY_FIELDS if data.get(name) is not None and (word := _word(name, data[name]))]
     if data.get("error"):
         words.append(" ".join(error_words(data["error"]).split()))
     return " ".join(words)
 
 
 def error_words(error: Mapping[str, Any]) -> str:
-    """Return why something failed: the code of the error and its message."""
+    """Return an error's code and message."""
     return f"{error['code']}: {error['message']}"
 
 
@@ -242,7 +242,7 @@ def print_workflows(workflows: Iterable[Document], *, as_json: bool) -> None:
 
 
 def print_workflow(workflow: Document, *, as_json: bool) -> None:
-    """Print a workflow: its facts, its steps and the changes it knows."""
+    """Print a workflow: its facts, change types and steps."""
     if as_json:
         print_json(workflow)
         return

@@ -1,4 +1,4 @@
-"""What goes to stdout and stderr: JSON for machines, or tables and lines for people."""
+"""Print to stdout and stderr: JSON for programs, tables and lines for people."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from orchestrator.cli.output.answers import answers
 from orchestrator.cli.output.blocks import natural_width, print_blocks
 from orchestrator.cli.output.visible import SafeConsole, visible, visible_json
 
-_WIDE = 200  # columns where nobody looks, so that nothing is cut
+_WIDE = 200  # columns when the output is no terminal, so that nothing is truncated
 
 _STYLES = {
     "queued": "dim",
@@ -37,7 +37,7 @@ def open_console(*, stderr: bool = False) -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print a document as JSON, indented for a person, on one line for a program."""
+    """Print a document as JSON: indented on a terminal, otherwise on one line."""
     stream = answers()
     on_terminal = stream.isatty()
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if on_terminal else 0).decode()
@@ -46,14 +46,14 @@ def print_json(value: Any) -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line on stdout at once, whoever reads it."""
+    """Print a line on stdout and flush it."""
     stream = answers()
     stream.write(visible(line) + "\n")
     stream.flush()
 
 
 def ask_line(question: str) -> str:
-    """Ask a question on the terminal and return the answer without the spaces around it."""
+    """Ask a question on the terminal and return the answer, stripped."""
     stream = answers()
     stream.write(question)
     stream.flush()
@@ -61,13 +61,13 @@ def ask_line(question: str) -> str:
 
 
 def print_error(line: str) -> None:
-    """Print a line on stderr at once."""
+    """Print a line on stderr and flush it."""
     sys.stderr.write(visible(line) + "\n")
     sys.stderr.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:
-    """Print rows under headings; without rows say `empty`. Where a row does not fit on a line it becomes a block."""
+    """Print rows under headings, or `empty` if there are none. If a row does not fit, print rows as blocks."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = column.startswith(">")
@@ -86,17 +86,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *,
 
 
 def styled(status: str) -> Text:
-    """Return a status in its colour."""
+    """Return a status in its color."""
     return Text(status, style=_STYLES.get(status, ""))
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things: `1 run`, `2,000 runs`."""
+    """Return a number with its noun: `1 run`, `2,000 runs`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def duration(milliseconds: float | None) -> str:
-    """Return a duration in the unit that fits: `12 ms`, `1.24 s`, `3 min 20 s`; nothing for None."""
+    """Return a duration in a suitable unit: `12 ms`, `1.24 s`, `3 min 20 s`; an empty string for None."""
     if milliseconds is None:
         return ""
     if milliseconds < 999.5:
@@ -108,14 +108,14 @@ def duration(milliseconds: float | None) -> str:
 
 
 def between(started: str | None, ended: str | None) -> float | None:
-    """Return the milliseconds between two RFC 3339 times, None while one of them is missing."""
+    """Return the milliseconds between two RFC 3339 times, or None if one is missing."""
     if started is None or ended is None:
         return None
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds() * 1000
 
 
 def size(count: int) -> str:
-    """Return a number of bytes in the unit that fits; nothing for an unknown one (below zero)."""
+    """Return a number of bytes in a suitable unit, or an empty string if it is unknown (negative)."""
     if count < 0:
         return ""
     amount = float(count)

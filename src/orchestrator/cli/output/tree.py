@@ -1,4 +1,4 @@
-"""The steps of a run as a tree: each below the dependency that comes last."""
+"""The steps of a run as a tree: each is below its deepest dependency."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ from rich.tree import Tree
 
 
 def step_tree(depends_on: Mapping[str, Sequence[str]], row: Callable[[str], RenderableType]) -> Tree:
-    """Return a tree of steps; the rest of a step's dependencies stand above it."""
+    """Return a tree of steps. A step's other dependencies are above it, in other branches."""
     tree = Tree(Text("steps", style="dim"), hide_root=True, guide_style="dim")
     places: dict[str, Tree] = {}
     levels = _levels(depends_on)
@@ -20,7 +20,7 @@ def step_tree(depends_on: Mapping[str, Sequence[str]], row: Callable[[str], Rend
 
 
 def _levels(depends_on: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return for each step how many steps the longest way to it has."""
+    """Return the length of the longest path to each step."""
     levels: dict[str, int] = {}
     waiting = dict(depends_on)
     while waiting:

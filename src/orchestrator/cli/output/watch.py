@@ -1,4 +1,4 @@
-"""Showing a run as it goes on, on stderr: a live tree on a terminal, a line for each event elsewhere."""
+"""Show a run's progress on stderr: a live tree on a terminal, otherwise a line for each event."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,14 +33,14 @@ _PLAIN_ICONS = {"pending": ".", "running": ">", "completed": "+", "skipped": "="
 _HITS = {"cache": "from the cache", "unchanged": "unchanged", "reused": "reused"}
 
 Show = Callable[[Mapping[str, Any] | None], None]
-"""Called after each event (or with None when there is something else to show)."""
+"""Called after each event, or with None to refresh."""
 
 Document = dict[str, Any]
 
 
 async def watch(client: "Calls", progress: RunProgress, *, quiet: bool = False) -> RunProgress:
-    """Follow a run to its end, showing it unless `quiet`; returns `progress`, which is kept up to date meanwhile."""
-    with _silence() if quiet else open_show(progress) as show:
+    """Follow a run until it ends, showing it unless `quiet`. Update and return `progress`."""
+    with _show_nothing() if quiet else open_show(progress) as show:
         async for event in client.events(progress.run_id):
             progress.apply(event)
             show(event)
@@ -48,7 +48,7 @@ async def watch(client: "Calls", progress: RunProgress, *, quiet: bool = False) 
 
 
 async def load_progress(client: "Calls", run_id: str) -> RunProgress:
-    """Return the progress of a run, as yet without its events; raises RunNotFound."""
+    """Return the progress of a run without its events applied. Raise RunNotFound if it does not exist."""
     run = await client.run(run_id)
     workflow = await client.workflow(run["workflowName"], run["workflowVersion"])
     return begin_progress(run, workflow)
@@ -56,7 +56,7 @@ async def load_progress(client: "Calls", run_id: str) -> RunProgress:
 
 @contextmanager
 def open_show(progress: RunProgress) -> Iterator[Show]:
-    """Begin to show a run in the way that fits stderr."""
+    """Show a run in the form that suits stderr."""
     console = open_console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield lambda event: _print_event(console, progress, event)
@@ -67,12 +67,12 @@ def open_show(progress: RunProgress) -> Iterator[Show]:
 
 
 @contextmanager
-def _silence() -> Iterator[Show]:
+def _show_nothing() -> Iterator[Show]:
     yield lambda _: None
 
 
 class _Picture:
-    """The run as it is at the moment it is drawn."""
+    """A Rich renderable of the run's current state."""
 
     def __init__(self, progress: RunProgress, console: Console) -> None:
         self._progress = progress
@@ -102,7 +102,7 @@ class _Picture:
         )
 
     def _excerpt(self) -> Group:
-        """Return what matters of a run too large for the screen: what executes and what failed."""
+        """Return only the executing and failed steps, for a run too large for the screen."""
         room = max(1, self._console.height - 3)
         steps = [step for step in self._progress.steps.values() if step.status in ("failed", "running")]
         return Group(*(self._row(step) for step in steps[:room]))
@@ -148,7 +148,7 @@ def _print_event(console: Console, progress: RunProgress, event: Mapping[str, An
 
 
 def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
-    """Return the line that tells of an event `progress` has taken note of."""
+    """Return the line for an event that `progress` has applied, or None if it is not shown."""
     data = event["data"]
     match event["type"]:
         case "RunTriggered":
@@ -167,13 +167,13 @@ def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
         case "StepFailed":
             return f"step {data['step']} failed, attempt {data['attempt']}: {_one_line(data['error'])}"
         case "StepRetried":
-            return f"step {data['step']} gets attempt {data['nextAttempt']} at {data['dueAt']}"
+            return f"step {data['step']} will be retried at {data['dueAt']}, attempt {data['nextAttempt']}"
         case _:
             return None
 
 
-def _joined(said: str, note: str) -> str:
-    return f"{said}: {' '.join(note.split())}" if note else said
+def _joined(text: str, note: str) -> str:
+    return f"{text}: {' '.join(note.split())}" if note else text
 
 
 def _one_line(error: Mapping[str, Any]) -> str:
@@ -181,7 +181,7 @@ def _one_line(error: Mapping[str, Any]) -> str:
 
 
 def outcome(progress: RunProgress) -> Document:
-    """Return how a run ended, in short: what the last line of a verb tells."""
+    """Return a summary of how a run ended."""
     counts = count(progress.steps.values())
     return {
         "runId": progress.run_id,

@@ -1,1 +1,1 @@
-"""Processes that serve: sockets, HTTP with bounds, start and stop."""
+"""Processes that serve: sockets, HTTP with limits, start and stop."""

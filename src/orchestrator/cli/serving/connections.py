@@ -1,26 +1,26 @@
-"""Connections: how many a server holds, and which one gives way when there are too many."""
+"""The connections of a server: their limit, and which one to close when it is exceeded."""
 
 from typing import Protocol
 
 
 class Connection(Protocol):
-    """A connection as this module sees it."""
+    """The interface of a connection that this module needs."""
 
     def give_way(self) -> None:
-        """Be closed at once: another needs the room."""
+        """Close immediately to make room for another connection."""
 
 
 class Connections:
     """The connections of one server. Belongs to one event loop.
 
-    A connection waits while none of its requests is being answered: its request is on its way, or it is idle. When
-    there are too many connections, the one that has waited longest gives way, of the source with the most that wait.
-    One that is being answered stays.
+    A connection is waiting while none of its requests is being answered: it is idle, or its request has not arrived
+    completely. If there are too many connections, the source with the most waiting connections loses the one that has
+    waited longest. A connection whose request is being answered is never closed.
 
-    What counts as one source is up to the caller.
+    The caller defines what a source is.
 
     Args:
-        most: how many there may be.
+        most: the maximum number of connections.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +29,7 @@ class Connections:
         self._waiting: dict[str, dict[Connection, None]] = {}
 
     def opened(self, connection: Connection, source: str) -> bool:
-        """Note a new connection, which waits; returns whether there is room for it."""
+        """Add a new, waiting connection. Return whether there is room for it."""
         self.count += 1
         if self.count > self._most and not self._make_room():
             return False
@@ -37,16 +37,16 @@ class Connections:
         return True
 
     def closed(self, connection: Connection, source: str) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self.count -= 1
         self.works(connection, source)
 
     def waits(self, connection: Connection, source: str) -> None:
-        """Note that a connection waits from now on."""
+        """Mark a connection as waiting."""
         self._waiting.setdefault(source, {})[connection] = None
 
     def works(self, connection: Connection, source: str) -> None:
-        """Note that a request of a connection is being answered."""
+        """Mark a connection as busy: a request is being answered."""
         connections = self._waiting.get(source)
         if connections is not None and connection in connections:
             del connections[connection]
@@ -56,8 +56,8 @@ class Connections:
     def _make_room(self) -> bool:
         if not self._waiting:
             return False
-        crowd = max(self._waiting, key=lambda source: len(self._waiting[source]))
-        oldest = next(iter(self._waiting[crowd]))
-        self.works(oldest, crowd)
+        source = max(self._waiting, key=lambda each: len(self._waiting[each]))
+        oldest = next(iter(self._waiting[source]))
+        self.works(oldest, source)
         oldest.give_way()
         return True

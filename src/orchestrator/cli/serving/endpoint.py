@@ -1,4 +1,4 @@
-"""HTTP on a socket. Apart from `server`, since the web framework takes its time to import."""
+"""HTTP on a socket. Separate from `server` because the web framework is slow to import."""
 
 import asyncio
 import ipaddress
@@ -27,11 +27,11 @@ _API_GRACE_SECONDS = 3
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to us."""
+    """A uvicorn server that leaves signals to this program."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Capture no signals."""
         yield
 
 
@@ -41,14 +41,17 @@ def is_local(listening: socket.socket) -> bool:
 
 
 def max_connections(wanted: int) -> int:
-    """Return how many connections a process can hold: each needs a file, and so does the rest of the process."""
+    """Return how many connections this process can hold, up to `wanted`.
+
+    Each connection needs a file descriptor, and the rest of the process needs some as well.
+    """
     if sys.platform == "win32":
         return wanted
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if files == resource.RLIM_INFINITY or wanted <= files - _OTHER_FILES:
         return wanted
     most = max(1, files - _OTHER_FILES, files // 2)
-    logger.info("at most %d connections at once: this process may open %d files (ulimit -n)", most, files)
+    logger.info("connection limit lowered to %d: the process may open only %d files (ulimit -n)", most, files)
     return most
 
 
@@ -56,7 +59,10 @@ def max_connections(wanted: int) -> int:
 async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIterator[None]:
     """Serve the API, or only the metrics of this process, on a socket.
 
-    At the end requests under way are answered, for a while.
+    On exit, requests in progress have 3 seconds to finish.
+
+    Raises:
+        Complaint: the server did not start.
     """
     served = build_api(core) if api else None
     config = uvicorn.Config(
@@ -76,7 +82,7 @@ async def answer(core: Core, listening: socket.socket, *, api: bool) -> AsyncIte
         while not server.started:
             if serving.done():
                 serving.result()
-                raise Complaint("The server of HTTP did not start", "The lines above say why.")
+                raise Complaint("The HTTP server did not start", "The log above says why.")
             await asyncio.sleep(0.01)
         yield
     finally:

@@ -1,10 +1,10 @@
-"""HTTP/1.1 with bounds: uvicorn's protocol has none of its own for heads, pipelines and slow readers.
+"""HTTP/1.1 with limits: uvicorn's protocol has none for headers, pipelines and slow readers.
 
-head        64 KiB and 200 headers, else 431; 10 s, else 408
-body        has its bounds in `api/guard.py`; here: chunk extensions and trailers, and what nobody reads any more
-pipeline    64 requests that wait for the answers before them
-answer      a client that reads nothing for a minute is cut off
-connection  there are only so many; see `connections.py`
+head            64 KiB and 200 headers, else 431; 10 s, else 408 (the head is the request line and the headers)
+body            limited in `api/guard.py`; here only chunk extensions, trailers, and the unread rest of a body
+pipeline        64 requests that wait for earlier responses
+response        a client that reads almost nothing for a minute is disconnected
+connections     a maximum number; see `connections.py`
 """
 
 import asyncio
@@ -22,22 +22,22 @@ from orchestrator.application.errors import RequestError
 from orchestrator.cli.serving.connections import Connections
 
 _SEPARATORS = 4
-"""Bytes of a header besides its name and its value."""
+"""Bytes of a header line besides its name and value: the colon, the space and the line end."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection with limits."""
 
     HEAD_BYTES: ClassVar = 64 << 10
     HEADERS: ClassVar = 200
     HEAD_SECONDS: ClassVar = 10.0
-    """From the beginning of a connection, or from a request's first byte, to the end of its headers."""
+    """Header timeout, from the start of a connection or a request's first byte to the end of its headers."""
 
     FRAMING_BYTES: ClassVar = 64 << 10
-    """For chunk sizes, chunk extensions and trailers, besides eight bytes for each byte of the body."""
+    """Limit of chunk sizes, chunk extensions and trailers, plus eight bytes for each byte of the body."""
 
     UNREAD_BYTES: ClassVar = 2 << 20
-    """How much of a body is still received after the answer, so that the client gets to read the answer."""
+    """How much of a body is still received after the response, so that the client can read the response."""
 
     PIPELINED: ClassVar = 64
     STALLED_SECONDS: ClassVar = 60.0
@@ -45,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(**options)
-        self._all = connections
+        self._connections = connections
         self._source = ""
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -53,7 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: RequestError | None = None
         self._in_message = False
         self._in_head = False
-        self._begun = False
+        self._starting = False
         self._size = 0
         self._head_size = 0
         self._content = 0
@@ -61,39 +61,39 @@ class BoundedProtocol(HttpToolsProtocol):
     # Connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Register the connection and start the header timeout."""
         super().connection_made(transport)
         self._source = source_of(self.client[0] if self.client else None)
-        if not self._all.opened(self, self._source):
+        if not self._connections.opened(self, self._source):
             self._refuse(Overloaded("the server has too many connections; try again in a moment"))
             return
-        self._wait()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer: nobody is there."""
-        self._stop_waiting()
+        """Stop the timers and remove the connection."""
+        self._stop_timer()
         self.resume_writing()
-        self._all.closed(self, self._source)
+        self._connections.closed(self, self._source)
         self.pipeline.clear()
         super().connection_lost(exc)
 
     def give_way(self) -> None:
-        """Be closed at once: another connection needs the room."""
+        """Close immediately to make room for another connection."""
         self.transport.abort()
 
     # Requests
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in, and see that they are not too many."""
+        """Parse received bytes and enforce the size limits."""
         if self.transport.is_closing():
             return
         if self._timer is None and not self._in_message and self._is_idle:
-            self._wait()  # whatever it is, it has to become a request
+            self._start_timer()  # the bytes must become a request in time
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._begun:
-            self._begun = False  # what came with the beginning is not counted
+        if self._starting:
+            self._starting = False  # the bytes received with the start are not counted
         else:
             self._size += len(data)
         if self._in_head:
@@ -104,23 +104,23 @@ class BoundedProtocol(HttpToolsProtocol):
                 if self._size > self.UNREAD_BYTES:
                     self.transport.close()
             elif self._size - self._content > self.FRAMING_BYTES + 8 * self._content:
-                self._refuse(MalformedRequest("the chunks of the body have too much besides their content"))
+                self._refuse(MalformedRequest("the chunk framing of the body is too large"))
 
     def on_message_begin(self) -> None:
-        """Begin to wait for the rest of the head."""
+        """Start the timeout for the rest of the head."""
         super().on_message_begin()
         self._in_message = self._in_head = True
-        self._count_anew()
+        self._reset_size()
         self._head_size = 0
-        self._wait()
+        self._start_timer()
 
     def on_url(self, url: bytes) -> None:
-        """Take a piece of the target in."""
+        """Count and parse a part of the request target."""
         self._count_head(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header in; trailers, which come after the body, are nobody's business."""
+        """Count and parse a header. Trailers, which follow the body, are ignored."""
         if self._in_head:
             self._count_head(len(name) + len(value) + _SEPARATORS)
             if len(self.headers) >= self.HEADERS:
@@ -129,72 +129,72 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Hand the request on: the head is there."""
-        self._stop_waiting()
+        """Stop the header timeout and pass the request on."""
+        self._stop_timer()
         self._in_head = False
         self._content = 0
-        self._count_anew()
+        self._reset_size()
         if len(self.pipeline) >= self.PIPELINED:
             self.transport.abort()
             return
         if not self.url.startswith(b"/"):
             self._read_absolute_target()
-        self._all.works(self, self._source)
+        self._connections.works(self, self._source)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of the body in."""
+        """Count and pass on a part of the body."""
         self._content += len(body)
         if self.cycle is not None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Note that the request is whole."""
+        """Record that the request is complete."""
         self._in_message = False
         if self.cycle is not None:
             super().on_message_complete()
             if self.cycle.response_complete:
-                self._stop_waiting()
+                self._stop_timer()
                 self.timeout_keep_alive_task = self.loop.call_later(
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
 
     def on_response_complete(self) -> None:
-        """Go on with the next request, or wait for one."""
+        """Continue with the next request, or wait for one."""
         super().on_response_complete()
         if self.transport.is_closing() or not self.cycle.response_complete:
             return
-        self._all.waits(self, self._source)
-        if self._in_message:  # the rest of a body that nobody is going to read
-            self._count_anew()
-            self._wait()
+        self._connections.waits(self, self._source)
+        if self._in_message:  # the rest of a body that nothing will read
+            self._reset_size()
+            self._start_timer()
 
     @property
     def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse a request that is no HTTP, or too much of it."""
+        """Refuse a request that is not valid HTTP or exceeds a limit."""
         self._refuse(self._refusal or MalformedRequest(msg))
 
-    def _count_anew(self) -> None:
+    def _reset_size(self) -> None:
         self._size = 0
-        self._begun = True
+        self._starting = True
 
     def _count_head(self, size: int) -> None:
         self._head_size += size
         if self._head_size > self.HEAD_BYTES:
             self._refusal = self._head_too_large()
-            raise ValueError("the head is too large")
+            raise ValueError("the request line and headers are too large")
 
     def _head_too_large(self) -> HeadTooLarge:
         return HeadTooLarge(
-            f"the head of a request may have {self.HEAD_BYTES:,} bytes and {self.HEADERS} headers",
+            f"the request line and headers are limited to {self.HEAD_BYTES:,} bytes and {self.HEADERS} headers",
             limit=self.HEAD_BYTES,
         )
 
     def _read_absolute_target(self) -> None:
-        """Take the host from a target like `http://host/path`: it counts, and the Host header does not (RFC 9112)."""
+        """Take the host from a target like `http://host/path`: it overrides the Host header (RFC 9112)."""
         target = httptools.parse_url(self.url)
         if target.host is not None:
             host = b"[%b]" % target.host if b":" in target.host else target.host
@@ -204,8 +204,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
 
     def _refuse(self, error: RequestError) -> None:
-        """Answer with an error and close the connection; in the middle of an answer only close it."""
-        self._stop_waiting()
+        """Respond with an error and close the connection. In the middle of a response, only close it."""
+        self._stop_timer()
         if self.transport.is_closing():
             return
         cycle: Any = self.cycle
@@ -220,29 +220,29 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # Time
 
-    def _wait(self) -> None:
-        self._stop_waiting()
-        self._timer = self.loop.call_later(self.HEAD_SECONDS, self._give_up)
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.HEAD_SECONDS, self._time_out)
 
-    def _stop_waiting(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _give_up(self) -> None:
+    def _time_out(self) -> None:
         if self._in_message and not self._in_head:
-            self.transport.close()  # the request was answered; this is the rest of its body
+            self.transport.close()  # already answered: the rest of its body
         else:
-            self._refuse(HeadTooSlow("the head of the request did not arrive in time"))
+            self._refuse(HeadTooSlow("the headers of the request did not arrive in time"))
 
     def pause_writing(self) -> None:
-        """Begin to watch a client that does not read as quickly as we write."""
+        """Start to monitor a client that reads more slowly than the server writes."""
         super().pause_writing()
         self._unsent = self.transport.get_write_buffer_size()
         self._stalled = self.loop.call_later(self.STALLED_SECONDS, self._check_progress)
 
     def resume_writing(self) -> None:
-        """Watch it no longer: it has read."""
+        """Stop monitoring: the client has read."""
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
@@ -258,13 +258,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded(connections: Connections) -> "type[asyncio.Protocol]":
-    """Return what makes the protocol of each connection of a server."""
+    """Return the protocol factory for a server's connections."""
     make: Callable[..., BoundedProtocol] = partial(BoundedProtocol, connections)
     return cast("type[asyncio.Protocol]", make)
 
 
 def _raw(error: RequestError) -> bytes:
-    """Return an error as the bytes of an answer after which the connection is closed."""
+    """Return an error as the bytes of a response that closes the connection."""
     answer = answer_to(error)
     if answer is None:
         raise error

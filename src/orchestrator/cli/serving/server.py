@@ -1,4 +1,4 @@
-"""A process that serves: its parts are opened one after the other and taken down in the opposite order."""
+"""A process that serves: its parts are opened in order and closed in reverse order."""
 
 import asyncio
 import gc
@@ -29,14 +29,14 @@ from orchestrator.workflows.validate import warnings
 
 logger = logging.getLogger(__name__)
 
-_UNREAD_MILLISECONDS = 60_000
-_SILENCE_SECONDS = 5.0
-"""How long a database that is silent may hold up the end of a process, beyond the grace period."""
+_UNACKNOWLEDGED_MILLISECONDS = 60_000
+_UNRESPONSIVE_SECONDS = 5.0
+"""How long an unresponsive database may delay the end of the process after the grace period."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a process is to do."""
+    """The parts that a process runs."""
 
     api: bool = False
     worker: bool = False
@@ -45,7 +45,7 @@ class Parts:
 
 
 def serve(parts: Parts, **given: Any) -> None:
-    """Serve until SIGINT or SIGTERM; `given` are settings that win over the environment."""
+    """Serve until SIGINT or SIGTERM. `given` are settings that override the environment."""
     settings = read_settings(**given)
     configure_logging(settings)
     hide_secrets()
@@ -54,7 +54,7 @@ def serve(parts: Parts, **given: Any) -> None:
 
 async def _serve(settings: Settings, parts: Parts) -> None:
     stop = Stop(settings.shutdown_grace_seconds)
-    # Whatever can be wrong with what the user gave is found before anything is started.
+    # Find errors in the user's files and settings before anything is started.
     definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
     skills = load_skills(settings) if parts.worker else None
     async with AsyncExitStack() as stack:
@@ -62,10 +62,10 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         if parts.api:
             where = listen(settings.host, settings.port, only_loopback=not settings.auth)
             listening = stack.enter_context(where)
-        watched = None
+        metrics_socket = None
         if listening is None and settings.metrics_port is not None:
             where = listen(settings.metrics_host, settings.metrics_port, option="--metrics-port", only_loopback=False)
-            watched = stack.enter_context(where)
+            metrics_socket = stack.enter_context(where)
         core = stack.enter_context(open_core(settings, migrates=parts.migrates))
         needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
         await core.database.call(check_grants, core.database, *needed)
@@ -79,23 +79,23 @@ async def _serve(settings: Settings, parts: Parts) -> None:
             await worker.has_claimed()
             ready = f"worker {worker.identity.id}"
         if listening is not None:
-            # After a crash runs go on before this process is ready: the web framework takes longer to import.
+            # The worker is running by now, so runs continue after a crash while the slow web framework is imported.
             answer = await asyncio.to_thread(_load_endpoint)
             await stack.enter_async_context(answer(core, listening, api=True))
             ready = url(listening)
             if not settings.auth:
-                logger.info("no authentication: only this machine can connect, and all its users are admins")
-        elif watched is not None:
+                logger.info("authentication is off: only this machine can connect, and all its users are admins")
+        elif metrics_socket is not None:
             answer = await asyncio.to_thread(_load_endpoint)
-            await stack.enter_async_context(answer(core, watched, api=False))
-            logger.info("metrics at %s/metrics", url(watched))
-        # What is loaded stays. To go through its hundred thousand objects for garbage, each time there has been some
-        # traffic, would hold up every request for 35 ms and more.
+            await stack.enter_async_context(answer(core, metrics_socket, api=False))
+            logger.info("metrics at %s/metrics", url(metrics_socket))
+        # Exclude the hundred thousand objects that are loaded by now from garbage collection: to scan them again and
+        # again under traffic would pause every request for 35 ms or more.
         gc.freeze()
         print_line(f"ready {ready}")
         await stop.wait()
         logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
-        core.database.end_waits(settings.shutdown_grace_seconds + _SILENCE_SECONDS)
+        core.database.end_waits(settings.shutdown_grace_seconds + _UNRESPONSIVE_SECONDS)
 
 
 class _Endpoint(Protocol):
@@ -113,38 +113,39 @@ def _load_endpoint() -> _Endpoint:
 async def _register(core: Core, definitions: list[Workflow], skills: SkillRegistry | None) -> None:
     known = None if skills is None else set(skills.ids)
     for workflow in definitions:
-        for doubt in warnings(workflow, known):
-            logger.warning("workflow %s %s: %s", workflow.name, workflow.version, doubt)
+        for warning in warnings(workflow, known):
+            logger.warning("workflow %s %s: %s", workflow.name, workflow.version, warning)
         await core.workflows.register(workflow, tenant=core.settings.tenant, actor=actor_name())
 
 
 @contextmanager
 def listen(host: str, port: int, *, option: str = "--port", only_loopback: bool = True) -> Iterator[socket.socket]:
-    """Yield a socket bound to an address; it takes connections once a server is put on it.
+    """Yield a socket bound to an address. It accepts connections once a server listens on it.
 
     Raises:
-        Complaint: the address is not one of this machine's own loopback, is taken, or cannot be had.
+        Complaint: the host is unknown, the address is unavailable, or it is not a loopback address and `only_loopback`
+            is set.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise Complaint(f"The host {host!r} is unknown: {error.strerror}", "Use --host 127.0.0.1") from error
+        raise Complaint(f"Unknown host {host!r}: {error.strerror}", "Use --host 127.0.0.1.") from error
     family, kind, protocol, _, address = found[0]
     if only_loopback and not ipaddress.ip_address(address[0]).is_loopback:
         raise Complaint(
             f"Refusing to listen on {host} without authentication: other machines could run programs on this one",
-            "Set ORCHESTRATOR_AUTH=keys and make keys with `orchestrator keys create`, or use --host 127.0.0.1.",
+            "Set ORCHESTRATOR_AUTH=keys and create keys with `orchestrator keys create`, or use --host 127.0.0.1.",
         )
     with closing(socket.socket(family, kind, protocol)) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):  # its connections inherit it: a peer that takes nothing is given up
-            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MILLISECONDS)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # inherited by connections: drop a peer that acknowledges nothing
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MILLISECONDS)
         try:
             bound.bind(address)
         except OSError as error:
             raise Complaint(
-                f"Port {port} of {host} cannot be used: {(error.strerror or str(error)).lower()}",
-                f"Choose another with {option}; 0 takes a free one.",
+                f"Cannot listen on port {port} of {host}: {(error.strerror or str(error)).lower()}",
+                f"Choose another port with {option}; 0 picks a free one.",
             ) from error
         yield bound
 

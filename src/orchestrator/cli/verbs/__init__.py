@@ -1,1 +1,1 @@
-"""The verbs: their options and help. What they do is imported when one is called."""
+"""The commands: their options and help. Each imports its implementation when it is called."""

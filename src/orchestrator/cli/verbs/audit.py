@@ -1,5 +1,5 @@
-"""The verbs about the log as evidence: audit verify, head, export, import, keygen."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The audit commands: verify, head, export, import, keygen."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,18 +9,18 @@ import typer
 from orchestrator.cli.options import AsJson, DataDir
 
 Format = Literal["jsonl", "parquet"]
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this time on, like 2026-01-31T12:00:00Z.")]
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="Start at this time, such as 2026-01-31T12:00:00Z.")]
 
 
 def head(
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to this file.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the head to this file.")] = None,
     sign: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Sign it with this private Ed25519 key, a PEM file.")
+        Path | None, typer.Option(metavar="FILE", help="Sign the head with this private Ed25519 key (PEM file).")
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the whole log comes to. Kept elsewhere, it convicts whoever changes the log afterwards.
+    """Print the head of the log's hash chain. Keep it elsewhere: `audit verify --head` then detects later changes.
 
     Example: orchestrator audit head --sign private.pem --output heads/2026-01-31.json
     """
@@ -33,10 +33,12 @@ def head(
 
 
 def keygen(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes; FILE.pub is the public.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File for the private key; FILE.pub gets the public key.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Make an Ed25519 key to sign heads with. `openssl genpkey -algorithm ed25519` makes one as well.
+    """Create an Ed25519 key pair to sign heads with. `openssl genpkey -algorithm ed25519` works as well.
 
     Example: orchestrator audit keygen auditor.pem
     """
@@ -48,13 +50,13 @@ def keygen(
 
 def export(
     *,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to; stdout when not given.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write to this file; stdout by default.")] = None,
     form: Annotated[
-        Format | None, typer.Option("--format", help="By the name of the file when not given, else jsonl.")
+        Format | None, typer.Option("--format", help="Format; by default parquet for a .parquet file, else jsonl.")
     ] = None,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run, and its workflow.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only events of this run and its workflow.")] = None,
     since: Since = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only what was decided before this time.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Only events before this time.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,14 +83,14 @@ def export(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export of a whole log, JSON Lines or Parquet.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Audit what was imported; exit code 1 when anything is wrong.")
+        bool, typer.Option("--verify", help="Audit the imported log; exit code 1 if there are findings.")
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring an export into an empty database: every event at its place, every read model made from them.
+    """Import an export into an empty database: every event at its position, then every read model.
 
-    An import that was interrupted goes on where it was. Artifacts are not part of an export.
+    An interrupted import resumes where it stopped. An export contains no artifacts.
 
     Example: orchestrator audit import log.jsonl --verify --data-dir /tmp/audited
     """
@@ -104,25 +106,27 @@ def import_(
 
 def verify(
     *,
-    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only the history and the artifacts of a run.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Verify only the history and the artifacts of this run.")
+    ] = None,
     since: Since = None,
     head: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A head that was exported earlier; repeatable.")
+        list[Path] | None, typer.Option(metavar="FILE", help="A head that was saved earlier. Can be repeated.")
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The public key, a PEM file, to verify the signatures of heads with."),
+        typer.Option(metavar="FILE", help="Public key (PEM file) to verify the signatures of heads."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 also when something cannot be checked.")
+        bool, typer.Option("--strict", help="Exit with code 1 also if something cannot be checked.")
     ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the log and all that follows from it. Exit code 1 when anything is wrong; the report says where.
+    """Verify the log and everything derived from it. Exit code 1 if there are findings; the report lists them.
 
-    Artifacts kept elsewhere that cannot be checked (their server does not answer, or its address is not public) are
-    listed and counted apart.
+    External artifacts that cannot be checked (their server does not answer, or its address is not public) are listed
+    and counted separately.
 
     Example: orchestrator audit verify --head heads/2026-01-31.json --key auditor.pem.pub
     """

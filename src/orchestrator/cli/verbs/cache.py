@@ -1,5 +1,5 @@
-"""The verbs about the step cache: stats, list, explain, invalidate, prune."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The step cache commands: stats, list, explain, invalidate, prune."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -8,11 +8,11 @@ import typer
 from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 Workflow = Annotated[str | None, typer.Option(metavar="NAME", help="Only results of this workflow.")]
-Step = Annotated[str | None, typer.Option(metavar="STEP", help="Only results of this step of it.")]
+Step = Annotated[str | None, typer.Option(metavar="STEP", help="Only results of this step.")]
 
 
 def stats(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Show how many results each step has in the cache, and how old they are.
+    """Show how many results each step has in the cache, and their ages.
 
     Example: orchestrator cache stats
     """
@@ -26,11 +26,11 @@ def list_entries(
     *,
     workflow: Workflow = None,
     step: Step = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most this many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of results.")] = 50,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List results, newest first, with their keys.
+    """List cached results with their keys, newest first.
 
     Example: orchestrator cache list --workflow campaign.build.v1 --step mix_audio_for_game
     """
@@ -50,7 +50,7 @@ def explain(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a step was, or was not, taken from the cache, and which field made the difference.
+    """Explain why a step was or was not taken from the cache, and which input field differed.
 
     Example: orchestrator cache explain 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d mix_audio_for_game
     """
@@ -66,16 +66,16 @@ def explain(
 
 def invalidate(
     *,
-    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="The result with this key; repeatable.")] = None,
+    key: Annotated[list[str] | None, typer.Option(metavar="KEY", help="Result with this key. Can be repeated.")] = None,
     workflow: Annotated[str | None, typer.Option(metavar="NAME", help="All results of this workflow.")] = None,
     step: Annotated[
-        str | None, typer.Option(metavar="STEP", help="With --workflow: only those of this step of it.")
+        str | None, typer.Option(metavar="STEP", help="With --workflow: only results of this step.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the log.")] = "invalidated by hand",
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the log.")] = "invalidated by hand",
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Withdraw results: no run is given them any more. Runs that have them keep them.
+    """Invalidate cached results, so that no other run uses them. Runs that already use them keep them.
 
     Example: orchestrator cache invalidate --workflow campaign.build.v1 --step mix_audio_for_game
     """
@@ -94,16 +94,19 @@ def invalidate(
 def prune(
     *,
     older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Withdraw what is older: 90s, 45m, 12h, 30d.")
+        str | None, typer.Option(metavar="AGE", help="Remove results older than this: 90s, 45m, 12h, 30d.")
     ] = None,
-    max_entries: Annotated[int | None, typer.Option(min=0, max=10**12, metavar="N", help="Leave the newest N.")] = None,
+    max_entries: Annotated[
+        int | None, typer.Option(min=0, max=10**12, metavar="N", help="Keep only the newest N results.")
+    ] = None,
     max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Leave the newest, up to this size: 500kB, 10GB, 2GiB.")
+        str | None,
+        typer.Option(metavar="SIZE", help="Keep only the newest results, up to this total size: 500kB, 10GB, 2GiB."),
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Withdraw old results, so that the cache stays within limits. Artifacts stay: runs refer to them.
+    """Remove old results to keep the cache within limits. Artifacts stay, because runs refer to them.
 
     Example: orchestrator cache prune --older-than 30d --max-size 10GB
     """

@@ -1,5 +1,5 @@
-"""The verb `demo`."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The command `demo`."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ HOME = Path(".orchestrator/demo")
 def demo(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Build the example campaign, a small playable game, step by step.
 
-    A picture, music, videos and a playable bundle, made by the example `campaign`, which comes with the package.
-    Its data is kept in .orchestrator/demo unless --data-dir says otherwise; what it made is copied to output/ there.
+    The example `campaign` is part of the package. It makes a picture, music, videos and a playable bundle. Its data is
+    in .orchestrator/demo, or in --data-dir; its files are copied to output/ there.
 
     Example: orchestrator demo
     """

@@ -1,5 +1,5 @@
-"""The verbs about API keys: create, list, revoke. They work on the database itself, so the first key can be made."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The API key commands: create, list, revoke. They use the database directly, so that the first key can be made."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -7,21 +7,23 @@ import typer
 
 from orchestrator.cli.options import AsJson, DataDir
 
-Tenant = Annotated[str | None, typer.Option(metavar="TENANT", help="Whose data it opens (ORCHESTRATOR_TENANT).")]
+Tenant = Annotated[
+    str | None, typer.Option(metavar="TENANT", help="Tenant whose data the key can access (env: ORCHESTRATOR_TENANT).")
+]
 
 
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it; the log names them so.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key's user, recorded in the log.")],
     *,
     role: Annotated[str, typer.Option(help="viewer (reads), operator (runs and changes) or admin.")] = "viewer",
     tenant: Tenant = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="AGE", help="End it after this time: 12h, 90d. It has no end otherwise.")
+        str | None, typer.Option(metavar="AGE", help="Lifetime of the key: 12h, 90d. By default it does not expire.")
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key and print it. It is shown once: only its hash is kept.
+    """Create an API key and print it. It is shown only once, because only its hash is stored.
 
     Example: orchestrator keys create deploy-bot --role operator --expires 90d
     """
@@ -35,7 +37,7 @@ def list_keys(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """List API keys: the part that may be shown, whose they are and when they end.
+    """List API keys: prefix, name, tenant, role, state and expiry.
 
     Example: orchestrator keys list --tenant acme
     """
@@ -45,11 +47,11 @@ def list_keys(
 
 
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Its prefix (ork_abcd1234) or its id (abcd1234).")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Prefix (ork_abcd1234) or id (abcd1234) of the key.")],
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """End an API key at once, in every process.
+    """Revoke an API key immediately, in every process.
 
     Example: orchestrator keys revoke ork_abcd1234
     """

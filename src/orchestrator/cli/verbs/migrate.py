@@ -1,5 +1,5 @@
-"""The verb `migrate`: the only one that changes the schema of a configured database, besides `dev`."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The command `migrate`: the only one besides `dev` that changes the schema of a configured database."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -11,16 +11,17 @@ from orchestrator.cli.options import AsJson, DataDir
 def migrate(
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing: list what would be done. Exit code 1 if there is anything.")
+        bool, typer.Option("--check", help="Change nothing, and list what is due. Exit code 1 if anything is due.")
     ] = False,
     to: Annotated[
-        int | None, typer.Option("--to", min=1, metavar="N", help="Stop after migration N; all of them if not given.")
+        int | None, typer.Option("--to", min=1, metavar="N", help="Stop after migration N; by default apply all.")
     ] = None,
     finish: Annotated[
         bool,
         typer.Option(
             "--finish",
-            help="Let programs write what this release brought. Do this once no process of an older release is left.",
+            help="Let programs write what this release added to the log. "
+            "Use it when no process of an older release is left.",
         ),
     ] = False,
     data_dir: DataDir = None,
@@ -28,8 +29,8 @@ def migrate(
 ) -> None:
     """Bring the schema of the database up to date.
 
-    Processes of the release before may go on meanwhile, unless the changelog says otherwise. A migration that fails
-    leaves nothing half done, and two that are started at once do not get in each other's way.
+    Processes of the previous release can keep running, unless the changelog says otherwise. A failed migration is
+    rolled back. It is safe to start this command twice at the same time.
 
     Example: orchestrator migrate --check
     """

@@ -1,5 +1,5 @@
-"""The verbs about read models: list, rebuild, verify, retry, skip."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The read model commands: list, rebuild, verify, retry, skip."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -7,17 +7,19 @@ import typer
 
 from orchestrator.cli.options import AsJson, DataDir
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A read model; `projections list` shows them.")]
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Read models.")]
-All = Annotated[bool, typer.Option("--all", help="Every read model.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a read model; see `projections list`.")]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", help="Names of read models; see `projections list`.")
+]
+All = Annotated[bool, typer.Option("--all", help="All read models.")]
 Processes = Annotated[
     int | None,
-    typer.Option(min=1, max=64, metavar="N", help="Processes that read a long log; as many as there are cores."),
+    typer.Option(min=1, max=64, metavar="N", help="Number of processes that read a long log; by default one per core."),
 ]
 
 
 def list_projections(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the read models: version, position, how far they are behind, and in which state.
+    """List the read models: version, position, lag and state.
 
     Example: orchestrator projections list
     """
@@ -31,15 +33,15 @@ def rebuild(
     *,
     every: All = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only compare: report the differences and change nothing.")
+        bool, typer.Option("--dry-run", help="Change nothing, and only report the differences.")
     ] = False,
     processes: Processes = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild read models from the log beside the live ones, report what was different, and swap them.
+    """Rebuild read models from the log next to the live ones, report the differences, and swap them.
 
-    Readers see the old or the new rows, workers go on. Ctrl-C interrupts; the same command goes on from there.
+    Readers see either the old or the new rows, and workers keep running. After Ctrl-C, the same command resumes.
 
     Example: orchestrator projections rebuild runs
     """
@@ -56,7 +58,7 @@ def verify(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare read models with the log and change nothing. Exit code 1 says that rows are not what the log says.
+    """Compare read models with the log and change nothing. Exit code 1 if rows differ from the log.
 
     Example: orchestrator projections verify --all
     """
@@ -66,7 +68,7 @@ def verify(
 
 
 def retry_event(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Let a stopped read model try the event again that it stopped at.
+    """Restart a stopped read model at the event that stopped it.
 
     Example: orchestrator projections retry runs
     """
@@ -76,7 +78,7 @@ def retry_event(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -
 
 
 def skip_event(name: Name, data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Send a stopped read model past the event that it stopped at; who did so and why it stopped is kept.
+    """Restart a stopped read model after the event that stopped it. The skip is recorded with its user and the error.
 
     Example: orchestrator projections skip runs
     """

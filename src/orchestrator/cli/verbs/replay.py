@@ -1,5 +1,5 @@
-"""The verbs replay and diff: the past of runs."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The commands `replay` and `diff`: past states of runs."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -7,18 +7,18 @@ import typer
 
 from orchestrator.cli.options import AsJson, DataDir, RunId
 
-At = "A version of its history, or a time like 2026-01-31T12:00:00Z"
+At = "Version of the run's history, or a time such as 2026-01-31T12:00:00Z"
 
 
 def replay(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The id of a run; none with --all.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="The id of a run; omit it with --all.")] = None,
     *,
-    at: Annotated[str | None, typer.Option(metavar="MOMENT", help=f"{At}; now when not given.")] = None,
-    step: Annotated[bool, typer.Option("--step", help="Walk through it, event by event.")] = False,
+    at: Annotated[str | None, typer.Option(metavar="MOMENT", help=f"{At}; by default the current state.")] = None,
+    step: Annotated[bool, typer.Option("--step", help="Step through the run event by event.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Ask of every event whether this program would decide it; 1 if not.")
+        bool, typer.Option("--check", help="Check that this program would make the same decisions; exit code 1 if not.")
     ] = False,
-    every: Annotated[bool, typer.Option("--all", help="With --check: every run there is.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="With --check: all runs.")] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -32,11 +32,11 @@ def replay(
     from orchestrator.cli.output.replay import print_check, print_frames, print_moment
 
     if (run is None) != every:
-        raise Complaint("No run given", "Name one, or give --check --all for every run.")
+        raise Complaint("No run given", "Give a run, or --check --all for all runs.")
     if check and (step or at is not None):
-        raise Complaint("A history is checked from beginning to end", "Leave out --at and --step.")
+        raise Complaint("--check cannot be combined with --at or --step", "Leave them out.")
     if every and not check:
-        raise Complaint("Only --check goes through all runs", "Give --check --all, or name a run.")
+        raise Complaint("--all needs --check", "Give --check --all, or a run.")
     settings = read_settings(need_data=True, data_dir=data_dir)
     run_id = None if run is None else read_run_id(run)
     if check:
@@ -52,9 +52,9 @@ def replay(
 
 def diff(
     run: RunId,
-    other: Annotated[str | None, typer.Argument(metavar="[RUN_B]", help="Another run.")] = None,
+    other: Annotated[str | None, typer.Argument(metavar="[RUN_B]", help="The run to compare with.")] = None,
     *,
-    at: Annotated[list[str] | None, typer.Option(metavar="MOMENT", help=f"{At}; of one run, give it twice.")] = None,
+    at: Annotated[list[str] | None, typer.Option(metavar="MOMENT", help=f"{At}. With one run, give it twice.")] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +69,7 @@ def diff(
 
     moments: list[str | None] = [*(at or [])]
     if (other is None and len(moments) != 2) or len(moments) > 2:
-        raise Complaint("Two moments are needed", "Name two runs, or one run and --at MOMENT --at MOMENT.")
+        raise Complaint("Two moments to compare are needed", "Give two runs, or one run and --at MOMENT --at MOMENT.")
     first, second = (*moments, None, None)[:2]
     settings = read_settings(need_data=True, data_dir=data_dir)
     ours = read_run_id(run)

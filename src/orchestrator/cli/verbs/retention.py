@@ -1,5 +1,5 @@
-"""The verbs about how long things are kept: retention apply, list, verify."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The retention commands: apply, list, verify."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -12,15 +12,19 @@ def apply_retention(
     *,
     older_than: Annotated[
         str | None,
-        typer.Option(metavar="AGE", help="What ended longer ago: 12h, 30d, 26w (ORCHESTRATOR_RETENTION_DAYS)."),
+        typer.Option(
+            metavar="AGE", help="Archive runs that ended longer ago: 12h, 30d, 26w (env: ORCHESTRATOR_RETENTION_DAYS)."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many runs would leave, and stay.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, and report how many runs would be archived.")
+    ] = False,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Move old finished runs out of the log and the read models into archive files.
 
-    What a cache entry or another run still needs stays. Killed half way, the next call goes on.
+    Runs that a cache entry or another run still needs are kept. If interrupted, run the command again to resume.
 
     Example: orchestrator retention apply --older-than 90d
     """
@@ -32,7 +36,7 @@ def apply_retention(
 
 
 def list_archives(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """List the archive files: what each holds, and who took it out of the log when.
+    """List the archive files: contents, and who archived them when.
 
     Example: orchestrator retention list
     """
@@ -43,7 +47,7 @@ def list_archives(data_dir: DataDir = None, as_json: AsJson = False) -> None:
 
 
 def verify_archives(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Prove that every archive file holds what was taken out of the log; exit code 1 when one does not.
+    """Verify that every archive file holds the events that left the log. Exit code 1 if one does not.
 
     Example: orchestrator retention verify
     """

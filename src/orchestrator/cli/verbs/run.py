@@ -1,5 +1,5 @@
-"""The verb `run`: one run, here and now."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The command `run`."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +20,10 @@ def run(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Register a workflow, run it once in this process, and show it as it goes on.
+    """Register a workflow, run it once in this process, and show its progress.
 
-    Exit code: 0 completed, 1 failed, 130 cancelled (Ctrl-C cancels the run). SIGTERM hands the run over: a
-    worker on the same data goes on with it.
+    Exit code: 0 completed, 1 failed, 130 cancelled (Ctrl-C cancels the run). SIGTERM releases the run, and a
+    worker on the same data continues it.
 
     Example: orchestrator run examples/campaign/campaign.build.v1.yaml
     --payload @examples/campaign/brief.json --skills examples/campaign/skills

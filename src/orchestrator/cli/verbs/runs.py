@@ -1,5 +1,5 @@
-"""The verbs about runs: trigger, cancel, status, steps, artifacts, history, runs list; and version."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The run commands: trigger, cancel, status, steps, artifacts, history, runs list; and version."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,9 @@ def trigger(
     *,
     payload: Payload = None,
     each: Each = None,
-    version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the workflow; by default the one registered last.")
+    ] = None,
     label: Labels = None,
     priority: Priority = 0,
     data_dir: DataDir = None,
@@ -25,7 +27,7 @@ def trigger(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a run, or one for each line of a file, for a worker to execute. Prints the ids of the runs.
+    """Queue a run, or one for each line of a file, and print the run ids. A worker executes them.
 
     Example: orchestrator trigger campaign.build.v1 --payload @brief.json --label client=acme
     """
@@ -53,13 +55,13 @@ def trigger(
 def cancel(
     run: RunId,
     *,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept with the run.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason, recorded with the run.")] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a run now. What it has completed is kept.
+    """Cancel a run immediately. Its completed steps are kept.
 
     Example: orchestrator cancel 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --reason "wrong brief"
     """
@@ -74,7 +76,7 @@ def cancel(
 def status(
     run: RunId,
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it until it ends.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show the run until it ends.")] = False,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
@@ -100,16 +102,16 @@ def status(
 def steps(
     run: RunId,
     *,
-    status: Annotated[StepStatus | None, typer.Option(help="Only those with this status.")] = None,
+    status: Annotated[StepStatus | None, typer.Option(help="Only steps with this status.")] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="STEP", help="Print the data of this step instead, as JSON.")
+        str | None, typer.Option("--data", metavar="STEP", help="Print only the output data of this step, as JSON.")
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the steps of a run, or print what one returned.
+    """List the steps of a run, or print the output data of one.
 
     Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --status failed
     """
@@ -129,9 +131,9 @@ def steps(
 def artifacts(
     run: RunId,
     *,
-    step: Annotated[str | None, typer.Option(help="Only those of this step.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.")] = None,
     download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy them to DIR/STEP/FILENAME, with the folders in it.")
+        Path | None, typer.Option(metavar="DIR", help="Copy the artifacts to DIR/STEP/FILENAME.")
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,
@@ -155,7 +157,7 @@ def artifacts(
 def history(
     run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Show the events of a run as recorded.
+    """Show the recorded events of a run.
 
     Example: orchestrator history 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
     """
@@ -171,11 +173,11 @@ def history(
 
 def list_runs(
     *,
-    status: Annotated[RunStatus | None, typer.Option(help="Only those with this status.")] = None,
-    workflow: Annotated[str | None, typer.Option(help="Only those of this workflow.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only those with this label.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most this many.")] = 50,
-    cursor: Annotated[str | None, typer.Option(help="Go on where a list ended (its nextCursor).")] = None,
+    status: Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only runs with this label.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of runs.")] = 50,
+    cursor: Annotated[str | None, typer.Option(help="Continue a list after its last run (its nextCursor).")] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,

@@ -1,5 +1,5 @@
-"""The verbs that serve until they are told to stop: dev, api, worker, projector."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The commands that serve until they are stopped: dev, api, worker, projector."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 import gc
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ Projecting = Annotated[
     bool,
     typer.Option(
         "--projector/--no-projector",
-        help="Keep the read models up to date in this process too. Several may: one works, the others stand by.",
+        help="Also run a projector in this process. Of several projectors, one is active and the others stand by.",
     ),
 ]
 
@@ -28,9 +28,9 @@ def dev(
     skills: Skills = None,
     executor: Executor = None,
 ) -> None:
-    """Serve everything in one process: API, worker, projector and our own Postgres.
+    """Serve everything in one process: API, worker, projector and an embedded Postgres.
 
-    Prints `ready http://HOST:PORT` when it accepts requests. SIGINT and SIGTERM hand over what runs.
+    Prints `ready http://HOST:PORT` when it accepts requests. On SIGINT or SIGTERM it releases its runs.
 
     Example: orchestrator dev --workflows examples/campaign --skills examples/campaign/skills
     """
@@ -55,7 +55,7 @@ def api(
     workflows: WorkflowFiles = None,
     projector: Projecting = True,
 ) -> None:
-    """Serve the HTTP API, and keep what it shows up to date.
+    """Serve the HTTP API, and keep the read models up to date.
 
     Prints `ready http://HOST:PORT` when it accepts requests.
 
@@ -80,9 +80,9 @@ def worker(
     projector: Projecting = False,
     metrics_port: MetricsPort = None,
 ) -> None:
-    """Serve as a worker: claim runs and execute their steps.
+    """Run a worker: claim runs and execute their steps.
 
-    Prints `ready worker ID` when it claims runs. SIGINT and SIGTERM hand over what runs.
+    Prints `ready worker ID` when it claims runs. On SIGINT or SIGTERM it releases its runs.
 
     Example: orchestrator worker --skills studio.skills --skills more_skills.yaml
     """
@@ -99,7 +99,7 @@ def worker(
 
 
 def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> None:
-    """Serve as a projector: keep the read models up to date.
+    """Run a projector: keep the read models up to date.
 
     Prints `ready projector`.
 
@@ -113,10 +113,10 @@ def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> Non
 
 @contextmanager
 def _loading() -> Iterator[None]:
-    """Import what these verbs need.
+    """Import modules without garbage collection, and exclude them from later collections.
 
-    All of it stays, so to look through it for garbage meanwhile only takes time, a tenth of the whole: after a crash
-    runs wait for it.
+    Imported modules are never freed. Collecting during the import takes a tenth of its time, and after a crash runs
+    wait for this process to start.
     """
     gc.disable()
     try:

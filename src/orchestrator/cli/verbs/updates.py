@@ -1,5 +1,5 @@
-"""The verbs update and retry."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The commands `update` and `retry`."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from typing import Annotated
 
@@ -14,21 +14,22 @@ def update(
     *,
     payload: Change = None,
     force: Annotated[
-        list[str] | None, typer.Option(metavar="STEP", help="Execute this step in spite of the cache; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="STEP", help="Execute this step without using the cache. Can be repeated."),
     ] = None,
     force_all: Annotated[
-        bool, typer.Option("--force-all", help="Execute all the seeds in spite of the cache.")
+        bool, typer.Option("--force-all", help="Execute all seed steps of the change without using the cache.")
     ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only show what would run, and why.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Change nothing, and show what would run and why.")] = False,
     expect: Annotated[
-        str | None, typer.Option(metavar="HASH", help="Only if the plan still has this hash (see --plan).")
+        str | None, typer.Option(metavar="HASH", help="Update only if the plan still has this hash (see --plan).")
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a completed run: what the change reaches runs again, the rest is reused. Prints the new run's id.
+    """Change a completed run: affected steps run again, the others are reused. Print the new run's id.
 
     Example: orchestrator update 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d audio.update --payload @audio.json --plan
     """
@@ -53,7 +54,7 @@ def update(
 def retry(
     run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Try a failed or cancelled run again; what it completed is reused. Prints the new run's id.
+    """Retry a failed or cancelled run, reusing its completed steps. Print the new run's id.
 
     Example: orchestrator retry 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d
     """

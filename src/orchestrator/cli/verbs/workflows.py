@@ -1,5 +1,5 @@
-"""The verbs about workflows: list, show, validate, register."""
-# ruff: noqa: PLC0415 - help must not wait for what a verb needs
+"""The workflow commands: list, show, validate, register."""
+# ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ from orchestrator.cli.options import AsJson, DataDir, Key, Server, Skills, Targe
 
 Files = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="Workflow files, or folders of them."),
+    typer.Argument(metavar="FILE...", help="Workflow files, or directories of them."),
 ]
 
 
@@ -30,13 +30,15 @@ def list_workflows(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a workflow.")],
     *,
-    version: Annotated[str | None, typer.Option(help="Its version; the one registered last when not given.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Version of the workflow; by default the one registered last.")
+    ] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a workflow; with --json its whole definition.
+    """Show a workflow; with --json its complete definition.
 
     Example: orchestrator workflows show campaign.build.v1
     """
@@ -47,9 +49,9 @@ def show(
 
 
 def validate(files: Files, skills: Skills = None, as_json: AsJson = False) -> None:
-    """Check workflow files without registering them. Every fault is listed; the exit code is 1 if there is one.
+    """Check workflow files without registering them, and list every fault. Exit code 1 if there is one.
 
-    With --skills, steps that call a skill which is not there are named too.
+    With --skills, also warn about steps whose skill is not loaded.
 
     Example: orchestrator workflows validate workflows/*.yaml --skills studio.skills
     """
@@ -64,9 +66,9 @@ def validate(files: Files, skills: Skills = None, as_json: AsJson = False) -> No
 def register(
     files: Files, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
 ) -> None:
-    """Register workflow files: all of them, or none if one has a fault.
+    """Register workflow files: all of them, or none if one is invalid.
 
-    A version is immutable: the same content again is fine, other content under the same version is refused.
+    A version is immutable: registering the same content again is allowed, different content is refused.
 
     Example: orchestrator workflows register examples/campaign/campaign.build.v1.yaml
     """

@@ -1,4 +1,4 @@
-"""Which system user runs the server: ourselves, or for root a user without rights of its own."""
+"""Which system user runs the server: the current user, or, for root, an unprivileged user."""
 
 import os
 import pwd
@@ -17,28 +17,28 @@ FALLBACK_USER = "nobody"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system user by its numbers."""
+    """A system user, by its user id and group id."""
 
     uid: int
     gid: int
 
     @classmethod
     def current(cls) -> Self:
-        """The user of this process."""
+        """Return the user of this process."""
         return cls(os.geteuid(), os.getegid())
 
     @classmethod
     def owner_of(cls, path: Path) -> Self:
-        """The user that owns `path`."""
+        """Return the owner of `path`."""
         found = path.stat()
         return cls(found.st_uid, found.st_gid)
 
     @classmethod
     def service(cls) -> Self:
-        """The user that root's servers run as: `orchestrator`, made if missing, else `nobody`.
+        """Return the user that runs root's servers: `orchestrator`, created if missing, or else `nobody`.
 
         Raises:
-            EmbeddedPostgresError: Neither user exists and none can be made.
+            EmbeddedPostgresError: Neither user exists, and `orchestrator` cannot be created.
         """
         found = _lookup(SERVICE_USER) or _created(SERVICE_USER) or _lookup(FALLBACK_USER)
         if found is None:
@@ -51,24 +51,24 @@ class Account:
 
     @property
     def is_us(self) -> bool:
-        """Whether this process already is that user."""
+        """Whether this process runs as this user."""
         return self.uid == os.geteuid()
 
     def demotion(self) -> dict[str, Any]:
-        """Arguments for `subprocess` that make a child run as this user and with none of our groups."""
+        """Return arguments for `subprocess` that run a child as this user, without the groups of this process."""
         if self.is_us:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def may(self, path: Path, *, read: bool = False, execute: bool = False) -> bool:
-        """Whether this user gets to `path` through all its parents, and may then read or execute it.
+        """Return whether this user may enter all parents of `path`, and may read or execute `path`.
 
-        Permission bits only: an access list that says otherwise shows when the program starts.
+        Only permission bits are checked: an ACL that differs causes an error when the program starts.
 
         Args:
             path: An existing, resolved path.
-            read: Also ask for the right to read it.
-            execute: Also ask for the right to execute it (a file) or to enter it (a folder).
+            read: Also require permission to read it.
+            execute: Also require permission to execute it (a file) or to enter it (a folder).
         """
         wanted = (stat.S_IROTH if read else 0) | (stat.S_IXOTH if execute else 0)
         return all(self._has(parent, stat.S_IXOTH) for parent in path.parents) and self._has(path, wanted)
@@ -83,7 +83,7 @@ class Account:
 
 
 def make_public(folder: Path) -> None:
-    """Make a folder that everybody may enter, whatever the umask; one that exists is left as it is."""
+    """Create a folder that everybody may enter, whatever the umask; an existing folder is not changed."""
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
@@ -101,6 +101,6 @@ def _created(name: str) -> pwd.struct_passwd | None:
     if useradd is None:
         return None
     options = ("--system", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin")
-    # Two processes may try at once: whoever loses finds the winner's user.
+    # Two processes may try at the same time: the second one finds the user that the first created.
     subprocess.run([useradd, *options, name], check=False, capture_output=True, stdin=subprocess.DEVNULL)  # noqa: S603 - fixed words
     return _lookup(name)

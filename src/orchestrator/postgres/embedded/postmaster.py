@@ -1,4 +1,4 @@
-"""The running server, as its pid file and its socket tell."""
+"""The running server, as described by its pid file and its socket."""
 
 import os
 import signal
@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Self
 
 PORT = 5432
-"""Only names the socket file: the server does not listen on the network."""
+"""Only part of the socket's file name: the server does not listen on the network."""
 
-_PROC = Path("/proc")  # of Linux; elsewhere the same is asked of `ps`
+_PROC = Path("/proc")  # on Linux; on other systems `ps` is used
 
 
 @dataclass(frozen=True, slots=True)
 class Postmaster:
-    """What a pid file says; whether it is true is asked of the socket and of the process.
+    """The content of a pid file; properties check the socket and the process to verify it.
 
     Attributes:
         pid: Process id of the server.
-        cluster: The folder that it serves.
+        cluster: The cluster folder that it serves.
         sockets: The folder of its socket.
-        ready: Whether it takes connections: it is neither recovering nor on its way out.
+        ready: Whether it accepts connections: it is neither recovering nor shutting down.
     """
 
     pid: int
@@ -32,13 +32,16 @@ class Postmaster:
 
     @classmethod
     def read(cls, file: Path, sockets: Path) -> Self | None:
-        """Read a pid file or a socket's lock file, or None without one; a broken one names no cluster."""
+        """Read a pid file or a socket lock file; return None if it does not exist.
+
+        For a damaged file, `pid` is 0 and `cluster` is the empty path.
+        """
         try:
             lines = os.fsdecode(file.read_bytes()).splitlines()
         except FileNotFoundError:
             return None
         # Lines: pid, cluster, start time, port, socket folder, address, shared memory, state. The first three
-        # are written at once, the others as the server gets there.
+        # are written together, the others as the startup proceeds.
         if len(lines) < 2 or not lines[0].strip().isdigit():
             return cls(0, Path(), sockets, ready=False)
         found = Path(lines[4]) if len(lines) > 4 and lines[4] else sockets
@@ -47,7 +50,7 @@ class Postmaster:
 
     @property
     def listening(self) -> bool:
-        """Whether a process listens on the socket. The kernel answers, so a stopped or busy server counts."""
+        """Whether a process listens on the socket. The kernel answers, so a suspended or busy server counts."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(1)
             try:
@@ -60,16 +63,16 @@ class Postmaster:
 
     @property
     def alive(self) -> bool:
-        """Whether the process of that id is a Postgres of this cluster, and not one that got its number later."""
+        """Whether the process with this id is a Postgres of this cluster, and not a process that reused the id."""
         return f"/postgres -D {self.cluster} " in _command(self.pid)
 
     @property
     def leaving(self) -> bool:
-        """Whether the process of that id has let go of its memory, and so of its command line, but is not gone yet."""
+        """Whether the process with this id has released its memory, and so its command line, but has not ended yet."""
         return not _command(self.pid) and not ended(self.pid)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; a server that is already gone is fine."""
+        """Send a signal; do nothing if the server has already ended."""
         try:
             os.kill(self.pid, number)
         except ProcessLookupError:
@@ -77,20 +80,20 @@ class Postmaster:
 
 
 def pid_file(cluster: Path) -> Path:
-    """Where the server of `cluster` writes its process id."""
+    """Return the file in which the server of `cluster` writes its process id."""
     return cluster / "postmaster.pid"
 
 
 def socket_lock(sockets: Path) -> Path:
-    """Where the server that made the socket in `sockets` writes its process id."""
+    """Return the file in which the server that created the socket in `sockets` writes its process id."""
     return sockets / f".s.PGSQL.{PORT}.lock"
 
 
 def ended(pid: int) -> bool:
-    """Whether a process is gone or only waits to be collected. Whose number it is, is not asked (see `alive`)."""
+    """Return whether a process has ended or is a zombie. Does not check which program has the id (see `alive`)."""
     if (_PROC / "self").exists():
         try:
-            # The state follows the program's name, which is in brackets and may hold any character.
+            # The state follows the program's name, which is in parentheses and may contain any character.
             state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].strip()[:1]
         except OSError:
             return True
@@ -100,7 +103,7 @@ def ended(pid: int) -> bool:
 
 
 def _command(pid: int) -> str:
-    """The command line of a process, empty when it has ended."""
+    """Return the command line of a process, empty if it has ended."""
     if (_PROC / "self").exists():
         try:
             return os.fsdecode((_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" "))

@@ -1,7 +1,7 @@
-"""Who is using the cluster, told by kernel locks.
+"""Tracks which processes use the cluster, with kernel locks.
 
-The kernel drops a lock when its holder dies, however it dies. So there is no list of process ids that could go
-stale, and no recycled id that could be taken for a user.
+The kernel releases a lock when its holder dies, however it dies. So there is no list of process ids that could become
+stale, and no reused id that could be mistaken for a user.
 """
 
 import fcntl
@@ -18,44 +18,45 @@ _PAUSE_SECONDS = 0.01
 
 
 class Presence:
-    """One user's two locks in the home folder of a cluster.
+    """One process's locks on the two lock files in the home folder of a cluster.
 
-    The door (`postgres.lock`, exclusive) is held while somebody starts or stops the server. The seat
-    (`postgres.users`, shared) is held for as long as somebody uses it; whoever gets it exclusively is alone.
+    The startup lock (`postgres.lock`, exclusive) is held while a process starts or stops the server. The usage lock
+    (`postgres.users`, shared) is held while a process uses the server; a process that gets it exclusively is the only
+    user.
     """
 
     def __init__(self, folder: Path, account: Account) -> None:
-        self._door = folder / "postgres.lock"
-        self._seat = folder / "postgres.users"
+        self._startup_file = folder / "postgres.lock"
+        self._usage_file = folder / "postgres.users"
         self._account = account
-        self._seat_fd: int | None = None
+        self._usage_fd: int | None = None
 
     @contextmanager
     def door(self, timeout_seconds: float) -> Iterator[None]:
-        """Hold the door: nobody else starts or stops the server meanwhile.
+        """Hold the startup lock, so that no other process starts or stops the server.
 
         Raises:
-            EmbeddedPostgresError: Somebody else held it for `timeout_seconds`.
+            EmbeddedPostgresError: Another process held the lock for `timeout_seconds`.
         """
-        fd = open_owned(self._door, self._account)
+        fd = open_owned(self._startup_file, self._account)
         try:
-            self._take_door(fd, time.monotonic() + timeout_seconds)
+            self._acquire(fd, time.monotonic() + timeout_seconds)
             yield
         finally:
             os.close(fd)
 
     def sit(self) -> None:
-        """Become a user. Call it behind the door."""
-        self._seat_fd = open_owned(self._seat, self._account)
-        fcntl.flock(self._seat_fd, fcntl.LOCK_SH)
+        """Become a user of the server. Call it while holding the startup lock."""
+        self._usage_fd = open_owned(self._usage_file, self._account)
+        fcntl.flock(self._usage_fd, fcntl.LOCK_SH)
 
     def leave(self) -> bool:
-        """Stop being a user. Call it behind the door.
+        """Stop being a user of the server. Call it while holding the startup lock.
 
         Returns:
-            Whether nobody else was sitting.
+            Whether this was the last user.
         """
-        fd, self._seat_fd = self._seat_fd, None
+        fd, self._usage_fd = self._usage_fd, None
         if fd is None:
             return False
         try:
@@ -65,19 +66,19 @@ class Presence:
         else:
             return True
         finally:
-            # Unlock by name: a forked child may still hold a copy of the descriptor.
+            # Unlock explicitly: a forked child may still hold a copy of the descriptor.
             fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
-    def _take_door(self, fd: int, deadline: float) -> None:
+    def _acquire(self, fd: int, deadline: float) -> None:
         while True:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise EmbeddedPostgresError(
-                        f"Another process has been starting or stopping the server for too long ({self._door})",
-                        "See who holds that file (fuser or lsof) and end it",
+                        f"Another process has been starting or stopping the server for too long ({self._startup_file})",
+                        "Find the process that holds this file (fuser or lsof) and end it",
                     ) from None
                 time.sleep(_PAUSE_SECONDS)
             else:
@@ -85,12 +86,12 @@ class Presence:
 
 
 def open_owned(path: Path, account: Account, flags: int = os.O_RDWR) -> int:
-    """Open a file of the home folder, made private to `account` if it is new.
+    """Open a file in the home folder; create it, private to `account`, if it does not exist.
 
-    Only a file we have just made ourselves is handed over: root must never give away what it finds.
+    The owner is changed only for files created here: root must never give away files that already existed.
 
     Raises:
-        EmbeddedPostgresError: It cannot be opened.
+        EmbeddedPostgresError: The file cannot be opened.
     """
     flags |= os.O_CLOEXEC | os.O_NOFOLLOW
     try:
@@ -102,6 +103,7 @@ def open_owned(path: Path, account: Account, flags: int = os.O_RDWR) -> int:
             os.fchown(fd, account.uid, account.gid)
     except OSError as error:
         raise EmbeddedPostgresError(
-            f"{path} cannot be opened: {error.strerror}", "Run as the user that made the database, or give it that file"
+            f"{path} cannot be opened: {error.strerror}",
+            "Run as the user that created the database, or make that user the owner of the file",
         ) from error
     return fd

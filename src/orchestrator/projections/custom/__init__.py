@@ -1,4 +1,4 @@
-"""Read models of other packages: what one is, how it is found, and how its table is made (docs/projections.md)."""
+"""Read models of other packages: their contract, loading them, and creating their tables (docs/projections.md)."""
 
 from orchestrator.projections.custom.contract import CustomReadModel
 from orchestrator.projections.read_models.contract import ProjectedRun, Row

@@ -1,6 +1,6 @@
-"""Which custom read models are installed: the entry points of the group `orchestrator.projections`.
+"""Find the installed custom read models: the entry points of the group `orchestrator.projections`.
 
-One that cannot be loaded stops nothing: it is known by name, and why it is not kept.
+A read model that cannot be loaded does not affect the others. Its name and the reason are recorded.
 """
 
 import pickle
@@ -16,14 +16,14 @@ ENTRY_POINT_GROUP = "orchestrator.projections"
 
 @dataclass(frozen=True, slots=True)
 class CustomModels:
-    """The custom read models that are installed: those that can be kept, and why others cannot, by name."""
+    """The installed custom read models: those that could be loaded and, by name, the reasons why others could not."""
 
     tables: tuple[CustomTable, ...] = ()
     faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_custom_models(entries: Iterable[EntryPoint] | None = None) -> CustomModels:
-    """Return the read models of installed packages, or of these entry points."""
+    """Load the read models of installed packages, or of the given entry points."""
     found = entry_points(group=ENTRY_POINT_GROUP) if entries is None else entries
     by_name: dict[str, dict[str, EntryPoint]] = {}
     for entry in found:

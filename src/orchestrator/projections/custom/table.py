@@ -1,4 +1,4 @@
-"""The table of a custom read model: SQL made from its columns, and rows that are checked before they are written."""
+"""The table of a custom read model: generate SQL from its columns, and check rows before they are written."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -18,7 +18,7 @@ _DOCUMENTS = ("json", "jsonb")
 
 
 class CustomTable(ReadModel):
-    """A custom read model as the projector and rebuilds see it. It can be pickled if its class can be imported."""
+    """Adapts a custom read model for the projector and rebuilds. It can be pickled if its class can be imported."""
 
     def __init__(self, model: CustomReadModel) -> None:
         self._model = model
@@ -31,15 +31,15 @@ class CustomTable(ReadModel):
         self.upsert = Statement(f"upsert_{model.name}", self._sql("upsert"), ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
-        """Yield the rows of a run, each with every column in the order of the table.
+        """Yield the rows of a run, each with all columns in the order of the table.
 
         Raises:
-            ValueError: a row lacks a column or has one too many, or two have the same key.
-            TypeError: a value is nothing that JSON knows.
+            ValueError: a row lacks a column or has an unknown one, or two rows have the same key.
+            TypeError: a value cannot be converted to JSON.
         """
         given = {"tenant": projected.tenant, "run_id": projected.run.id}
         seen: set[bytes] = set()
-        # through JSON, so that live and rebuilt rows hold the same values whichever way they are written
+        # Convert to JSON and back, so that live and rebuilt rows have the same values however they are written.
         for row in orjson.loads(orjson.dumps(list(self._model.rows(projected)))):
             if row.keys() != self._model.columns.keys():
                 wrong = sorted(row.keys() ^ self._model.columns.keys())
@@ -51,14 +51,14 @@ class CustomTable(ReadModel):
             yield given | {column: row[column] for column in self._model.columns}
 
     def attach(self, connection: Connection) -> None:
-        """Make indexes and views, and note what the table was made from."""
+        """Create indexes and views, and record the table's signature in its comment."""
         connection.execute(_SQL.use_schema)
         if self._model.schema:
             connection.execute(self._model.schema.encode())
         connection.execute(self._sql("comment").encode())
 
     def make(self, connection: Connection) -> None:
-        """Make the table, or add the columns that it lacks, and attach the rest."""
+        """Create the table or add missing columns, then create indexes and views."""
         connection.execute(_SQL.use_schema)
         connection.execute(self._sql("create").encode())
         for column, kind in self._model.columns.items():
@@ -68,7 +68,7 @@ class CustomTable(ReadModel):
 
     @property
     def signature(self) -> str:
-        """What the table was made from: the version, and a digest of columns, key and schema."""
+        """The version and a digest of columns, key and schema; it identifies the definition of the table."""
         made_from = [list(self._model.columns.items()), self._model.key, self._model.schema]
         return f"{self.version} {sha256(orjson.dumps(made_from)).hexdigest()[:16]}"
 

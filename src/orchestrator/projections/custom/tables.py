@@ -1,4 +1,4 @@
-"""The tables of custom read models: made when a database is brought up to date, and looked for by everybody else."""
+"""The tables of custom read models: created by `orchestrator migrate`, and looked up by all other processes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,17 +16,17 @@ _OURS = "read model "
 
 
 def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomModels:
-    """Return the models whose tables are there; what is wrong with the others is a fault.
+    """Return the models whose tables exist and are up to date; record a fault for each of the others.
 
-    Without models there is no query. Nothing is written when all tables are as they should be.
+    Without models, the database is not queried. Nothing is written if all tables are up to date.
 
     Args:
-        conninfo: connection string of a database that is migrated.
-        models: the models that are installed.
-        makes: whether to make the tables that are missing or of an older version.
+        conninfo: the connection string of a migrated database.
+        models: the installed models.
+        makes: whether to create tables that are missing, and update those of an older version.
 
     Raises:
-        DatabaseUnavailable: the database cannot be reached.
+        DatabaseUnavailable: the database is unavailable.
     """
     if not models.tables:
         return models
@@ -41,7 +41,7 @@ def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomMo
             except (psycopg.Error, ValueError) as error:
                 if connection.closed:
                     raise
-                verb = "made" if makes else "used"
+                verb = "created" if makes else "used"
                 faults[table.name] = f"its table cannot be {verb}: {' '.join(str(error).split())}"
             else:
                 made.append(table)
@@ -51,13 +51,13 @@ def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomMo
 def _find(connection: Any, table: CustomTable, found: Mapping[str, Any], makes: bool) -> None:
     comment = found["comment"] or ""
     if found["exists"] and not comment.startswith(_OURS):
-        raise ValueError(f"the schema orchestrator has something else named {table.name}; choose another name")
+        raise ValueError(f"the schema orchestrator already has a relation {table.name}; choose another name")
     signature = comment.removeprefix(_OURS)
     if signature == table.signature or (signature and int(signature.split()[0]) > table.version):
         return
     if not makes:
         missing = "missing" if not found["exists"] else "of an older version"
-        raise ValueError(f"it is {missing}; `orchestrator migrate` makes it")
+        raise ValueError(f"it is {missing}; run `orchestrator migrate`")
     with connection.transaction():
         connection.execute(_SQL.lock)
         table.make(connection)

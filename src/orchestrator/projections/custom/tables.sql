@@ -4,5 +4,5 @@ FROM unnest(%(names)s::text[]) AS n (name)
 LEFT JOIN pg_class AS c ON c.relname = n.name AND c.relnamespace = 'orchestrator'::regnamespace
 
 -- name: lock
--- The lock of migrations: processes that start at once make a table one after the other.
+-- The lock that migrations use: processes that start at the same time create a table one after the other.
 SELECT pg_advisory_xact_lock(715000)

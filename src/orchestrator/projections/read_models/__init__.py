@@ -1,1 +1,1 @@
-"""The read models: which rows follow from a run."""
+"""The read models: the rows that are derived from a run."""

@@ -1,4 +1,4 @@
-"""The read model `artifacts`: every content that a step made or registered, once a tenant."""
+"""The read model `artifacts`: every artifact that a step made or registered, one row per tenant and artifact."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _SQL = load_sql(__file__)
 
 
 class Artifacts(ReadModel):
-    """One row an artifact; the run that made it first is its maker."""
+    """One row per artifact, with the run and step that made it first."""
 
     name = "artifacts"
     version = 1
@@ -27,7 +27,7 @@ class Artifacts(ReadModel):
     upsert = Statement("upsert_artifacts", _SQL.upsert, ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
-        """Return a row for each artifact that the steps touched have made."""
+        """Yield a row for each artifact of the completed steps among those touched."""
         run = projected.run
         for step_id in projected.touched:
             state = run.steps[step_id]
@@ -49,5 +49,5 @@ class Artifacts(ReadModel):
                 }
 
     def settle(self, connection: Connection) -> None:
-        """Leave of each artifact the row of whoever made it first."""
+        """Keep only the row of the step that made each artifact first."""
         connection.execute(_SQL.settle)

@@ -1,5 +1,5 @@
 -- name: upsert
--- The maker of an artifact is whoever made it first, whatever the order in which the rows arrive.
+-- The maker of an artifact is the step that made it first, in whatever order the rows arrive.
 INSERT INTO artifacts AS a
 SELECT DISTINCT ON (tenant, id) * FROM json_to_recordset($1) AS n (
     tenant text, id uuid, type text, uri text, content_hash text, size_bytes bigint, filename text,

@@ -1,4 +1,4 @@
-"""The read models that every projector keeps."""
+"""The built-in read models, which every projector maintains."""
 
 from orchestrator.projections.read_models.artifacts import Artifacts
 from orchestrator.projections.read_models.contract import ReadModel
@@ -7,7 +7,7 @@ from orchestrator.projections.read_models.runs import Runs
 
 
 def read_models() -> tuple[ReadModel, ...]:
-    """Return the read models that the status endpoints read."""
+    """Return the read models that the status endpoints query."""
     return Runs(), RunSteps(), Artifacts()
 
 

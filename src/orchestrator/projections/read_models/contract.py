@@ -1,4 +1,4 @@
-"""What a read model is: rows that follow from runs, written with SQL of its own."""
+"""The contract of a read model: rows derived from runs, written with the model's own SQL."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class ProjectedRun(LoadedRun):
-    """A run as folded so far, and what of it changed since the rows were last written."""
+    """A run as folded so far, and the steps that changed since its rows were last written."""
 
     touched: set[str] = field(default_factory=set)
 
     def take(self, recorded: Recorded) -> None:
-        """Fold the next event and note which steps it touches."""
+        """Fold the next event and record which steps it changes."""
         event: Any = recorded.event
         if isinstance(event, RunRecovered):
             self.touched.update(self.run.executing)
@@ -33,13 +33,18 @@ class ProjectedRun(LoadedRun):
 
 
 class ReadModel(ABC):
-    """A table of rows that follow from the log. It can be dropped and rebuilt at any time.
+    """A table of rows derived from the log. It can be dropped and rebuilt at any time.
 
-    `version` is raised when the rows it makes of the same events change. `key` are the columns that tell its
-    rows apart, `documents` those that hold JSON. `topics` are the stored names of the events that its rows follow
-    from, besides the time and place of the latest one of a run (None: of all); a rebuild reads no others. `upsert`
-    inserts or replaces rows; its one parameter is a JSON array of them. It can be pickled, since a rebuild uses several
-    processes.
+    A read model must be picklable, because a rebuild uses several processes.
+
+    Attributes:
+        name: the name of the read model and its table.
+        version: raised when the same events produce other rows.
+        key: the columns that identify a row.
+        documents: the columns that contain JSON.
+        topics: the stored names of the events that the rows depend on, besides the time and position of the run's
+            latest event; None means all events. A rebuild reads no others.
+        upsert: the statement that inserts or replaces rows; its only parameter is a JSON array of rows.
     """
 
     name: str
@@ -51,13 +56,13 @@ class ReadModel(ABC):
 
     @abstractmethod
     def rows(self, projected: ProjectedRun) -> Iterable[Row]:
-        """Return the rows that the touched parts of a run now have."""
+        """Return the current rows of the run and of its touched steps."""
 
     def settle(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
-        """Make rows that were copied in, run by run and in any order, into those that `upsert` would have made.
+        """Turn rows that were copied run by run, in any order, into the rows that `upsert` would have written.
 
-        Unless overridden, rows stay as they are: no two runs have one in common.
+        By default this does nothing, because no two runs share a row.
         """
 
     def attach(self, connection: Connection) -> None:  # noqa: B027 - most have nothing to do
-        """Make again what depends on the table, after a rebuild put another in its place; nothing unless overridden."""
+        """Recreate what depends on the table after a rebuild has replaced it. By default this does nothing."""

@@ -1,4 +1,4 @@
-"""The read model `run_steps`: one row for each step of a run that something happened to."""
+"""The read model `run_steps`: one row for each step of a run that has had an event."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ _SQL = load_sql(__file__)
 
 
 class RunSteps(ReadModel):
-    """One row a step that something happened to."""
+    """One row for each step that has had an event."""
 
     name = "run_steps"
     version = 1
@@ -21,7 +21,7 @@ class RunSteps(ReadModel):
     upsert = Statement("upsert_run_steps", _SQL.upsert, ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
-        """Return the rows of the steps touched."""
+        """Yield the rows of the touched steps."""
         run = projected.run
         for step_id in projected.touched:
             state = run.steps[step_id]

@@ -1,4 +1,4 @@
-"""The read model `runs`: one row a run, its status and what it was asked for."""
+"""The read model `runs`: one row per run, with its status and its trigger."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _SQL = load_sql(__file__)
 
 
 class Runs(ReadModel):
-    """One row a run."""
+    """One row per run."""
 
     name = "runs"
     version = 1
@@ -30,7 +30,7 @@ class Runs(ReadModel):
     upsert = Statement("upsert_runs", _SQL.upsert, ["json"])
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
-        """Return the run's row."""
+        """Yield the run's row."""
         run, trigger = projected.run, projected.run.trigger
         yield {
             "run_id": run.id,

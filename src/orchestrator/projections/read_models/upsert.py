@@ -1,4 +1,4 @@
-"""Writing the rows of runs: the one place that runs a read model's upsert."""
+"""Write the rows of runs: the only place that executes a read model's upsert."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -10,6 +10,6 @@ from orchestrator.projections.read_models.contract import ProjectedRun, ReadMode
 
 
 def upsert(execute: Execute, model: ReadModel, touched: Iterable[ProjectedRun]) -> None:
-    """Insert or replace the rows that the touched parts of runs now have, in the caller's transaction."""
+    """Insert or replace the current rows of runs and their touched steps, in the caller's transaction."""
     if rows := list(chain.from_iterable(model.rows(projected) for projected in touched)):
         execute(model.upsert, (orjson.dumps(rows),))

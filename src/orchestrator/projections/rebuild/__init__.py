@@ -1,1 +1,1 @@
-"""Rebuilding a read model beside the live one: fill, catch up, compare, swap."""
+"""Rebuild a read model beside the live one: fill, catch up, compare, swap."""

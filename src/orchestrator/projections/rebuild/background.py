@@ -1,4 +1,4 @@
-"""Rebuilds in the background of a process that has others to serve."""
+"""Rebuild read models in the background of a process that also serves requests."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ _END_SECONDS = 1.0
 
 
 class BackgroundRebuilds:
-    """Rebuilds read models, each in a thread of its own; the work of a long one is left to other processes."""
+    """Rebuilds read models, each in its own thread; the work of a long rebuild is done by other processes."""
 
     def __init__(self, supervisor: ReadModelSupervisor) -> None:
         self._supervisor = supervisor
@@ -22,12 +22,14 @@ class BackgroundRebuilds:
         self._lock = threading.Lock()
 
     def start(self, name: str, by: str) -> None:
-        """Begin to rebuild a read model, and return once it has begun.
+        """Start rebuilding a read model, and return once the rebuild has begun.
+
+        `by` names who requested it.
 
         Raises:
-            ProjectionNotFound: there is none of this name.
-            RebuildRunning: it is being rebuilt already.
-            ProgramTooOld: the live rows are of a later version.
+            ProjectionNotFound: there is no read model with this name.
+            RebuildRunning: the read model is already being rebuilt.
+            ProgramTooOld: a newer release wrote the live rows.
         """
         self._supervisor.require(name)
         begun: Future[None] = Future()
@@ -41,7 +43,7 @@ class BackgroundRebuilds:
         begun.result()
 
     def close(self) -> None:
-        """Interrupt what is under way; another rebuild goes on from there."""
+        """Interrupt the running rebuilds; a later rebuild continues where they stopped."""
         self._stopping.set()
         for thread in self._threads.values():
             thread.join(_END_SECONDS)
@@ -57,11 +59,11 @@ class BackgroundRebuilds:
             elif isinstance(error, RebuildInterrupted):
                 logger.info("%s", error)
             else:
-                logger.exception("the rebuild of %s, asked for by %s, failed", name, by)
+                logger.exception("rebuild of %s, requested by %s, failed", name, by)
         else:
-            said = logger.warning if report.is_faulty else logger.info
-            said(
-                "%s was rebuilt: %d events in %.1f s, %d rows were different",
+            log = logger.warning if report.is_faulty else logger.info
+            log(
+                "%s rebuilt: %d events in %.1f s, %d rows were different",
                 name,
                 report.events,
                 report.seconds,

@@ -1,4 +1,4 @@
-"""What a comparison of a read model with the log comes to."""
+"""The result of comparing a read model with the log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ Kind = Literal["missing", "extra", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class RowDifference:
-    """A row that is not the same: its key, and for each column that differs the live and the rebuilt value.
+    """A row that differs: its key, and the live and rebuilt values of each column that differs.
 
-    `kind` is missing (the live table lacks it), extra (it should not be there) or changed.
+    `kind` is missing (the live table lacks the row), extra (the live table must not have it) or changed.
     """
 
     key: str
@@ -21,11 +21,19 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class RebuildReport:
-    """What a rebuild came to: events read, the position at its end, and the differences.
+    """The result of a rebuild or a comparison.
 
-    `version` is that of the new rows, `replaced` that of the live ones: when it is another, differences are meant.
-    `differing` counts the rows that are not the same, of which `differences` shows the first. `resumed_at` is how
-    many events an earlier attempt had seen to, `swapped` whether the new rows are the live ones now.
+    Attributes:
+        name: the name of the read model.
+        version: the version of the new rows.
+        replaced: the version of the live rows; if it is not `version`, differences are expected.
+        position: the position of the log at the end of the rebuild.
+        events: the number of events read.
+        resumed_at: the number of events that an interrupted earlier rebuild had already processed.
+        seconds: how long the rebuild took.
+        differing: the number of rows that differ.
+        differences: the first of these rows.
+        swapped: whether the new rows are now live.
     """
 
     name: str
@@ -41,12 +49,12 @@ class RebuildReport:
 
     @property
     def is_faulty(self) -> bool:
-        """Whether the live rows were not what the log says."""
+        """Whether the live rows did not match the log."""
         return self.differing > 0 and self.version == self.replaced
 
 
 def difference(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, key: Sequence[str]) -> RowDifference:
-    """Return how a live row differs from the rebuilt one; None stands for no row, not for both."""
+    """Return how a live row differs from the rebuilt one. None means that there is no such row; at most one is None."""
     there = new or old or {}
     name = "/".join(str(there[column]) for column in key)
     if old is None or new is None:

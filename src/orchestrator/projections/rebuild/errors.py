@@ -1,44 +1,44 @@
 """Errors about read models.
 
 DomainError
-├── ProjectionNotFound      there is no read model of this name
-├── ProjectionNotLoaded     it is a custom one, and cannot be kept
-├── ProjectionNotStopped    only one that stopped at an event can be sent on
-├── RebuildRunning          another process is rebuilding it right now
-├── RebuildStopped          an event cannot be applied, and nobody passed over it
-├── RebuildInterrupted      stopped on request; the next one goes on from there
-└── ProgramTooOld           the rows were made by a newer program
+├── ProjectionNotFound      there is no read model with this name
+├── ProjectionNotLoaded     a custom read model cannot be loaded, or its table cannot be created
+├── ProjectionNotStopped    only a stopped read model can be retried or skip an event
+├── RebuildRunning          the read model is already being rebuilt
+├── RebuildStopped          an event cannot be applied, and was not skipped by an operator
+├── RebuildInterrupted      the rebuild was stopped on request; the next one continues from there
+└── ProgramTooOld           a newer release wrote the rows
 """
 
 from orchestrator.domain.errors import DomainError
 
 
 class ProjectionNotFound(DomainError):
-    """There is no read model of this name."""
+    """There is no read model with this name."""
 
     code = "PROJECTION_NOT_FOUND"
 
 
 class ProjectionNotLoaded(DomainError):
-    """The read model of another package cannot be loaded, or its table cannot be made."""
+    """A custom read model cannot be loaded, or its table cannot be created."""
 
     code = "PROJECTION_NOT_LOADED"
 
 
 class ProjectionNotStopped(DomainError):
-    """Only a read model that stopped at an event can be sent on."""
+    """The read model is not stopped, so there is no event to retry or skip."""
 
     code = "PROJECTION_NOT_STOPPED"
 
 
 class RebuildRunning(DomainError):
-    """Another process is rebuilding this read model right now."""
+    """The read model is already being rebuilt."""
 
     code = "REBUILD_RUNNING"
 
 
 class RebuildStopped(DomainError):
-    """The read model cannot apply an event that nobody passed over."""
+    """The read model cannot apply an event, and no operator has skipped it."""
 
     code = "REBUILD_STOPPED"
 
@@ -49,17 +49,17 @@ class RebuildStopped(DomainError):
         self.cause = cause
 
     def __reduce__(self) -> tuple[type["RebuildStopped"], tuple[str, int, str]]:
-        """Return how it is made again in another process."""
+        """Return how to unpickle the error in another process."""
         return type(self), (self.name, self.position, self.cause)
 
 
 class RebuildInterrupted(DomainError):
-    """The rebuild was stopped on request; the next one goes on from there."""
+    """The rebuild was stopped on request; the next one continues from there."""
 
     code = "REBUILD_INTERRUPTED"
 
 
 class ProgramTooOld(DomainError):
-    """The live read model was made by a newer program."""
+    """A newer release wrote the live read model."""
 
     code = "PROGRAM_TOO_OLD"

@@ -1,4 +1,4 @@
-"""The processes that fill the new table of a rebuild, and what they say of it."""
+"""The processes that fill the new table of a rebuild, and the errors they report."""
 
 import multiprocessing
 import time
@@ -15,36 +15,38 @@ _END_SECONDS = 5.0
 
 
 class Fillers:
-    """Processes at work until nothing is left to fill; those that still are at the end are killed."""
+    """Processes that work until nothing is left to fill; those still running at the end are killed."""
 
     def __init__(self, open_source: OpenSource | None = None, model: ReadModel | None = None, count: int = 0) -> None:
-        # A new interpreter each: this process may have threads, which a fork would leave in pieces.
+        # Each process is a new interpreter: this one may have threads, and forking a process with threads is unsafe.
         context = multiprocessing.get_context("spawn")
         self._children: dict[BaseProcess, Pipe] = {}
         for number in range(count):
-            heard, told = context.Pipe(duplex=False)
+            receiver, sender = context.Pipe(duplex=False)
             child = context.Process(
-                target=fill_in_child, args=(open_source, model, told), name=f"filler-{number}", daemon=True
+                target=fill_in_child, args=(open_source, model, sender), name=f"filler-{number}", daemon=True
             )
             child.start()
-            told.close()
-            self._children[child] = heard
+            sender.close()
+            self._children[child] = receiver
 
     def __enter__(self) -> Self:
         return self
 
     def look(self) -> int:
-        """Return how many are still at work.
+        """Return how many processes are still working, and raise the error of one that failed.
 
         Raises:
-            RebuildStopped: one found an event that cannot be applied.
-            RuntimeError: one failed in another way.
+            RebuildStopped: an event cannot be applied.
+            DatabaseUnavailable: the database is unavailable.
+            NeedsNewerProgram: a newer release wrote an event.
+            RuntimeError: a process failed in another way.
         """
         for child in [child for child in self._children if not child.is_alive()]:
-            with self._children.pop(child) as heard:
-                if heard.poll():
-                    with suppress(EOFError):  # it had nothing to say, or was killed
-                        raise heard.recv()
+            with self._children.pop(child) as receiver:
+                if receiver.poll():
+                    with suppress(EOFError):  # it reported no error, or was killed
+                        raise receiver.recv()
         return len(self._children)
 
     def __exit__(
@@ -53,6 +55,6 @@ class Fillers:
         for child in self._children:
             child.kill()
         deadline = time.monotonic() + _END_SECONDS
-        for child, heard in self._children.items():
+        for child, receiver in self._children.items():
             child.join(max(0.0, deadline - time.monotonic()))
-            heard.close()
+            receiver.close()

@@ -1,10 +1,10 @@
-"""Filling the new table of a rebuild: the rows of whole runs, copied in part by part.
+"""Fill the new table of a rebuild with the rows of complete runs, part by part.
 
-    claim a part -> events of the runs that began in it -> fold run by run -> rows -> COPY, and the part is done
+    claim a part -> events of the runs that began in it -> fold run by run -> rows -> COPY and mark the part as done
 
-Runs have no rows in common, so parts can be filled in any order and by several processes. A part and the note that
-it is done are one transaction: whoever is killed leaves nothing half done, and others take the part. One run is in
-memory at a time.
+Runs share no rows, so parts can be filled in any order and by several processes. A part is filled and marked as done in
+one transaction: a process that is killed leaves nothing half done, and another process takes the part. Only one run is
+in memory at a time.
 """
 
 import multiprocessing
@@ -40,7 +40,7 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What rows are made from."""
+    """The source of the rows: the database, the log, and the workflow definitions."""
 
     database: Database
     log: PostgresLog
@@ -48,19 +48,19 @@ class Source:
 
 
 OpenSource = Callable[[], AbstractContextManager[Source]]
-"""Opens a source in another process; it can be pickled."""
+"""Opens a source in another process; it must be picklable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Runs whose first event lies after one position up to another, folded up to the position `goal`."""
+    """The runs whose first event is after position `after` and up to `until`; they are folded up to position `goal`."""
 
     after: int
     until: int
     goal: int
 
 
-_TOLD = (RebuildStopped, DatabaseUnavailable, NeedsNewerProgram)
+_SENT_AS_IS = (RebuildStopped, DatabaseUnavailable, NeedsNewerProgram)
 
 
 def schema_of(name: str) -> str:
@@ -76,17 +76,18 @@ class Filler:
         self._model = model
 
     def fill_part(self) -> bool:
-        """Fill a part that nobody else is at; False when there is none.
+        """Fill a part that no other process is filling; return False if there is none.
 
         Raises:
             RebuildStopped: an event cannot be applied.
-            NeedsNewerProgram: a newer program wrote one.
+            NeedsNewerProgram: a newer release wrote an event.
+            DatabaseUnavailable: the database is unavailable.
         """
         try:
             return self._fill(self._rows)
         except (DatabaseUnavailable, NeedsNewerProgram):
             raise
-        except Exception:  # noqa: BLE001 - whatever a model cannot do with an event: which one is found out now
+        except Exception:  # noqa: BLE001 - a model may fail in any way; now find the event
             return self._fill(self._checked_rows)
 
     def _fill(self, rows_of: Callable[[Connection, Part], Iterator[Row]]) -> bool:
@@ -128,10 +129,10 @@ class Filler:
         return groupby(rows, itemgetter(0))
 
     def _whole(self, run_id: str, stored: Iterable[RunRow]) -> ProjectedRun:
-        """Return a run with all that its rows follow from.
+        """Return a run folded from all the events that its rows depend on.
 
         Raises:
-            ValueError: its first event is not that of a run.
+            ValueError: the first event does not trigger a run.
         """
         event_of = self._source.log.mapper.event
         events = iter(sorted(stored, key=itemgetter(1)))
@@ -145,16 +146,16 @@ class Filler:
         return projected
 
     def _checked_rows(self, connection: Connection, part: Part) -> Iterator[Row]:
-        """Yield the rows of a part in which something is wrong, each run tried before it is copied."""
+        """Yield the rows of a part that could not be filled; try the rows of each run before they are copied."""
         skips = skipped_positions(self._source.database)
         kept: list[Row] = []
         for run_id, _ in self._runs(part, ()):
             kept += self._checked_run(connection, run_id, part.goal, skips)
-        # not while the copy is under way, which would be in the way of the trials
+        # Yield only now: during a COPY, the connection cannot execute the trials.
         yield from kept
 
     def _checked_run(self, connection: Connection, run_id: str, goal: int, skips: frozenset[int]) -> Iterable[Row]:
-        """Return what the projector would have left of a run: its events one by one, without those passed over."""
+        """Return the rows that the projector would have written for a run, event by event, without skipped ones."""
         kept: dict[tuple[Any, ...], Row] = {}
         projected: ProjectedRun | None = None
         for stored in self._source.log.recorder.read_stream(UUID(run_id)):
@@ -176,15 +177,15 @@ class Filler:
                 if stored.id not in skips:
                     raise RebuildStopped(self._model.name, stored.id, repr(error)) from error
                 if projected is None:
-                    break  # of a run whose first event is passed over nothing is known
+                    break  # a run whose first event is skipped has no rows
                 continue
             kept.update((tuple(row[column] for column in self._model.key), row) for row in rows)
         return kept.values()
 
 
-def fill_in_child(open_source: OpenSource, model: ReadModel, told: Pipe) -> None:
-    """Fill parts until none is left: the body of a process. What goes wrong is sent, and nothing otherwise."""
-    # Ctrl-C reaches every process of a terminal: what becomes of this one, its parent decides.
+def fill_in_child(open_source: OpenSource, model: ReadModel, sender: Pipe) -> None:
+    """Fill parts until none is left, as the body of a child process. Send only an error, if there is one."""
+    # Ctrl-C reaches every process of the terminal, but the parent decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -192,8 +193,8 @@ def fill_in_child(open_source: OpenSource, model: ReadModel, told: Pipe) -> None
             filler = Filler(source, model)
             while filler.fill_part():
                 pass
-    except Exception as error:  # noqa: BLE001 - the parent raises it again
-        told.send(error if isinstance(error, _TOLD) else RuntimeError(repr(error)))
+    except Exception as error:  # noqa: BLE001 - the parent raises the error again
+        sender.send(error if isinstance(error, _SENT_AS_IS) else RuntimeError(repr(error)))
 
 
 def _end_with_parent() -> None:

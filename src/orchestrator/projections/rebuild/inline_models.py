@@ -1,7 +1,7 @@
-"""Inline read models, which are written in the transaction of the append, held against the log and put right.
+"""Compare inline read models, which are written in the transaction of the append, with the log, and repair them.
 
-They are never behind, so there is nothing to catch up with and nothing to swap: the table in use is compared at
-one moment, while appends wait for the end of the comparison, and only the rows that differ are changed.
+They are never behind, so there is nothing to catch up with and nothing to swap. The live table is compared while
+appends wait, and only the rows that differ are changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,20 +15,20 @@ from orchestrator.projections.rebuild.differences import Kind, RowDifference
 from orchestrator.projections.rebuild.run_queue import RunQueueRebuild
 
 OnEvents = Callable[[int], None]
-"""Called with the number of events read so far; what it raises ends the work, and nothing is changed."""
+"""Called with the number of events read so far. If it raises an exception, the work ends and nothing is changed."""
 
 
 class InlineModel(Protocol):
-    """A table that is written in the transaction of the append."""
+    """A read model whose table is written in the transaction of the append."""
 
     name: str
 
     def compare(self, *, repair: bool, on_events: OnEvents) -> Sequence[RowDifference]:
-        """Return where the table differs from what the log says, and put that right if asked to."""
+        """Return where the table differs from the log; with `repair`, also correct the rows that differ."""
 
 
 class InlineStepCache:
-    """The step cache."""
+    """The step cache as an inline read model."""
 
     name = "step_cache"
 
@@ -36,13 +36,13 @@ class InlineStepCache:
         self._rebuild = StepCacheRebuild(database, log, find_workflow)
 
     def compare(self, *, repair: bool, on_events: OnEvents) -> Sequence[RowDifference]:
-        """Compare; see `InlineModel.compare`."""
+        """Compare the step cache with the log; see `InlineModel.compare`."""
         faults = self._rebuild.rebuild(on_events) if repair else self._rebuild.verify(on_events)
         return [_difference(fault) for fault in faults]
 
 
 def inline_models(database: Database, log: PostgresLog, find_workflow: FindWorkflow) -> tuple[InlineModel, ...]:
-    """Return the inline read models there are."""
+    """Return all inline read models."""
     return InlineStepCache(database, log, find_workflow), RunQueueRebuild(database, log, find_workflow)
 
 

@@ -1,13 +1,13 @@
-"""Rebuilding a read model beside the live one: fill, catch up, compare, swap.
+"""Rebuild a read model beside the live one: fill, catch up, compare, swap.
 
-fill       a table of its own with the rows of whole runs, part by part and by several processes (see `filling`);
-           then its indexes
-catch up   what was appended meanwhile, in the order of the log
-compare    every row with the live one's, at one moment of both; the differences are the report
-catch up   again; the last bit with the live one's checkpoint held, so that both are at the same place
-swap       old table out, new table in, in the same transaction: readers see one or the other
+fill       fill a new table with the rows of complete runs, part by part and in several processes (see `filling`), then
+           create its indexes
+catch up   project the events appended since, in log order
+compare    compare every row with the live table in one snapshot; the differences are the report
+catch up   again; the last events with the live checkpoint locked, so that both tables are at the same position
+swap       replace the old table with the new one in the same transaction: readers see one or the other
 
-Each stage ends with a commit, so that a rebuild that was stopped or killed goes on where it was.
+Each stage ends with a commit, so that a rebuild that was stopped or killed continues where it was.
 """
 
 import logging
@@ -43,21 +43,21 @@ _SQL = load_sql(__file__)
 PART_EVENTS = 20_000
 CHUNK_EVENTS = 5_000
 CATCH_UP_EVENTS = 2_000
-"""So few events behind, the live projector is made to wait for the rest."""
+"""When the new table is at most this many events behind, the swap begins, and the live projector waits."""
 
 _ALONE_EVENTS = 50_000
-"""So few events are read sooner by this process than others are started."""
+"""Up to this many events, filling in this process is faster than starting others."""
 
 _TRY_AGAIN_SECONDS = 0.5
 _LOOK_AGAIN_SECONDS = 0.05
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with the stage, and how many events of how many are in the new table."""
+"""Called with the stage, the number of events in the new table, and the number to reach."""
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Where a rebuild stands: parts up to `goal` are being filled; once all are, it has reached `position`."""
+    """The state of a rebuild: parts up to `goal` are being filled; once all are filled, it has reached `position`."""
 
     version: int
     goal: int
@@ -68,8 +68,8 @@ class _State:
 class Rebuilder:
     """Rebuilds one read model.
 
-    With `open_source`, a long log is read by several `processes`, as many as there are cores when not said. This one
-    is among them, unless it is `busy` with something else.
+    With `open_source`, a long log is read by several `processes`; by default one per CPU core. This process is one of
+    them, unless it is `busy` with other work.
     """
 
     def __init__(
@@ -97,18 +97,18 @@ class Rebuilder:
         self._chunk = CHUNK_EVENTS
 
     def rebuild(self, *, dry_run: bool = False, on_begun: Callable[[], None] | None = None) -> RebuildReport:
-        """Rebuild from the log and, unless `dry_run`, put the result in the live one's place.
+        """Rebuild from the log and, unless `dry_run`, replace the live table with the result.
 
-        `on_begun` is called once it is certain that it goes on, and that nobody else can begin the same.
+        `on_begun` is called once the rebuild has begun and no other process can begin the same one.
 
         Raises:
-            RebuildRunning: another process is at it.
-            RebuildStopped: an event cannot be applied; what was done so far is kept.
-            RebuildInterrupted: `stopping` was set; what was done so far is kept.
-            ProgramTooOld: the live rows are of a later version.
+            RebuildRunning: another process is rebuilding the read model.
+            RebuildStopped: an event cannot be applied; the progress so far is kept.
+            RebuildInterrupted: `stopping` was set; the progress so far is kept.
+            ProgramTooOld: a newer release wrote the live rows.
         """
         started = time.monotonic()
-        with self._alone():
+        with self._exclusive():
             state = self._prepare()
             if on_begun is not None:
                 on_begun()
@@ -131,11 +131,11 @@ class Rebuilder:
                 differences,
                 not dry_run,
             )
-            self._conclude(report)
+            self._record_result(report)
         return report
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         with self._database.connection() as guard:
             row = guard.execute(_SQL.exclusive, {"name": self._model.name}).fetchone()
             if row is None or not row["locked"]:
@@ -146,24 +146,24 @@ class Rebuilder:
                 guard.execute(_SQL.release, {"name": self._model.name})
 
     def _prepare(self) -> _State:
-        """Return where to go on: at an interrupted rebuild of this version, or at the beginning."""
+        """Return the state to continue from: that of an interrupted rebuild of this version, or a new one."""
         with self._database.transaction() as connection:
             live = connection.execute(_SQL.live, {"name": self._model.name}).fetchone()
             if live is not None and live["version"] > self._model.version:
                 raise ProgramTooOld(
-                    f"{self._model.name} is of version {live['version']}, this program makes {self._model.version}"
+                    f"{self._model.name} has version {live['version']}, this release makes {self._model.version}"
                 )
             goal = live["position"] if live is not None else 0
             row = connection.execute(_SQL.state, {"name": self._model.name}).fetchone()
             if row is not None:
                 state = _State(**row)
-                # the live one is before it only if somebody has set it back, perhaps to another log
+                # The live table is behind the rebuild only if it was reset, perhaps to another log.
                 if state.version == self._model.version and max(state.goal, state.position) <= goal:
                     return state
             connection.execute(self._statement("drop_schema"))
             connection.execute(self._statement("create_schema"))
             connection.execute(self._statement("create_table"))
-            self._make_alike(connection, _SQL.options)
+            self._copy_properties(connection, _SQL.options)
             begun = {"name": self._model.name, "version": self._model.version, "goal": goal, "part": PART_EVENTS}
             connection.execute(_SQL.forget, begun)
             connection.execute(_SQL.begin, begun)
@@ -176,18 +176,18 @@ class Rebuilder:
             while (filled := self._filled(state)) < state.goal:
                 self._report("fill", filled, state.goal)
                 others = children.look()
-                # With nothing to take, others are at the last parts: ours, or an orphan of a rebuild that was killed.
+                # No part left: the last ones are being filled by our processes, or by one of a rebuild that was killed.
                 if (others and self._busy) or not filler.fill_part():
                     time.sleep(_LOOK_AGAIN_SECONDS)
         self._report("index", state.goal, state.goal)
         with self._transaction() as connection:
             self._model.settle(connection)
-            self._make_alike(connection, _SQL.indexes)
+            self._copy_properties(connection, _SQL.indexes)
             connection.execute(self._statement("analyze"))
             connection.execute(_SQL.mark_filled, {"name": self._model.name})
 
     def _children(self, left: int) -> Fillers:
-        """Start the processes that help to fill what is left, if it is worth it."""
+        """Start processes to fill the remaining parts, if that is worthwhile."""
         if self._open_source is None or left <= _ALONE_EVENTS:
             return Fillers()
         return Fillers(self._open_source, self._model, self._processes - (0 if self._busy else 1))
@@ -200,7 +200,7 @@ class Rebuilder:
         return int(row["filled"]) if row else 0
 
     def _catch_up(self, position: int) -> int:
-        """Project what follows, chunk by chunk, until little is left to where the live one is."""
+        """Project the following events, chunk by chunk, until the new table is almost as far as the live one."""
         while True:
             live = self._live_position()
             self._report("catch up", position, live)
@@ -211,13 +211,13 @@ class Rebuilder:
                     position = self._project(connection, position, min(self._chunk, live - position))
             except DatabaseUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever a model cannot do with an event
+            except Exception as error:  # noqa: BLE001 - a model may fail in any way
                 position = self._narrow(position, error)
             else:
                 self._chunk = min(CHUNK_EVENTS, self._chunk * 2)
 
     def _narrow(self, position: int, cause: Exception) -> int:
-        """Look for the one event that cannot be applied, and go past it if somebody decided to."""
+        """Narrow a failed chunk down to the event that cannot be applied, and pass it if an operator skipped it."""
         self._histories.forget()
         if self._chunk > 1:
             self._chunk = max(1, self._chunk // 8)
@@ -234,9 +234,10 @@ class Rebuilder:
         return int(row["position"]) if row else 0
 
     def _compare(self, position: int) -> tuple[int, int, int, tuple[RowDifference, ...]]:
-        """Compare with the live table as it is at one moment, while it goes on.
+        """Compare with a snapshot of the live table while the live projector continues.
 
-        Returns the position of both at that moment, the version of the live one, and how many rows differ and how.
+        Return the position of both tables in the snapshot, the version of the live rows, the number of rows that
+        differ, and the first differences.
         """
         self._report("compare", position, position)
         with self._transaction(_SQL.one_moment) as connection:
@@ -249,7 +250,7 @@ class Rebuilder:
         return position, replaced, int(rows[0]["differing"]) if rows else 0, differences
 
     def _swap(self, position: int) -> int:
-        """Bring both tables to the same place and put the new one in."""
+        """Bring both tables to the same position, replace the live one, and return the position."""
         while True:
             position = self._catch_up(position)
             self._report("swap", position, position)
@@ -268,16 +269,16 @@ class Rebuilder:
                     )
                     connection.execute(_SQL.forget, {"name": self._model.name})
             except LockNotAvailable:
-                # Whoever waits for a table makes all who come later wait too: rather come again.
-                logger.info("%s is being read for long; its new table waits", self._model.name)
+                # Waiting for a table lock makes all later queries wait too, so give up and try again.
+                logger.info("table %s is locked by readers, the swap is retried", self._model.name)
                 self._histories.forget()
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
             else:
                 return reached
 
-    def _conclude(self, report: RebuildReport) -> None:
-        """Clear away what is left and note what the rebuild came to."""
-        said = {
+    def _record_result(self, report: RebuildReport) -> None:
+        """Remove the state of the rebuild and record its result."""
+        result = {
             "finishedAt": round(time.time() * 1000),
             "version": report.version,
             "replacedVersion": report.replaced,
@@ -290,7 +291,7 @@ class Rebuilder:
         with self._transaction() as connection:
             connection.execute(_SQL.forget, {"name": self._model.name})
             connection.execute(self._statement("drop_schema"))
-            connection.execute(_SQL.note, {"name": self._model.name, "report": orjson.dumps(said).decode()})
+            connection.execute(_SQL.note, {"name": self._model.name, "report": orjson.dumps(result).decode()})
 
     def _project_all(self, connection: Connection, position: int, until: int) -> int:
         while position < until:
@@ -298,7 +299,7 @@ class Rebuilder:
         return position
 
     def _project(self, connection: Connection, position: int, count: int) -> int:
-        """Project a chunk into the new table and note the place, in the caller's transaction."""
+        """Project a chunk into the new table and record the position, in the caller's transaction."""
         until = position + count
         touched = self._histories.fold(self._histories.read_range(position, until))
         upsert(partial(run_once, connection), self._model, touched)
@@ -317,15 +318,15 @@ class Rebuilder:
 
     @contextmanager
     def _transaction(self, *statements: str) -> Iterator[Connection]:
-        """Lend a connection on which the names of read models mean the new tables, without a deadline."""
+        """Yield a connection without a time limit, on which the names of read models refer to the new tables."""
         with self._database.transaction(bounded=False) as connection:
             for statement in statements:
                 connection.execute(statement)
             connection.execute(_SQL.use_schema, {"schema": schema_of(self._model.name)})
             yield connection
 
-    def _make_alike(self, connection: Connection, statements: str) -> None:
-        """Give the new table what the live one has; `statements` is a query that answers with the statements for it."""
+    def _copy_properties(self, connection: Connection, statements: str) -> None:
+        """Give the new table properties of the live one; `statements` is a query that returns the SQL to execute."""
         names = {"table": self._model.name, "schema": schema_of(self._model.name)}
         for row in connection.execute(statements, names).fetchall():
             connection.execute(row["statement"])

@@ -37,7 +37,7 @@ DROP SCHEMA IF EXISTS {schema} CASCADE
 CREATE TABLE {schema}.{table} (LIKE orchestrator.{table} INCLUDING ALL EXCLUDING INDEXES)
 
 -- name: options
--- What LIKE leaves out: storage parameters, and who may do what.
+-- Properties that LIKE does not copy: storage parameters and privileges.
 SELECT format('ALTER TABLE %%I.%%I SET (%%s)', %(schema)s::text, relname, array_to_string(reloptions, ', ')) AS statement
 FROM pg_class
 WHERE oid = format('orchestrator.%%I', %(table)s::text)::regclass AND reloptions IS NOT NULL
@@ -48,7 +48,7 @@ FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS a
 WHERE c.oid = format('orchestrator.%%I', %(table)s::text)::regclass AND a.grantee <> c.relowner
 
 -- name: indexes
--- The indexes of the live table under the names that they have there, and the constraints that stand on them.
+-- The indexes of the live table under the same names, and the constraints that use them.
 SELECT statement FROM (
     SELECT 1 AS turn,
            regexp_replace(pg_get_indexdef(i.indexrelid), ' ON orchestrator\.', format(' ON %%I.', %(schema)s::text))
@@ -79,7 +79,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
 SELECT position FROM projections WHERE name = %(name)s FOR UPDATE
 
 -- name: compare
--- Rows that are the same byte for byte are the same; only of the others it is looked at whether they mean the same.
+-- Compare rows byte by byte first; compare only the rows that differ as JSON, which is slower.
 SELECT to_jsonb(old) AS old, to_jsonb(new) AS new, count(*) OVER () AS differing
 FROM orchestrator.{table} AS old
 FULL JOIN {schema}.{table} AS new USING ({key})

@@ -1,4 +1,4 @@
-"""The renewer: rebuilds the read models of which this program makes a newer version, while the old ones serve."""
+"""The renewer: rebuilds read models of an older version than this release's, while the old tables stay in use."""
 
 import logging
 from collections.abc import Collection
@@ -17,7 +17,7 @@ _TRY_AGAIN_SECONDS = 60.0
 
 
 class Renewer:
-    """A thread that ends when none of the read models named is older than this program."""
+    """A thread that rebuilds outdated read models, and ends when none of the named ones is outdated."""
 
     def __init__(
         self, supervisor: ReadModelSupervisor, on_restart: OnRestart = ignore, names: Collection[str] = NAMES
@@ -28,11 +28,11 @@ class Renewer:
         self._stopping = self._duty.stopping
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the thread."""
         self._duty.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Interrupt what is under way, and wait for that up to `timeout` seconds; the next one goes on from there."""
+        """Interrupt a running rebuild and wait up to `timeout` seconds; the next rebuild continues from there."""
         self._duty.stop(timeout)
 
     def _serve(self) -> None:
@@ -46,7 +46,7 @@ class Renewer:
                 for name in outdated:
                     report = self._supervisor.rebuild(name, stopping=self._stopping, busy=True)
                     logger.info(
-                        "%s is of version %d now: %d events in %.1f s",
+                        "%s rebuilt as version %d: %d events in %.1f s",
                         name,
                         report.version,
                         report.events,
@@ -57,11 +57,11 @@ class Renewer:
             except RebuildInterrupted as interrupted:
                 logger.info("%s", interrupted)
             except RebuildStopped as stopped:
-                logger.error("%s", stopped)  # noqa: TRY400 - it says itself where and why
+                logger.error("%s", stopped)  # noqa: TRY400 - the message contains position and cause
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
             except NeedsNewerProgram as error:
-                logger.warning("renewing is left to a newer release: %s", error)
+                logger.warning("rebuild left to a newer release: %s", error)
                 self._stopping.wait(_TRY_AGAIN_SECONDS)
             except DatabaseUnavailable as error:
-                logger.warning("renewing waits, database unavailable: %s", error)
+                logger.warning("renewer waits, database unavailable: %s", error)
                 self._stopping.wait(_LOOK_AGAIN_SECONDS)

@@ -1,8 +1,7 @@
-"""The run queue made again from the log: a row for each run that is not over.
+"""Rebuild the run queue from the log: one row for each unfinished run.
 
-Who claimed a run, and what a claimed run is blocked on, is the workers' own business and not in the log: `owner` is
-not compared, and `blocked_on` only where nobody owns the run. A row put back is claimed anew. Runs that hold what only
-a newer program knows are left alone.
+Claims are not in the log. So `owner` is not compared, and `blocked_on` is compared only if no worker has claimed the
+run. A restored row can be claimed again. Runs with events that only a newer release can read are not changed.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +29,7 @@ _PAGE = 500
 
 
 class RunQueueRebuild:
-    """Folds the runs that are not over into what the queue must hold."""
+    """Folds unfinished runs into the rows that the queue must have."""
 
     name = "run_queue"
 
@@ -39,13 +38,13 @@ class RunQueueRebuild:
         self._log = log
         self._find_workflow = find_workflow
         self._formats: dict[str, int] = {}
-        self._left_alone: set[str] = set()
+        self._unreadable: set[str] = set()
 
     def compare(self, *, repair: bool, on_events: Callable[[int], None]) -> Sequence[RowDifference]:
-        """Return where the queue differs from what the log says, and put that right if asked to.
+        """Return where the queue differs from the log; with `repair`, also correct it.
 
         Raises:
-            RebuildStopped: an event cannot be applied, and nobody passed over it.
+            RebuildStopped: an event cannot be applied, and was not skipped by an operator.
         """
         skips = skipped_positions(self._database)
         expected: dict[str, Row] = {}
@@ -55,12 +54,12 @@ class RunQueueRebuild:
             found = connection.execute(_SQL.open_runs, {"until": position, "terminal": terminal}).fetchall()
             self._refresh(expected, (row["run_id"] for row in found), skips)
             on_events(position)
-            # from here on nothing is appended
+            # no events are appended from here on
             connection.execute(_SQL.hold_appends)
             found = connection.execute(_SQL.touched, {"after": position}).fetchall()
             self._refresh(expected, (row["run_id"] for row in found), skips)
             rows = connection.execute(_SQL.live).fetchall()
-            live = {row["run_id"]: row for row in rows if row["run_id"] not in self._left_alone}
+            live = {row["run_id"]: row for row in rows if row["run_id"] not in self._unreadable}
             differences = _differences(live, expected)
             if repair and differences:
                 wrong = [found.key for found in differences]
@@ -70,7 +69,7 @@ class RunQueueRebuild:
         return differences
 
     def _refresh(self, expected: dict[str, Row], run_ids: Iterable[str], skips: frozenset[int]) -> None:
-        """Fold runs again, and note what the queue must hold of them."""
+        """Fold runs again, and update the rows that the queue must have for them."""
         wanted = list(run_ids)
         for first in range(0, len(wanted), _PAGE):
             page = wanted[first : first + _PAGE]
@@ -97,7 +96,7 @@ class RunQueueRebuild:
             raise
         except NeedsNewerProgram:
             runs.pop(run_id, None)
-            self._left_alone.add(run_id)
+            self._unreadable.add(run_id)
         except Exception as error:
             if stored.id not in skips:
                 raise RebuildStopped(self.name, stored.id, repr(error)) from error
@@ -126,9 +125,9 @@ def _differences(live: dict[str, Row], expected: dict[str, Row]) -> list[RowDiff
 
 def _changed(live: Row, expected: Row) -> dict[str, tuple[Any, Any]]:
     compared = ["tenant", "priority"]
-    # a claim takes the skills off before there is an event of it
+    # a claim clears `blocked_on` before it has an event
     if live["owner"] is None and live["blocked_on"] is not None:
         compared.append("blocked_on")
-    if live["format"] < expected["format"]:  # a higher one says that some worker could not read it
+    if live["format"] < expected["format"]:  # a higher one means that a worker could not read the run
         compared.append("format")
     return {column: (live[column], expected[column]) for column in compared if live[column] != expected[column]}

@@ -1,13 +1,13 @@
-"""How long work tells how far it is."""
+"""Progress reports of long operations."""
 
 from collections.abc import Callable
 
 OnStage = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is, and how much there is in all, where that is known."""
+"""Called with what is being done, the amount done, and the total amount, or None if it is unknown."""
 
 REPORT_EVENTS = 1_000
-"""How many events go by between two calls."""
+"""How many events are processed between two calls."""
 
 
 def silent(_what: str, _done: int, _total: int | None) -> None:
-    """Tell nobody."""
+    """Ignore progress reports."""

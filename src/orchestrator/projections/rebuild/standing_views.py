@@ -1,4 +1,4 @@
-"""How the standing of read models and the outcome of rebuilds are shown: camelCase JSON (see docs/projections)."""
+"""Views of the status of read models and the results of rebuilds, as camelCase JSON (see docs/projections)."""
 
 from orchestrator.projections.rebuild.differences import RebuildReport, RowDifference
 from orchestrator.projections.rebuild.supervision import Standing
@@ -6,7 +6,7 @@ from orchestrator.projections.views.values import View, timestamp
 
 
 def standing_view(standing: Standing) -> View:
-    """Return where a read model is."""
+    """Return the view of a read model's status."""
     rebuild, last = standing.rebuild, standing.last_rebuild
     return {
         "name": standing.name,
@@ -32,7 +32,7 @@ def standing_view(standing: Standing) -> View:
 
 
 def report_view(report: RebuildReport) -> View:
-    """Return what a rebuild or a comparison came to."""
+    """Return the view of the result of a rebuild or comparison."""
     return {
         "name": report.name,
         "version": report.version,
@@ -49,7 +49,7 @@ def report_view(report: RebuildReport) -> View:
 
 
 def difference_view(found: RowDifference) -> View:
-    """Return how a row differs."""
+    """Return the view of a row that differs."""
     return {
         "key": found.key,
         "kind": found.kind,

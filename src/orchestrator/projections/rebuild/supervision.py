@@ -1,4 +1,4 @@
-"""Looking after the read models: where each is, rebuilding and comparing them, and getting past a poisoned event."""
+"""Supervise the read models: their status, rebuilding and comparing them, and retrying or skipping a poisoned event."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class RebuildStanding:
-    """A rebuild under way, or one that was interrupted: `events` of `goal` are in the new table."""
+    """A running or interrupted rebuild: `events` of `goal` events are in the new table."""
 
     state: Literal["running", "interrupted"]
     version: int
@@ -44,13 +44,22 @@ class RebuildStanding:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a read model is.
+    """The status of a read model.
 
-    `kind` is async (written by a projector) or inline (written in the transaction of the append, never behind).
-    `lag_events` is how far it is behind the newest event, `lag_seconds` how long ago the first event it has not
-    seen was decided. `state` is live or stopped, because of `error`: at the position `stopped_at`, or at none if it is
-    one of another package that cannot be kept. `program_version` is what this program makes. `last_rebuild` says what
-    the last rebuild or comparison came to.
+    Attributes:
+        name: the name of the read model.
+        kind: async (written by a projector) or inline (written in the transaction of the append, never behind).
+        version: the version of the rows.
+        program_version: the version that this release makes.
+        position: the position of the log up to which the rows are written.
+        lag_events: how many events it is behind the newest one.
+        lag_seconds: how long ago the first event that is not projected yet was decided.
+        state: live or stopped.
+        stopped_at: the position of the event it stopped at; None if it is not stopped, or if it is a custom read model
+            that cannot be loaded.
+        error: why it is stopped.
+        rebuild: a running or interrupted rebuild.
+        last_rebuild: the result of the last rebuild or comparison.
     """
 
     name: str
@@ -68,14 +77,14 @@ class Standing:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether this program makes other rows of the same events, so that it has to be rebuilt."""
+        """Whether this release makes other rows of the same events, so that the read model must be rebuilt."""
         return self.version < self.program_version
 
 
 class ReadModelSupervisor:
-    """The operators' hands on the read models. Synchronous.
+    """Lets operators inspect, rebuild, retry and skip. All methods are synchronous.
 
-    With `open_source` a rebuild of a long log uses several processes.
+    With `open_source`, a rebuild of a long log uses several processes.
     """
 
     def __init__(
@@ -101,36 +110,34 @@ class ReadModelSupervisor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The read models that projectors keep, those of other packages included."""
+        """The names of the read models that projectors maintain, including custom ones."""
         return tuple(self._models)
 
     @property
     def custom(self) -> tuple[ReadModel, ...]:
-        """The read models of other packages that can be kept."""
+        """The custom read models that could be loaded."""
         return self._custom.tables
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """All read models, those of other packages last."""
+        """The names of all read models, custom ones last."""
         theirs = [model.name for model in self._custom.tables]
         return (*(name for name in self._models if name not in theirs), *self._inline, *theirs)
 
     def require(self, name: str) -> None:
-        """Accept the name of a read model.
+        """Check the name of a read model.
 
         Raises:
-            ProjectionNotFound: there is none of this name.
-            ProjectionNotLoaded: it is one of another package, and cannot be kept.
+            ProjectionNotFound: there is no read model with this name.
+            ProjectionNotLoaded: a custom read model cannot be loaded, or its table cannot be created.
         """
         if name in self._custom.faults:
             raise ProjectionNotLoaded(f"{name} {self._custom.faults[name]}", name=name)
         if name not in self._models and name not in self._inline:
-            raise ProjectionNotFound(
-                f"there is no read model {name!r}; there are {', '.join(self.all_names)}", name=name
-            )
+            raise ProjectionNotFound(f"unknown read model {name!r}; there are {', '.join(self.all_names)}", name=name)
 
     def standings(self) -> list[Standing]:
-        """Return where each read model is, by name."""
+        """Return the status of all read models, sorted by name."""
         with self._database.connection() as connection:
             rows = {row["name"]: row for row in connection.execute(_SQL["list"]).fetchall()}
             newest = self._log.last_position()
@@ -147,10 +154,10 @@ class ReadModelSupervisor:
         return sorted(found, key=lambda standing: standing.name)
 
     def standing(self, name: str) -> Standing:
-        """Return where a read model is.
+        """Return the status of a read model.
 
         Raises:
-            ProjectionNotFound: there is none of this name.
+            ProjectionNotFound, ProjectionNotLoaded: see `require`.
         """
         self.require(name)
         return next(standing for standing in self.standings() if standing.name == name)
@@ -190,14 +197,14 @@ class ReadModelSupervisor:
         processes: int | None = None,
         busy: bool = False,
     ) -> RebuildReport:
-        """Rebuild a read model and put it in the place of the live one; see `Rebuilder`.
+        """Rebuild a read model and replace the live table; see `Rebuilder`. An inline read model is repaired in place.
 
-        With `dry_run` it is built beside the live one and compared, and nothing is changed.
+        With `dry_run`, the read model is only compared with the log, and nothing is changed.
 
         Raises:
-            ProjectionNotFound: there is none of this name.
-            RebuildRunning: another process is at it.
-            RebuildStopped, RebuildInterrupted, ProgramTooOld: see there.
+            ProjectionNotFound, ProjectionNotLoaded: see `require`.
+            RebuildRunning: another process is rebuilding the read model.
+            RebuildStopped, RebuildInterrupted, ProgramTooOld: see `Rebuilder.rebuild`.
         """
         self.require(name)
         stopping = stopping or Event()
@@ -218,7 +225,7 @@ class ReadModelSupervisor:
         return rebuilder.rebuild(dry_run=dry_run, on_begun=on_begun)
 
     def verify(self, name: str) -> RebuildReport:
-        """Report how a read model differs from what the log says, without changing anything; see `rebuild`."""
+        """Report how a read model differs from the log, without changing anything; see `rebuild`."""
         return self.rebuild(name, dry_run=True)
 
     def _rebuild_inline(
@@ -247,10 +254,11 @@ class ReadModelSupervisor:
         )
 
     def retry(self, name: str) -> None:
-        """Let a stopped read model try the event again that it stopped at.
+        """Let a stopped read model retry the event at which it stopped.
 
         Raises:
-            ProjectionNotFound, ProjectionNotStopped.
+            ProjectionNotFound, ProjectionNotLoaded: see `require`.
+            ProjectionNotStopped: the read model is not stopped.
         """
         self.require(name)
         with self._database.connection() as connection:
@@ -259,10 +267,11 @@ class ReadModelSupervisor:
             connection.execute(_SQL.notify)
 
     def skip(self, name: str, by: str) -> int:
-        """Send a stopped read model past the event that it stopped at, on record; return the event's position.
+        """Let a stopped read model skip the event at which it stopped; record that, and return the event's position.
 
         Raises:
-            ProjectionNotFound, ProjectionNotStopped.
+            ProjectionNotFound, ProjectionNotLoaded: see `require`.
+            ProjectionNotStopped: the read model is not stopped.
         """
         self.require(name)
         with self._database.connection() as connection:
@@ -273,7 +282,7 @@ class ReadModelSupervisor:
         return int(row["position"])
 
     def _waiting_seconds(self, position: int, moved_at: datetime | None) -> float:
-        """Return how long the event after a position has waited; one that cannot be read, since when nothing moves."""
+        """Return how long the event after a position has waited; if unreadable, the time since the last change."""
         try:
             following = self._log.read_log(position, 1)
         except UnreadableEvent:

@@ -1,1 +1,1 @@
-"""Queries on the read models, and how their rows are shown."""
+"""Queries on the read models, and the views of their rows."""

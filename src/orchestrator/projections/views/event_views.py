@@ -1,4 +1,4 @@
-"""How recorded events are shown: camelCase JSON, times in RFC 3339 UTC, and what users wrote exactly as they did."""
+"""Views of recorded events: camelCase JSON, times in RFC 3339 UTC, and user data unchanged."""
 
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from orchestrator.projections.views.values import View, timestamp
 
 
 def event_view(recorded: Recorded) -> View:
-    """Return an event with its envelope; `data` holds its fields but for the time, which is the envelope's `at`."""
+    """Return an event with its envelope; `data` contains its fields except the time, which is `at` in the envelope."""
     event = recorded.event
     data = _shown(event)
     at = data.pop("at")
@@ -24,7 +24,7 @@ def event_view(recorded: Recorded) -> View:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value of ours with its field names in camelCase; mappings belong to users and stay as they are."""
+    """Return a value with the field names of dataclasses in camelCase; mappings are user data and stay unchanged."""
     if is_dataclass(value):
         return {_camel(field.name): _shown_field(field.name, getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple):

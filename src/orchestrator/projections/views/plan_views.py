@@ -1,4 +1,4 @@
-"""How plans are shown: camelCase JSON, times in milliseconds (see docs/http-api)."""
+"""Views of plans: camelCase JSON, times in milliseconds (see docs/http-api)."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from orchestrator.projections.views.values import View
 
 
 def plan_view(plan: Plan, plan_hash: str, durations: Mapping[str, float]) -> View:
-    """Return a plan; `durations` are those of the steps when their results were made, in milliseconds."""
+    """Return the view of a plan; `durations` maps steps to the milliseconds they took when their results were made."""
     steps = [
         {
             "stepId": step.step,

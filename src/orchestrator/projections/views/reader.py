@@ -1,7 +1,7 @@
-"""The questions the status endpoints ask, answered from the read models. Synchronous.
+"""Queries for the status endpoints, answered from the read models. All methods are synchronous.
 
-A run that the projector has not reached yet is shown as it was asked for: what was accepted is never unknown,
-and nobody is shown a state that the next look would take back.
+A run that the projector has not reached yet is shown as it was triggered. So an accepted run is never unknown, and a
+client never sees a state that the next query would take back.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ _SQL = load_sql(__file__)
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run that another may start from: what planning needs, its definition, and what the other one inherits."""
+    """A run that another one may be based on: its data for planning, its workflow, and the inherited values."""
 
     base: BaseRun
     workflow: Workflow
@@ -59,10 +59,10 @@ class Reader:
         self._find_workflow = find_workflow
 
     def run(self, tenant: str, run_id: str) -> View:
-        """Return a run.
+        """Return the view of a run.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
         row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
         if row is None:
@@ -70,7 +70,7 @@ class Reader:
         return run_view(row, row, self._step_count(row))
 
     def runs_named(self, tenant: str, run_ids: Sequence[str]) -> dict[str, View]:
-        """Return those of the runs named that are in the read models, by id."""
+        """Return the views of the given runs that are in the read models, by id."""
         rows = self._all(_SQL.runs_named, {"run_ids": list(run_ids), "tenant": tenant})
         return {str(row["run_id"]): run_view(row, row, self._step_count(row)) for row in rows}
 
@@ -85,7 +85,7 @@ class Reader:
         before: int | None = None,
         limit: int = 50,
     ) -> tuple[list[View], int | None]:
-        """Return a page of runs, newest first, and where the next page begins (None: this was the last)."""
+        """Return a page of runs, newest first, and the `before` value of the next page, or None if this is the last."""
         rows = self._all(
             _SQL.runs,
             {
@@ -102,7 +102,7 @@ class Reader:
         return views, int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
 
     def steps(self, tenant: str, run_id: str, status: str | None = None) -> list[View]:
-        """Return the steps of a run in topological order, those it reuses included."""
+        """Return the steps of a run in topological order, including reused ones."""
         views = list(self._step_views(tenant, run_id))
         return [view for view in views if status is None or view["status"] == status]
 
@@ -116,10 +116,10 @@ class Reader:
         return views
 
     def output(self, tenant: str, run_id: str, step_id: str) -> Output | None:
-        """Return the output of a step of a run, made there or taken over; None while there is none.
+        """Return the output of a step of a run, made there or reused; None while there is none.
 
         Raises:
-            RunNotFound: there is no run with this id, or it is another tenant's.
+            RunNotFound: there is no run with this id, or it belongs to another tenant.
             UnknownStep: the run's workflow has no such step.
         """
         run, rows = self._run_and_steps(tenant, run_id)
@@ -132,14 +132,14 @@ class Reader:
         return None
 
     def artifact(self, tenant: str, artifact_id: str) -> Row | None:
-        """Return an artifact's row, or None."""
+        """Return the row of an artifact, or None if there is none."""
         return self._one(_SQL.artifact, {"tenant": tenant, "id": artifact_id})
 
     def history(self, tenant: str, run_id: str, after_version: int = 0, limit: int | None = None) -> list[Recorded]:
-        """Return the events of a run after a version as recorded, all of them or up to `limit`.
+        """Return the recorded events of a run after a version, up to `limit` if it is given.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
         history = self._runs.log.read(run_id, 0, limit if after_version == 0 else 1)
         if not history or history[0].tenant != tenant or not isinstance(history[0].event, RunTriggered):
@@ -147,7 +147,7 @@ class Reader:
         return history if after_version == 0 else self._runs.log.read(run_id, after_version, limit)
 
     def outputs(self, tenant: str, run_id: str, steps: Sequence[str]) -> Mapping[str, Output]:
-        """Return the outputs of steps that a run completed; what is not projected yet is folded from the log."""
+        """Return the outputs of the given steps that a run has completed; fold the log if some are not projected."""
         rows = self._all(_SQL.outputs, {"run_id": run_id, "tenant": tenant, "steps": list(steps)})
         found = {row["step_id"]: output_from_json(row["output"]) for row in rows}
         if len(found) < len(set(steps)):
@@ -159,10 +159,10 @@ class Reader:
         return found
 
     def base(self, tenant: str, run_id: str) -> FinishedRun:
-        """Return a run as the base of another; one that is not known to be finished is folded from the log.
+        """Return a run as the base of another. If the read models do not show it as finished, fold it from the log.
 
         Raises:
-            RunNotFound: there is none with this id, or it is another tenant's.
+            RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
         row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
         if row is None or row["status"] not in TERMINAL:
@@ -182,17 +182,17 @@ class Reader:
         )
 
     def with_artifacts(self, tenant: str, run_ids: Sequence[str], limit: int) -> list[tuple[str, str, Output]]:
-        """Return `(run, step, output)` for up to `limit` steps of these runs that made artifacts."""
+        """Return `(run, step, output)` for up to `limit` steps of these runs that have artifacts."""
         rows = self._all(_SQL.with_artifacts, {"run_ids": list(run_ids), "tenant": tenant, "limit": limit})
         return [(row["run_id"], row["step_id"], output_from_json(row["output"])) for row in rows]
 
     def durations(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[str, float]:
-        """Return how many milliseconds each of these `(run, step)` pairs took, where that is known, by step."""
+        """Return the milliseconds that each of these `(run, step)` pairs took, by step, as far as they are known."""
         rows = self._all(_SQL.durations, _pairs(tenant, wanted))
         return {row["step_id"]: row["duration_ms"] for row in rows}
 
     def earlier(self, tenant: str, wanted: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[str, Entry]]:
-        """Return `(run, step) -> (input hash, result)` for those of the wanted pairs that have a result."""
+        """Return `(run, step) -> (input hash, result)` for the given pairs that have a result."""
         rows = self._all(_SQL.earlier, _pairs(tenant, wanted))
         return {
             (row["run_id"], row["step_id"]): (
@@ -203,12 +203,12 @@ class Reader:
         }
 
     def position(self) -> int:
-        """Return the position that every read model of the status endpoints has reached."""
+        """Return the position that all live read models of the status endpoints have reached."""
         row = self._one(_SQL.position, {"names": list(NAMES)})
         return int(row["position"]) if row else 0
 
     def touched_since(self, position: int, run_ids: Sequence[str]) -> tuple[int, list[str]]:
-        """Return how far the log goes, and which of the runs named have events after a position of it."""
+        """Return the last position of the log, and which of the given runs have events after `position`."""
         rows = self._all(_SQL.touched_since, {"after": position, "run_ids": list(run_ids)})
         return int(rows[0]["position"]), [row["run_id"] for row in rows if row["run_id"] is not None]
 
@@ -219,17 +219,17 @@ class Reader:
     def lag(self) -> tuple[int, int, int | None]:
         """Return the position of the read models, that of the log, and the time of the first event between them.
 
-        The time is milliseconds since 1970 UTC; None when there is no such event.
+        The time is in milliseconds since 1970 UTC, or None if there is no such event.
         """
         position = self.position()
         try:
             behind = self._runs.log.read_log(position, 1)
-        except NeedsNewerProgram:  # a newer projector is at it, and knows when that was
+        except NeedsNewerProgram:  # a projector of a newer release must project it; this one cannot read the time
             behind = []
         return position, self._runs.log.last_position(), behind[0].event.at if behind else None
 
     def folded_run(self, loaded: LoadedRun) -> View:
-        """Return the view of a run folded from its events, without the read models."""
+        """Return the view of a run that was folded from its events, without the read models."""
         row, rows = self._rows_of(loaded)
         counts = Counter(item["status"] for item in rows.values())
         return run_view(row, counts, len(loaded.run.workflow.steps))
@@ -240,23 +240,23 @@ class Reader:
         return list(self._views(loaded.tenant, row, rows))
 
     def _step_count(self, row: Row) -> int:
-        """Return how many steps a run's workflow has, also when this program does not know all that it says."""
+        """Return how many steps a run's workflow has, even if only a newer release can read the workflow."""
         try:
             return len(self._workflow(row).steps)
         except NeedsNewerProgram as error:
             return int(error.details["steps"])
 
     def _triggered(self, tenant: str, run_id: str) -> LoadedRun:
-        """Return a run that the read models do not know yet, as it was when it was asked for.
+        """Return a run that is not in the read models yet, as it was when it was triggered.
 
-        Not as it is by now: the next look, at the read models, would go back in time.
+        It must not be the current state: the next query, which uses the read models, would then go back in time.
         """
         return self._runs.fold(run_id, self._runs.log.read(run_id, limit=1), tenant)
 
     def _rows_of(self, loaded: LoadedRun) -> tuple[Row, dict[str, Row]]:
-        """Return the rows that the read models will have for a run."""
+        """Return the rows that the read models will contain for a run."""
         run = loaded.run
-        at = max(loaded.updated_at, run.ended_at or 0)  # a cancel has just been folded in
+        at = max(loaded.updated_at, run.ended_at or 0)  # a cancellation may just have been folded
         projected = ProjectedRun(run, loaded.tenant, loaded.position, at, loaded.position, set(run.steps))
         row = _as_stored(next(iter(Runs().rows(projected))))
         return row, {item["step_id"]: _as_stored(item) for item in RunSteps().rows(projected)}
@@ -286,7 +286,7 @@ class Reader:
             yield view if maker == run_id else reused_step_view(run_id, maker, view)
 
     def _results(self, run: Row, rows: Mapping[str, Row], tenant: str) -> Iterator[tuple[str, str, Row]]:
-        """Yield `(step, run that holds its row, row)` for every step that has one, here or where it is reused from."""
+        """Yield `(step, run of the row, row)` for every step with a row, in this run or the run it is reused from."""
         run_id = str(run["run_id"])
         for step_id, row in rows.items():
             yield step_id, run_id, row
@@ -323,6 +323,6 @@ def _pairs(tenant: str, wanted: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _as_stored(row: Row) -> Row:
-    """Return a row as it comes back from its table: nested values as plain JSON."""
+    """Return a row as its table would return it, with nested values as plain JSON."""
     stored: Row = orjson.loads(orjson.dumps(row))
     return stored

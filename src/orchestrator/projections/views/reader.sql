@@ -70,7 +70,7 @@ SELECT step_id, output FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s) AND output IS NOT NULL
 
 -- name: earlier
--- A step that was skipped says which run made its result; that one knows the skill.
+-- A skipped step names the run that made its result; take the skill from that run.
 SELECT s.run_id::text AS run_id, s.step_id, coalesce(made.skill, s.skill) AS skill, s.input_hash,
     s.source_run::text AS source_run, s.output
 FROM run_steps AS s
@@ -103,7 +103,7 @@ SELECT coalesce(min(position), 0) AS position FROM projections
 WHERE state = 'live' AND name = ANY(%(names)s)
 
 -- name: touched_since
--- The runs among those named that have events after a position, and the position looked up to.
+-- The given runs that have events after a position, and the last position of the log.
 SELECT newest.position, touched.run_id
 FROM (SELECT coalesce(max(notification_id), 0) AS position FROM events) AS newest
 LEFT JOIN LATERAL (

@@ -1,4 +1,4 @@
-"""How rows of the read models are shown: camelCase JSON, times in RFC 3339 UTC (see docs/http-api)."""
+"""Views of the rows of the read models: camelCase JSON, times in RFC 3339 UTC (see docs/http-api)."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def timestamp(at: int | None) -> str | None:
     """Return milliseconds since 1970 UTC as RFC 3339 with milliseconds.
 
-    What lies before year 1 or after year 9999, as in logs of before there were bounds, is shown as the nearest time.
+    Times before year 1 or after year 9999, which old logs may contain, are shown as the nearest valid time.
     """
     if at is None:
         return None
@@ -26,7 +26,7 @@ def timestamp(at: int | None) -> str | None:
 
 
 def run_view(row: Row, counts: Mapping[str, int], total: int) -> View:
-    """Return a run as the API shows it; `counts` are those of its rows in `run_steps`, by status."""
+    """Return the view of a run; `counts` are the numbers of its rows in `run_steps` by status."""
     return {
         "id": str(row["run_id"]),
         "workflowName": row["workflow_name"],
@@ -51,7 +51,7 @@ def run_view(row: Row, counts: Mapping[str, int], total: int) -> View:
 
 
 def steps_summary(row: Row, counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Count the steps by status; a step without a row is pending, or cancelled with its run, or reused."""
+    """Count the steps by status. A step without a row is pending, cancelled with its run, or reused (skipped)."""
     summary = {"total": total, **{status: counts.get(status, 0) for status in STATUSES}}
     concerned = total if row["impacted"] is None else len(row["impacted"])
     untouched = concerned - sum(counts.get(status, 0) for status in STATUSES)
@@ -73,7 +73,7 @@ def _run_error(row: Row) -> View | None:
 
 
 def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
-    """Return a step that something happened to."""
+    """Return the view of a step that has had an event."""
     output = row["output"] or {}
     source = row["source_run"]
     return {
@@ -103,7 +103,7 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
 
 
 def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> View:
-    """Return a step that nothing happened to yet."""
+    """Return the view of a step that has had no event yet."""
     return {
         **dict.fromkeys(
             (
@@ -135,7 +135,7 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
 
 
 def reused_step_view(run_id: str, maker: str, view: View) -> View:
-    """Return a step whose result was taken over from `maker`, as that run's view tells it."""
+    """Return the view of a step whose result is reused from the run `maker`, based on that run's view of the step."""
     return {
         **view,
         "id": step_uuid(run_id, view["stepId"]),
@@ -149,19 +149,19 @@ def reused_step_view(run_id: str, maker: str, view: View) -> View:
 
 
 def artifact_views(step_id: str, maker: str, output: Mapping[str, Any], at: int | None) -> Iterator[View]:
-    """Yield the artifacts of a step's output."""
+    """Yield the views of the artifacts in a step's output."""
     for artifact in output.get("artifacts", ()):
         yield {**artifact, "stepId": step_id, "runId": maker, "createdAt": timestamp(at)}
 
 
 def _data_ref(output: Mapping[str, Any]) -> View | None:
-    """Return what stands for data that is too large for the log; it is asked for by itself."""
+    """Return the reference to data that is too large for the log, or None; clients fetch the data separately."""
     kept = output.get("dataRef")
     return None if kept is None else {"contentHash": kept["contentHash"], "sizeBytes": kept["sizeBytes"]}
 
 
 def step_uuid(run_id: str, step_id: str) -> str:
-    """Return the id of a step of a run: a UUIDv5 of its name in the run's."""
+    """Return the id of a step of a run: a UUIDv5 of its name in the namespace of the run's id."""
     return str(uuid5(UUID(run_id), step_id))
 
 
@@ -176,7 +176,7 @@ def _attempt_error(error: Mapping[str, Any], attempt: int, at: int | None) -> Vi
 
 
 def _past_attempt(past: Mapping[str, Any]) -> View:
-    """Return an attempt that did not make the result; one without an error went down with its worker."""
+    """Return the view of an attempt that did not make the result; without an error, it was lost with its worker."""
     error = past["error"]
     return {
         "number": past["number"],
