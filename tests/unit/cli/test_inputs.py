@@ -94,7 +94,7 @@ def test_what_is_withdrawn_is_named() -> None:
 def test_an_age_has_an_end() -> None:
     assert read_age("36500d") == 36_500 * 86_400
     for given in ("36501d", "9999999999d", "999999999999999w"):
-        with pytest.raises(Complaint, match="The age .* is too large") as caught:
+        with pytest.raises(Complaint, match=r"The age .* is too large") as caught:
             read_age(given)
         assert "maximum is 36500d" in str(caught.value)
     for given in ("-1d", "1e9d", "infd", "nand", "\N{ARABIC-INDIC DIGIT THREE}d", "1" * 400 + "s"):
@@ -104,5 +104,5 @@ def test_an_age_has_an_end() -> None:
 
 def test_a_size_has_an_end() -> None:
     assert read_limits(None, None, "9007TB")["max_bytes"] == 9007 * 10**12
-    with pytest.raises(Complaint, match="The size .* is too large"):
+    with pytest.raises(Complaint, match=r"The size .* is too large"):
         read_limits(None, None, "9008TB")
