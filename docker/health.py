@@ -1,4 +1,4 @@
-"""The health check of a container: `python docker/health.py api|worker|projector` ends with 0 when all is well."""
+"""The health check of a container: `python docker/health.py api|worker|projector` exits with 0 if it is healthy."""
 
 import socket
 import sys
@@ -13,7 +13,7 @@ _SQL = load_sql(__file__)
 
 
 def check_api(settings: Settings) -> str:
-    """Return what is wrong with the API on this host, or nothing."""
+    """Return the problem of the API on this host, or an empty string if it is healthy."""
     address = f"http://127.0.0.1:{settings.port}/api/v1/health/ready"
     try:
         with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS):
@@ -23,7 +23,7 @@ def check_api(settings: Settings) -> str:
 
 
 def check_in_database(service: str, settings: Settings) -> str:
-    """Return what is wrong with a service that leaves its traces in the database, or nothing."""
+    """Return the problem of a worker or projector, according to the database, or an empty string if it is healthy."""
     if settings.database_url is None:
         return "ORCHESTRATOR_DATABASE_URL is not set"
     with connect(settings.database_url) as connection:
@@ -33,7 +33,7 @@ def check_in_database(service: str, settings: Settings) -> str:
 
 
 def main(service: str) -> int:
-    """Check a service; say on stderr what is wrong."""
+    """Check a service, print its problem to stderr, and return the exit code."""
     settings = load_settings()
     problem = check_api(settings) if service == "api" else check_in_database(service, settings)
     if problem:

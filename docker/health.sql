@@ -4,7 +4,7 @@ FROM orchestrator.workers AS worker
 WHERE worker.host = %(host)s AND worker.heartbeat_at > now() - worker.lease
 
 -- name: projector
--- A projector that has something to do does it: one that stands still for 30 s has lost its way.
+-- Unhealthy if there are new events, but the position has not changed for 30 s.
 SELECT
     count(*) > 0 AND coalesce(bool_and(
         state = 'live' AND (position >= newest.position_of_log OR updated_at > now() - interval '30 seconds')
