@@ -1,4 +1,4 @@
-# The image of api, worker and projector: the package and the exact versions of requirements-image.lock.
+# The image of api, worker and projector: the package, and the exact versions in requirements-image.lock.
 FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /venv

@@ -1,1 +1,1 @@
-"""Benchmarks: run with `make bench` or `python -m benchmarks`. Figures are ratios; the machine is printed with them."""
+"""Benchmarks: run with `make bench` or `python -m benchmarks`. Compare ratios; the machine is printed with them."""

@@ -46,12 +46,12 @@ ONLY_FULL = ("peers",)
 
 
 def main() -> int:
-    """Run the workloads named, or all."""
+    """Run the named workloads, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*WORKLOADS, []], help="which workloads; all when none is named")
-    parser.add_argument("--full", action="store_true", help="the peers too, larger sizes and more repetitions")
+    parser.add_argument("names", nargs="*", choices=[*WORKLOADS, []], help="workloads to run (default: all)")
+    parser.add_argument("--full", action="store_true", help="also run the peers; larger sizes, more repetitions")
     options = parser.parse_args()
-    # Asked to end, take down what was started: servers, peers, the Postgres.
+    # On SIGTERM, stop everything that was started: servers, peers, Postgres.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     report = Report({**machine.describe(), "postgres": postgres.version()})
     names = options.names or [name for name in WORKLOADS if options.full or name not in ONLY_FULL]
@@ -60,7 +60,7 @@ def main() -> int:
         print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
         try:
             WORKLOADS[name](report, full=options.full)
-        except Exception as error:  # noqa: BLE001 - what the others measured is not lost with this one
+        except Exception as error:  # noqa: BLE001 - keep the results of the other workloads
             traceback.print_exc()
             report.miss(name, f"{type(error).__name__}: {error}")
         print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""W9: the HTTP API alone: one `orchestrator api`, and 32 clients on the same machine."""
+"""W9: the HTTP API without a worker: one `orchestrator api`, and 32 clients on the same machine."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ Ask = Callable[[Connection, int], Awaitable[Any]]
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Measure accepting runs, looking at one, and listing them while a million are there."""
+    """Measure triggering runs, reading one, and listing them with a million runs in the database."""
     with open_folder() as folder:
         server = start("api", folder, ["--port", "0"])
         try:
@@ -67,7 +67,7 @@ async def _measure(report: Report, server: Server, requests: int) -> None:
 
 
 async def _load(server: Server, ask: Ask, requests: int) -> tuple[float, list[float]]:
-    """Let every client ask, one request after the other; return requests a second, and milliseconds of each."""
+    """Let every client send one request after the other; return requests per second, and the milliseconds of each."""
     numbers = iter(range(requests))
     times: list[float] = []
 
@@ -90,7 +90,7 @@ async def _caught_up(server: Server) -> None:
                 if (await client.get("/api/v1/health/ready"))["lag"] == 0:
                     return
             except RuntimeError:
-                pass  # 503: it lags
+                pass  # 503: the projector lags
             await asyncio.sleep(0.1)
 
 

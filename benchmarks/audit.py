@@ -1,4 +1,4 @@
-"""An audit of a log of 100,000 events and of four times that: chain, histories, exports; memory stays where it is."""
+"""Audit a log of 100,000 events and one four times as large: chain, histories, exports. Memory use must not grow."""
 
 import asyncio
 import resource
@@ -20,7 +20,7 @@ EVENTS = 100_000
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Audit a log, and the same log grown; then carry it out as Parquet, whose library takes memory of its own."""
+    """Audit a log, and the same log grown; then export it as Parquet, last because its library needs more memory."""
     with open_folder() as folder, open_core(Settings(data_dir=folder)) as core:
         for events in (EVENTS, 4 * EVENTS, *([10 * EVENTS] if full else [])):
             asyncio.run(make_log(core, events))

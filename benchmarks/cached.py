@@ -1,6 +1,6 @@
-"""W5: what a cached step costs, by the tier that has it: many in one run, and the 13 steps of the campaign alone.
+"""W4: the cost of a cached step, by cache tier: many in one run, and the 13 steps of the campaign alone.
 
-One process on our own Postgres, with the projector at work as in `orchestrator dev`.
+One process on the embedded Postgres, with the projector running as in `orchestrator dev`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ STEPS = 1000
 
 
 def cached_layers(steps: int, name: str) -> dict[str, Any]:
-    """Return a graph of layers of 100 cached steps, each with an input of its own that holds the result before."""
+    """Return a graph of layers of 100 cached steps, each with a unique input that contains the previous result."""
     return {
         "workflowName": name,
         "version": "1.0.0",
@@ -49,7 +49,7 @@ def cached_layers(steps: int, name: str) -> dict[str, Any]:
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Measure runs whose every step is in the cache, tier by tier."""
+    """Measure runs with all steps in the cache, tier by tier."""
     with open_folder() as folder, _valkey() as redis_url:
         data_dir = folder
         tiers = {
@@ -65,7 +65,7 @@ def measure(report: Report, *, full: bool) -> None:
 
 @contextmanager
 def _valkey() -> Iterator[str | None]:
-    """A Valkey of our own, where the package for it is installed."""
+    """Yield the address of a new Valkey, or None if its package is not installed."""
     try:
         from tests.servers import ValkeyServer  # noqa: PLC0415 - an extra for development
     except ImportError:
@@ -90,7 +90,7 @@ async def _measure(report: Report, core: Core, tier: str, *, full: bool) -> None
     report.add(f"W4 campaign of 13 cached steps, {tier}", "against a run that executes one step", ratio, "ratio")
     expected = {"cold": "cold", "hot": "hot", "in process": "memory"}[tier]
     others = {name: count for name, count in core.cache_counts.hits.items() if name != expected}
-    if sum(others.values()) > STEPS + 13:  # those of the first runs
+    if sum(others.values()) > STEPS + 13:  # the lookups of the first runs
         raise RuntimeError(f"the {tier} tier was to answer, but {others} did")
 
 

@@ -1,4 +1,4 @@
-"""The campaign example with its real skills: a full build, and a change of the audio on top of it."""
+"""The campaign example with its real skills: a full build, and an update of its audio."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ FOLDER = ROOT / "examples" / "campaign"
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Build and change the campaign, each time with a brief that nothing was made for yet."""
+    """Build and update the campaign, each time with a brief that has no cached results."""
     with open_folder() as folder:
         settings = Settings(data_dir=folder, skills=(str(FOLDER / "skills"),))
         with open_core(settings) as core, open_projector(core):

@@ -1,4 +1,4 @@
-"""R3: how long it takes until a run is `cancelled` and its skill has stopped, while others execute."""
+"""R3: the time until a run is `cancelled` and its skill has stopped, while other runs execute."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ TICKS: dict[str, Any] = {
 
 
 def measure(report: Report, *, full: bool) -> None:  # noqa: ARG001 - one size
-    """Cancel 100 runs, one after the other, through `orchestrator dev`, while 100 others go from step to step."""
+    """Cancel 100 runs, one after the other, through `orchestrator dev`, while 100 other runs execute."""
     with open_folder() as folder:
         journal = folder / "journal"
         journal.touch()
@@ -61,5 +61,5 @@ async def _measure(report: Report, server: Server, journal: Path) -> None:
 
 
 def _stops(journal: Path) -> dict[str, float]:
-    """When the skill of each run was stopped, in seconds of the monotonic clock."""
+    """Return when the skill of each run was stopped, in seconds of the monotonic clock."""
     return {run_id: float(when) for _, run_id, when in (line.split() for line in journal.read_text().splitlines())}

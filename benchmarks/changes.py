@@ -1,4 +1,4 @@
-"""W6 and W7: graphs of 10,000 steps, and updates that touch one leaf of them; in one process, on our own Postgres."""
+"""W6 and W7: graphs of 10,000 steps, and updates that affect one leaf; in one process, on the embedded Postgres."""
 
 import asyncio
 import resource
@@ -25,7 +25,7 @@ STEPS = 10_000
 
 
 def layered(steps: int, name: str) -> dict[str, Any]:
-    """Return a graph of layers of 100 steps; the last step alone reads `trigger.leaf`."""
+    """Return a graph of layers of 100 steps; only the last step reads `trigger.leaf`."""
     return {
         "workflowName": name,
         "version": "1.0.0",
@@ -89,7 +89,7 @@ async def _measure(report: Report, core: Core, *, full: bool) -> None:
 
 
 async def _updates(report: Report, core: Core, worker: Worker, base: str, one_step: float) -> None:
-    """Update the leaf 50 times, each time on the run before."""
+    """Update the leaf 50 times, each time based on the previous run."""
     times, events = [], []
     for number in range(50):
         await projected(core)

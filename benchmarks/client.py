@@ -1,4 +1,4 @@
-"""A small HTTP client: keep-alive connections, nothing else, so that it costs the machine little."""
+"""A minimal HTTP client with keep-alive connections, so that it uses little CPU."""
 
 import asyncio
 from types import TracebackType

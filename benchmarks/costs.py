@@ -1,4 +1,4 @@
-"""What work cost beside time: commits, log written by Postgres, CPU on both sides."""
+"""The cost of work besides time: commits, log written by Postgres, CPU of the program and of Postgres."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from benchmarks.report import OURS, Report
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Counters of one moment: transactions that wrote, bytes of write-ahead log, seconds of CPU."""
+    """Counters at one moment: transactions that wrote, bytes of write-ahead log, seconds of CPU."""
 
     commits: int
     wal_bytes: int
@@ -24,19 +24,19 @@ class Reading:
 def metered(
     report: Report, workload: str, runs: int, client: int, *, of: str = OURS, on_postgres: bool = True
 ) -> Iterator[None]:
-    """Add what the block costs for each of its runs.
+    """Report the cost of the block per run.
 
-    Commits are the transaction ids that were taken: a transaction that only reads takes none, and does not wait
-    for the disk. Log is the distance that the write position moved. Both are exact at once, unlike the statistics
-    views, which lag by up to ten seconds.
+    Commits are counted by allocated transaction ids: a read-only transaction allocates none, and does not wait for
+    the disk. Log is the distance that the write position has moved. Both are exact immediately, unlike the
+    statistics views, which lag by up to ten seconds.
 
     Args:
-        report: where to add the figures.
+        report: where to add the results.
         workload: the label of the workload.
-        runs: how many runs the block does.
-        client: process id of the program that asks Postgres; its children count too.
-        of: whose work it is.
-        on_postgres: whether it is kept in our Postgres; else only the program is looked at.
+        runs: how many runs the block executes.
+        client: process id of the program that uses Postgres; its children are included.
+        of: the contestant.
+        on_postgres: whether the contestant uses our Postgres; otherwise only the program is measured.
     """
     before = _read(client)
     yield
@@ -50,14 +50,14 @@ def metered(
 
 
 def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process and its children have used, those that ended included."""
+    """Return the seconds of CPU that a process and its children have used, including children that have ended."""
     root = psutil.Process(pid)
     seconds = 0.0
     for process in (root, *root.children(recursive=True)):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
-            continue  # it ended just now; its parent has the sum
+            continue  # it has just ended; its time is included in its parent's
         seconds += times.user + times.system + times.children_user + times.children_system
     return seconds
 

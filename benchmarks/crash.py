@@ -1,4 +1,4 @@
-"""W5: 100 runs of 20 ms steps, kill -9 of the only worker half way, restart: how soon, and what is repeated."""
+"""W5: kill -9 the only worker halfway through 100 runs of 20 ms steps, restart it: how soon, what is repeated."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ RUNS, STEPS = 100, 13
 
 
 def measure(report: Report, *, full: bool) -> None:  # noqa: ARG001 - one size
-    """Kill `orchestrator dev` half way through and start it again."""
+    """Kill `orchestrator dev` halfway and start it again."""
     with open_folder() as folder:
         asyncio.run(_measure(report, folder))
 
@@ -58,7 +58,7 @@ async def _measure(report: Report, folder: Path) -> None:
 
 
 async def _trigger(server: Server) -> None:
-    """Ask for all the runs before there is a worker, so that it takes them all at once."""
+    """Trigger all runs before a worker starts, so that it claims all of them together."""
     async with Connection(server.host, server.port) as client:
         await client.post("/api/v1/workflows", campaign_graph("bench.sleep", name="bench.sleep"))
         for seed in range(RUNS):
@@ -66,7 +66,7 @@ async def _trigger(server: Server) -> None:
 
 
 def _account(report: Report, core: Core) -> None:
-    """Say what the log says of the two processes."""
+    """Report what the two processes did, according to the log."""
     histories = _histories(core)
     first, *_ = (one.actor for history in histories.values() for one in history if isinstance(one.event, RunStarted))
     started, completed, again, wrong, over = set(), set(), set(), 0, 0
@@ -102,7 +102,7 @@ def _lines(journal: Path, word: str) -> int:
 
 
 def _started(journal: Path) -> Iterator[float]:
-    """When executions began, in seconds of the monotonic clock, which all processes of a machine share."""
+    """Yield when executions began, in seconds of the monotonic clock, which all processes of a machine share."""
     for line in journal.read_text().splitlines():
         word, *_, when = line.split()
         if word == "start":

@@ -1,4 +1,4 @@
-"""What Postgres itself can do: single rows, batches, COPY, and the 13-step graph with nothing around the statements."""
+"""The speed of Postgres itself: single rows, batches, COPY, and the bare statements of the 13-step graph."""
 
 import itertools
 import threading
@@ -20,13 +20,13 @@ from orchestrator.postgres.sql import load_sql
 Event = tuple[uuid.UUID, int, str]
 
 _SQL = load_sql(__file__)
-_STATE = b"x" * 150  # about the size of a step's event
+_STATE = b"x" * 150  # about the size of a step event
 _BATCH = 500
 _CLIENTS = 16
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Measure rows a second, then the graph, then the graph with a flush of 2 ms."""
+    """Measure rows per second, then the graph, then the graph with a flush of 2 ms."""
     postgres.fresh("floor")
     with postgres.connect("floor") as connection:
         connection.execute(_SQL.create_table)
@@ -37,19 +37,19 @@ def measure(report: Report, *, full: bool) -> None:
 
 
 def new_run() -> uuid.UUID:
-    """Return an id that sorts behind those before it, as those of real runs do."""
+    """Return an id that sorts after all earlier ones, like those of real runs."""
     return uuid7()
 
 
 def by_event(run: uuid.UUID) -> Iterator[list[Event]]:
-    """Yield what is committed together: each event by itself."""
+    """Yield the events of each commit: one event per commit."""
     for batch in by_level(run):
         for event in batch:
             yield [event]
 
 
 def by_step(run: uuid.UUID) -> Iterator[list[Event]]:
-    """Yield what is committed together: a step's end and the next one's start."""
+    """Yield the events of each commit: the end of a step and the start of the next."""
     version = itertools.count(1)
     yield [(run, next(version), "RunTriggered")]
     steps = sum(len(level) for level in levels())
@@ -61,7 +61,7 @@ def by_step(run: uuid.UUID) -> Iterator[list[Event]]:
 
 
 def by_level(run: uuid.UUID) -> Iterator[list[Event]]:
-    """Yield what is committed together: the ends of a level and the starts of the next."""
+    """Yield the events of each commit: the ends of one level and the starts of the next."""
     version = itertools.count(1)
     yield [(run, next(version), "RunTriggered")]
     before = ["RunStarted"]

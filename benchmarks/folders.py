@@ -1,4 +1,4 @@
-"""Folders for what is measured or tested: on disk while it is, gone afterwards."""
+"""Temporary folders for benchmarks and tests."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ from orchestrator.postgres.embedded.account import Account
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A new folder that the user of root's Postgres may enter, also when `$TMPDIR` is closed to it.
+    """Yield a new folder that the user of root's Postgres can enter, even if it cannot enter `$TMPDIR`.
 
-    A data directory which that user cannot reach would be kept elsewhere, and stay there.
+    A cluster whose user cannot enter the data directory would be stored elsewhere, and never be removed.
     """
     folder = make_open_folder()
     try:
@@ -24,14 +24,14 @@ def open_folder() -> Iterator[Path]:
 
 
 def make_open_folder() -> Path:
-    """Make such a folder; removing it is the caller's."""
+    """Create and return such a folder; the caller must remove it."""
     folder = Path(tempfile.mkdtemp(prefix="orch-", dir=open_parent(Path(tempfile.gettempdir()))))
     folder.chmod(0o755)
     return folder
 
 
 def open_parent(usual: Path) -> Path:
-    """Return `usual` when the server's user may enter it, else a folder that everybody shares."""
+    """Return `usual` if the server's user can enter it, otherwise a folder open to everybody."""
     if os.geteuid() != 0:
         return usual
     account = Account.service()

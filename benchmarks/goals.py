@@ -1,4 +1,4 @@
-"""The goals that are ratios to what people would use instead. Others stand beside their figures."""
+"""The goals that are ratios to the results of peers. Other goals are defined with their measurements."""
 
 from benchmarks.labels import ALONE, AT_ONCE, CACHED, CAUGHT_UP, EXECUTED, ONE_STEP_RUNS, SLOW_DISK
 from benchmarks.report import Goal

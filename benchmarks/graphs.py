@@ -1,4 +1,4 @@
-"""Graphs to measure with: real shapes, and steps that do whatever the measurement wants."""
+"""Graphs for benchmarks: the shape of a real workflow, with a configurable skill."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -32,11 +32,11 @@ CAMPAIGN_CHANGES: Mapping[str, tuple[str, ...]] = {
     "outcome.update": ("generate_outcome_video_win", "generate_outcome_video_lose"),
     "game_config.update": ("game_config_from_template",),
 }
-"""The change types of the same workflow and their seeds, but for `full_rebuild`."""
+"""The change types of the same workflow and their seeds, except `full_rebuild`."""
 
 
 def levels() -> list[list[str]]:
-    """Return the same steps level by level: each depends only on steps of the levels before."""
+    """Return the steps level by level: each step depends only on steps of earlier levels."""
     found: list[list[str]] = []
     placed: set[str] = set()
     while len(placed) < len(CAMPAIGN_EDGES):
@@ -51,14 +51,14 @@ def campaign_graph(
 ) -> dict[str, Any]:
     """Return a workflow document with the shape of `campaign.build.v1` in which every step calls one skill.
 
-    Each step is given its own name, `trigger.seed` and the data of the steps it depends on: a payload with a
-    new seed misses every cache entry, an old one hits them all.
+    The input of each step is its name, `trigger.seed` and the data of its dependencies: a payload with a new seed
+    misses the cache at every step, an old one hits it at every step.
 
     Args:
         skill_id: what every step calls; it takes `{step, seed, upstream}` and may return any JSON.
-        name: of the workflow.
-        version: of the workflow.
-        cached: whether results are kept and looked up.
+        name: the name of the workflow.
+        version: the version of the workflow.
+        cached: whether results are stored and looked up.
     """
     return {
         "workflowName": name,

@@ -1,4 +1,4 @@
-"""Logs made quickly: histories of whole runs, decided once by the domain and copied with other ids, times and seeds."""
+"""Create logs quickly: the domain decides the history of a run once; copies get other ids, times and seeds."""
 
 import time
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _SQL = load_sql(__file__)
 NAME = "w8.campaign"
 ATTEMPTS = 3
 _AT = 1_111_111_111_111
-"""Stands for when a run began in the templates, as `_SEED` does for its seed; and `_LATER` for after its retry."""
+"""Placeholder for the start time of a run in the templates; `_SEED` is that of its seed, `_LATER` of its retry time."""
 _LATER = _AT + 1_000
 _SEED = "5eed5eed"
 _INTERLEAVED = 200
@@ -45,9 +45,9 @@ def workflow() -> Workflow:
 
 
 async def make_log(core: Core, events: int) -> int:
-    """Register the workflow and append histories of runs until the log has about so many events; return how many.
+    """Register the workflow and append histories of runs until the log has about `events` events; return how many.
 
-    Runs go on side by side, every tenth has a step that failed once, every hundredth has not ended.
+    The runs overlap. Every tenth run has a step that failed once, every hundredth has not ended.
     """
     definition = workflow()
     await core.workflows.register(definition, tenant="default", actor="bench")
@@ -64,7 +64,7 @@ async def make_log(core: Core, events: int) -> int:
 
 
 def make_read_models(core: Core) -> None:
-    """Make what follows from a log that was copied in: the read models, and the queue of runs that have not ended."""
+    """Create the tables derived from a copied log: the read models, and the queue of unfinished runs."""
     with psycopg.connect(core.database.conninfo) as connection:
         known = {"names": list(core.read_models.names), "position": core.log.last_position()}
         connection.execute(_SQL.checkpoints, known)
@@ -99,12 +99,12 @@ def _rows(plain: list[_Stored], stumbling: list[_Stored], position: int, events:
 
 
 def _run_id(at: int, number: int) -> UUID:
-    """Return a UUIDv7: ids of runs grow with their age, as those of `uuid7` do."""
+    """Return a UUIDv7, so that newer runs have greater ids, as with `uuid7`."""
     return UUID(int=(at << 80) | (0x7 << 76) | (0b10 << 62) | number)
 
 
 def _history(definition: Workflow, *, stumbles: bool) -> list[_Stored]:
-    """Return a run of the workflow as a worker would write it down."""
+    """Return the history of a run as a worker would write it."""
     first = decide_trigger(TriggerRun(_AT, "initial", {"seed": _SEED, "style": "pixel art"}), definition)
     run = begin("00000000-0000-0000-0000-000000000000", definition, first)
     stored = [_Stored(*encode(first, "default", "api"))]
@@ -132,7 +132,7 @@ def _history(definition: Workflow, *, stumbles: bool) -> list[_Stored]:
 
 
 def _output(step: str) -> Output:
-    """Return what a step made: every step some data, two of the thirteen a file."""
+    """Return the output of a step: data for every step, and a file for two of the thirteen."""
     data = {"step": step, "seed": _SEED, "values": [1, 2.5, None, True], "text": "a result of a usual size " * 2}
     if step not in ("generate_intro_image", "bundle_game_template"):
         return Output(data)

@@ -1,4 +1,4 @@
-"""W10: what a process costs that has nothing to do: queries a minute, share of a core, memory."""
+"""W10: the cost of an idle process: queries per minute, share of a core, memory."""
 
 import time
 from typing import Any
@@ -19,11 +19,11 @@ PROCESSES = {
 }
 
 _SQL = load_sql(__file__)
-_SETTLE_SECONDS = 12  # what sessions did at the start is counted up to ten seconds later
+_SETTLE_SECONDS = 12  # statistics of a session's start appear up to ten seconds later
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Start each kind of process alone, and look at it while nothing happens."""
+    """Start each kind of process alone, and measure it while it is idle."""
     for verb, options in PROCESSES.items():
         with open_folder() as folder:
             server = start(verb, folder, options)

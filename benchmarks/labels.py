@@ -1,4 +1,4 @@
-"""What workloads are called: a figure of ours and one of a peer are compared when their labels are the same."""
+"""The labels of workloads: a result of ours is compared with a peer's result of the same label."""
 
 ALONE = "W1 13 steps, alone"
 AT_ONCE = "W2 {} runs of 13 steps at once"
@@ -7,7 +7,7 @@ CACHED = "W4 13 cached steps, alone"
 CRASH = "W5 kill -9 half way"
 
 SLOW_DISK = ", slow disk"
-"""Follows the label of a workload that was measured with a flush of 2 ms."""
+"""The suffix of labels of workloads measured with a flush of 2 ms."""
 
 EXECUTED = "executed"
 CAUGHT_UP = "and read models caught up"

@@ -1,4 +1,4 @@
-"""Where a figure was measured: without this it says nothing."""
+"""A description of the machine, without which a result is meaningless."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""The Postgres that everybody is measured on: one server of our own, a new database for each contestant."""
+"""The Postgres of all contestants: one embedded server, with a new database for each."""
 
 import atexit
 import shutil
@@ -16,12 +16,12 @@ from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.sql import load_sql
 
 _SQL = load_sql(__file__)
-_RELOAD_SECONDS = 0.2  # every session reads the new settings before its next statement, once it was told
+_RELOAD_SECONDS = 0.2  # once signalled, every session reads the new settings before its next statement
 
 
 @cache
 def server() -> EmbeddedPostgres:
-    """Return the server, started at the first call and removed when this process ends."""
+    """Return the server. It is started at the first call, and removed when this process ends."""
     folder = make_open_folder()
     postgres = EmbeddedPostgres(folder)
     atexit.register(shutil.rmtree, folder, ignore_errors=True)  # runs after `stop`, which `start` registers
@@ -35,11 +35,11 @@ def connect(database: str = "postgres") -> "psycopg.Connection[Any]":
 
 
 def fresh(name: str) -> str:
-    """Make an empty database, in place of one with that name, and return its connection string."""
+    """Create an empty database, replacing one with that name, and return its connection string."""
     with connect() as connection:
         for statement in (_SQL.drop_database, _SQL.create_database):
             connection.execute(sql.SQL(cast("LiteralString", statement)).format(sql.Identifier(name)))
-        connection.execute(_SQL.checkpoint)  # what the one before left to write is not paid by this one
+        connection.execute(_SQL.checkpoint)  # flush the writes of the previous contestant first
     return server().conninfo(name)
 
 
@@ -47,7 +47,7 @@ def fresh(name: str) -> str:
 def slow_disk() -> Iterator[None]:
     """Make every commit wait 2 ms before it flushes, as on a disk whose flush takes that long.
 
-    `commit_delay` is meant for gathering commits; `commit_siblings = 0` makes it wait even for a lone one.
+    `commit_delay` is meant for grouping commits; `commit_siblings = 0` applies it to single commits too.
     """
     with connect() as connection:
         for statement in (_SQL.set_delay, _SQL.set_siblings, _SQL.reload):
@@ -68,7 +68,7 @@ def version() -> str:
 
 
 def counters() -> tuple[int, int]:
-    """Return how many transactions have written something so far, and how many bytes of write-ahead log there are."""
+    """Return the number of transactions that have written so far, and the bytes of write-ahead log."""
     with connect() as connection:
         row = connection.execute(_SQL.counters).fetchone()
     assert row is not None

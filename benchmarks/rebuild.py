@@ -1,6 +1,6 @@
-"""W8: read models built anew from a log of 1,000,000 events, beside a plain COPY of the same rows into a like table.
+"""W8: rebuild read models from a log of 1,000,000 events, compared with a plain COPY of the rows into an equal table.
 
-Each is `orchestrator projections rebuild`, in processes of its own: fill, index, catch up, compare, swap.
+Each rebuild runs `orchestrator projections rebuild` in separate processes: fill, index, catch up, compare, swap.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ GOALS = {"runs": "> 100,000", "run_steps": "> 60,000", "artifacts": ""}
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Make a log, and rebuild each read model of it."""
+    """Create a log, and rebuild each read model from it."""
     with open_folder() as folder:
         settings = Settings(data_dir=folder)
         with open_core(settings) as core:
@@ -66,7 +66,7 @@ def _rebuild(settings: Settings, name: str) -> tuple[float, float]:
     """Rebuild a read model; return the seconds it took and the peak memory (MB) of the largest of its processes.
 
     Raises:
-        RuntimeError: it failed, or rows were not what the log says.
+        RuntimeError: the rebuild failed, or the rows did not match the log.
     """
     words = [sys.executable, "-m", "orchestrator", "projections", "rebuild", name, "--json"]
     environment = {**os.environ, "ORCHESTRATOR_DATA_DIR": str(settings.data_dir)}
@@ -91,7 +91,7 @@ def _with_children(pid: int) -> list[int]:
 
 
 def _peak_kilobytes(pid: int) -> int:
-    """Return the most memory a process has had since it began, 0 when it is gone."""
+    """Return the peak memory of a process since it started; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -100,7 +100,7 @@ def _peak_kilobytes(pid: int) -> int:
 
 
 def _copy(core: Core, name: str, repeat: int) -> tuple[int, float]:
-    """Copy the rows of a table into a like one, indexes and all; return how many there are and the median seconds."""
+    """Copy the rows of a table into an equal one with indexes; return the number of rows and the median seconds."""
     table, times = Identifier(name), []
     with psycopg.connect(core.database.conninfo, autocommit=True) as connection, connection.cursor() as cursor:
         with cursor.copy(SQL(_SQL.read).format(table=table)) as copy:

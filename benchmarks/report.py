@@ -22,13 +22,13 @@ class Figure:
     """One measured number.
 
     Attributes:
-        workload: Of which workload.
+        workload: The label of the workload.
         what: What was measured.
-        value: How much.
-        unit: In which unit.
-        goal: What it should be, where there is a goal: `< 5`, `> 1.3`, or words.
-        of: Whose figure it is: ours, or a peer's.
-        note: What a reader must know beside it.
+        value: The number.
+        unit: Its unit.
+        goal: The goal, if there is one: `< 5`, `> 1.3`, or words.
+        of: The contestant: ours, or a peer.
+        note: Additional information for the reader.
     """
 
     workload: str
@@ -41,19 +41,19 @@ class Figure:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether it is a rate."""
+        """Return whether the result is a rate."""
         return self.unit.endswith(_RATES)
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure of ours should be, as a ratio to the same figure of a peer.
+    """A goal for one of our results, as a ratio to the same result of a peer.
 
     Attributes:
-        workload: Of which workload.
+        workload: The label of the workload.
         what: What is compared.
-        of: Beginning of the peer's name; of several that begin so the best counts.
-        limit: Ours divided by theirs: at most this for a time, at least this for a rate.
+        of: A prefix of the peer's name; if several peers match, the best result counts.
+        limit: Our result divided by the peer's: at most this for a time, at least this for a rate.
     """
 
     workload: str
@@ -64,7 +64,7 @@ class Goal:
 
 @dataclass(slots=True)
 class Report:
-    """Collects figures and shows them."""
+    """Collects results, prints them and writes them to a file."""
 
     machine: Mapping[str, str]
     figures: list[Figure] = field(default_factory=list)
@@ -73,15 +73,15 @@ class Report:
     def add(
         self, workload: str, what: str, value: float, unit: str, goal: str = "", *, of: str = OURS, note: str = ""
     ) -> None:
-        """Add a figure."""
+        """Add a result."""
         self.figures.append(Figure(workload, what, value, unit, goal, of, note))
 
     def miss(self, what: str, why: str) -> None:
-        """Say that something was not measured, and why: it is shown, never left out."""
+        """Record that something was not measured, and why; it is listed in the report."""
         self.missing[what] = why
 
     def show(self, goals: Iterable[Goal] = ()) -> None:
-        """Print our figures, then those of the others beside them, then the goals."""
+        """Print our results, then those of the peers with ratios, then the goals."""
         console = Console(width=_WIDTH)
         title = "  ".join(f"{name} {value}" for name, value in self.machine.items())
         ours = [figure for figure in self.figures if figure.of == OURS]
@@ -103,7 +103,7 @@ class Report:
             console.print(f"not measured: {what}: {why}", style="bold")
 
     def save(self, goals: Iterable[Goal] = (), folder: Path = RESULTS) -> Path:
-        """Write everything as JSON and return where."""
+        """Write everything as JSON and return the path of the file."""
         folder.mkdir(exist_ok=True)
         path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
         figures = [
@@ -115,7 +115,7 @@ class Report:
         return path
 
     def ratio(self, other: Figure) -> float | None:
-        """Return ours divided by a peer's figure of the same label; None without ours or with nothing to divide by."""
+        """Return our result divided by a peer's with the same label; None if ours is missing or the peer's is 0."""
         for figure in self.figures:
             if figure.of == OURS and (figure.workload, figure.what) == (other.workload, other.what):
                 if figure.unit != other.unit:
@@ -124,7 +124,7 @@ class Report:
         return None
 
     def against(self, goal: Goal) -> float | None:
-        """Return the ratio that a goal is about, to the best figure of the peer; None when it was not measured."""
+        """Return the ratio for a goal, to the peer's best result; None if it was not measured."""
         theirs = [
             figure
             for figure in self.figures
@@ -163,7 +163,7 @@ class Report:
 
 
 def verdict(goal: str, value: float) -> str:
-    """Return whether a value meets a goal of the form `< 5` or `> 1.3`; nothing for goals in other words."""
+    """Return whether a value meets a goal of the form `< 5` or `> 1.3`; None for goals of another form."""
     sign, _, number = goal.partition(" ")
     try:
         limit = float(number.replace(",", ""))
@@ -175,7 +175,7 @@ def verdict(goal: str, value: float) -> str:
 
 
 def shown(value: float) -> str:
-    """Return a number with three digits, or all of it from a thousand up."""
+    """Return a number with three significant digits, or as an integer from 1,000 up."""
     return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
@@ -191,7 +191,7 @@ def percentile(values: Sequence[float], fraction: float) -> float:
 
 
 def _table(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    """Headings that begin with `>` are of numbers."""
+    """Return a new table; columns whose heading begins with `>` are right-aligned."""
     table = Table(title=title, title_style="dim")
     for heading in headings:
         table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")

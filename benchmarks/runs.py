@@ -1,4 +1,4 @@
-"""W1 to W4: runs through `orchestrator dev`, from the trigger's HTTP call to the last event in the log."""
+"""W1 to W4: runs through `orchestrator dev`, from the HTTP request to the last event in the log."""
 
 import asyncio
 import time
@@ -28,14 +28,14 @@ ONE_STEP = {
         }
     ],
 }
-"""Like the 13 steps of W1 and W2 without a cache, which the peers do not have."""
+"""Not cached, like the 13 steps of W1 and W2, because the peers have no cache."""
 BATCH = 500
 FEWEST_EVENTS = 16
 """RunTriggered, RunStarted, one for each of 13 cached steps, RunCompleted."""
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Measure latency alone, throughput at once, and both again with every step cached."""
+    """Measure the latency of runs alone, the throughput of runs at once, and both again with every step cached."""
     with _serving() as (server, connection):
         asyncio.run(_measure(report, server, connection, full=full))
 
@@ -48,7 +48,7 @@ def measure_slow_disk(report: Report, *, full: bool) -> None:
 
 @contextmanager
 def _serving() -> "Iterator[tuple[Server, psycopg.Connection[Any]]]":
-    """`orchestrator dev` on a new database of the Postgres that the peers are measured on."""
+    """Start `orchestrator dev` on a new database of the Postgres that the peers use."""
     variables = {"ORCHESTRATOR_DATABASE_URL": postgres.fresh("orchestrator")}
     with dev(environment=variables) as (server, _), postgres.connect("orchestrator") as connection:
         yield server, connection
@@ -119,7 +119,7 @@ async def _rates(
 
 
 async def _latencies(client: Connection, connection: "psycopg.Connection[Any]", name: str, seeds: Any) -> list[float]:
-    """Return for each run the milliseconds from the request to its last event being committed."""
+    """Return for each run the milliseconds from the request to the commit of its last event."""
     connection.execute("LISTEN orchestrator_events")
     times = []
     for seed in seeds:
@@ -127,15 +127,15 @@ async def _latencies(client: Connection, connection: "psycopg.Connection[Any]", 
         started = time.perf_counter()
         answer = await client.post("/api/v1/runs", {"workflowName": name, "triggerPayload": {"seed": seed}})
         while not _is_over(connection, answer["runId"], before + FEWEST_EVENTS):
-            pass  # its steps were executed: two events each
+            pass  # the steps were executed: two events each
         times.append((time.perf_counter() - started) * 1000)
     return times
 
 
 def _is_over(connection: "psycopg.Connection[Any]", run_id: str, position: int) -> bool:
-    """Wait for the news of a position, then look: a run leaves the queue in the transaction of its last event.
+    """Wait for the notification of a position, then check the queue: the last event of a run removes it from there.
 
-    Looking at every append would cost the machine as much as the run.
+    A check at every append would cost as much as the run.
     """
     for notice in connection.notifies(timeout=1):
         if int(notice.payload) >= position:
@@ -148,7 +148,7 @@ def _is_over(connection: "psycopg.Connection[Any]", run_id: str, position: int) 
 async def _at_once(
     server: Server, connection: "psycopg.Connection[Any]", name: str, count: int, attempt: int
 ) -> tuple[float, float]:
-    """Trigger many runs at once; return the seconds until all are done, and until the read models know it."""
+    """Trigger many runs at once; return the seconds until all have ended, and until the read models show it."""
     started = time.perf_counter()
     runs = [{"workflowName": name, "triggerPayload": {"seed": f"{attempt}-{seed}"}} for seed in range(count)]
     async with Connection(server.host, server.port) as client:

@@ -1,4 +1,4 @@
-"""`orchestrator dev` as a process of its own, as a user starts it, in a temporary data directory."""
+"""Start `orchestrator` processes as a user does, in a temporary data directory."""
 
 import os
 import signal
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(slots=True)
 class Server:
-    """An `orchestrator` process; `host` and `port` are known once it is ready."""
+    """An `orchestrator` process; `host` and `port` are set once it is ready."""
 
     process: "subprocess.Popen[str]"
     host: str = ""
     port: int = 0
 
     def await_ready(self) -> None:
-        """Wait until it says it is ready."""
+        """Wait until the process reports that it is ready."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line.startswith("ready"):
@@ -36,12 +36,12 @@ class Server:
             self.port = int(port)
 
     def kill(self) -> None:
-        """End it the hard way: SIGKILL."""
+        """Kill the process with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
-        """End it the soft way: SIGTERM, and SIGKILL if that takes longer than 15 s."""
+        """Stop the process with SIGTERM, and with SIGKILL if that takes longer than 15 s."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -51,15 +51,15 @@ class Server:
 
 
 def launch(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
-    """Start a verb of the program."""
+    """Start a command of the program."""
     command = [sys.executable, "-m", "orchestrator", verb, "--data-dir", str(data_dir), *options]
     variables = {**os.environ, "ORCHESTRATOR_LOG_LEVEL": "error", **(environment or {})}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # or every start would compile the program anew
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # otherwise every start would compile the program again
     return Server(subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True))
 
 
 def start(verb: str, data_dir: Path, options: Sequence[str] = (), environment: dict[str, str] | None = None) -> Server:
-    """Start a verb of the program and wait until it says it is ready."""
+    """Start a command of the program and wait until it is ready."""
     server = launch(verb, data_dir, options, environment)
     server.await_ready()
     return server
@@ -78,7 +78,7 @@ def dev(options: Sequence[str] = (), environment: dict[str, str] | None = None) 
 
 @contextmanager
 def database(data_dir: Path) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:
-    """Connect to the database of a data directory, beside the program."""
+    """Connect to the database of a data directory while the program uses it."""
     from orchestrator.postgres.embedded import EmbeddedPostgres  # noqa: PLC0415
 
     with EmbeddedPostgres(data_dir) as postgres, psycopg.connect(postgres.conninfo(), autocommit=True) as connection:

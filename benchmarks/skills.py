@@ -1,4 +1,4 @@
-"""Skills for benchmarks: one that does nothing, and some that take their time and note when."""
+"""Skills for benchmarks: one that does nothing, and some that take a fixed time and record when they ran."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ async def noop(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # no
 
 @skill("bench.sleep")
 async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
-    """Take 20 ms, and leave lines that say when (by the monotonic clock) which attempt of which step was executed."""
+    """Take 20 ms, and write lines to the journal with the attempt and the times (of the monotonic clock)."""
     journal = os.environ.get("BENCH_JOURNAL")
     if journal:
         _note(journal, f"start {ctx.run_id} {ctx.step_id} {ctx.attempt}")
@@ -29,7 +29,7 @@ async def sleep(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # n
 
 @skill("bench.tick")
 async def tick(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:  # noqa: A002, ARG001
-    """Take 200 ms; when it is cancelled, leave a line that says when."""
+    """Take 200 ms; when cancelled, write a line with the time to the journal."""
     try:
         await asyncio.sleep(0.2)
     except asyncio.CancelledError:

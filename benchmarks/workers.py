@@ -1,6 +1,6 @@
-"""W11: two worker processes against one, with the API and the projector in processes of their own.
+"""W11: two worker processes compared with one, with the API and the projector in separate processes.
 
-The queue is filled while the workers are held (SIGSTOP), so that only they and the projector work when time runs.
+The queue is filled while the workers are suspended (SIGSTOP), so that only the workers and the projector are measured.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def _rate(report: Report, workers: int, runs: int, repeat: int) -> float:
         asyncio.run(_register(api))
         asyncio.run(_trigger(api, 20))
         _drain(connection)
-        rates, busy = [], []  # busy: cores of the workers, of the projector, of Postgres
+        rates, busy = [], []  # busy: cores used by the workers, the projector and Postgres
         for _ in range(repeat):
             _signal(crew, signal.SIGSTOP)
             try:
@@ -91,7 +91,7 @@ async def _trigger(api: Server, runs: int) -> None:
 
 
 def _spent(crew: list[Server], projector: Server) -> tuple[float, float, float]:
-    """Seconds of CPU of the workers, the projector and Postgres."""
+    """Return the seconds of CPU used by the workers, the projector and Postgres."""
     return sum(cpu(worker.process.pid) for worker in crew), cpu(projector.process.pid), cpu(postgres.server().pid)
 
 

@@ -1,1 +1,1 @@
-"""What people would use instead, measured on the same graph and, where it can use it, the same Postgres."""
+"""Alternatives to the orchestrator, measured with the same graph and, where possible, the same Postgres."""

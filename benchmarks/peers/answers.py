@@ -1,4 +1,4 @@
-"""The peer's side of the conversation: a question is a line of JSON on stdin, its answer a marked line on stdout."""
+"""The peer's side of the protocol: a request is a line of JSON on stdin, the response a marked line on stdout."""
 
 import json
 import sys
@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 MARK = "answer "
-"""Begins each of our lines, so that what a library prints is not taken for one."""
+"""The prefix of each response, which distinguishes it from output of libraries."""
 
 
 def answer(workloads: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
-    """Say that we are ready, then do what is asked until stdin ends."""
+    """Report that the program is ready, then execute requests until stdin ends."""
     _say({"ready": True})
     for line in sys.stdin:
         question = json.loads(line)

@@ -1,4 +1,4 @@
-"""W1 to W5 by the peers. One that cannot be installed or fails is reported as such."""
+"""W1 to W5 on the peers. A peer that fails or cannot be installed is listed in the report."""
 
 import tempfile
 import time
@@ -31,7 +31,7 @@ from orchestrator.postgres.sql import load_sql
 _SQL = load_sql(__file__)
 _REPEAT = 3
 _ENOUGH_SECONDS = 45.0
-"""A workload is not repeated once it has taken this long in all."""
+"""A workload is not repeated once it has taken this many seconds in total."""
 
 _CRASH_RUNS = 100
 _CRASH_SECONDS = 120.0
@@ -39,7 +39,7 @@ _LITTLE_SLOWER = 100  # runs at once on the slow disk
 
 
 def measure(report: Report, *, full: bool) -> None:
-    """Measure each peer in turn, never two at once."""
+    """Measure the peers one after the other."""
     peers = {"dbos": _dbos, "prefect": _prefect, "redun": _redun}
     for peer, measured in peers.items():
         name = f"{peer} {version_of(peer)}"
@@ -116,8 +116,8 @@ def _cached(report: Report, program: PeerProcess, of: str, *, runs: int) -> None
 def _at_once(
     report: Report, program: PeerProcess, label: str, of: str, *, runs: int, steps: int, **options: Any
 ) -> None:
-    """Their own tables are what a status page reads, so that being done and having caught up are one."""
-    if options:  # DBOS: its runs of one step and of many are one workload
+    """Measure runs at once. Status pages read a peer's own tables, so "done" and "caught up" are the same time."""
+    if options:  # DBOS: one workload covers runs of one step and of many
         options["steps"] = steps
     rates: list[float] = []
     began = time.perf_counter()
@@ -128,7 +128,7 @@ def _at_once(
 
 
 def _crash(report: Report, python: Path, of: str) -> None:
-    """Kill the process half way through 100 runs of 20 ms steps, and start it again: it recovers by itself."""
+    """Kill the process halfway through 100 runs of 20 ms steps, and start it again: it recovers by itself."""
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         journal = Path(folder) / "journal"
         journal.touch()

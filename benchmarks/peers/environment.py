@@ -1,4 +1,4 @@
-"""An environment for each peer, outside of ours: made when first needed, with the versions of its requirements file."""
+"""A separate environment for each peer, created when first needed, with the versions of its requirements file."""
 
 import hashlib
 import subprocess
@@ -12,7 +12,7 @@ _INSTALL_SECONDS = 900
 
 
 class NotInstalledError(Exception):
-    """A peer could not be installed; says what pip said last."""
+    """A peer could not be installed; the message has pip's last output."""
 
 
 def python_of(peer: str) -> Path:
@@ -22,7 +22,7 @@ def python_of(peer: str) -> Path:
         peer: the name of a file in `requirements/`.
 
     Raises:
-        NotInstalledError: it cannot be installed here.
+        NotInstalledError: the peer cannot be installed on this machine.
     """
     requirements = REQUIREMENTS / f"{peer}.txt"
     folder = ENVIRONMENTS / peer

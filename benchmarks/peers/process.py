@@ -1,4 +1,4 @@
-"""Our side of the conversation with a peer's program (see `answers.py`)."""
+"""Our side of the protocol with a peer's program (see `answers.py`)."""
 
 import json
 import os
@@ -21,11 +21,11 @@ _STOP_SECONDS = 20.0
 
 
 class PeerFailedError(Exception):
-    """A peer's program ended, or took too long; holds the last lines that it wrote."""
+    """A peer's program ended or took too long; the message has its last output."""
 
 
 class PeerProcess:
-    """A program of `programs/` in the environment of its peer. Entered when it has said that it is ready."""
+    """A program of `programs/` in the environment of its peer. The context is entered once the program is ready."""
 
     def __init__(self, python: Path, program: str, environment: Mapping[str, str]) -> None:
         command = [str(python), "-m", f"benchmarks.peers.programs.{program}"]
@@ -38,7 +38,7 @@ class PeerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,  # a program's own children, such as a server, can then be ended with it
+            start_new_session=True,  # to kill the program's children, such as a server, together with it
         )
         self._said: list[str] = []
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -64,20 +64,20 @@ class PeerProcess:
 
     @property
     def pid(self) -> int:
-        """Process id of the program."""
+        """The process id of the program."""
         return self._process.pid
 
     def ask(self, workload: str, **options: Any) -> dict[str, Any]:
-        """Have a workload done and return what was measured.
+        """Run a workload and return its results.
 
         Raises:
-            PeerFailedError: it was not done.
+            PeerFailedError: the workload failed.
         """
         self.send(workload, **options)
         return self.receive()
 
     def send(self, workload: str, **options: Any) -> None:
-        """Ask for a workload without waiting for the answer."""
+        """Start a workload without waiting for its results."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"workload": workload, **options}) + "\n")
@@ -86,10 +86,10 @@ class PeerProcess:
             raise PeerFailedError(self._last_words()) from error
 
     def receive(self) -> dict[str, Any]:
-        """Wait for an answer.
+        """Wait for the results of a workload.
 
         Raises:
-            PeerFailedError: none came.
+            PeerFailedError: the program ended or did not answer in time.
         """
         try:
             answer = self._answers.get(timeout=_ANSWER_SECONDS)
@@ -100,7 +100,7 @@ class PeerProcess:
         return answer
 
     def kill(self) -> None:
-        """End it and its children the hard way."""
+        """Kill the program and its children."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

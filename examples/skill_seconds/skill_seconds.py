@@ -1,4 +1,4 @@
-"""A read model of your own: how many seconds skills worked, per client and day."""
+"""A custom read model: how many seconds skills worked, per client and day."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -30,7 +30,7 @@ class SkillSeconds(CustomReadModel):
     """
 
     def rows(self, projected: ProjectedRun) -> Iterator[Row]:
-        """Yield the ended attempts of the steps that something happened to."""
+        """Yield the ended attempts of the steps that have changed."""
         run = projected.run
         client = run.trigger.labels.get("client") or "unknown"
         for step_id in projected.touched:

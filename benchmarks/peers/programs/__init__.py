@@ -1,1 +1,1 @@
-"""The same workloads as programs of the peers. Each runs in the peer's own environment, started by `process.py`."""
+"""The workloads as programs for the peers. `process.py` starts each one in the peer's own environment."""

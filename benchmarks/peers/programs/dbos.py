@@ -1,8 +1,8 @@
 """DBOS Transact: workflows with the state of each step in Postgres.
 
-Two styles, both of its documentation: coroutines, whose steps of one level are gathered, and plain functions, whose
-steps run one after the other. Runs that are measured alone are called directly, which is the fastest way to run one;
-many at once are started in the background and awaited.
+Two styles from its documentation are measured: coroutines, whose steps are gathered level by level, and plain
+functions, whose steps run one after the other. Runs alone are called directly, which is the fastest way; runs at once
+are started in the background and awaited.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ def one_in_order(seed: str) -> None:
 
 
 def alone(style: str, runs: int) -> dict[str, Any]:
-    """Run one after the other; how long each took, in milliseconds."""
+    """Run one after the other; return the milliseconds of each run."""
 
     async def measure() -> list[float]:
         times = []
@@ -104,7 +104,7 @@ def alone(style: str, runs: int) -> dict[str, Any]:
 
 
 def at_once(style: str, runs: int, steps: int) -> dict[str, Any]:
-    """Start all, then wait for all; the seconds it took."""
+    """Start all runs, then wait for all; return the seconds it took."""
     started = time.perf_counter()
     if style == "gathered":
         LOOP.run_until_complete(_all(campaign if steps > 1 else one, runs))
@@ -116,7 +116,7 @@ def at_once(style: str, runs: int, steps: int) -> dict[str, Any]:
 
 
 def crash(runs: int) -> dict[str, Any]:
-    """Start runs of steps that take 20 ms and leave a line in the journal; the process is killed before the end."""
+    """Start runs whose steps take 20 ms and write a line to the journal; the process is killed before the end."""
     LOOP.run_until_complete(_all(sleeping_campaign, runs))
     return {}
 

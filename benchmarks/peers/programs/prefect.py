@@ -1,7 +1,7 @@
-"""Prefect 3: flows whose states go to a server of its own, started here.
+"""Prefect 3: flows whose states are stored by its own server, which is started here.
 
-The server keeps its default database, SQLite with `synchronous = NORMAL`: on Postgres it wants the extension pg_trgm,
-which our Postgres does not have. That is less durable than what the others are measured with, and so in its favour.
+The server uses its default database, SQLite with `synchronous = NORMAL`: on Postgres it needs the extension pg_trgm,
+which our Postgres does not have. This is less durable than the setup of the others, and therefore favours Prefect.
 Results are persisted, in its default storage (files); without that a run cannot be taken up again.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.graphs import CAMPAIGN_EDGES, levels
 from benchmarks.peers.answers import answer
 
 _START_SECONDS = 120
-_AT_ONCE = 4  # with more its server refuses requests (503), and is no faster
+_AT_ONCE = 4  # with more, its server refuses requests (503) and is no faster
 
 
 def start_server() -> "subprocess.Popen[bytes]":
@@ -51,7 +51,7 @@ def start_server() -> "subprocess.Popen[bytes]":
 
 def main() -> None:
     server = start_server()
-    # Its settings are read at import.
+    # Prefect reads its settings at import.
     from prefect import flow, task  # noqa: PLC0415
     from prefect.cache_policies import INPUTS, NO_CACHE  # noqa: PLC0415
 
@@ -83,7 +83,7 @@ def main() -> None:
     seen = uuid.uuid4().hex
 
     def run(workflow: Any, seeds: Sequence[str]) -> dict[str, Any]:
-        """Run one after the other; how long each took, in milliseconds."""
+        """Run one after the other; return the milliseconds of each run."""
         times = []
         for seed in seeds:
             started = time.perf_counter()

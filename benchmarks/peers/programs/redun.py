@@ -1,4 +1,4 @@
-"""redun: a lazy task graph whose results are kept in a database, which makes runs cheap to repeat."""
+"""redun: a lazy task graph whose results are stored in a database, which makes repeated runs cheap."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ def open_scheduler() -> Scheduler:
 
 
 def run(scheduler: Scheduler, seeds: Sequence[str]) -> dict[str, Any]:
-    """Run one after the other; how long each took, in milliseconds."""
+    """Run one after the other; return the milliseconds of each run."""
     times = []
     for seed in seeds:
         started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""The skills of the campaign example: loading this package registers them.
+"""The skills of the campaign example. Importing this package registers them.
 
 Skills, by medium: `planning`, `image`, `video`, `audio`, `asset3d`, `game`, `validation`, `manifest`.
-What they share: `plan` (the words of a plan), `seed` (chance that repeats), `scene` and `lettering` (backdrops
-and words on them), `synth` (tones and WAV files), `mesh` (models as OBJ and glTF).
+Shared modules: `plan` (the types of a plan), `seed` (repeatable random numbers), `scene` and `lettering` (backdrops
+and text on them), `synth` (tones and WAV files), `mesh` (models as OBJ and glTF).
 """
 
 from .asset3d import generate_asset, optimize_asset

@@ -1,4 +1,4 @@
-"""The treasure of the 3D campaign: a mesh as a generator leaves it, and what a game can afford of it."""
+"""The treasure of the 3D campaign: generate a detailed mesh, and simplify it for the game."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from .mesh import Mesh, glb, lathe, obj, read_obj
 from .plan import Treasure
 from .seed import chance
 
-# Profiles: radius and height from top to bottom, between which the generator puts rings.
+# Profiles: (radius, height) points from top to bottom; the generator adds rings between them.
 PROFILES: dict[Treasure, list[tuple[float, float]]] = {
     "gem": [(0.0, 0.55), (0.55, 0.55), (0.95, 0.15), (0.45, -0.5), (0.0, -0.95)],
     "lantern": [(0.0, 1.0), (0.15, 0.8), (0.55, 0.6), (0.62, 0.0), (0.55, -0.6), (0.3, -0.75), (0.0, -0.8)],
@@ -20,7 +20,7 @@ PROFILES: dict[Treasure, list[tuple[float, float]]] = {
 
 
 class AssetRequest(BaseModel):
-    """Input of `asset3d.generate`. `detail` is how many rings lie between two points of the profile."""
+    """Input of `asset3d.generate`. `detail` is the number of rings between two points of the profile."""
 
     shape: Treasure
     detail: int = Field(default=8, ge=1, le=16)
@@ -29,7 +29,7 @@ class AssetRequest(BaseModel):
 
 @skill("asset3d.generate", version="1")
 def generate_asset(request: AssetRequest, ctx: StepContext) -> dict[str, Any]:
-    """Turn a profile on the lathe and make its surface a little uneven, as if it had been cut by hand."""
+    """Rotate a profile around its axis, and make the surface slightly uneven, as if cut by hand."""
     profile = PROFILES[request.shape]
     knots = np.arange(len(profile))
     places = np.linspace(0, len(profile) - 1, (len(profile) - 1) * request.detail + 1)
@@ -44,7 +44,7 @@ def generate_asset(request: AssetRequest, ctx: StepContext) -> dict[str, Any]:
 
 
 def _carved(mesh: Mesh, shape: Treasure, draw: np.random.Generator) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Scale each vertex by a smooth function of its direction, so that corners that met still meet."""
+    """Scale each vertex by a smooth function of its direction, so that shared corners stay together."""
     x, y, z = mesh.vertices.astype(np.float64).T
     around = np.arctan2(z, x)
     phases = draw.random(3) * 2 * np.pi
@@ -56,7 +56,7 @@ def _carved(mesh: Mesh, shape: Treasure, draw: np.random.Generator) -> np.ndarra
 
 
 class OptimizeRequest(BaseModel):
-    """Input of `asset3d.optimize`: an OBJ artifact and how many triangles the game can afford."""
+    """Input of `asset3d.optimize`: an OBJ artifact, and the maximum number of triangles."""
 
     mesh: dict[str, Any]
     name: str
@@ -65,10 +65,10 @@ class OptimizeRequest(BaseModel):
 
 @skill("asset3d.optimize", version="1")
 def optimize_asset(request: OptimizeRequest, ctx: StepContext) -> dict[str, Any]:
-    """Weld what is double, thin out what is too fine, and write it in the format that games load.
+    """Merge duplicate vertices, reduce the number of triangles, and write the mesh as binary glTF.
 
     Raises:
-        SkillError: `MESH_UNREADABLE`; the file will not get better by reading it again.
+        SkillError: `MESH_UNREADABLE`, not retryable, because the file stays the same.
     """
     try:
         raw = read_obj(ctx.read_artifact(request.mesh))

@@ -1,4 +1,4 @@
-"""Sound: music that loops, effects in the same key, and the two brought to levels that sit well together."""
+"""Sound: looping music, effects in the same key, and a mix of both at balanced levels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SCALES: dict[Mode, tuple[int, ...]] = {
     "minor": (0, 2, 3, 5, 7, 8, 10),
     "dorian": (0, 2, 3, 5, 7, 9, 10),
 }
-# One chord a bar, as degrees of the scale counted from 0; those below the root are negative.
+# One chord per bar, as degrees of the scale counted from 0; degrees below the root are negative.
 PROGRESSIONS: dict[Mode, tuple[tuple[int, ...], ...]] = {
     "major": ((0, -3, -2, 3), (0, -2, 3, -3)),
     "minor": ((0, -2, 2, -1), (0, 3, -2, -3)),
@@ -29,7 +29,7 @@ PROGRESSIONS: dict[Mode, tuple[tuple[int, ...], ...]] = {
 
 @dataclass(frozen=True)
 class Band:
-    """The instruments of a style. `steps` is how many notes the arpeggio plays in a beat."""
+    """The instruments of a style. `steps` is the number of arpeggio notes per beat."""
 
     pad: Shape
     bass: Shape
@@ -48,7 +48,7 @@ BANDS: dict[MusicStyle, Band] = {
 
 
 class Tuning(BaseModel):
-    """What every sound must agree on: instruments, the root as a MIDI note number, the scale."""
+    """The settings shared by all sounds: instruments, the root as a MIDI note number, the scale."""
 
     style: MusicStyle
     root: int = Field(ge=36, le=60)
@@ -56,23 +56,23 @@ class Tuning(BaseModel):
 
 
 class MusicRequest(Tuning):
-    """Input of `audio.generate_bgm`; `tempo` in beats a minute."""
+    """Input of `audio.generate_bgm`; `tempo` is in beats per minute."""
 
     tempo: int = Field(ge=60, le=180)
 
 
 class EffectsRequest(Tuning):
-    """Input of `audio.generate_sfx`. It has no tempo, so that a change of tempo leaves the effects as they are."""
+    """Input of `audio.generate_sfx`. It has no tempo, so that a change of tempo does not affect the effects."""
 
 
 def note_of(request: Tuning, degree: int, octave: int = 0) -> int:
-    """Return the MIDI note of a degree of the scale; degrees beyond the scale go on in the next octave."""
+    """Return the MIDI note of a degree of the scale; degrees beyond the scale continue in the next octave."""
     scale = SCALES[request.mode]
     return request.root + scale[degree % 7] + 12 * (degree // 7 + octave)
 
 
 class Arrangement:
-    """Four bars on a tape, one method for each part of the band. Times are in seconds."""
+    """Four bars of music, with one method for each part of the band. Times are in seconds."""
 
     def __init__(self, request: MusicRequest) -> None:
         self.request = request
@@ -84,7 +84,7 @@ class Arrangement:
         self.chords = progressions[int(self.draw.integers(len(progressions)))]
 
     def play_chords(self) -> None:
-        """A held chord in each bar, spread from left to right."""
+        """Play a held chord in each bar, spread from left to right."""
         held = Envelope(attack=0.3 * self.beat, release=0.8 * self.beat)
         for bar, chord in enumerate(self.chords):
             for degree, level, pan in ((0, 0.09, -0.7), (2, 0.09, 0.7), (4, 0.09, -0.3), (6, 0.05, 0.3)):
@@ -93,7 +93,7 @@ class Arrangement:
                 self.tape.add(sound, bar * BEATS * self.beat, level, pan)
 
     def play_bass(self) -> None:
-        """The root of the chord, twice a beat."""
+        """Play the root of the chord, twice per beat."""
         plucked = Envelope(decay=0.5 * self.beat, release=0.02)
         for half in range(BARS * BEATS * 2):
             chord = self.chords[half // (BEATS * 2)]
@@ -101,7 +101,7 @@ class Arrangement:
             self.tape.add(tone(note, self.beat * 0.5, self.band.bass, plucked), half * self.beat / 2, 0.34)
 
     def play_arpeggio(self) -> None:
-        """The notes of the chord up and down, from one side to the other."""
+        """Play the notes of the chord up and down, from one side to the other."""
         plucked = Envelope(decay=self.band.lead_decay, release=0.02)
         apart = self.beat / self.band.steps
         for step in range(BARS * BEATS * self.band.steps):
@@ -111,7 +111,7 @@ class Arrangement:
             self.tape.add(sound, step * apart, 0.075, 0.6 if step % 2 else -0.6)
 
     def play_melody(self) -> None:
-        """A line that walks the scale, and lands on a note of the chord at the start of each bar."""
+        """Play a melody that follows the scale, with a note of the chord at the start of each bar."""
         sung = Envelope(attack=0.02, decay=max(0.35, self.band.lead_decay * 2), release=0.06)
         shape: Shape = "bell" if self.request.style == "ambient" else "triangle"
         degree = 4
@@ -127,7 +127,7 @@ class Arrangement:
                 place += length
 
     def play_drums(self) -> None:
-        """Kick, snare and hat; not echoed, or they would blur."""
+        """Play kick, snare and hi-hat, without echo, which would blur them."""
         kick = tone(40, 0.22, "sine", Envelope(attack=0.001, decay=0.09), bend=-26)
         snare = noise(self.draw, 0.16, Envelope(attack=0.001, decay=0.05), 0.7)
         hat = noise(self.draw, 0.05, Envelope(attack=0.001, decay=0.015))
@@ -142,7 +142,7 @@ class Arrangement:
 
 @skill("audio.generate_bgm", version="1")
 def generate_bgm(request: MusicRequest, ctx: StepContext) -> dict[str, Any]:
-    """Compose and play four bars that repeat for ever: chords, bass, an arpeggio, a melody, drums."""
+    """Compose and play four bars that loop seamlessly: chords, bass, an arpeggio, a melody, drums."""
     music = Arrangement(request)
     ctx.progress(0.1, "chords")
     music.play_chords()
@@ -163,7 +163,7 @@ def generate_bgm(request: MusicRequest, ctx: StepContext) -> dict[str, Any]:
 
 @skill("audio.generate_sfx", version="1")
 def generate_sfx(request: EffectsRequest, ctx: StepContext) -> dict[str, Any]:
-    """Make the short sounds of a game, tuned to its music: one artifact each."""
+    """Create the short sounds of a game, tuned to its music: one artifact each."""
     draw = chance("sfx", request.model_dump())
     lead = BANDS[request.style].lead
     short, ringing = Envelope(decay=0.05), Envelope(decay=0.22, release=0.05)
@@ -185,7 +185,7 @@ def generate_sfx(request: EffectsRequest, ctx: StepContext) -> dict[str, Any]:
 
 
 def _sequence(sounds: Sequence[Samples], gap: float) -> Samples:
-    """Lay sounds over each other, each `gap` seconds after the one before."""
+    """Return the sounds mixed together, each `gap` seconds after the previous one."""
     step = round(gap * RATE)
     whole = np.zeros(max(index * step + len(sound) for index, sound in enumerate(sounds)))
     for index, sound in enumerate(sounds):
@@ -194,7 +194,7 @@ def _sequence(sounds: Sequence[Samples], gap: float) -> Samples:
 
 
 class Levels(BaseModel):
-    """How loud music and effects are, from 0 (silent) to 1."""
+    """The volume of music and effects, from 0 (silent) to 1."""
 
     music: float = Field(default=0.6, ge=0, le=1)
     effects: float = Field(default=0.8, ge=0, le=1)
@@ -208,15 +208,15 @@ class MixRequest(BaseModel):
     levels: Levels | None = None
 
 
-CEILING = 0.89  # -1 dBFS: what the loudest moment of music and effect together may reach
+CEILING = 0.89  # -1 dBFS: the highest allowed peak of music and effect together
 
 
 @skill("audio.mix", version="1")
 def mix(request: MixRequest, ctx: StepContext) -> dict[str, Any]:
-    """Set music and effects to levels at which any of them together never clip.
+    """Set music and effects to levels at which they never clip together.
 
     Raises:
-        SkillError: `AUDIO_UNREADABLE`; a file is no WAV of ours, and reading it again will not help.
+        SkillError: `AUDIO_UNREADABLE`, not retryable: a file is not a WAV file in our format.
     """
     levels = request.levels or Levels()
     sounds: dict[str, Samples] = {}

@@ -1,4 +1,4 @@
-"""The game: its rules, and the page that plays by them, as one file and as a folder in a zip."""
+"""The game: its rules, and the page that implements them, as one file and as a folder in a zip."""
 
 import base64
 import html
@@ -21,16 +21,16 @@ from .scene import paint_scene
 
 TEMPLATE = Path(__file__).with_name("game_template.html")
 WIDTH, HEIGHT = 960, 540
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip can hold: with a real one no two bundles would be equal
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the oldest time a zip supports: with the real time no two bundles would be equal
 PLACEHOLDER = re.compile("%%([A-Z]+)%%")
 CAMPAIGN_SCRIPT = "window.CAMPAIGN = "
 
 
 class Rules(BaseModel):
-    """How a game is played, and within which limits a game can be.
+    """The rules of a game, and their limits.
 
-    `fallSpeed` is in heights of the screen a second, `playerSpeed` in widths, `catchWidth` in units of which
-    the screen is 540 high; `hazardShare` is the share of falling things that hurt.
+    `fallSpeed` is in screen heights per second, `playerSpeed` in screen widths per second, `catchWidth` in units of
+    1/540 of the screen height; `hazardShare` is the fraction of falling objects that are hazards.
     """
 
     seconds: int = Field(ge=15, le=180)
@@ -57,7 +57,7 @@ TEMPLATES: dict[Difficulty, Rules] = {
 
 
 class ConfigRequest(BaseModel):
-    """Input of `game.config`: a difficulty, and rules that differ from what it stands for."""
+    """Input of `game.config`: a difficulty, and rules that override its defaults."""
 
     difficulty: Difficulty
     rules: dict[str, float] | None = None
@@ -65,7 +65,7 @@ class ConfigRequest(BaseModel):
 
 @skill("game.config", version="1")
 def configure(request: ConfigRequest, ctx: StepContext) -> Rules:
-    """Take the rules of the difficulty and lay the wishes of the request over them.
+    """Return the rules of the difficulty, with the overrides of the request.
 
     Raises:
         SkillError: `SKILL_INPUT_INVALID`; a rule is unknown or outside its limits.
@@ -84,7 +84,7 @@ def configure(request: ConfigRequest, ctx: StepContext) -> Rules:
 
 
 class BundleRequest(BaseModel):
-    """Input of `game.bundle`: the plan, the rules, the mixed sounds, and a model where the workflow makes one."""
+    """Input of `game.bundle`: the plan, the rules, the mixed sounds, and a 3D model if the workflow has one."""
 
     texts: Texts
     palette: Palette
@@ -103,13 +103,13 @@ class File:
 
     @property
     def data_uri(self) -> str:
-        """The file as an address that holds it all."""
+        """Return the file as a data URI."""
         return f"data:{self.type};base64,{base64.b64encode(self.content).decode()}"
 
 
 @skill("game.bundle", version="1")
 def bundle(request: BundleRequest, ctx: StepContext) -> dict[str, Any]:
-    """Build the game twice from one template: as a folder in a zip, and as a single page that needs nothing else.
+    """Build the game twice from one template: as a folder in a zip, and as a self-contained page.
 
     Both play from disk, without a server.
     """
@@ -128,7 +128,7 @@ def bundle(request: BundleRequest, ctx: StepContext) -> dict[str, Any]:
         content = ctx.read_artifact(request.model)
         files["model/treasure.glb"] = File(content, "model/gltf-binary")
         campaign["model"] = _wireframe(content)
-    # a "<" in a text of the campaign could end the script element; in JSON it may stand as its number, too
+    # A "<" in a text of the campaign could end the script element; JSON allows it to be escaped.
     script = CAMPAIGN_SCRIPT + json.dumps(campaign, sort_keys=True).replace("<", "\\u003c") + ";\n"
     ctx.progress(0.6, "writing the single page")
     single = _page(request, {path: file.data_uri for path, file in files.items()}, f"<script>{script}</script>")
@@ -149,7 +149,7 @@ def _backdrop(request: BundleRequest) -> File:
 
 
 def _wireframe(content: bytes) -> dict[str, Any]:
-    """Return what the page needs to draw a model in lines."""
+    """Return the data that the page needs to draw a model as a wireframe."""
     try:
         mesh = read_glb(content)
     except ValueError as error:
@@ -161,7 +161,7 @@ def _wireframe(content: bytes) -> dict[str, Any]:
 
 
 def _page(request: BundleRequest, addresses: Mapping[str, str], campaign: str) -> str:
-    """Fill the template; `addresses` says where the page finds each file."""
+    """Return the page with the template filled in; `addresses` maps each file to its address in the page."""
     sounds = []
     for path, address in addresses.items():
         if path.startswith("sound/"):
@@ -174,7 +174,7 @@ def _page(request: BundleRequest, addresses: Mapping[str, str], campaign: str) -
         "SOUNDS": "\n".join(sounds),
         "CAMPAIGN": campaign,
     }
-    # in one pass, so that a title called %%SOUNDS%% stays what it is
+    # In one pass, so that a title such as %%SOUNDS%% is not replaced.
     return PLACEHOLDER.sub(lambda found: parts[found[1]], TEMPLATE.read_text(encoding="utf-8"))
 
 

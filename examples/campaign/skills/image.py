@@ -16,8 +16,8 @@ from .plan import Colour, Palette, Scene
 from .scene import add_light, blend, light_of, paint_scene, rgb
 
 WIDTH, HEIGHT = 960, 540
-TOLERANCE = 24  # how far each channel of a pixel may be from the button's colour and still belong to it
-SMALLEST_BUTTON = 400  # pixels; anything smaller is a speck of the same colour
+TOLERANCE = 24  # the largest difference per channel between a pixel of the button and the button's colour
+SMALLEST_BUTTON = 400  # pixels; smaller areas of the same colour are ignored
 
 
 class IntroRequest(BaseModel):
@@ -31,7 +31,7 @@ class IntroRequest(BaseModel):
 
 
 class IntroPicture(BaseModel):
-    """What the later steps need to know of the poster; `light` as fractions of width and height."""
+    """The properties of the poster that later steps need; `light` is in fractions of width and height."""
 
     width: int
     height: int
@@ -48,7 +48,7 @@ def png(picture: Image.Image) -> bytes:
 
 @skill("image.generate_intro", version="1")
 def generate_intro(request: IntroRequest, ctx: StepContext) -> IntroPicture:
-    """Paint the poster: the scene, the title over it and a start button that asks to be pressed."""
+    """Paint the poster: the scene, the title and a start button."""
     ctx.progress(0.1, "painting the scene")
     poster = paint_scene(request.scene, request.palette, WIDTH, HEIGHT)
     ctx.progress(0.6, "lettering")
@@ -69,7 +69,7 @@ def _draw_button(poster: Image.Image, label: str, palette: Palette) -> None:
     middle, tall = HEIGHT * 0.82, HEIGHT * 0.062
     box = (WIDTH / 2 - half, middle - tall, WIDTH / 2 + half, middle + tall)
     add_light(poster, (WIDTH / 2, middle), half * 1.5, rgb(palette.accent), 0.35)
-    # edges are drawn at four times the size in grey and used as masks, or they would be jagged
+    # Edges are drawn in grey at four times the size and used as masks; otherwise they would be jagged.
     for grow, down, colour in (
         (5, 3, blend(palette.accent, palette.ink, 0.75)),
         (2, 0, blend(palette.accent, "#ffffff", 0.7)),
@@ -84,7 +84,7 @@ def _draw_button(poster: Image.Image, label: str, palette: Palette) -> None:
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """Input of `image.segment_button`: the picture, and the colour (`#rrggbb`) the button is known to have."""
+    """Input of `image.segment_button`: the picture, and the colour of the button (`#rrggbb`)."""
 
     picture: dict[str, Any]
     colour: str
@@ -92,7 +92,7 @@ class SegmentRequest:
 
 @dataclass(frozen=True)
 class Segment:
-    """Where the button is: `bbox` is left, top, width, height in pixels, `coverage` its share of the picture."""
+    """The location of the button: `bbox` is left, top, width, height in pixels, `coverage` its share of the picture."""
 
     bbox: tuple[int, int, int, int]
     centre: tuple[int, int]
@@ -101,10 +101,10 @@ class Segment:
 
 @skill("image.segment_button", version="1")
 def segment_button(request: SegmentRequest, ctx: StepContext) -> Segment:
-    """Find the button in the picture itself and cut out its shape.
+    """Find the button in the picture and cut out its shape.
 
     Raises:
-        SkillError: `BUTTON_NOT_FOUND`; trying again would look at the same picture, so it is not retryable.
+        SkillError: `BUTTON_NOT_FOUND`, not retryable, because the picture stays the same.
     """
     picture = Image.open(io.BytesIO(ctx.read_artifact(request.picture))).convert("RGB")
     ctx.progress(0.3, "looking for the button")
@@ -124,13 +124,13 @@ def segment_button(request: SegmentRequest, ctx: StepContext) -> Segment:
 
 
 def find_button(pixels: NDArray[np.uint8], colour: str) -> NDArray[np.bool_] | None:
-    """Return where the largest connected area of a colour is, holes of its label filled; None if there is none.
+    """Return a mask of the largest connected area of a colour, with holes (its label) filled; None if there is none.
 
-    `pixels` has the shape (height, width, 3); the answer has the shape (height, width).
+    `pixels` has the shape (height, width, 3); the result has the shape (height, width).
     """
     apart = np.abs(pixels.astype(np.int16) - np.asarray(rgb(colour), np.int16))
     alike: NDArray[np.bool_] = apart.max(axis=2) <= TOLERANCE
-    # run-length labelling: the stretches of each row are joined with those they touch in the row above
+    # Run-length labelling: the runs of each row are merged with those they touch in the row above.
     runs: list[tuple[int, int, int]] = []
     parent: list[int] = []
     above: list[int] = []

@@ -1,6 +1,6 @@
-"""Words on pictures: Pillow's own font, made into a poster's by weight, spacing, gradient and glow.
+"""Text on pictures: Pillow's built-in font, styled with weight, spacing, gradient and glow.
 
-Sizes are in pixels. `weight` thickens letters and `tracking` sets them apart; both are fractions of the size.
+Sizes are in pixels. `weight` thickens letters and `tracking` adds space between them; both are fractions of the size.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Lettering:
-    """A line of text in a size."""
+    """A line of text with its size."""
 
     text: str
     size: float
@@ -23,7 +23,7 @@ class Lettering:
 
     @property
     def font(self) -> ImageFont.FreeTypeFont:
-        """The font that Pillow carries with it: the same on every machine."""
+        """Return Pillow's built-in font, which is the same on every machine."""
         face = ImageFont.load_default(self.size)
         if not isinstance(face, ImageFont.FreeTypeFont):
             raise TypeError("Pillow was built without FreeType")
@@ -31,15 +31,15 @@ class Lettering:
 
     @property
     def width(self) -> float:
-        """How wide the line is."""
+        """Return the width of the line in pixels."""
         return sum(map(self.font.getlength, self.text)) + self.tracking * self.size * (len(self.text) - 1)
 
     def fitted(self, width: float) -> "Lettering":
-        """Return the line, made smaller where it would be wider than `width`."""
+        """Return the line, reduced in size if it is wider than `width`."""
         return Lettering(self.text, self.size * min(1.0, width / max(self.width, 1)), self.tracking)
 
     def mask(self, size: tuple[int, int], centre: Point, weight: float = 0.0) -> Image.Image:
-        """Return a picture in grey, white where the letters are, the line centred on a point."""
+        """Return a greyscale mask, white where the letters are, with the line centred on a point."""
         mask = Image.new("L", size, 0)
         draw = ImageDraw.Draw(mask)
         face, left = self.font, centre[0] - self.width / 2
@@ -54,9 +54,9 @@ def headline(picture: Image.Image, centre: Point, line: Lettering, colours: tupl
 
     Args:
         picture: changed in place.
-        centre: middle of the line, in pixels.
-        line: what to write.
-        colours: of the top and the foot of the letters, and of their shadow and halo.
+        centre: the middle of the line, in pixels.
+        line: the text to write.
+        colours: the colours of the top of the letters, their foot, and their shadow and halo.
     """
     top, foot, shadow = colours
     bold = line.mask(picture.size, (centre[0], centre[1] + line.size * 0.05), 0.085)
@@ -69,7 +69,7 @@ def headline(picture: Image.Image, centre: Point, line: Lettering, colours: tupl
 
 
 def caption(picture: Image.Image, centre: Point, line: Lettering, colour: RGB) -> None:
-    """Write small print around a centre, with a soft shadow so that it can be read on any ground."""
+    """Write small text around a centre, with a soft shadow so that it is readable on any background."""
     letters = line.mask(picture.size, centre, 0.012)
     shadow = letters.filter(ImageFilter.GaussianBlur(line.size * 0.2)).point(lambda level: min(255, level * 3))
     picture.paste((0, 0, 0), (0, 0), ImageChops.multiply(shadow, Image.new("L", shadow.size, 170)))

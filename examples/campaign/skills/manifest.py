@@ -1,4 +1,4 @@
-"""The manifest: what belongs to the campaign, named by the hash of its content."""
+"""The manifest: all files of the campaign, with the hash of their content."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ class Item(BaseModel):
 
     filename: str
     type: str
-    contentHash: str  # noqa: N815 - as selectors give it
+    contentHash: str  # noqa: N815 - the name that selectors use
     sizeBytes: int  # noqa: N815
 
 
@@ -29,10 +29,10 @@ class ManifestRequest(BaseModel):
 
 @skill("campaign.manifest", version="1")
 async def assemble_manifest(request: ManifestRequest, ctx: StepContext) -> dict[str, Any]:
-    """List every file of the campaign. Two campaigns are the same if the digests of their manifests are.
+    """List every file of the campaign. Two campaigns are equal if the digests of their manifests are equal.
 
     Raises:
-        SkillError: `MANIFEST_AMBIGUOUS`; two files of different content have one name.
+        SkillError: `MANIFEST_AMBIGUOUS`: two files with different content have the same name.
     """
     contents = {item.filename: item.contentHash for item in request.files}
     clashes = sorted({item.filename for item in request.files if contents[item.filename] != item.contentHash})

@@ -1,4 +1,4 @@
-"""Triangle meshes: written and read as OBJ (text) and as binary glTF 2.0, made smaller by welding and clustering."""
+"""Triangle meshes: read and write OBJ (text) and binary glTF 2.0, simplify by welding and clustering."""
 
 import json
 import struct
@@ -20,24 +20,24 @@ ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
 
 @dataclass(frozen=True)
 class Mesh:
-    """Vertices of shape (n, 3), and triangles of shape (m, 3) as numbers of vertices."""
+    """Vertices of shape (n, 3), and triangles of shape (m, 3) as vertex indices."""
 
     vertices: Vertices
     faces: Faces
 
     @property
     def edges(self) -> NDArray[np.uint32]:
-        """Every edge once, shape (k, 2), the lower number first."""
+        """Return every edge once, shape (k, 2), the lower index first."""
         pairs = np.concatenate([self.faces[:, [0, 1]], self.faces[:, [1, 2]], self.faces[:, [2, 0]]])
         return np.unique(np.sort(pairs, axis=1), axis=0)
 
     def welded(self) -> "Mesh":
-        """Return the mesh with equal vertices made one, and the triangles that vanish by it left out."""
+        """Return the mesh with equal vertices merged, without the triangles that become degenerate."""
         vertices, number = np.unique(self.vertices.round(6), axis=0, return_inverse=True)
         return Mesh(vertices.astype(np.float32), _sound(number.reshape(-1)[self.faces].astype(np.uint32)))
 
     def clustered(self, cells: int) -> "Mesh":
-        """Return a coarser mesh: the vertices in each cell of a grid, `cells` a side, become their mean."""
+        """Return a coarser mesh: the mean replaces the vertices in each cell of a grid with `cells` per side."""
         low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
         cell = np.floor((self.vertices - low) / (float((high - low).max()) / cells + 1e-9)).astype(np.int64)
         _, cluster, count = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
@@ -64,7 +64,7 @@ class Mesh:
 
 
 def _sound(faces: Faces) -> Faces:
-    """Leave out triangles with two equal corners, and repetitions of a triangle."""
+    """Return the triangles without those that have two equal corners, and without duplicates."""
     a, b, c = faces.T
     faces = faces[(a != b) & (b != c) & (c != a)]
     _, first = np.unique(np.sort(faces, axis=1), axis=0, return_index=True)
@@ -82,7 +82,7 @@ def read_obj(content: bytes) -> Mesh:
     """Return the mesh of an OBJ file made of `v` and triangular `f` lines.
 
     Raises:
-        ValueError: a line of another kind, a number that is none, or a triangle of missing vertices.
+        ValueError: a line of another kind, an invalid number, or a triangle with a missing vertex.
     """
     vertices, faces = [], []
     for line in content.decode().splitlines():
@@ -138,7 +138,7 @@ def read_glb(content: bytes) -> Mesh:
     """Return the mesh of a file that `glb` wrote.
 
     Raises:
-        ValueError: it is no such file, or is cut short.
+        ValueError: the file has another format, or is truncated.
     """
     if len(content) < 20 or struct.unpack_from("<III", content) != (GLB_MAGIC, GLB_VERSION, len(content)):
         raise ValueError("not a binary glTF 2.0 file, or cut short")
@@ -161,11 +161,11 @@ def _checked(vertices: Vertices, faces: NDArray[np.int64]) -> Mesh:
 
 
 def lathe(profile: list[tuple[float, float]], sides: int) -> Mesh:
-    """Return the solid that a profile sweeps around the upright axis, every triangle with corners of its own.
+    """Return the solid of revolution of a profile around the vertical axis; triangles do not share vertices.
 
     Args:
         profile: points (radius, height) from the top to the bottom.
-        sides: how many flat sides go round.
+        sides: the number of flat sides around the axis.
     """
     angles = np.linspace(0, 2 * np.pi, sides, endpoint=False)
     rings = [np.stack([r * np.cos(angles), np.full(sides, h), r * np.sin(angles)], axis=1) for r, h in profile]

@@ -1,4 +1,4 @@
-"""The vocabulary of a campaign: what the plan decides once and every later step reads."""
+"""The types of a campaign plan, which every later step reads."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ MusicStyle = Literal["synthwave", "chiptune", "ambient"]
 
 
 class Palette(BaseModel):
-    """The colours of everything that is drawn, as `#rrggbb`."""
+    """The colours of all pictures, as `#rrggbb`."""
 
     sky: Colour
     horizon: Colour
@@ -26,7 +26,7 @@ class Palette(BaseModel):
 
 
 class Scene(BaseModel):
-    """What the pictures show. `horizon` is its height as a fraction of the picture, from the top."""
+    """The scene in the pictures. `horizon` is a fraction of the picture's height, from the top."""
 
     kind: SceneKind
     horizon: float
@@ -34,7 +34,7 @@ class Scene(BaseModel):
 
 
 class Music(BaseModel):
-    """How the campaign sounds. `tempo` in beats a minute, `root` a MIDI note number."""
+    """The music of the campaign. `tempo` is in beats per minute, `root` is a MIDI note number."""
 
     style: MusicStyle
     tempo: int
@@ -43,7 +43,7 @@ class Music(BaseModel):
 
 
 class Texts(BaseModel):
-    """The words of the campaign."""
+    """The texts of the campaign."""
 
     title: str
     tagline: str

@@ -1,4 +1,4 @@
-"""From a brief to a plan: the one place where creative decisions are made, all of them by rule."""
+"""Turn a brief into a plan. All creative decisions are made here, by fixed rules."""
 
 from pydantic import BaseModel
 
@@ -20,7 +20,7 @@ from .plan import (
 )
 from .seed import chance, seed_of
 
-# Three moods for each style: sky, horizon, glow, far, near, accent, ink.
+# A palette for each style and mood: sky, horizon, glow, far, near, accent, ink.
 PALETTES: dict[SceneKind, dict[Mood, tuple[str, ...]]] = {
     "neon": {
         "bright": ("#1b1464", "#ff5fa2", "#ffe66d", "#5b2a86", "#120b3a", "#00e5d4", "#0d0628"),
@@ -51,7 +51,7 @@ HORIZONS: dict[SceneKind, float] = {"neon": 0.6, "ocean": 0.58, "forest": 0.66}
 
 
 class Brief(BaseModel):
-    """What the client asks for. Whatever is left out is decided from the rest."""
+    """The client's brief. Missing fields are derived from the others."""
 
     title: str
     style: SceneKind

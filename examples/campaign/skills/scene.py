@@ -1,4 +1,4 @@
-"""The backdrop of every picture, painted from the plan: a sky, a light in it, land, and what lies before it."""
+"""The backdrop of every picture, painted from the plan: sky, sun or moon, land and foreground."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from .plan import Palette, Scene
 from .seed import chance
 
-# Drawn at twice the size and scaled down: Pillow draws hard edges, this makes them smooth.
+# Scenes are drawn at twice the size and scaled down, to smooth the hard edges that Pillow draws.
 OVERSAMPLING = 2
 
 Amounts = NDArray[np.float32]
@@ -44,7 +44,7 @@ def fade(top: RGB, foot: RGB, amounts: Amounts, width: int) -> Image.Image:
 def paint_scene(scene: Scene, palette: Palette, width: int, height: int) -> Image.Image:
     """Return the backdrop as an RGB picture of `width` x `height` pixels."""
     wide, high = width * OVERSAMPLING, height * OVERSAMPLING
-    # the sky is at its palest where it meets the land
+    # The sky is palest at the horizon.
     amounts = np.clip(np.linspace(0, 1 / scene.horizon, high, dtype=np.float32), 0, 1) ** 1.4
     canvas = fade(rgb(palette.sky), rgb(palette.horizon), amounts, wide)
     _stars(canvas, scene, palette)
@@ -53,7 +53,7 @@ def paint_scene(scene: Scene, palette: Palette, width: int, height: int) -> Imag
 
 
 def add_light(canvas: Image.Image, centre: tuple[float, float], radius: float, colour: RGB, strength: float) -> None:
-    """Brighten the canvas around a point (pixels); the light is full at the centre and gone at `radius`."""
+    """Brighten the canvas around a point (pixels): fully at the centre, fading to nothing at `radius`."""
     left, top = max(0, int(centre[0] - radius)), max(0, int(centre[1] - radius))
     right, bottom = min(canvas.width, int(centre[0] + radius)), min(canvas.height, int(centre[1] + radius))
     if left >= right or top >= bottom:
@@ -68,7 +68,7 @@ def add_light(canvas: Image.Image, centre: tuple[float, float], radius: float, c
 
 
 def light_of(scene: Scene) -> tuple[float, float]:
-    """Return where the sun or the moon stands, as fractions of width and height."""
+    """Return the position of the sun or moon, in fractions of width and height."""
     if scene.kind == "neon":
         return 0.5, scene.horizon - 0.13
     side = 0.24 if scene.seed % 2 else 0.76
@@ -117,7 +117,7 @@ def _neon(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
     x, y = light_of(scene)[0] * width, light_of(scene)[1] * height
     size = 0.24 * height
     add_light(canvas, (x, y), 0.75 * height, rgb(palette.horizon), 0.9)
-    # a sun that fades from glow to horizon, cut by bars that widen towards the ground
+    # A sun that fades from glow to horizon, cut by bars that widen towards the ground.
     across = round(2 * size)
     sun = fade(rgb(palette.glow), rgb(palette.horizon), np.linspace(0, 1, across, dtype=np.float32), across)
     mask = Image.new("L", sun.size, 0)
@@ -165,7 +165,7 @@ def _ocean(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
 
 
 def _lighthouse(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
-    """A headland with a lighthouse, on the side where the moon is not."""
+    """Draw a headland with a lighthouse, on the side without the moon."""
     right = light_of(scene)[0] < 0.5
     side = 1 if right else -1
     foot, level = canvas.width * (0.86 if right else 0.14), scene.horizon * canvas.height
@@ -173,7 +173,7 @@ def _lighthouse(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
     unit = canvas.height
 
     def at(across: float, up: float) -> tuple[float, float]:
-        """Return a place: `across` towards the sea, `up` from the horizon, both as fractions of the height."""
+        """Return a point: `across` towards the sea, `up` from the horizon, both in fractions of the height."""
         return foot - side * across * unit, level - up * unit
 
     lamp = 0.21
@@ -191,7 +191,7 @@ def _lighthouse(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
 
 
 def _beam(canvas: Image.Image, corners: list[tuple[float, float]], from_right: bool, colour: RGB) -> None:
-    """Light that widens and fades on its way over the sea."""
+    """Draw a beam of light that widens and fades over the sea."""
     shape = Image.new("L", canvas.size, 0)
     ImageDraw.Draw(shape).polygon(corners, fill=90)
     fading = np.linspace(0, 1, canvas.width, dtype=np.float32) ** 1.5
@@ -217,7 +217,7 @@ def _forest(canvas: Image.Image, scene: Scene, palette: Palette) -> None:
 
 
 def _pines(canvas: Image.Image, seed: list[Any], level: float, tall: float, colour: RGB) -> None:
-    """Plant a row of pines; `level` and `tall` are fractions of the height."""
+    """Draw a row of pines; `level` and `tall` are fractions of the height."""
     width, height = canvas.size
     draw_at = chance(*seed)
     draw = ImageDraw.Draw(canvas)

@@ -1,4 +1,4 @@
-"""A small synthesiser: notes as arrays of samples (float64, -1 to 1), and WAV files made of them."""
+"""A small synthesiser: notes as arrays of samples (float64, -1 to 1), and WAV files."""
 
 import io
 import math
@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 22_050
-"""Samples a second."""
+"""Samples per second."""
 
 Samples = NDArray[np.float64]
 Shape = Literal["sine", "triangle", "square", "saw", "bell"]
 
-# How loud each harmonic of a tone is. Sums of sines instead of raw saws and squares: nothing above half the
-# sample rate, so nothing that folds back as a whistle.
+# The level of each harmonic of a tone. Waveforms are sums of sines, so that no harmonic is above half the sample
+# rate, where it would cause aliasing.
 HARMONICS: dict[Shape, dict[float, float]] = {
     "sine": {1: 1.0},
     "triangle": {1: 1.0, 3: 1 / 9, 5: 1 / 25, 7: 1 / 49},
@@ -28,7 +28,7 @@ HARMONICS: dict[Shape, dict[float, float]] = {
 
 @dataclass(frozen=True)
 class Envelope:
-    """How a note swells and dies, in seconds; `decay` is the time in which it falls to a third (0: it holds)."""
+    """The envelope of a note, in seconds; `decay` is the time in which it falls to a third (0: no decay)."""
 
     attack: float = 0.005
     decay: float = 0.0
@@ -41,7 +41,7 @@ def frequency(note: float) -> float:
 
 
 def tone(note: float, seconds: float, shape: Shape, envelope: Envelope, bend: float = 0.0) -> Samples:
-    """Return a note, shape (n,); `bend` is how many semitones it slides up (or down) on its way."""
+    """Return a note, shape (n,); `bend` is the number of semitones by which its pitch slides up (or down)."""
     time = np.arange(max(1, round(seconds * RATE))) / RATE
     hertz = frequency(note) * 2 ** (bend * time / seconds / 12)
     phase = 2 * math.pi * np.cumsum(hertz) / RATE
@@ -53,7 +53,7 @@ def tone(note: float, seconds: float, shape: Shape, envelope: Envelope, bend: fl
 
 
 def noise(draw: np.random.Generator, seconds: float, envelope: Envelope, brightness: float = 1.0) -> Samples:
-    """Return a hiss, shape (n,): dull at brightness 0, sharp at 1."""
+    """Return noise, shape (n,): dull at brightness 0, sharp at 1."""
     time = np.arange(max(1, round(seconds * RATE))) / RATE
     hiss = draw.uniform(-1, 1, time.size)
     sharp = np.diff(hiss, prepend=0.0) * 0.7
@@ -69,19 +69,19 @@ def _envelope(time: Samples, seconds: float, envelope: Envelope) -> Samples:
 
 
 class Loop:
-    """A stereo tape in a ring: what sounds beyond its end is heard at its beginning, so it repeats without a seam."""
+    """A circular stereo buffer: sounds beyond its end continue at its beginning, so it loops seamlessly."""
 
     def __init__(self, seconds: float) -> None:
         self.samples: Samples = np.zeros((round(seconds * RATE), 2))
 
     def add(self, sound: Samples, start: float, level: float, pan: float = 0.0) -> None:
-        """Lay a sound on the tape at `start` seconds; `pan` goes from -1 (left) to 1 (right)."""
+        """Add a sound to the buffer at `start` seconds; `pan` goes from -1 (left) to 1 (right)."""
         places = (round(start * RATE) + np.arange(sound.size)) % len(self.samples)
         angle = (pan + 1) * math.pi / 4
         np.add.at(self.samples, places, sound[:, None] * (level * np.array([math.cos(angle), math.sin(angle)])))
 
     def echo(self, seconds: float, level: float) -> None:
-        """Repeat everything a little later, three times, each fainter and on the other side."""
+        """Add three echoes of everything, each fainter than the last and on the other side."""
         dry = self.samples.copy()
         for repeat in range(1, 4):
             late = np.roll(dry, round(seconds * repeat * RATE), axis=0)
@@ -99,7 +99,7 @@ def loudness(sound: Samples) -> float:
 
 
 def soften(sound: Samples, ceiling: float) -> Samples:
-    """Bend whatever is louder than the ceiling back under it instead of cutting it off."""
+    """Return the sound with soft clipping at the ceiling."""
     return np.asarray(ceiling * np.tanh(sound / ceiling))
 
 
@@ -119,7 +119,7 @@ def read_wav(content: bytes) -> Samples:
     """Return the samples of a WAV file as shape (n, channels).
 
     Raises:
-        ValueError: it is no WAV file, is cut short, or is not 16 bits at our rate.
+        ValueError: not a WAV file, truncated, or not 16 bits at our rate.
     """
     try:
         with wave.open(io.BytesIO(content), "rb") as file:

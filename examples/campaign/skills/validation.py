@@ -1,4 +1,4 @@
-"""The last look at a game before it is handed over: everything that could break it at the player's is tried."""
+"""The final check of a game: every part that could fail for the player is tested."""
 
 import io
 import json
@@ -18,29 +18,28 @@ from .synth import loudness, read_wav
 
 VOID = frozenset({"meta", "link", "img", "br", "hr", "input", "source"})
 SOUNDS = ("music", "click", "catch", "hit", "win", "lose")
-SPARE = 1.3  # how many times the goal must fall from the sky, or the game could not fairly be won
+SPARE = 1.3  # at least this multiple of the goal must fall, so that the game can be won
 
 Files = dict[str, bytes]
 Check = Callable[[Files], str]
 
 
 class Flaw(Exception):
-    """A check did not pass; the message says why."""
+    """A check failed; the message says why."""
 
 
 class ValidateRequest(BaseModel):
-    """Input of `game.validate`: the zip."""
+    """Input of `game.validate`: the zip artifact."""
 
     bundle: dict[str, Any]
 
 
 @skill("game.validate", version="1")
 def validate(request: ValidateRequest, ctx: StepContext) -> dict[str, Any]:
-    """Open the bundle and try every part of it.
+    """Open the bundle and test every part of it.
 
     Raises:
-        SkillError: `GAME_BUNDLE_INVALID` with every problem found, not just the first; the same bundle would
-            fail again, so it is not retryable.
+        SkillError: `GAME_BUNDLE_INVALID` with all problems found, not retryable, because the bundle stays the same.
     """
     try:
         files = _unpack(ctx.read_artifact(request.bundle))
@@ -63,16 +62,16 @@ def validate(request: ValidateRequest, ctx: StepContext) -> dict[str, Any]:
 
 
 def _unpack(content: bytes) -> Files:
-    """Return the files of the archive; reading each to its end compares it with its checksum."""
+    """Return the files of the archive. Reading each file to its end verifies its checksum."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
-    except Exception as error:  # zlib, zipfile and struct each raise their own; all of them mean the same
+    except Exception as error:  # zlib, zipfile and struct raise different errors with the same meaning
         raise Flaw(f"cannot be read: {error}") from error
 
 
 class _Page(HTMLParser):
-    """Notes what a page refers to, and whether its elements are closed in the order they were opened."""
+    """Collects the addresses in a page, and checks that its elements are closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +80,7 @@ class _Page(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the address and the element."""
+        """Record the address and the element."""
         named = dict(attrs)
         address = named.get("src") or named.get("href")
         if address:

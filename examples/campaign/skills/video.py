@@ -1,4 +1,4 @@
-"""Animations that play in a circle: the poster come to life, and what the player sees at the end."""
+"""Looping animations: the animated poster, and the scenes for winning and losing."""
 
 import io
 import math
@@ -22,11 +22,11 @@ FRAMES = 24
 FRAME_MS = 80
 
 Turn = float
-"""How far round the circle a frame is, from 0 up to 1. Whatever moves must be at 1 where it was at 0."""
+"""The position of a frame in the loop, from 0 to 1. Everything that moves must be in the same place at 1 as at 0."""
 
 
 class LoopRequest(BaseModel):
-    """Input of `video.generate_loop`; `light` as fractions of width and height."""
+    """Input of `video.generate_loop`; `light` is in fractions of width and height."""
 
     picture: dict[str, Any]
     light: tuple[float, float]
@@ -45,7 +45,7 @@ class OutcomeRequest(BaseModel):
 
 
 def turns(ctx: StepContext) -> Iterator[Turn]:
-    """Yield the turn of each frame, tell how far we are, and stop when the run was cancelled.
+    """Yield the turn of each frame, report progress, and stop if the attempt was cancelled.
 
     Raises:
         SkillError: `SKILL_CANCELLED`.
@@ -58,7 +58,7 @@ def turns(ctx: StepContext) -> Iterator[Turn]:
 
 
 def webp(frames: list[Image.Image]) -> bytes:
-    """Return frames as an animated WebP that repeats for ever."""
+    """Return frames as an animated WebP that loops forever."""
     buffer = io.BytesIO()
     frames[0].save(
         buffer, "WEBP", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, quality=72, method=2
@@ -75,7 +75,7 @@ def attach(ctx: StepContext, frames: list[Image.Image], filename: str) -> dict[s
 
 @skill("video.generate_loop", version="1")
 def generate_loop(request: LoopRequest, ctx: StepContext) -> dict[str, Any]:
-    """Let the poster live: stars twinkle and fall, its light breathes, its ground moves, its button beckons."""
+    """Animate the poster: the stars, the light, the ground and the button."""
     poster = Image.open(io.BytesIO(ctx.read_artifact(request.picture))).convert("RGB")
     still = poster.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     button = find_button(np.asarray(still), request.button)
@@ -91,7 +91,7 @@ def generate_loop(request: LoopRequest, ctx: StepContext) -> dict[str, Any]:
         GROUNDS[request.scene.kind](frame, request, turn)
         if button is not None:
             rows, columns = np.nonzero(button)
-            # the glow goes around the button, so what lies under it is put back afterwards
+            # The glow surrounds the button, so the button itself is restored afterwards.
             add_light(frame, (float(columns.mean()), float(rows.mean())), 95, rgb(request.button), 0.75 * swell)
             frame.paste(still, (0, 0), Image.fromarray(button.astype(np.uint8) * 255))
         frames.append(frame)
@@ -121,7 +121,7 @@ def _shooting_stars(frame: Image.Image, scene: Scene, glow: RGB, turn: Turn) -> 
 
 
 def _glints(frame: Image.Image, request: LoopRequest, turn: Turn) -> None:
-    """Light that dances on the water under the moon."""
+    """Draw glints on the water under the moon."""
     draw_at = chance("glints", request.scene.seed)
     pen = ImageDraw.Draw(frame)
     for _ in range(90):
@@ -137,7 +137,7 @@ def _glints(frame: Image.Image, request: LoopRequest, turn: Turn) -> None:
 
 
 def _rolling_grid(frame: Image.Image, request: LoopRequest, turn: Turn) -> None:
-    """Bars of light that roll along the floor towards the player."""
+    """Draw bars of light that move along the floor towards the player."""
     horizon = request.scene.horizon * HEIGHT
     pen = ImageDraw.Draw(frame, "RGBA")
     for row in range(8):
@@ -164,7 +164,7 @@ GROUNDS = {"ocean": _glints, "neon": _rolling_grid, "forest": _fireflies}
 
 @skill("video.generate_outcome", version="1")
 def generate_outcome(request: OutcomeRequest, ctx: StepContext) -> dict[str, Any]:
-    """Animate the end of a game: rays and confetti for a winner, rain on a dark scene for a loser."""
+    """Animate the end of a game: rays and confetti after a win, rain on a dark scene after a loss."""
     palette = request.palette
     backdrop = paint_scene(request.scene, palette, WIDTH, HEIGHT)
     line = Lettering(request.text, HEIGHT * 0.17, 0.03).fitted(WIDTH * 0.84)
@@ -189,7 +189,7 @@ def generate_outcome(request: OutcomeRequest, ctx: StepContext) -> dict[str, Any
 
 
 def _rays(frame: Image.Image, glow: RGB, turn: Turn) -> None:
-    """Twelve rays around the middle; they turn by one twelfth, which looks the same as where they began."""
+    """Draw twelve rays around the middle. They turn by one twelfth, so the loop is seamless."""
     pen = ImageDraw.Draw(frame, "RGBA")
     for ray in range(12):
         angle = (ray + turn) * math.tau / 12
@@ -208,7 +208,7 @@ def _confetti(frame: Image.Image, request: OutcomeRequest, turn: Turn, which: ra
     pen = ImageDraw.Draw(frame)
     for number in which:
         x, start, spin, size = map(float, scraps[number])
-        # a whole number of falls in one turn brings every scrap back to where it began
+        # A whole number of falls per turn brings every piece back to where it began.
         y = (start + turn * (1 + number % 2)) % 1
         angle = (turn * (1 + number % 3) + spin) * math.tau
         middle = x * WIDTH + 8 * math.sin(angle), y * (HEIGHT + 20) - 10
