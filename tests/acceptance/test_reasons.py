@@ -76,3 +76,50 @@ def test_an_attempt_that_failed_before_is_told_too(database_url: str, home: Path
     assert done.code == 0, done.err
     told = call("steps", done.out.split()[1], env=env).out
     assert "attempt 1 failed: SKILL_EXECUTION_FAILED: /bin/sh ended with exit code 75: busy" in " ".join(told.split())
+
+
+RAISING = """
+from orchestrator import StepContext, skill
+
+
+def parse(page: int) -> None:
+    try:
+        {}["title"]
+    except KeyError as error:
+        raise ValueError(f"page {page} has no title") from error
+
+
+@skill("reason.thread")
+def in_a_thread(given: dict, ctx: StepContext) -> dict:
+    parse(3)
+
+
+@skill("reason.loop")
+async def on_the_loop(given: dict, ctx: StepContext) -> dict:
+    parse(4)
+"""
+
+
+@pytest.mark.parametrize("executor", ["thread", "process"])
+def test_the_skills_own_frames_and_the_cause_are_shown(executor: str, database_url: str, home: Path) -> None:
+    (home / "raising.py").write_text(RAISING)
+    env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
+    for name, page in (("thread", 3), ("loop", 4)):
+        step = {"stepId": "one", "skillId": f"reason.{name}", "retryPolicy": {"maxAttempts": 1}}
+        flow = {"workflowName": f"{executor}.{name}", "version": "1", "steps": [step]}
+        (home / "flow.json").write_text(json.dumps(flow))
+        words = ("run", home / "flow.json", "--skills", home / "raising.py", "--executor", executor)
+        ended = call(*words, env=env)
+        run_id = ended.out.split()[1]
+        shown = [ended.out, *(call(verb, run_id, env=env).out for verb in ("status", "steps", "history"))]
+        for text in shown:
+            lines = [line.strip() for line in text.splitlines()]
+            assert 'raise ValueError(f"page {page} has no title") from error' in lines, text
+            assert f"parse({page})" in lines
+            assert "caused by KeyError: 'title'" in lines
+            assert "perform.py" not in text, "frames of our own"
+        details = call("status", run_id, "--json", env=env).document["error"]["details"]
+        assert details["type"] == "ValueError"
+        assert details["causes"] == ["KeyError: 'title'"]
+        first, *_ = details["traceback"].strip().splitlines()
+        assert "raising.py" in first

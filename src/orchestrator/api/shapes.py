@@ -44,6 +44,7 @@ class RunError(Shape):
     message: str
     failed_step_id: str | None
     timestamp: AwareDatetime | None
+    details: dict[str, Any] | None = Field(description="Those of the failed step: a traceback, stderr, an answer.")
 
 
 class StepsSummary(Shape):

@@ -34,6 +34,7 @@ class RunError(TypedDict):
     message: str
     failedStepId: str | None
     timestamp: str | None
+    details: dict[str, Any] | None
 
 
 class StepsSummary(TypedDict):

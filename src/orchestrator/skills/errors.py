@@ -9,10 +9,12 @@ DomainError
 """
 
 import asyncio
+import os
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -38,6 +40,9 @@ _TRACEBACK_FRAMES = 8
 _TRACEBACK_CHARACTERS = 4_000
 _DETAILS_BYTES = 16_384
 _ENDS = (SystemExit, KeyboardInterrupt)
+_MAX_CAUSES = 3
+_OURS = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(asyncio.__file__).parent}{os.sep}")
+"""Where the frames are that lead to a skill: this program and the event loop."""
 
 
 class SkillError(Exception):
@@ -170,7 +175,7 @@ def _read(exception: BaseException) -> StepError:
             return StepError(
                 SKILL_EXECUTION_FAILED,
                 tried + describe(exception),
-                {"type": _type_name(exception), "traceback": _short_traceback(exception)},
+                {"type": _type_name(exception), "traceback": _short_traceback(exception), **_causes(exception)},
             )
 
 
@@ -212,9 +217,21 @@ def _type_name(exception: BaseException) -> str:
 
 
 def _short_traceback(exception: BaseException) -> str:
-    """Return the innermost frames of the traceback, which are usually the skill's own."""
-    frames = traceback.extract_tb(exception.__traceback__)[-_TRACEBACK_FRAMES:]
-    return readable("".join(traceback.format_list(frames)), _TRACEBACK_CHARACTERS)
+    """Return the innermost frames of the traceback, without the frames of this program that lead to the skill."""
+    frames = list(traceback.extract_tb(exception.__traceback__))
+    skill = next((place for place, frame in enumerate(frames) if not frame.filename.startswith(_OURS)), 0)
+    shown = frames[skill:][-_TRACEBACK_FRAMES:]
+    return readable("".join(traceback.format_list(shown)), _TRACEBACK_CHARACTERS)
+
+
+def _causes(exception: BaseException) -> dict[str, list[str]]:
+    """Return the exceptions that led to this one, the direct cause first, if there are any."""
+    causes: list[str] = []
+    cause = exception.__cause__ or (None if exception.__suppress_context__ else exception.__context__)
+    while cause is not None and len(causes) < _MAX_CAUSES:
+        causes.append(describe(cause))
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    return {"causes": causes} if causes else {}
 
 
 def _safe_repr(value: object) -> str:

@@ -17,6 +17,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.progress import RunProgress
+from orchestrator.cli.output.reasons import print_reasons
 from orchestrator.cli.output.terminal import duration, open_console, print_json, print_line
 from orchestrator.cli.output.watch import load_progress, outcome, watch
 from orchestrator.cli.process import Stop
@@ -137,3 +138,5 @@ def print_outcome(progress: RunProgress) -> None:
     print_line(f"run {progress.run_id} {progress.status}" + (f" after {took}" if took else "") + f": {counts}")
     if progress.status == "failed":
         print_line(progress.note)
+        failed = [step for step in progress.steps.values() if step.status == "failed" and step.failure is not None]
+        print_reasons(open_console(), [(f"{step.id} (attempt {step.attempt})", step.failure or {}) for step in failed])

@@ -12,7 +12,10 @@ TERMINAL = {"RunCompleted": "completed", "RunFailed": "failed", "RunCancelled": 
 
 @dataclass(slots=True)
 class StepProgress:
-    """One step. `began` is an RFC 3339 time, `hit` is why its result was reused, `fraction` is 0 to 1."""
+    """One step. `began` is an RFC 3339 time, `hit` is why its result was reused, `fraction` is 0 to 1.
+
+    `failure` is the error of the latest failed attempt, as its event has it.
+    """
 
     id: str
     depends_on: tuple[str, ...]
@@ -22,6 +25,7 @@ class StepProgress:
     duration_ms: float | None = None
     hit: str | None = None
     error: str | None = None
+    failure: Mapping[str, Any] | None = None
     fraction: float | None = None
     doing: str = ""
 
@@ -92,6 +96,7 @@ class RunProgress:
                 step.status, step.duration_ms, step.error = "completed", data["durationMs"], None
             case "StepFailed":
                 step.status, step.attempt, step.duration_ms = "failed", data["attempt"], data["durationMs"]
+                step.failure = data["error"]
                 step.error = f"{data['error']['code']}: {data['error']['message']}"
             case "StepRetried":
                 step.status = "pending"

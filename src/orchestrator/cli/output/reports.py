@@ -7,6 +7,7 @@ from rich.text import Text
 
 from orchestrator.cli.complaint import unknown
 from orchestrator.cli.output.blocks import print_facts
+from orchestrator.cli.output.reasons import print_reasons
 from orchestrator.cli.output.terminal import (
     between,
     duration,
@@ -88,7 +89,10 @@ def print_run(run: Document, executing: Sequence[Document] = (), *, as_json: boo
     if run["error"]:
         facts["error"] = error_words(run["error"])
         facts["failed step"] = run["error"]["failedStepId"] or ""
-    print_facts(open_console(), facts)
+    console = open_console()
+    print_facts(console, facts)
+    if run["error"]:
+        print_reasons(console, [(run["error"]["failedStepId"] or "run", run["error"])])
 
 
 def _count_words(counts: Mapping[str, int]) -> list[str]:
@@ -127,6 +131,8 @@ def print_steps(run_id: str, steps: Sequence[Document], *, as_json: bool) -> Non
         print_json({"runId": run_id, "steps": steps})
         return
     print_table(("step", "status", ">took", ">attempt", "skill", "note"), map(_step_row, steps), empty="no steps")
+    failures = [(f"{step['stepId']} (attempt {step['attempt']})", step["error"]) for step in steps if step["error"]]
+    print_reasons(open_console(), failures)
 
 
 def _step_row(step: Document) -> Sequence[Text | str]:
@@ -184,6 +190,12 @@ def print_history(run_id: str, events: Sequence[Document], *, as_json: bool) -> 
         for event in events
     ]
     print_table((">", "at", "event", "", "by"), rows)
+    failures = [
+        (f"{event['data']['step']} (attempt {event['data']['attempt']})", event["data"]["error"])
+        for event in events
+        if event["type"] == "StepFailed"
+    ]
+    print_reasons(open_console(), failures)
 
 
 _SUMMARY_FIELDS = (

@@ -69,6 +69,7 @@ def _run_error(row: Row) -> View | None:
         "message": error["message"],
         "failedStepId": row["failed_step"],
         "timestamp": timestamp(row["completed_at"]),
+        "details": error["details"],
     }
 
 
