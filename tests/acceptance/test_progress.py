@@ -1,6 +1,7 @@
 """What `ctx.progress` says is seen by whoever looks at the run, in whichever process the skill runs."""
 
 import json
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,15 +32,37 @@ def test_progress_reaches_the_api_from_another_process(
                 for step in client.steps(run_id)
             }
 
+        watching = [
+            programs.enter_context(Program("status", run_id, "--watch", *target, env=env))
+            for target in (("--server", server), ())
+        ]
+        reports: list[tuple[str, float, str]] = []
+
+        def listen() -> None:
+            with Client(server) as another:
+                for document in another.events(run_id, progress=True):
+                    if document["type"] == "StepProgress":
+                        data = document["data"]
+                        reports.append((data["step"], data["fraction"], data["message"]))
+
+        listener = threading.Thread(target=listen)
+        listener.start()
         first = {"thread": ("running", 0.25, "a quarter"), "loop": ("running", 1.0, "")}
         wait_until(lambda: told() == first)
         assert "25% a quarter" in call("steps", run_id, "--server", server).out
         assert "thread 25% a quarter" in call("status", run_id, env=env).out
+        wait_until(lambda: {("thread", 0.25, "a quarter"), ("loop", 1.0, "")} <= set(reports))
+        for command in watching:
+            wait_until(lambda command=command: "step thread 25% a quarter" in command.err)
         (home / "more").touch()
         wait_until(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
         (home / "end").touch()
         assert client.wait(run_id, timeout=60)["status"] == "completed"
         wait_until(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
+        listener.join(60)
+        assert not listener.is_alive(), "the stream ends with the run"
+        assert ("thread", 0.75, "three \N{REPLACEMENT CHARACTER}quarters") in reports
+        assert len(reports) == len(set(reports)), "what has not changed is not sent again"
         events = [event["type"] for event in client.history(run_id)]
         assert sorted(set(events)) == ["RunCompleted", "RunStarted", "RunTriggered", "StepCompleted", "StepStarted"]
         assert len(events) == 7

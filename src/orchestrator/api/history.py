@@ -1,9 +1,9 @@
 """Endpoints for a run's history: its recorded events, page by page or as a stream (Server-Sent Events)."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Header, Query
@@ -70,6 +70,7 @@ async def list_events(
     responses={
         200: {
             "description": "One message per event: `id` is its version, `event` its type, `data` the event as listed. "
+            "With `progress=true`, `StepProgress` messages without an id tell how far executing steps are. "
             "If the credentials are no longer valid, the last message is `StreamEnded`, without an id; its `data` is "
             "an Error.",
             "content": {"text/event-stream": {}},
@@ -79,7 +80,13 @@ async def list_events(
     },
 )
 async def stream_events(
-    request: Request, serving: Serving, caller: Viewer, run_id: RunId, last_event_id: LastEventId = None
+    *,
+    request: Request,
+    serving: Serving,
+    caller: Viewer,
+    run_id: RunId,
+    last_event_id: LastEventId = None,
+    progress: Annotated[bool, Query(description="Also send the progress that skills report.")] = False,
 ) -> Response:
     """Stream the recorded events of a run, then each new event as it happens, until the run ends.
 
@@ -93,18 +100,22 @@ async def stream_events(
     if seen and isinstance(last[0].event, TERMINAL_EVENTS):
         return Response(status_code=204)
     return StreamingResponse(
-        _messages(serving, request, str(run_id), seen), media_type="text/event-stream", headers=_STREAM_HEADERS
+        _messages(serving, request, str(run_id), seen, progress=progress),
+        media_type="text/event-stream",
+        headers=_STREAM_HEADERS,
     )
 
 
-async def _messages(serving: Served, request: Request, run_id: str, seen: int) -> AsyncIterator[bytes]:
+async def _messages(
+    serving: Served, request: Request, run_id: str, seen: int, *, progress: bool
+) -> AsyncIterator[bytes]:
     """Yield the messages of a stream: the events after version `seen`, then each new event.
 
     The caller's permission is checked again before anything is sent, and each time the watcher wakes.
     """
     core, check = serving.core, partial(serving.authenticator.check_again, request, Role.VIEWER)
     try:
-        async with serving.feed.watch(run_id) as watcher:
+        async with serving.feed.watch(run_id, progress=progress) as watcher:
             while not watcher.closed:
                 events = await core.database.ask(core.log.read, run_id, seen, _AT_ONCE)
                 await check()
@@ -116,7 +127,7 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
                 if len(events) < _AT_ONCE:
                     while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
                         await check()
-                        yield b": nothing new\n\n"
+                        yield b"".join(map(_progress_message, watcher.progress())) or b": nothing new\n\n"
     except RequestError as refusal:
         yield _stream_ended(refusal)
 
@@ -132,6 +143,11 @@ def _pause(request: Request, heartbeat: float) -> float:
 def _message(recorded: Recorded) -> bytes:
     view = event_view(recorded)
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))
+
+
+def _progress_message(view: Mapping[str, Any]) -> bytes:
+    """Return a message without an id: clients that reconnect continue after the last event, not after this."""
+    return b"event: StepProgress\ndata: %b\n\n" % orjson.dumps(view)
 
 
 def _stream_ended(refusal: RequestError) -> bytes:

@@ -237,10 +237,13 @@ class Calls:
         for recorded in await self._core.database.call(self._core.reader.history, self._tenant, run_id):
             yield event_view(recorded)
 
-    async def events(self, run_id: str) -> AsyncGenerator[Document, None]:
-        """Yield the recorded events of a run, then each new event as it happens, until the run ends."""
-        async for recorded in follow(self._core, self._tenant, run_id):
-            yield event_view(recorded)
+    async def events(self, run_id: str, *, progress: bool = False) -> AsyncGenerator[Document, None]:
+        """Yield the recorded events of a run, then each new event as it happens, until the run ends.
+
+        With `progress`, also yield the progress that skills report, as documents of the type `StepProgress`.
+        """
+        async for document in follow(self._core, self._tenant, run_id, progress=progress):
+            yield dict(document)
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
         """Return, for each step, where its result came from, and why. See `CacheExplainer.explain`."""

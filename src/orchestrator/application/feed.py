@@ -6,27 +6,35 @@ An idle watcher is only an entry in a dict; it causes no queries.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Database
-from orchestrator.postgres.listener import EVENTS, Listener, wake
+from orchestrator.postgres.listener import EVENTS, PROGRESS, Listener, wake
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.views.reader import Reader
 
 # The shortest interval between two queries on a busy log; one query finds all appends of an interval.
 _PAUSE_SECONDS = 0.02
+_PROGRESS_PAUSE_SECONDS = 0.2
+
+View = Mapping[str, Any]
 
 
 class Watcher:
     """A watcher of one run."""
 
-    __slots__ = ("_changed", "_feed", "_woken")
+    __slots__ = ("_changed", "_feed", "_known", "_new", "_woken", "wants_progress")
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: "Feed", *, wants_progress: bool) -> None:
         self._feed = feed
         self._woken = asyncio.Event()
         self._changed = False
+        self._known: dict[str, View] = {}
+        self._new: dict[str, View] = {}
+        self.wants_progress = wants_progress
 
     async def changed(self, seconds: float) -> bool:
         """Wait up to `seconds` for new events, and return whether the run has some since the last call.
@@ -41,6 +49,20 @@ class Watcher:
         self._woken.clear()
         changed, self._changed = self._changed, False
         return changed
+
+    def progress(self) -> list[View]:
+        """Return the progress of each step that has changed since the last call; see `progress_view`."""
+        new, self._new = self._new, {}
+        return list(new.values())
+
+    def show_progress(self, reports: Iterable[View]) -> None:
+        """Keep the progress that is new, and wake the watcher if there is any."""
+        for report in reports:
+            step = report["data"]["step"]
+            if self._known.get(step) != report:
+                self._known[step] = self._new[step] = report
+        if self._new:
+            self._woken.set()
 
     @property
     def closed(self) -> bool:
@@ -69,20 +91,28 @@ class Feed:
         self._beginning = asyncio.Lock()
         self._appended = False
         self._looking: asyncio.Task[None] | None = None
+        self._reported = False
+        self._reading: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
         listener.on(EVENTS, self._notified)
+        listener.on(PROGRESS, self._progress_notified)
 
     @asynccontextmanager
-    async def watch(self, run_id: str) -> AsyncIterator[Watcher]:
-        """Watch a run. Every event appended inside the `async with` block wakes the watcher."""
-        watcher = Watcher(self)
+    async def watch(self, run_id: str, *, progress: bool = False) -> AsyncIterator[Watcher]:
+        """Watch a run. Every event appended inside the `async with` block wakes the watcher.
+
+        With `progress`, the progress that skills report wakes it too.
+        """
+        watcher = Watcher(self, wants_progress=progress)
         self._loop = asyncio.get_running_loop()
         self._watchers.setdefault(run_id, set()).add(watcher)
         try:
             async with self._beginning:
                 if self._position is None:
                     self._position = await self._database.call(self._log.last_position)
+            if progress:
+                self._read_progress()
             yield watcher
         finally:
             watchers = self._watchers[run_id]
@@ -119,6 +149,31 @@ class Feed:
         if self._watchers and not self._appended and self._loop is not None:
             self._appended = True
             wake(self._loop, self._look)
+
+    def _progress_notified(self, _payload: str) -> None:
+        """Handle new progress, or possibly missed notifications. Runs on the listener's thread."""
+        if self._watchers and not self._reported and self._loop is not None:
+            wake(self._loop, self._read_progress)
+
+    def _read_progress(self) -> None:
+        self._reported = True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._find_progress())
+
+    async def _find_progress(self) -> None:
+        """Read the progress of all runs whose watchers want it, with one query."""
+        while self._reported:
+            self._reported = False
+            wanted = [run_id for run_id, watchers in self._watchers.items() if any(w.wants_progress for w in watchers)]
+            if not wanted:
+                break
+            with suppress(DatabaseUnavailable):  # the next report is read again
+                found = await self._database.call(self._reader.progress, wanted)
+                for run_id, reports in found.items():
+                    for watcher in self._watchers.get(run_id, ()):
+                        if watcher.wants_progress:
+                            watcher.show_progress(reports)
+            await asyncio.sleep(_PROGRESS_PAUSE_SECONDS)
 
     def _look(self) -> None:
         if self._looking is None or self._looking.done():

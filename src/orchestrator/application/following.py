@@ -1,20 +1,23 @@
 """Follows the events of a run: the recorded ones, then each new one."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from typing import Any
 
 from orchestrator.application.core import Core
 from orchestrator.domain.events import TERMINAL_EVENTS
-from orchestrator.eventstore.recorded import Recorded
-from orchestrator.postgres.listener import EVENTS, wake
+from orchestrator.postgres.listener import EVENTS, PROGRESS, wake
+from orchestrator.projections.views.event_views import event_view
 
 _POLL_SECONDS = 2.0
 _PAUSE_SECONDS = 0.02
 
 
-async def follow(core: Core, tenant: str, run_id: str) -> AsyncGenerator[Recorded, None]:
-    """Yield the events of a run, up to the one that ends it.
+async def follow(
+    core: Core, tenant: str, run_id: str, *, progress: bool = False
+) -> AsyncGenerator[Mapping[str, Any], None]:
+    """Yield the events of a run, up to the one that ends it, and with `progress` the progress that skills report.
 
     This is for programs that watch few runs. A server uses `Feed` to watch many.
 
@@ -23,14 +26,23 @@ async def follow(core: Core, tenant: str, run_id: str) -> AsyncGenerator[Recorde
     """
     loop, appended = asyncio.get_running_loop(), asyncio.Event()
     core.listener.on(EVENTS, lambda _: wake(loop, appended.set))
+    if progress:
+        core.listener.on(PROGRESS, lambda _: wake(loop, appended.set))
+    reported: dict[str, Mapping[str, Any]] = {}
     unseen = await core.database.call(core.reader.history, tenant, run_id)
     seen = 0
     while True:
         for recorded in unseen:
             seen = recorded.version
-            yield recorded
+            yield event_view(recorded)
             if isinstance(recorded.event, TERMINAL_EVENTS):
                 return
+        if progress:
+            for report in (await core.database.ask(core.reader.progress, [run_id])).get(run_id, ()):
+                step = report["data"]["step"]
+                if reported.get(step) != report:
+                    reported[step] = report
+                    yield report
         with suppress(TimeoutError):
             await asyncio.wait_for(appended.wait(), _POLL_SECONDS)
         await asyncio.sleep(_PAUSE_SECONDS)  # limits the queries on a busy log, where every append wakes this loop

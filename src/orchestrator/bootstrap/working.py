@@ -19,7 +19,6 @@ from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings
-from orchestrator.skills.call import SkillCall
 from orchestrator.skills.connections import close_connections
 from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
@@ -129,31 +128,23 @@ def open_watchdog(core: Core, worker: Worker | None) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIterator[ReportStep]:
-    """Yield a callback that records the progress of attempts in the database, and passes it to `on_progress`."""
+async def open_progress(core: Core) -> AsyncIterator[ReportStep]:
+    """Yield a callback that records the progress of attempts in the database."""
     writer = ProgressWriter(core.database, asyncio.get_running_loop())
-
-    def report(call: SkillCall, fraction: float, message: str) -> None:
-        writer.report(call, fraction, message)
-        if on_progress is not None:
-            on_progress(call, fraction, message)
-
     try:
-        yield report
+        yield writer.report
     finally:
         await writer.close()
 
 
 @asynccontextmanager
-async def open_worker(
-    core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
-) -> AsyncIterator[Worker]:
+async def open_worker(core: Core, skills: SkillRegistry) -> AsyncIterator[Worker]:
     """Run a worker on this event loop. At the end, it releases its runs within the grace period."""
     settings = core.settings
     identity = new_identity(settings.lease_seconds)
     async with (
         open_cache(core, identity.id) as cache,
-        open_progress(core, on_progress) as report,
+        open_progress(core) as report,
         open_executor(settings, skills, core.store, report) as executor,
     ):
         services = WorkerServices(

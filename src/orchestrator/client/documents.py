@@ -167,6 +167,13 @@ class RecordedEvent(TypedDict):
     data: dict[str, Any]
 
 
+class StepProgress(TypedDict):
+    """The progress of an executing step; `data` is `{step, attempt, fraction, message}`."""
+
+    type: Literal["StepProgress"]
+    data: dict[str, Any]
+
+
 class WorkflowEntry(TypedDict):
     """A version of a workflow. `digest` is the SHA-256 of the definition's canonical form."""
 

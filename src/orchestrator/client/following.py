@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from orchestrator.client.deadline import Deadline
-from orchestrator.client.documents import RecordedEvent
+from orchestrator.client.documents import RecordedEvent, StepProgress
 from orchestrator.client.errors import ClientError, NoAnswer
 from orchestrator.client.exchange import Exchange, Request
 from orchestrator.client.messages import Message, Messages
@@ -14,6 +14,7 @@ from orchestrator.client.messages import Message, Messages
 _LAST = frozenset({"RunCompleted", "RunFailed", "RunCancelled"})
 # The server sends the reason in this message, and returns it as an error when the client reconnects.
 _ENDED = "StreamEnded"
+_PROGRESS = "StepProgress"
 _NO_CONTENT = 204
 # Three missed keep-alive comments; the server sends one every 15 s.
 _SILENCE_SECONDS = 45.0
@@ -21,8 +22,8 @@ _SETTLED_SECONDS = 5.0
 
 
 async def follow(
-    exchange: Exchange, run_id: str, after: int, deadline: Deadline | None = None
-) -> AsyncGenerator[RecordedEvent, None]:
+    exchange: Exchange, run_id: str, after: int, deadline: Deadline | None = None, *, progress: bool = False
+) -> AsyncGenerator[RecordedEvent | StepProgress, None]:
     """Yield the events of a run after a version, up to the one that ends the run.
 
     Args:
@@ -30,6 +31,7 @@ async def follow(
         run_id: id of a run, as a percent-encoded path segment.
         after: version of the last known event; 0 if none is known.
         deadline: when to stop waiting; None waits forever.
+        progress: whether to yield the progress that skills report, too.
 
     Raises:
         WaitTimedOut, RunIsBlocked: the deadline has passed.
@@ -45,7 +47,7 @@ async def follow(
                 raise deadline.error()
         opened = time.monotonic()
         try:
-            async with exchange.opened(_request(run_id, after), silence) as answer:
+            async with exchange.opened(_request(run_id, after, progress=progress), silence) as answer:
                 if answer.status == _NO_CONTENT:
                     return  # the run is over, and `after` was its last event
                 messages = Messages()
@@ -54,7 +56,9 @@ async def follow(
                     for message in found:
                         if message.event == _ENDED:
                             raise NoAnswer("the server ended the stream: the credentials are no longer valid")
-                        if message.data:
+                        if message.event == _PROGRESS:
+                            yield cast("StepProgress", json.loads(message.data))
+                        elif message.data:
                             event = cast("RecordedEvent", json.loads(message.data))
                             after = event["version"]
                             exchange.saw(event["position"])
@@ -87,8 +91,9 @@ def _must_reconnect(now_until: float | None, until: float | None, opened: float,
     return now >= now_until or (now - opened > _SETTLED_SECONDS and any(not message.data for message in found))
 
 
-def _request(run_id: str, after: int) -> Request:
+def _request(run_id: str, after: int, *, progress: bool) -> Request:
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if after:
         headers["Last-Event-ID"] = str(after)
-    return Request("GET", f"/runs/{run_id}/events/stream", headers=headers, fresh=False)
+    query = {"progress": "true"} if progress else {}
+    return Request("GET", f"/runs/{run_id}/events/stream", query, headers=headers, fresh=False)

@@ -77,13 +77,17 @@ class Reads:
             run = await self.run(run_id)
         return run
 
-    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:
+    async def events(
+        self, run_id: str, *, progress: bool = False, after: int = 0
+    ) -> AsyncGenerator[documents.RecordedEvent, None]:
         """Yield the recorded events of a run, then each new event as it happens, until the run ends.
 
         If the connection breaks, the client reconnects and resumes after the last event it received.
 
         Args:
             run_id: id of a run.
+            progress: also yield the progress that skills report: documents of the type `StepProgress`, whose `data`
+                is `{step, attempt, fraction, message}`. They are not events, so they have no version.
             after: the version of an event; only later events are sent.
 
         Raises:
@@ -93,8 +97,8 @@ class Reads:
         >>> [event["type"] for event in client.events(run_id)][-1]
         'RunCompleted'
         """
-        async for event in follow(self._exchange, part(run_id), after):
-            yield event
+        async for document in follow(self._exchange, part(run_id), after, progress=progress):
+            yield cast("documents.RecordedEvent", document)
 
     async def history(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:
         """Yield the events of a run recorded so far, oldest first.

@@ -42,7 +42,10 @@ KEYS = "orchestrator_keys"
 FORMAT = "orchestrator_format"
 """Programs may now write a newer format; the payload is its number."""
 
-CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
+PROGRESS = "orchestrator_progress"
+"""The progress of executing steps was reported."""
+
+CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROGRESS, PROJECTED, EVENTS)
 """The order in which notifications that arrive together are delivered: invalidations first, log positions last."""
 
 Callback = Callable[[str], None]

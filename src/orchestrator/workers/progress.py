@@ -96,3 +96,4 @@ class ProgressWriter:
                     "messages": [report.message for report in reports],
                 },
             )
+            connection.execute(_SQL.notify)

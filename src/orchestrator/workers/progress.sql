@@ -10,3 +10,6 @@ SELECT word.* FROM unnest(
 CROSS JOIN (SELECT set_config('synchronous_commit', 'off', true)) AS durability (setting)
 ON CONFLICT (run_id, step_id) DO UPDATE SET
     attempt = excluded.attempt, fraction = excluded.fraction, message = excluded.message
+
+-- name: notify
+SELECT pg_notify('orchestrator_progress', '')

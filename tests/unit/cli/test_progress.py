@@ -125,10 +125,10 @@ def test_reused_steps_are_skipped_from_the_beginning() -> None:
 
 def test_what_a_skill_says_of_itself_counts_while_it_runs() -> None:
     progress = after(TRIGGERED, RunStarted(1, "w"), started("plan"))
-    progress.report("plan", 0.5, "halfway")
-    progress.report("draw", 0.5, "too early")
-    progress.report("unknown", 0.5, "nobody")
-    assert progress.steps["plan"].fraction == 0.5
+    for step, attempt in (("plan", 1), ("draw", 1), ("unknown", 1), ("plan", 2)):
+        data = {"step": step, "attempt": attempt, "fraction": attempt / 4, "message": "some"}
+        progress.apply({"type": "StepProgress", "data": data})
+    assert progress.steps["plan"].fraction == 0.25, "of this attempt"
     assert progress.steps["draw"].fraction is None
 
 
@@ -138,8 +138,9 @@ class Replay:
     def __init__(self, *events: RunEvent) -> None:
         self._events = views(*events)
 
-    async def events(self, run_id: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, run_id: str, *, progress: bool) -> AsyncIterator[dict[str, Any]]:
         assert run_id == RUN
+        assert progress
         for view in self._events:
             yield view
 

@@ -9,7 +9,9 @@ from pydantic import BaseModel
 from orchestrator.api import me, shapes
 from orchestrator.client import documents
 
-DOCUMENTS = {name: kind for name, kind in vars(documents).items() if is_typeddict(kind) and name != "Registration"}
+ONLY_HERE = {"Registration", "StepProgress"}
+"""What the client adds to an answer, and a message of a stream, which OpenAPI does not describe."""
+DOCUMENTS = {name: kind for name, kind in vars(documents).items() if is_typeddict(kind) and name not in ONLY_HERE}
 
 
 SHAPES = {

@@ -23,7 +23,7 @@ from orchestrator.cli.output.watch import load_progress, outcome, watch
 from orchestrator.cli.process import Stop
 from orchestrator.domain.workflow import Workflow, workflow_to_json
 from orchestrator.settings import Settings
-from orchestrator.skills import SkillCall, SkillRegistry
+from orchestrator.skills import SkillRegistry
 from orchestrator.workflows import load_file
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ class Place:
     def __init__(self, client: "Calls", stop: Stop) -> None:
         self.client = client
         self.stop = stop
-        self._progress: dict[str, RunProgress] = {}
 
     async def follow(self, run_id: str) -> RunProgress:
         """Show a run until it ends, and return its progress. Ctrl-C cancels the run; SIGTERM only stops showing it."""
-        progress = self._progress[run_id] = await load_progress(self.client, run_id)
+        progress = await load_progress(self.client, run_id)
         watching = asyncio.create_task(watch(self.client, progress))
         stopping = asyncio.create_task(self.stop.wait())
         await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -65,12 +64,6 @@ class Place:
         await asyncio.wait((watching,))
         return progress if watching.cancelled() else watching.result()
 
-    def report(self, call: SkillCall, fraction: float, doing: str) -> None:
-        """Record the progress that a skill reports."""
-        progress = self._progress.get(call.run_id)
-        if progress is not None:
-            progress.report(call.step_id, fraction, doing)
-
 
 @asynccontextmanager
 async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator[Place]:
@@ -80,7 +73,7 @@ async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator
         await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
         with open_projector(core):
             place = Place(calls_here(core), stop)
-            async with open_worker(core, skills, place.report) as worker:
+            async with open_worker(core, skills) as worker:
                 with open_watchdog(core, worker):
                     yield place
 

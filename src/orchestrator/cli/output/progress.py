@@ -47,15 +47,9 @@ class RunProgress:
         """Whether the run has ended."""
         return self.ended is not None
 
-    def report(self, step_id: str, fraction: float, doing: str) -> None:
-        """Record the progress that a skill reports while it runs."""
-        step = self.steps.get(step_id)
-        if step is not None and step.status == "running":
-            step.fraction, step.doing = fraction, doing
-
     def apply(self, event: Mapping[str, Any]) -> None:
         """Apply an event. An unknown event type changes nothing."""
-        kind, data, at = event["type"], event["data"], event["at"]
+        kind, data, at = event["type"], event["data"], event.get("at", "")
         if "step" in data and data["step"] in self.steps:
             self._apply_to_step(kind, data, at, self.steps[data["step"]])
         match kind:
@@ -98,6 +92,8 @@ class RunProgress:
                 step.status, step.attempt, step.duration_ms = "failed", data["attempt"], data["durationMs"]
                 step.failure = data["error"]
                 step.error = f"{data['error']['code']}: {data['error']['message']}"
+            case "StepProgress" if step.status == "running" and step.attempt == data["attempt"]:
+                step.fraction, step.doing = data["fraction"], data["message"]
             case "StepRetried":
                 step.status = "pending"
 

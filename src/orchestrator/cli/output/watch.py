@@ -1,5 +1,7 @@
 """Show a run's progress on stderr: a live tree on a terminal, otherwise a line for each event."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.application.calls import Calls
 
 _REFRESHES_A_SECOND = 10
+_PROGRESS_SECONDS = 5.0
 _ICONS = {
     "pending": ("○", "dim"),
     "running": ("●", "blue"),
@@ -41,7 +44,7 @@ Document = dict[str, Any]
 async def watch(client: "Calls", progress: RunProgress, *, quiet: bool = False) -> RunProgress:
     """Follow a run until it ends, showing it unless `quiet`. Update and return `progress`."""
     with _show_nothing() if quiet else open_show(progress) as show:
-        async for event in client.events(progress.run_id):
+        async for event in client.events(progress.run_id, progress=True):
             progress.apply(event)
             show(event)
     return progress
@@ -59,7 +62,7 @@ def open_show(progress: RunProgress) -> Iterator[Show]:
     """Show a run in the form that suits stderr."""
     console = open_console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
-        yield lambda event: _print_event(console, progress, event)
+        yield _Lines(console, progress).show
         return
     picture = _Picture(progress, console)
     with Live(picture, console=console, refresh_per_second=_REFRESHES_A_SECOND):
@@ -141,10 +144,27 @@ def _detail(step: StepProgress) -> Text:
     return detail
 
 
-def _print_event(console: Console, progress: RunProgress, event: Mapping[str, Any] | None) -> None:
-    line = None if event is None else event_line(progress, event)
-    if line is not None:
-        console.print(line, soft_wrap=True)
+class _Lines:
+    """Prints a line for each event, and for the progress of a step every few seconds."""
+
+    def __init__(self, console: Console, progress: RunProgress) -> None:
+        self._console = console
+        self._progress = progress
+        self._printed_at: dict[str, float] = {}
+
+    def show(self, event: Mapping[str, Any] | None) -> None:
+        if event is None or (event["type"] == "StepProgress" and not self._is_due(event["data"]["step"])):
+            return
+        line = event_line(self._progress, event)
+        if line is not None:
+            self._console.print(visible(line, lines=False), soft_wrap=True)
+
+    def _is_due(self, step: str) -> bool:
+        now = time.monotonic()
+        if now - self._printed_at.get(step, -math.inf) < _PROGRESS_SECONDS:
+            return False
+        self._printed_at[step] = now
+        return True
 
 
 def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
@@ -166,6 +186,8 @@ def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
             return f"step {data['step']} completed after {duration(data['durationMs'])}"
         case "StepFailed":
             return f"step {data['step']} failed, attempt {data['attempt']}: {_one_line(data['error'])}"
+        case "StepProgress":
+            return f"step {data['step']} {data['fraction']:.0%} {data['message']}".rstrip()
         case "StepRetried":
             return f"step {data['step']} will be retried at {data['dueAt']}, attempt {data['nextAttempt']}"
         case _:

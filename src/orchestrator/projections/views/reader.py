@@ -29,6 +29,7 @@ from orchestrator.projections.read_models.runs import Runs
 from orchestrator.projections.views.values import (
     View,
     artifact_views,
+    progress_view,
     reused_step_view,
     run_view,
     step_view,
@@ -105,6 +106,13 @@ class Reader:
         """Return the steps of a run in topological order, including reused ones."""
         views = list(self._step_views(tenant, run_id))
         return [view for view in views if status is None or view["status"] == status]
+
+    def progress(self, run_ids: Sequence[str]) -> dict[str, list[View]]:
+        """Return the latest progress of the executing steps of runs, by run, as `progress_view` gives it."""
+        found: dict[str, list[View]] = {}
+        for row in self._all(_SQL.progress, {"run_ids": list(run_ids)}):
+            found.setdefault(row["run_id"], []).append(progress_view(row))
+        return found
 
     def artifacts(self, tenant: str, run_id: str, step_id: str | None = None) -> list[View]:
         """Return the artifacts of a run's completed and skipped steps, with the run that made each."""

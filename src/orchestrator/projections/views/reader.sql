@@ -61,6 +61,11 @@ LEFT JOIN step_progress AS p
   ON s.status = 'running' AND p.run_id = s.run_id AND p.step_id = s.step_id AND p.attempt = s.attempt
 WHERE s.run_id = %(run_id)s::uuid AND s.tenant = %(tenant)s
 
+-- name: progress
+SELECT run_id::text AS run_id, step_id, attempt, fraction, message
+FROM step_progress WHERE run_id = ANY(%(run_ids)s::uuid[])
+ORDER BY run_id, step_id
+
 -- name: steps_named
 SELECT * FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s)

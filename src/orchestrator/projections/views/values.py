@@ -103,6 +103,19 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
     }
 
 
+def progress_view(row: Row) -> View:
+    """Return the latest progress that the skill of an executing step reported. It is not an event: it has no place."""
+    return {
+        "type": "StepProgress",
+        "data": {
+            "step": row["step_id"],
+            "attempt": row["attempt"],
+            "fraction": round(row["fraction"], 4),
+            "message": row["message"],
+        },
+    }
+
+
 def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> View:
     """Return the view of a step that has had no event yet."""
     return {
