@@ -59,7 +59,7 @@ class Fetching:
                         self._received += len(chunk)
                         if self._received > self._furthest:
                             self._furthest = self._received
-                            trials.begin_anew()
+                            trials.reset()
             except ClientError as error:
                 await self._exchange.wire.pause(trials.pause_after(error))
             else:

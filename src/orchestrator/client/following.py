@@ -62,7 +62,7 @@ async def follow(
                             event = cast("RecordedEvent", json.loads(message.data))
                             after = event["version"]
                             exchange.saw(event["position"])
-                            trials.begin_anew()
+                            trials.reset()
                             yield event
                             if event["type"] in _LAST:
                                 return

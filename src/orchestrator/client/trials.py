@@ -16,7 +16,7 @@ class Trials:
         self._most = most
         self._failed = 0
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Reset the failure count after progress."""
         self._failed = 0
 

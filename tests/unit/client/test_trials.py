@@ -27,7 +27,7 @@ def test_what_is_not_worth_another_try(error: ClientError) -> None:
 def test_there_is_an_end_and_progress_begins_anew() -> None:
     trials = Trials(2)
     trials.pause_after(NoAnswer("lost"))
-    trials.begin_anew()
+    trials.reset()
     trials.pause_after(NoAnswer("lost"))
     with pytest.raises(NoAnswer):
         trials.pause_after(NoAnswer("lost"))
