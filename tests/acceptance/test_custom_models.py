@@ -48,6 +48,15 @@ def listed(env: dict[str, str]) -> dict[str, Any]:
     return {one["name"]: one for one in found}["skill_seconds"]
 
 
+def test_a_check_lists_the_tables_that_are_due(env: dict[str, str]) -> None:
+    check = call("migrate", "--check", env=env)
+    assert check.code == 1
+    assert check.out == "would create or update the table of the read model skill_seconds\n"
+    assert call("migrate", "--check", "--json", env=env).document["tables"] == ["skill_seconds"]
+    assert call("migrate", env=env).code == 0
+    assert call("migrate", "--check", env=env).code == 0
+
+
 def test_the_example_is_filled_broken_rebuilt_and_verified(env: dict[str, str], home: Path) -> None:
     write_example(home)
     words = ("dev", "--port", "0", "--workflows", home / "hello.yaml", "--skills", home / "hello.py")

@@ -55,7 +55,14 @@ def test_a_check_tells_what_would_be_done_and_changes_nothing(empty_database_url
     env = at(empty_database_url, home)
     check = call("migrate", "--check", "--json", env=env)
     assert check.code == 1
-    assert check.document == {"schema": 0, "oldestProgram": None, "format": 1, "due": NAMES, "finish": None}
+    assert check.document == {
+        "schema": 0,
+        "oldestProgram": None,
+        "format": 1,
+        "due": NAMES,
+        "tables": [],
+        "finish": None,
+    }
     assert call("migrate", "--check", "--to", "2", env=env).out == "would apply 0001_log\nwould apply 0002_queue\n"
     assert schemas(empty_database_url) == 0
 

@@ -15,6 +15,8 @@ from orchestrator.postgres.connect import connect
 from orchestrator.postgres.migrate import OnBegin, finish, migrate, select_due
 from orchestrator.postgres.migration_files import read_migrations
 from orchestrator.postgres.schema import Schema, read_schema
+from orchestrator.projections.custom.loading import load_custom_models
+from orchestrator.projections.custom.tables import select_due_tables
 from orchestrator.settings import Settings
 
 _LINE_SECONDS = 5.0
@@ -34,16 +36,20 @@ class MigrationOrder:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What would be done to a database with this schema: migrations to apply, and the format to finish, if any."""
+    """What would be done to a database with this schema.
+
+    Migrations to apply, custom read models whose tables to create or update, and the format to finish, if any.
+    """
 
     schema: Schema
     migrations: tuple[str, ...]
+    tables: tuple[str, ...]
     format: int | None
 
     @property
     def is_anything(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.migrations) or self.format is not None
+        return bool(self.migrations or self.tables) or self.format is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,10 @@ def look(settings: Settings, order: MigrationOrder) -> Due:
     configure_logging(settings, quiet=True)
     with open_unchecked(settings) as conninfo:
         schema = _schema(conninfo)
+        tables = select_due_tables(conninfo, load_custom_models())
     due = select_due(schema, read_migrations(MIGRATIONS), order.to)
     unfinished = FORMAT if order.finish and schema.format < FORMAT else None
-    return Due(schema, tuple(migration.name for migration in due), unfinished)
+    return Due(schema, tuple(migration.name for migration in due), tables, unfinished)
 
 
 def work(settings: Settings, order: MigrationOrder) -> Migrated:
@@ -78,10 +85,12 @@ def work(settings: Settings, order: MigrationOrder) -> Migrated:
 def print_due(due: Due, *, as_json: bool) -> None:
     """Print what would be done."""
     if as_json:
-        print_json({**_view(due.schema), "due": due.migrations, "finish": due.format})
+        print_json({**_view(due.schema), "due": due.migrations, "tables": due.tables, "finish": due.format})
         return
     for name in due.migrations:
         print_line(f"would apply {name}")
+    for name in due.tables:
+        print_line(f"would create or update the table of the read model {name}")
     if due.format is not None:
         print_line(f"would finish format {due.format}")
     if not due.is_anything:

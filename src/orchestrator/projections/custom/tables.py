@@ -48,12 +48,30 @@ def find_tables(conninfo: str, models: CustomModels, *, makes: bool) -> CustomMo
     return CustomModels(tuple(made), faults)
 
 
+def select_due_tables(conninfo: str, models: CustomModels) -> tuple[str, ...]:
+    """Return the names of the models whose tables `find_tables` would create or update. The database may be empty.
+
+    Raises:
+        DatabaseUnavailable: the database is unavailable.
+    """
+    if not models.tables:
+        return ()
+    with connect(conninfo, autocommit=True) as connection, connection.cursor(row_factory=dict_row) as cursor:
+        names = [table.name for table in models.tables]
+        found = {row["name"]: row for row in cursor.execute(_SQL.find, {"names": names}).fetchall()}
+    return tuple(table.name for table in models.tables if not _is_up_to_date(table, found[table.name]))
+
+
+def _is_up_to_date(table: CustomTable, found: Mapping[str, Any]) -> bool:
+    """Return whether a table has the columns of this version, or belongs to a newer version."""
+    signature = (found["comment"] or "").removeprefix(_OURS)
+    return signature == table.signature or (signature != "" and int(signature.split()[0]) > table.version)
+
+
 def _find(connection: Any, table: CustomTable, found: Mapping[str, Any], makes: bool) -> None:
-    comment = found["comment"] or ""
-    if found["exists"] and not comment.startswith(_OURS):
+    if found["exists"] and not (found["comment"] or "").startswith(_OURS):
         raise ValueError(f"the schema orchestrator already has a relation {table.name}; choose another name")
-    signature = comment.removeprefix(_OURS)
-    if signature == table.signature or (signature and int(signature.split()[0]) > table.version):
+    if _is_up_to_date(table, found):
         return
     if not makes:
         missing = "missing" if not found["exists"] else "of an older version"
