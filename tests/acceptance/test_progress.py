@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Client
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.acceptance.programs import FIXTURES, Program, call
+from tests.waiting import eventually
 
 FILES = ("--skills", FIXTURES / "telling.py")
 
@@ -32,14 +33,14 @@ def test_progress_reaches_the_api_from_another_process(
             }
 
         first = {"thread": ("running", 0.25, "a quarter"), "loop": ("running", 1.0, "")}
-        wait_until(lambda: told() == first)
+        eventually(told, what="both have told", right=lambda found: found == first)
         assert "25% a quarter" in call("steps", run_id, "--server", server).out
         assert "thread 25% a quarter" in call("status", run_id, env=env).out
         (home / "more").touch()
-        wait_until(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
+        eventually(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
         (home / "end").touch()
         assert client.wait(run_id, timeout=60)["status"] == "completed"
-        wait_until(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
+        eventually(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
         events = [event["type"] for event in client.history(run_id)]
         assert sorted(set(events)) == ["RunCompleted", "RunStarted", "RunTriggered", "StepCompleted", "StepStarted"]
         assert len(events) == 7

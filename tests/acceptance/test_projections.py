@@ -11,7 +11,8 @@ from benchmarks.histories import make_log, make_read_models
 from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
-from tests.acceptance.programs import Program, call, wait_until
+from tests.acceptance.programs import Program, call
+from tests.waiting import eventually
 
 SQL = load_sql(__file__)
 EVENTS = 60_000
@@ -69,7 +70,7 @@ def test_read_models_are_compared_rebuilt_and_sent_on(env: dict[str, str]) -> No
 
 def test_ctrl_c_interrupts_and_the_same_command_goes_on(env: dict[str, str]) -> None:
     with Program("projections", "rebuild", "run_steps", "--processes", "1", env=env) as program:
-        wait_until(lambda: "fill" in program.err or program.process.poll() is not None)
+        eventually(lambda: "fill" in program.err or program.process.poll() is not None, shows=lambda: program.err)
         program.process.send_signal(signal.SIGINT)
         assert program.wait() == 128 + signal.SIGINT
         assert "the same command goes on from there" in program.err

@@ -37,6 +37,7 @@ from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import Settings
 from tests.chaos.executions import overlaps, read_executions
 from tests.chaos.skills import made
+from tests.waiting import until
 
 CALLER = Caller("default", "chaos")
 PATIENCE_SECONDS = 60.0
@@ -160,11 +161,13 @@ class Ledger:
 
     async def all_over(self, *run_ids: str) -> None:
         """Wait until these runs are over, or all."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while left := set(self.under_way()) & set(run_ids or self.asked):
-            told = {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in left}
-            assert time.monotonic() < deadline, f"not over: {told}"
-            await self._wait_for_news()
+
+        def left() -> dict[str, list[str]]:
+            """Those that are not over, with their latest events."""
+            ids = set(self.under_way()) & set(run_ids or self.asked)
+            return {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in ids}
+
+        await until(left, what="the runs are over", right=lambda left: not left)
 
     def outputs(self, run_id: str) -> dict[str, Any]:
         """What each step of a run made."""

@@ -7,7 +7,8 @@ import httpx
 from orchestrator.application.clock import now
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.retaining import build_archivist
-from tests.integration.api.world import LINE, RUNS, at_work, eventually, register
+from tests.integration.api.world import LINE, RUNS, at_work, register
+from tests.waiting import until
 
 ASKED = {"workflowName": LINE.name, "triggerPayload": {"text": "x"}}
 KEY = {"Idempotency-Key": "once"}
@@ -17,9 +18,9 @@ async def test_an_archived_run_is_gone_and_its_key_is_taken(core: Core, client: 
     await register(core, LINE)
     async with at_work(core):
         run_id = (await client.post(RUNS, json=ASKED, headers=KEY)).json()["runId"]
-        await eventually(lambda: core.reader.queues()["running"] + core.reader.queues()["queued"] == 0)
+        await until(lambda: core.reader.queues()["running"] + core.reader.queues()["queued"] == 0)
         await core.cache.invalidate("default", "test", workflow=LINE.name)
-        await eventually(lambda: core.reader.position() == core.log.last_position())
+        await until(lambda: core.reader.position() == core.log.last_position())
     assert (await asyncio.to_thread(build_archivist(core, "test").apply, now() + 1000)).runs == 1
     for path in ("", "/steps", "/artifacts", "/events", "/events/stream", "/cache-analysis", "?at=1"):
         answer = await client.get(f"{RUNS}/{run_id}{path}")

@@ -11,7 +11,8 @@ from orchestrator.application.commands import MAX_AT_ONCE, Wanted
 from orchestrator.application.core import Core
 from orchestrator.domain.events import RunTriggered
 from tests.integration.api.test_runs import faults
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, register, until_status
+from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, register, until_status
+from tests.waiting import until
 
 BATCH = f"{RUNS}:batch"
 
@@ -121,7 +122,7 @@ async def test_what_was_broken_off_is_completed_by_the_same_request(core: Core) 
         return asyncio.create_task(core.commands.trigger_many(caller, wanted, idempotency_key="all"))
 
     begun = ask()
-    await eventually(lambda: len(triggered(core)) > 0)
+    await until(lambda: len(triggered(core)) > 0)
     begun.cancel()
     await asyncio.gather(begun, return_exceptions=True)
     assert begun.cancelled()

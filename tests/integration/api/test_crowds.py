@@ -23,7 +23,8 @@ from tests.integration.api.test_authentication import issue
 from tests.integration.api.test_overload import SQL
 from tests.integration.api.test_protocol import BODY, POST, serving
 from tests.integration.api.test_tokens import bearer
-from tests.integration.api.world import LINE, RUNS, eventually, register
+from tests.integration.api.world import LINE, RUNS, register
+from tests.waiting import until
 
 PLACES = 10
 CROWD = 30
@@ -135,7 +136,7 @@ async def test_one_tenant_does_not_take_all_places(database_url: str, core: Core
         with psycopg.connect(database_url) as holder:
             holder.execute(SQL.hold_appends)  # nothing is committed meanwhile
             waiting = [asyncio.create_task(client.post(RUNS, json=RUN, headers=acme)) for _ in range(CROWD)]
-            await eventually(lambda: sum(task.done() for task in waiting) >= CROWD - PLACES)
+            await until(lambda: sum(task.done() for task in waiting) >= CROWD - PLACES)
             refused = [task.result() for task in waiting if task.done()]
             assert {answer.json()["error"] for answer in refused} == {"OVERLOADED"}
             assert "of this tenant" in refused[0].json()["message"]
@@ -171,7 +172,7 @@ async def test_who_waits_for_the_provider_keeps_nobody_else_waiting(core: Core, 
         strangers = [bearer(token(unknown, f"unknown {number}")) for number in range(300)]
         waiting = [asyncio.create_task(client.get(RUNS, headers=headers)) for headers in strangers]
         async with asyncio.timeout(3):  # the strangers wait for 5 s
-            await eventually(lambda: served.asked == 2)
+            await until(lambda: served.asked == 2)
             for number in range(PLACES):
                 assert (await client.get(RUNS, headers=verified)).status_code == 200
                 new = bearer(token(key, sub=f"user {number}"))  # of a key that is known

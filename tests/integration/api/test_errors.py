@@ -19,7 +19,8 @@ from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.projections.views.reader import Reader
 from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.integration.api.world import LINE, RUNS, register, trigger
+from tests.waiting import until
 
 
 def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -134,7 +135,7 @@ async def test_a_database_that_is_away_is_said_at_once(
         async def answers_again() -> bool:
             return (await client.get(f"{RUNS}/{run_id}")).status_code == 200
 
-        await eventually(answers_again)
+        await until(answers_again)
 
 
 @pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", f"{RUNS}/018f3c2e-0000-7000-8000-000000000001/cancel"])

@@ -10,7 +10,8 @@ from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.integration.api.world import LINE, RUNS, register, trigger
+from tests.waiting import until
 
 
 async def test_health_is_found_by_habit_and_by_contract(client: httpx.AsyncClient) -> None:
@@ -31,8 +32,11 @@ async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:
     async with connect(create_app(core, RequestLimits(lag=0.5))) as client:
         await trigger(client)
         young = await client.get("/health/ready")
-        await asyncio.sleep(0.6)
-        old = await client.get("/health/ready")
+        old = await until(
+            lambda: client.get("/health/ready"),
+            what="the lag is reported",
+            right=lambda answer: answer.status_code != 200,
+        )
         assert (old.status_code, old.json()["error"]) == (503, "NOT_READY")
         assert old.headers["retry-after"] == "1"
         details = old.json()["details"]
@@ -44,7 +48,7 @@ async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:
             async def is_ready() -> bool:
                 return (await client.get("/health/ready")).status_code == 200
 
-            await eventually(is_ready)
+            await until(is_ready)
             assert (await client.get("/health/ready")).json()["lag"] == 0
 
 

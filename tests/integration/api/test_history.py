@@ -11,7 +11,8 @@ from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
 from orchestrator.projections.views.reader import Reader
 from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, finished, register, trigger
+from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, finished, register, trigger
+from tests.waiting import until
 
 Message = dict[str, Any]
 
@@ -122,7 +123,7 @@ async def test_a_stream_sends_what_happens_as_it_happens(
     await register(core, LINE, FAULTY)
     run_id = await trigger(client, workflow)
     watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-    await eventually(lambda: app.served.feed.watched == 1)
+    await until(lambda: app.served.feed.watched == 1)
     await asyncio.sleep(0.5)  # longer than a heartbeat
     async with asyncio.timeout(20), at_work(core):
         answer = await watching
@@ -157,7 +158,7 @@ async def test_many_watchers_ask_once(core: Core) -> None:
 async def watch_in_crowds(app: Api, client: httpx.AsyncClient, reader: Counting) -> None:
     idle, busy = await trigger(client), await trigger(client)
     watching = [asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream")) for run_id in (idle, busy) * 50]
-    await eventually(lambda: app.served.feed.watched == 100)
+    await until(lambda: app.served.feed.watched == 100)
     async with asyncio.timeout(20):
         await asyncio.sleep(0.3)
         before = reader.asked

@@ -16,8 +16,9 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
 from tests.integration.api.test_server import serving
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.integration.api.world import LINE, RUNS, register, trigger
 from tests.integration.counting import CountingDatabase
+from tests.waiting import until
 
 WATCHERS = 2000
 RUNS_WATCHED = 20
@@ -86,7 +87,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
                 grown = psutil.Process().memory_info().rss - before
                 assert grown / WATCHERS < 120_000, "both ends of each connection"
 
-                await eventually(lambda: all(watcher.comments for watcher in watchers))
+                await until(lambda: all(watcher.comments for watcher in watchers))
                 lent = database.lent
                 heard = sum(watcher.comments for watcher in watchers)
                 await asyncio.sleep(3)
@@ -97,7 +98,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
                 assert f"orchestrator_http_streams {WATCHERS:.1f}" in metrics
 
                 await client.post(f"{RUNS}/{runs[0]}/cancel")
-                await eventually(lambda: app.served.feed.watched == WATCHERS - WATCHERS // RUNS_WATCHED)
+                await until(lambda: app.served.feed.watched == WATCHERS - WATCHERS // RUNS_WATCHED)
                 asked = database.lent
                 assert asked - lent < 2 * WATCHERS / RUNS_WATCHED, "only those of the run that was cancelled look"
                 for run_id in runs[1:]:

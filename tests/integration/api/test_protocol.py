@@ -18,7 +18,8 @@ from orchestrator.application.core import Core
 from orchestrator.cli.serving.connections import Connections
 from orchestrator.cli.serving.protocol import BoundedProtocol
 from tests.integration.api.test_server import Server
-from tests.integration.api.world import LINE, RUNS, eventually, register
+from tests.integration.api.world import LINE, RUNS, register
+from tests.waiting import until
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -56,7 +57,7 @@ async def serving(
         config = uvicorn.Config(app, log_config=None, ws="none", http=make, timeout_graceful_shutdown=5)  # type: ignore[arg-type]
         server = Server(config)
         task = asyncio.create_task(server.serve(sockets=[bound]))
-        await eventually(lambda: server.started)
+        await until(lambda: server.started)
         try:
             yield bound.getsockname()[1]
         finally:
@@ -312,8 +313,8 @@ async def test_a_client_that_does_not_read_is_cut_off(core: Core, app: Api) -> N
             loop = asyncio.get_running_loop()
             await loop.sock_connect(slow, ("127.0.0.1", port))
             await loop.sock_sendall(slow, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await eventually(lambda: connections.count == 1)
-            await eventually(lambda: connections.count == 0)
+            await until(lambda: connections.count == 1)
+            await until(lambda: connections.count == 0)
             got = 0
             async with asyncio.timeout(20):
                 try:
@@ -367,7 +368,7 @@ async def test_when_all_are_at_work_a_new_one_is_told_to_come_again(core: Core, 
         assert error_in(answer, 503) == "OVERLOADED"
         assert b"retry-after: 1" in answer
         watching.pop().close()
-        await eventually(lambda: app.served.feed.watched == 2)
+        await until(lambda: app.served.feed.watched == 2)
         assert (await talk(port, LIVE + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         for writer in watching:
             writer.close()

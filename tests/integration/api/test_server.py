@@ -13,7 +13,8 @@ import uvicorn
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
+from tests.integration.api.world import LINE, RUNS, at_work, register, trigger
+from tests.waiting import until
 
 
 class Server(uvicorn.Server):
@@ -31,7 +32,7 @@ async def serving(app: Api) -> AsyncIterator[int]:
         bound.bind(("127.0.0.1", 0))
         server = Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=5))
         task = asyncio.create_task(server.serve(sockets=[bound]))
-        await eventually(lambda: server.started)
+        await until(lambda: server.started)
         try:
             yield bound.getsockname()[1]
         finally:
@@ -86,7 +87,7 @@ async def test_a_watcher_that_goes_away_is_forgotten(app: Api, client: httpx.Asy
         assert answer.status_code == 200
         await anext(answer.aiter_lines())
         assert app.served.feed.watched == 1
-    await eventually(lambda: app.served.feed.watched == 0)
+    await until(lambda: app.served.feed.watched == 0)
 
 
 async def test_streams_end_when_the_server_does(app: Api) -> None:
@@ -96,7 +97,7 @@ async def test_streams_end_when_the_server_does(app: Api) -> None:
             client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
             run_id = await trigger(client)
             watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-            await eventually(lambda: app.served.feed.watched == 1)
+            await until(lambda: app.served.feed.watched == 1)
             await asyncio.sleep(0.5)  # the stream has begun
         assert "RunTriggered" in (await watching).text
 
@@ -161,7 +162,7 @@ async def test_a_hundred_watchers_are_no_burden(core: Core, app: Api, port: int)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits) as client:
         runs = [await trigger(client) for _ in range(5)]
         watching = [asyncio.create_task(client.get(f"{RUNS}/{runs[n % 5]}/events/stream")) for n in range(100)]
-        await eventually(lambda: app.served.feed.watched == 100)
+        await until(lambda: app.served.feed.watched == 100)
         async with asyncio.timeout(30):
             assert (await client.get(f"{RUNS}/{runs[0]}")).status_code == 200
             for run_id in runs:

@@ -19,14 +19,15 @@ from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_history import read_messages
 from tests.integration.api.test_tokens import bearer
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.integration.api.world import LINE, RUNS, register, trigger
+from tests.waiting import until
 
 
 async def watch(client: httpx.AsyncClient, app: Api, url: str, headers: dict[str, str]) -> "asyncio.Task[Any]":
     """Open a stream of a run that waits, and return its end."""
     before = app.served.feed.watched
     watching = asyncio.create_task(client.get(url, headers=headers))
-    await eventually(lambda: app.served.feed.watched == before + 1)
+    await until(lambda: app.served.feed.watched == before + 1)
     return watching
 
 

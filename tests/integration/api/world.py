@@ -1,7 +1,6 @@
 """What the API tests work with: workflows, skills, and a worker and projector to run them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,6 +13,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workflows import define, step
+from tests.waiting import until
 
 RUNS = "/api/v1/runs"
 TENANT = "default"
@@ -65,28 +65,15 @@ async def trigger(client: httpx.AsyncClient, workflow: str = "test.line", **body
     return run_id
 
 
-async def eventually(is_so: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Return once something is so."""
-    async with asyncio.timeout(20):
-        while True:
-            answer = is_so()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(0.01)
-
-
-async def until(client: httpx.AsyncClient, run_id: str, is_right: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The run, once it is as it should be."""
-    async with asyncio.timeout(20):
-        while True:
-            run: dict[str, Any] = (await client.get(f"{RUNS}/{run_id}")).json()
-            if is_right(run):
-                return run
-            await asyncio.sleep(0.02)
-
-
 async def until_status(client: httpx.AsyncClient, run_id: str, *statuses: str) -> dict[str, Any]:
-    return await until(client, run_id, lambda run: run["status"] in statuses)
+    """The run, once it has one of these statuses."""
+
+    async def look() -> dict[str, Any]:
+        run: dict[str, Any] = (await client.get(f"{RUNS}/{run_id}")).json()
+        return run
+
+    told = f"the run is {' or '.join(statuses)}"
+    return await until(look, what=told, right=lambda run: run["status"] in statuses)
 
 
 async def finished(core: Core, client: httpx.AsyncClient, workflow: str = "test.line", **body: Any) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Runs of every fate, for logs that are worth auditing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from orchestrator.application.commands import Wanted
 from orchestrator.application.core import Core
 from orchestrator.domain.change import ChangeRequest
 from tests.integration.changes.world import CALLER, World, world
+from tests.waiting import until
 
 DOCUMENT = {
     "workflowName": "audited",
@@ -54,9 +55,8 @@ async def every_fate(here: World) -> list[str]:
     ids.append(await here.run("audited", {"seed": 1}))
     await here.register(OPEN)
     blocked = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}, priority=3))).run_id
-    async with asyncio.timeout(30):
-        while (await here.core.database.call(here.core.reader.run, "default", blocked))["status"] != "blocked":
-            await asyncio.sleep(0.01)
+    look = partial(here.core.database.call, here.core.reader.run, "default", blocked)
+    await until(look, 30, "it is blocked", right=lambda run: run["status"] == "blocked")
     cancelled = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}))).run_id
     await here.core.commands.cancel(CALLER, cancelled, "enough")
     return [*ids, blocked, cancelled]
@@ -64,9 +64,7 @@ async def every_fate(here: World) -> list[str]:
 
 async def projected(core: Core) -> None:
     """Return when the read models have everything."""
-    async with asyncio.timeout(30):
-        while core.reader.position() < core.log.last_position():
-            await asyncio.sleep(0.01)
+    await until(lambda: core.reader.position() == core.log.last_position(), 30, "everything is projected")
 
 
 async def recorded(

@@ -1,9 +1,9 @@
 """What the cache tests work with: a core with a worker on it, runs seen through, and what their logs say."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
 from orchestrator.skills.skill import Skill
+from tests.waiting import until
 
 CALLER = Caller("default", "test")
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,18 @@ class Studio:
         return await self.finished(await self.core.changes.update(CALLER, base.id, change))
 
     async def finished(self, accepted: Accepted) -> Run:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (run := await self.folded(accepted.run_id)).is_finished:
-                await asyncio.sleep(0.005)
-        return run
+        look = partial(self.folded, accepted.run_id)
+        return await until(look, what="the run is over", right=lambda run: run.is_finished)
 
     async def folded(self, run_id: str) -> Run:
         return (await self.core.database.call(self.core.runs.load, run_id)).run
 
     async def projected(self) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await self.core.database.call(self.core.reader.position) < self.core.log.last_position():
-                await asyncio.sleep(0.005)
+        await until(
+            lambda: (self.core.reader.position(), self.core.log.last_position()),
+            what="the read models have everything",
+            right=lambda positions: positions[0] >= positions[1],
+        )
 
     async def invalidate(self, *keys: str, workflow: str | None = None, step: str | None = None) -> int:
         return await self.core.cache.invalidate(CALLER.tenant, "test", keys=keys, workflow=workflow, step=step)

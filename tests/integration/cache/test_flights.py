@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from tests.integration.cache.processes import WorkerProcess, worker_process
 from tests.integration.cache.studio import CALLER, Studio, at_work, open_studio, statuses
 from tests.integration.cache.tiers import question
 from tests.servers import ValkeyServer
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 SLOW = define(
@@ -43,10 +45,11 @@ def lines(journal: Path) -> list[tuple[str, int]]:
 
 async def begun(journal: Path, times: int = 1) -> int:
     """Wait until the skill has begun so often, in other processes; the one it did last."""
-    async with asyncio.timeout(60):
-        while len(pids := [pid for what, pid in lines(journal) if what == "begin"]) < times:
-            await asyncio.sleep(0.01)
-    return pids[-1]
+
+    def makers() -> list[int]:
+        return [pid for what, pid in lines(journal) if what == "begin"]
+
+    return (await until(makers, what=f"it has begun {times} times", right=lambda pids: len(pids) >= times))[-1]
 
 
 async def trigger(studio: Studio, count: int, journal: Path, seconds: float) -> list[str]:
@@ -58,12 +61,10 @@ async def trigger(studio: Studio, count: int, journal: Path, seconds: float) -> 
 
 
 async def all_finished(studio: Studio, run_ids: list[str]) -> list[Run]:
-    async with asyncio.timeout(90):
-        while True:
-            runs = [await studio.folded(run_id) for run_id in run_ids]
-            if all(run.is_finished for run in runs):
-                return runs
-            await asyncio.sleep(0.05)
+    return [
+        await until(partial(studio.folded, run_id), 90, "the run is over", right=lambda run: run.is_finished)
+        for run_id in run_ids
+    ]
 
 
 def two_workers(stack: ExitStack, studio: Studio) -> list[WorkerProcess]:

@@ -13,6 +13,7 @@ from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.skill import Skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.studio import Studio, at_work, outputs, statuses
+from tests.waiting import until
 
 LINE = define(
     "test.line",
@@ -243,9 +244,7 @@ async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(studio: S
         runs = []
         for number in (1, 2):
             runs.append(asyncio.create_task(studio.run("test.private", {"brief": "x"})))
-            async with asyncio.timeout(30):
-                while calls["draw"] < number:
-                    await asyncio.sleep(0.01)
+            await until(lambda: calls["draw"], 30, "it draws", right=lambda count, number=number: count >= number)
         assert len(studio.core.cache.entries("default")) == 2  # both are there, each for its own run
         go_on.set()
         assert [statuses(await run) for run in runs] == [{"plan": "completed", "draw": "completed"}] * 2

@@ -1,6 +1,5 @@
 """What the step cache does is counted and told: hits by tier, misses, what is stored, promoted, withdrawn, unusable."""
 
-import asyncio
 import logging
 from collections import Counter
 from typing import Any
@@ -12,6 +11,7 @@ from orchestrator.skills import StepContext, skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.studio import Studio, at_work, outputs
 from tests.servers import ValkeyServer
+from tests.waiting import until
 
 WORKFLOW = define("test.told", "1", [step("draw", "test.draw", input={"brief": "trigger.brief"})])
 
@@ -36,9 +36,7 @@ async def test_everything_that_happens_is_counted_and_told(
         first = await run()  # made
         await run()  # in memory
         await studio.invalidate(workflow="test.told")
-        async with asyncio.timeout(30):
-            while not counts.invalidated:
-                await asyncio.sleep(0.01)
+        await until(lambda: counts.invalidated, 30, "the invalidation is counted")
         await run()  # made again
     async with at_work(studio, [draw]):
         await run()  # in Valkey, promoted to memory

@@ -29,6 +29,7 @@ from orchestrator.workers.worker import Worker, new_identity
 from orchestrator.workflows import define, step
 from tests.integration.cache.studio import Studio, outputs
 from tests.servers import ValkeyServer
+from tests.waiting import until
 
 LIMIT = 0.25
 SLACK = 0.75  # the loop of a busy machine may be late by so much
@@ -133,10 +134,12 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
 
     async def filled() -> None:
         """Return once Valkey has every result: a machine that stands still for a moment counts as an outage too."""
-        async with asyncio.timeout(30), redis.asyncio.Redis.from_url(valkey.url) as client:
-            while await client.dbsize() < 20 * STEPS:
-                await asyncio.sleep(0.1)
-                await twenty()
+        async with redis.asyncio.Redis.from_url(valkey.url) as client:
+
+            async def has_all() -> bool:
+                return await client.dbsize() >= 20 * STEPS or not await twenty()
+
+            await until(has_all, 30, "Valkey has every result")
 
     await studio.register(WORKFLOW)
     counts = studio.core.cache_counts
@@ -174,10 +177,12 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         )  # left alone, but for a trial now and then
         valkey.resume()
         runs += await twenty()
-        async with asyncio.timeout(30):
-            while tier.breaker.is_open:
-                await studio.run(WORKFLOW.name, {"n": 0})
-                await asyncio.sleep(0.1)
+
+        async def is_used_again() -> bool:
+            await studio.run(WORKFLOW.name, {"n": 0})
+            return not tier.breaker.is_open
+
+        await until(is_used_again, 30, "Valkey is used again")
         counts.hits.clear()
         await studio.run(WORKFLOW.name, {"n": 0})  # promoted, if it was not there
         await studio.run(WORKFLOW.name, {"n": 0})

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orchestrator.domain.plan import Plan
 from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry
 from tests.integration.changes.graphs import Case, blur, random_case
+from tests.waiting import until
 
 CASES = int(os.environ.get("CHANGE_CASES", "500"))
 AT_ONCE = 50
@@ -35,11 +37,9 @@ async def blurred(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
 
 
 async def finished(core: Core, run_id: str) -> dict[str, Any]:
-    while True:
-        run = await core.database.call(core.reader.run, "default", run_id)
-        if run["status"] in ("completed", "failed", "cancelled"):
-            return run
-        await asyncio.sleep(0.02)
+    over = ("completed", "failed", "cancelled")
+    look = partial(core.database.call, core.reader.run, "default", run_id)
+    return await until(look, what="the run is over", right=lambda run: run["status"] in over)
 
 
 async def outputs_of(core: Core, run_id: str) -> dict[str, Any]:

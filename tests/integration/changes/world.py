@@ -1,10 +1,10 @@
 """A worker and a projector on a database, and a few words to drive them with."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workflows.document import load_document
+from tests.waiting import until
 
 CALLER = Caller("default", "test")
 
@@ -40,12 +41,11 @@ class World:
         return await self.finished(await self.core.commands.trigger(CALLER, Wanted(name, payload=payload)), status)
 
     async def finished(self, accepted: Accepted, status: str = "completed") -> str:
-        while True:
-            run = await self.core.database.call(self.core.reader.run, "default", accepted.run_id)
-            if run["status"] in ("completed", "failed", "cancelled"):
-                assert run["status"] == status, run["error"]
-                return accepted.run_id
-            await asyncio.sleep(0.01)
+        over = ("completed", "failed", "cancelled")
+        look = partial(self.core.database.call, self.core.reader.run, "default", accepted.run_id)
+        run = await until(look, what="the run is over", right=lambda run: run["status"] in over)
+        assert run["status"] == status, run["error"]
+        return accepted.run_id
 
     async def steps(self, run_id: str) -> dict[str, dict[str, Any]]:
         views = await self.core.database.call(self.core.reader.steps, "default", run_id)

@@ -27,6 +27,7 @@ from orchestrator.client.errors import (
 from orchestrator.skills import SkillRegistry
 from tests.integration.api.world import at_work
 from tests.integration.client.relay import Relay
+from tests.waiting import until
 
 
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -303,8 +304,7 @@ async def test_who_stops_listening_leaves_nothing_open(app: Any, server: str) ->
             return kind
 
     assert await asyncio.to_thread(first) == "RunTriggered"
-    async with AsyncClient(server) as client, asyncio.timeout(10):
+    async with AsyncClient(server) as client:
         async for _ in client.events((await client.trigger("test.strange"))["runId"]):
             break
-        while app.served.feed.watched:
-            await asyncio.sleep(0.02)
+        await until(lambda: app.served.feed.watched, 10, "nobody watches", right=lambda watched: watched == 0)

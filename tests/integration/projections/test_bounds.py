@@ -1,8 +1,8 @@
 """Times and numbers beyond what a date, a column or a timer can hold, in logs of before there were bounds."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +16,8 @@ from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from orchestrator.projections.views.values import timestamp
-from tests.integration.workers.site import CALLER, PATIENCE_SECONDS, Journal, Site, open_site, step, workflow
+from tests.integration.workers.site import CALLER, Journal, Site, open_site, step, workflow
+from tests.waiting import until
 
 LAST = "9999-12-31T23:59:59.999Z"
 HUGE = 900_000_000_000_000
@@ -44,9 +45,13 @@ async def test_a_retry_that_is_due_after_the_last_year_stops_no_read_model(site:
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(build_api(site.core)), base_url="http://localhost"
     ) as client:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (steps := (await client.get(f"/api/v1/runs/{run_id}/steps")).json()["steps"])[0]["dueAt"]:
-                assert steps[0]["status"] in ("pending", "running")
+
+        async def look() -> list[dict[str, Any]]:
+            steps: list[dict[str, Any]] = (await client.get(f"/api/v1/runs/{run_id}/steps")).json()["steps"]
+            assert steps[0]["status"] in ("pending", "running")
+            return steps
+
+        steps = await until(look, what="it waits for its retry", right=lambda steps: steps[0]["dueAt"])
         events = (await client.get(f"/api/v1/runs/{run_id}/events")).json()["events"]
     assert steps[0]["dueAt"] == LAST
     assert [event["data"]["dueAt"] for event in events if event["type"] == "StepRetried"] == [LAST]

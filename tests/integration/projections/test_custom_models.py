@@ -1,6 +1,5 @@
 """Read models of other packages are kept like ours, and what is wrong with one stops nothing else."""
 
-import asyncio
 import pickle
 import sys
 import threading
@@ -26,10 +25,10 @@ from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.projections.rebuild.errors import ProjectionNotLoaded
 from tests.integration.projections.packages import install, model
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 WORK = workflow("work", step("a"), step("b", "a"))
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -60,12 +59,6 @@ async def make_runs(site: Site, *payloads: dict[str, Any]) -> list[str]:
     await site.register(WORK)
     async with open_worker(site.core, Journal().registry()):
         return [(await site.run("work", **payload)).id for payload in payloads]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.01)
 
 
 def standing(core: Core, name: str) -> Any:
@@ -122,10 +115,13 @@ async def test_a_fault_stops_it_alone_and_it_is_sent_on(database_url: str, tmp_p
             assert "ArithmeticError('no good')" in stopped.error
             assert core.log.read_log(stopped.stopped_at - 1, 1)[0].stream_id == run_ids[1]
             assert core.reader.position() == core.log.last_position(), "nobody waits for it"
-            while standing(core, "mine").lag_events:
+
+            def sent_on() -> int:
                 if standing(core, "mine").state == "stopped":
                     core.read_models.skip("mine", "ann")
-                await asyncio.sleep(0.01)
+                return int(standing(core, "mine").lag_events)
+
+            await until(sent_on, what="it has caught up", right=lambda lag: lag == 0)
             core.read_models.rebuild("mine")
         assert [n for _, _, _, n, _ in query(core, SQL.rows)] == [1, 3]
 

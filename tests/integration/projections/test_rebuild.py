@@ -1,8 +1,6 @@
 """A read model built anew is the same table, whatever happens on the way."""
 
-import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,8 @@ from orchestrator.projections.rebuild.rebuild import OnProgress
 from orchestrator.projections.rebuild.renewal import Renewer
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from tests.integration.projections.test_read_models import dump, make_history
-from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
+from tests.integration.workers.site import Site, open_site
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 NAMES = ("runs", "run_steps", "artifacts")
@@ -198,10 +197,7 @@ async def test_a_newer_program_rebuilds_what_it_changed_while_the_old_one_serves
     late = await site.trigger("long", ms=1)  # the old program is still there, and the log goes on
     while old.project_batch():
         pass
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while supervisor.standing("runs").is_outdated:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+    await until(lambda: not supervisor.standing("runs").is_outdated, what="the rebuild is done")
     renewer.stop()
     while projector.project_batch():
         pass

@@ -16,6 +16,7 @@ from orchestrator.domain.errors import DomainError
 from orchestrator.domain.output import Output
 from orchestrator.skills import StepContext, kept
 from tests.integration.skills.programs import alive, failed, run
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -26,10 +27,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 
 async def read_pid(file: Path) -> int:
-    async with asyncio.timeout(20):
-        while (pid := _written(file)) is None:
-            await asyncio.sleep(0.01)
-    return pid
+    return int(await until(lambda: _written(file), 20, f"a pid is in {file.name}") or 0)
 
 
 def _written(file: Path) -> int | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 CALLER = Caller("default", "test")
-PATIENCE_SECONDS = 60.0
 UNCACHED = CachePolicy(enabled=False)
 ONCE = RetryPolicy()
 
@@ -73,9 +74,7 @@ class Journal:
 
     async def begun(self, count: int = 1) -> None:
         """Wait until so many executions have begun."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while len(self.calls) < count:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.calls), what=f"{count} executions began", right=lambda begun: begun >= count)
 
     def steps(self, run_id: str) -> list[str]:
         return [call.step for call in self.calls if call.run == run_id]
@@ -127,10 +126,8 @@ class Site:
 
     async def reached(self, run_id: str, *statuses: str) -> Run:
         """Wait until the run has one of these statuses."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (run := await self.folded(run_id)).status not in statuses:
-                await asyncio.sleep(0.005)
-        return run
+        look, told = partial(self.folded, run_id), f"the run is {' or '.join(statuses)}"
+        return await until(look, what=told, right=lambda run: run.status in statuses)
 
     async def all_finished(self, run_ids: Sequence[str]) -> list[Run]:
         return [await self.finished(run_id) for run_id in run_ids]
@@ -153,9 +150,11 @@ class Site:
 
     async def projected(self) -> None:
         """Wait until the read models have caught up with the log."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while self.core.reader.position() < self.core.log.last_position():
-                await asyncio.sleep(0.005)
+        await until(
+            lambda: (self.core.reader.position(), self.core.log.last_position()),
+            what="the read models have everything",
+            right=lambda positions: positions[0] >= positions[1],
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import RunNotCancellable, RunNotFound
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from tests.integration.workers.site import CALLER, Journal, Site, statuses, step, workflow
+from tests.waiting import until
 
 LONG = workflow("long", step("a"), step("b", "a", ms="`60000`"), step("c", "b"))
 
@@ -26,9 +27,7 @@ async def test_while_it_executes(site: Site, journal: Journal) -> None:
         run = await site.folded(run_id)
         assert run.status == "cancelled"
         assert took < 3
-        async with asyncio.timeout(10):
-            while not journal.calls[1].cancelled or worker.driving:
-                await asyncio.sleep(0.005)
+        await until(lambda: journal.calls[1].cancelled and not worker.driving, 10, "the worker has let it go")
     assert statuses(run) == {"a": "completed", "b": "cancelled", "c": "cancelled"}
     assert site.events(run_id)[-1] == "RunCancelled"
     assert journal.steps(run_id) == ["a", "b"]
@@ -46,9 +45,7 @@ async def test_what_a_cancelled_run_returns_later_is_discarded(site: Site, journ
         worker._queue_changed.set()
         await journal.begun()
         await site.core.commands.cancel(CALLER, run_id)
-        async with asyncio.timeout(10):
-            while worker.driving:
-                await asyncio.sleep(0.005)
+        await until(lambda: not worker.driving, 10, "the worker has let it go")
     assert site.events(run_id)[-1] == "RunCancelled"
     assert statuses(await site.folded(run_id)) == {"a": "cancelled", "b": "cancelled"}
     assert journal.steps(run_id) == ["a"]
@@ -69,9 +66,7 @@ async def test_while_it_waits_for_a_retry(site: Site, journal: Journal) -> None:
     await site.register(workflow("retry", step("a", retry=slow, fails="`1`")))
     async with open_worker(site.core, journal.registry()):
         run_id = await site.trigger("retry")
-        async with asyncio.timeout(20):
-            while not (await site.folded(run_id)).due:
-                await asyncio.sleep(0.01)
+        await until(lambda: site.folded(run_id), 20, "it waits for its retry", right=lambda run: run.due)
         await site.core.commands.cancel(CALLER, run_id)
     assert statuses(await site.folded(run_id)) == {"a": "cancelled"}
 

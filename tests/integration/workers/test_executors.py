@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from orchestrator.workers.process_identity import has_ended
 from tests.integration.workers.site import CALLER, ONCE, Site, open_site, step, workflow
+from tests.waiting import until
 
 SKILLS = """
 import asyncio, os, time
@@ -127,12 +128,6 @@ async def one_step(site: Site, skill: str, folder: Path, retry: RetryPolicy = ON
     selectors = {name: f"trigger.{name}" for name in ("folder", *payload)}
     await site.register(workflow(skill, step("a", skill_id=skill, retry=retry, **selectors)))
     return await site.trigger(skill, folder=str(folder), **payload)
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not happened():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_result_and_its_artifacts_come_back(site: Site, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from tests.integration.workers.site import CALLER, Journal, Site, open_site, statuses, step, workflow
+from tests.waiting import until
 
 QUICK = RetryPolicy(max_attempts=3, backoff_ms=100, multiplier=2.0, jitter=0.1)
 
@@ -60,9 +61,7 @@ class TestRetries:
         await site.register(workflow("slow", step("a", retry=slow, fails="`1`")))
         async with open_worker(site.core, journal.registry()):
             run_id = await site.trigger("slow")
-            async with asyncio.timeout(20):
-                while not (await site.folded(run_id)).due:
-                    await asyncio.sleep(0.01)
+            await until(lambda: site.folded(run_id), 20, "it waits for its retry", right=lambda run: run.due)
             (view,) = site.core.reader.folded_steps(site.core.runs.load(run_id))
         assert (view["status"], view["attempt"]) == ("pending", 1)
         assert view["dueAt"] is not None

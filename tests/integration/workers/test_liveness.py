@@ -4,7 +4,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from orchestrator.postgres.listener import CHANNELS
 from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import SkillRegistry
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 SLOW = workflow("slow", step("a", ms="`2500`"), step("b", "a"))
@@ -51,12 +52,6 @@ def no_heartbeats(database_url: str) -> Iterator[None]:
     with psycopg.connect(database_url) as connection:
         connection.execute(SQL.hold_heartbeats)
         yield
-
-
-async def until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not what():
-            await asyncio.sleep(0.01)
 
 
 def recoveries(site: Site, run_ids: list[str]) -> list[str]:
@@ -122,9 +117,7 @@ async def test_a_worker_that_cannot_write_heartbeats_stops_in_time_and_goes_on_l
                 alter = sql.SQL(SQL.turn_read_only).format(name=sql.Identifier(name))
                 connection.execute(alter)
                 connection.execute(SQL.terminate_others)
-                async with asyncio.timeout(20):
-                    while not journal.calls[0].cancelled:
-                        await asyncio.sleep(0.01)
+                await until(lambda: journal.calls[0].cancelled, 20, "it has stopped")
                 row = connection.execute(SQL.lease_left).fetchone()
                 assert row is not None
                 assert row[0] > 0, "it stopped before its lease ended"

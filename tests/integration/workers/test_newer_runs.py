@@ -1,6 +1,5 @@
 """Runs that hold what only a newer program knows are left alone, whatever their row in the queue says."""
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.sql import load_sql
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
 
 SQL = load_sql(__file__)
 ONE = workflow("one", step("a"))
@@ -46,9 +46,8 @@ async def test_a_worker_gives_back_what_it_does_not_know_and_claims_it_no_more(s
     async with open_worker(site.core, Journal().registry()):
         known = await site.trigger("one")
         assert (await site.finished(known)).status == "completed"
-        async with asyncio.timeout(30):
-            while rows(site, SQL.queue) != [{"run_id": unknown, "format": FORMAT + 1, "owner": None}]:
-                await asyncio.sleep(0.01)
+        free = [{"run_id": unknown, "format": FORMAT + 1, "owner": None}]
+        await until(lambda: rows(site, SQL.queue), 30, "it is given back", right=lambda queue: queue == free)
         assert (await site.run("one")).status == "completed"
     assert [row["topic"] for row in rows(site, SQL.topics, run_id=unknown)] == ["RunTriggered", "RunPaused"]
 

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
 
 QUICK = {"lease_seconds": 1.0, "heartbeat_seconds": 0.2}
 
@@ -149,8 +150,7 @@ async def test_a_run_that_waits_for_a_retry_survives(sites: tuple[Site, Site], j
     with elsewhere(one, journal) as lost:
         run_id = await other.trigger("retry")
         await journal.begun(1)
-        while not (await other.folded(run_id)).due:
-            await asyncio.sleep(0.005)
+        await until(lambda: other.folded(run_id), what="it waits for its retry", right=lambda run: run.due)
         lost.die()
         async with open_worker(other.core, journal.registry()):
             run = await other.finished(run_id)

@@ -6,7 +6,6 @@ import functools
 import pickle
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,7 @@ from orchestrator.skills import (
 )
 from orchestrator.skills.perform import ABANDON
 from tests.unit.skills.calls import CALL, failed, performed
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+from tests.waiting import until
 
 
 def test_calls_are_picklable() -> None:
@@ -201,7 +195,7 @@ class TestTime:
             return "late"
 
         task = asyncio.create_task(failed(stubborn, timeout_ms=50))
-        await eventually(asked.is_set)
+        await until(asked.is_set)
         task.cancel()
         await asyncio.sleep(0.05)
         assert not task.done(), "it is still being executed"
@@ -210,7 +204,7 @@ class TestTime:
             await task
         assert folders[0].exists(), "it still works there"
         go_on.set()
-        await eventually(lambda: not folders[0].exists())
+        await until(lambda: not folders[0].exists())
         assert left.is_set()
 
     async def test_in_time_is_in_time(self) -> None:
@@ -251,9 +245,9 @@ class TestCancellation:
             raise ValueError("late, and nobody is there to hear it")
 
         task = asyncio.create_task(performed(slow))
-        await eventually(begun.is_set)
+        await until(begun.is_set)
         task.cancel()
-        await eventually(lambda: seen == [True])
+        await until(lambda: seen == [True])
         assert not task.done(), "it is still being executed"
         release.set()
         with pytest.raises(asyncio.CancelledError):

@@ -5,6 +5,7 @@ import threading
 import time
 
 from orchestrator.skills import DaemonThreads
+from tests.waiting import eventually
 
 
 async def test_endless_skill_leaves_room_for_others() -> None:
@@ -22,10 +23,7 @@ def test_threads_are_used_again_and_end_when_idle() -> None:
         names.add(threads.submit(threading.get_ident).result(10))
         time.sleep(0.002)
     assert len(names) <= 5
-    deadline = time.monotonic() + 10
-    while any(thread.name == "reused" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: all(thread.name != "reused" for thread in threading.enumerate()), 10, "all have ended")
 
 
 def test_no_call_is_lost_while_threads_come_and_go() -> None:
