@@ -4,8 +4,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.programs import FIXTURES, Program, Site
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, Site
 
 WORDS = ("--skills", FIXTURES / "links.py", "--workflows", FIXTURES / "chain.yaml")
 HOSTILE = {

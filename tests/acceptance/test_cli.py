@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Done, Program, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Done, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import ROOT, Program, call
 from tests.acceptance.readme import write_example
 from tests.waiting import eventually
+from tests.world.programs import ROOT, Program, call
 
 SQL = load_sql(__file__)
 DOCUMENT = (ROOT / "docs" / "projections.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.acceptance.programs import CAMPAIGN, FIXTURES, Program, Site, call, completed, started
 from tests.waiting import eventually
+from tests.world.programs import CAMPAIGN, FIXTURES, Program, Site, call, completed, started
 
 BRIEF = json.loads((CAMPAIGN / "brief.json").read_text())
 SKILLS = ("--skills", FIXTURES / "links.py")

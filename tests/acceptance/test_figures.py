@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.programs import Program
 from tests.waiting import eventually
+from tests.world.programs import Program
 
 
 def address(program: Program) -> str:

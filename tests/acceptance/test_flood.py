@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.programs import Program, Site
 from tests.waiting import eventually
+from tests.world.programs import Program, Site
 
 PHASE = 1_000
 AT_ONCE = 40

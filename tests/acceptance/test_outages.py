@@ -17,11 +17,11 @@ from psycopg import sql
 from orchestrator.bootstrap.database import MIGRATIONS
 from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import Program
 from tests.proxy import SwallowingProxy
 from tests.servers import Databases
 from tests.standby import Pair
 from tests.waiting import eventually
+from tests.world.programs import Program
 
 SQL = load_sql(__file__)
 pytestmark = pytest.mark.chaos

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Client
-from tests.acceptance.programs import FIXTURES, Program, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 FILES = ("--skills", FIXTURES / "telling.py")
 

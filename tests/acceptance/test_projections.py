@@ -11,8 +11,8 @@ from benchmarks.histories import make_log, make_read_models
 from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
-from tests.acceptance.programs import Program, call
 from tests.waiting import eventually
+from tests.world.programs import Program, call
 
 SQL = load_sql(__file__)
 EVENTS = 60_000

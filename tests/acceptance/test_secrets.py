@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is hidden, as the docs say")
 

@@ -16,10 +16,10 @@ import pytest
 from orchestrator.client import Client
 from orchestrator.client.errors import NotAuthenticated
 from orchestrator.postgres.embedded import EmbeddedPostgres
-from tests.acceptance.programs import FIXTURES, ROOT, Program, call
 from tests.acceptance.test_cli import refused
 from tests.acceptance.test_figures import address
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, ROOT, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 

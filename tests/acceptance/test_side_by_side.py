@@ -15,8 +15,8 @@ from psycopg.rows import dict_row
 
 from orchestrator.postgres.sql import load_sql
 from tests.acceptance.next_release import MIGRATION, make_next_release
-from tests.acceptance.programs import FIXTURES, Program, Site, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, Site, call
 
 SQL = load_sql(__file__)
 KNOWN_NOW = {"WorkflowRegistered", "RunTriggered", "RunStarted", "StepStarted", "StepCompleted", "RunCompleted"}

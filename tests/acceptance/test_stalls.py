@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import Program, Site, completed, started
 from tests.waiting import eventually
+from tests.world.programs import Program, Site, completed, started
 
 SKILLS = """
 import asyncio, re, time

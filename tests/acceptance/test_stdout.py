@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 NOISY = FIXTURES / "noisy.yaml"
 SKILLS = ("--skills", FIXTURES / "noisy.py")

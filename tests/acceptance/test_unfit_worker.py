@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 FILES = 130
 

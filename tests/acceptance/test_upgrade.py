@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, ROOT, Program, Site, call, started
 from tests.waiting import eventually
+from tests.world.programs import FIXTURES, ROOT, Program, Site, call, started
 
 RELEASE = "79481f0"
 """The commit of 0.1.0."""

@@ -20,8 +20,8 @@ from tests.conftest import MIGRATIONS
 from tests.golden.states import LOGS, states
 from tests.integration.audit.campaign import every_fate, recorded
 from tests.integration.projections.test_read_models import make_history
-from tests.integration.workers.site import open_site
 from tests.servers import Databases
+from tests.world.core import open_world
 
 
 async def fates(url: str, folder: Path) -> None:
@@ -31,8 +31,8 @@ async def fates(url: str, folder: Path) -> None:
 
 async def workers(url: str, folder: Path) -> None:
     """Retried, recovered from a worker that went, blocked, cancelled while executing, still queued."""
-    with open_site(url, folder, shutdown_grace_seconds=0.0) as site:
-        await make_history(site)
+    with open_world(url, folder, shutdown_grace_seconds=0.0) as world:
+        await make_history(world)
 
 
 async def campaign(url: str, folder: Path) -> None:

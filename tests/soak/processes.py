@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.acceptance.programs import command, environment
 from tests.waiting import eventually
+from tests.world.programs import command, environment
 
 READY_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0

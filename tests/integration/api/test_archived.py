@@ -7,8 +7,11 @@ import httpx
 from orchestrator.application.clock import now
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.retaining import build_archivist
-from tests.integration.api.world import LINE, RUNS, at_work, register
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS
+from tests.world.lines import LINE, SKILLS
+from tests.world.work import at_work
 
 ASKED = {"workflowName": LINE.name, "triggerPayload": {"text": "x"}}
 KEY = {"Idempotency-Key": "once"}
@@ -16,7 +19,7 @@ KEY = {"Idempotency-Key": "once"}
 
 async def test_an_archived_run_is_gone_and_its_key_is_taken(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run_id = (await client.post(RUNS, json=ASKED, headers=KEY)).json()["runId"]
         await until(lambda: core.reader.queues()["running"] + core.reader.queues()["queued"] == 0)
         await core.cache.invalidate("default", "test", workflow=LINE.name)

@@ -11,10 +11,11 @@ import pytest
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import LINE, RUNS, register
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 NOBODY = "018f3c2e-0000-7000-8000-000000000001"
 

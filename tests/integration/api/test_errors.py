@@ -18,9 +18,10 @@ from orchestrator.application.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register, trigger
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

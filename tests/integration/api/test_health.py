@@ -9,9 +9,10 @@ from orchestrator.api.app import create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register, trigger
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 async def test_health_is_found_by_habit_and_by_contract(client: httpx.AsyncClient) -> None:

@@ -10,9 +10,11 @@ import pytest
 from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, finished, register, trigger
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger
+from tests.world.lines import FAULTY, LINE, SKILLS
+from tests.world.work import at_work
 
 Message = dict[str, Any]
 
@@ -125,7 +127,7 @@ async def test_a_stream_sends_what_happens_as_it_happens(
     watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
     await until(lambda: app.served.feed.watched == 1)
     await asyncio.sleep(0.5)  # longer than a heartbeat
-    async with asyncio.timeout(20), at_work(core):
+    async with asyncio.timeout(20), at_work(core, SKILLS):
         answer = await watching
     messages = [message async for message in read_messages(answer)]
     comments = [message for message in messages if "comment" in message]

@@ -15,10 +15,11 @@ from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.settings import Settings
-from tests.integration.api.test_server import serving
-from tests.integration.api.world import LINE, RUNS, register, trigger
 from tests.integration.counting import CountingDatabase
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS, serving, trigger
+from tests.world.lines import LINE
 
 WATCHERS = 2000
 RUNS_WATCHED = 20

@@ -11,10 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.postgres.database import Database
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import RUNS, STRANGE, at_work, finished, register, trigger
 from tests.integration.counting import CountingDatabase
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger
+from tests.world.lines import SKILLS, STRANGE
+from tests.world.work import at_work
 
 
 async def scrape(client: httpx.AsyncClient) -> Mapping[str, float]:
@@ -57,7 +59,7 @@ async def test_a_finished_run_is_seen_in_every_figure(core: Core, client: httpx.
 
 async def test_the_queue_and_the_lag_without_anybody_at_work(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, STRANGE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
 
         async def is_blocked() -> bool:
             return (await scrape_all(client))["orchestrator_queue_runs blocked"] == 1

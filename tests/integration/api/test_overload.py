@@ -11,8 +11,9 @@ from orchestrator.api.app import create_app
 from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 SQL = load_sql(__file__)
 MOST = 10

@@ -7,8 +7,8 @@ import httpx
 from orchestrator.application.core import Core
 from orchestrator.projections.rebuild.background import BackgroundRebuilds
 from tests.integration.api.test_openapi import Visitor
-from tests.integration.api.world import finished
 from tests.waiting import until
+from tests.world.http import finished
 
 PROJECTIONS = "/api/v1/projections"
 

@@ -2,43 +2,20 @@
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-import uvicorn
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, at_work, register, trigger
 from tests.waiting import until
-
-
-class Server(uvicorn.Server):
-    """Leaves the signals to the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(app: Api) -> AsyncIterator[int]:
-    """Serve an app and yield its port."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=5))
-        task = asyncio.create_task(server.serve(sockets=[bound]))
-        await until(lambda: server.started)
-        try:
-            yield bound.getsockname()[1]
-        finally:
-            app.served.feed.close()
-            server.should_exit = True
-            await task
+from tests.world.core import register
+from tests.world.http import RUNS, serving, trigger
+from tests.world.lines import LINE, SKILLS
+from tests.world.work import at_work
 
 
 @pytest.fixture
@@ -73,7 +50,7 @@ async def test_a_stream_lives_longer_than_the_deadline_and_ends_with_the_run(
                 types.append(json.loads(line.removeprefix("data: "))["type"])
             if beats == 5:  # 1.5 s: the deadline of a request is over
                 break
-        async with at_work(core):
+        async with at_work(core, SKILLS):
             rest = [line.removeprefix("data: ") async for line in lines if line.startswith("data: ")]
     types += [json.loads(line)["type"] for line in rest]
     assert types[0] == "RunTriggered"

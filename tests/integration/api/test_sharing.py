@@ -13,8 +13,9 @@ from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 from orchestrator.projections.views.values import View
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register, trigger
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 class Slow:

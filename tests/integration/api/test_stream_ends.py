@@ -15,12 +15,13 @@ from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_history import read_messages
 from tests.integration.api.test_tokens import bearer
-from tests.integration.api.world import LINE, RUNS, register, trigger
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 async def watch(client: httpx.AsyncClient, app: Api, url: str, headers: dict[str, str]) -> "asyncio.Task[Any]":

@@ -27,9 +27,9 @@ from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.worker import Worker, new_identity
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, outputs
 from tests.servers import ValkeyServer
 from tests.waiting import until
+from tests.world.core import World, outputs
 
 LIMIT = 0.25
 SLACK = 0.75  # the loop of a busy machine may be late by so much
@@ -68,9 +68,9 @@ class TimedTier(HotTier):
 
 
 @asynccontextmanager
-async def worker_with(studio: Studio, tier: TimedTier, skills: SkillRegistry) -> AsyncIterator[None]:
+async def worker_with(world: World, tier: TimedTier, skills: SkillRegistry) -> AsyncIterator[None]:
     """A worker whose cache has no tier in the process, so that every question reaches Valkey."""
-    core, loop = studio.core, asyncio.get_running_loop()
+    core, loop = world.core, asyncio.get_running_loop()
     identity = new_identity(core.settings.lease_seconds)
     cold = ColdTier(core.database, identity.id)
     cache = StepCache(
@@ -114,7 +114,7 @@ async def fill_with_rubbish(valkey: ValkeyServer) -> int:
 
 
 @pytest.mark.chaos
-async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Studio, valkey: ValkeyServer) -> None:
+async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(world: World, valkey: ValkeyServer) -> None:
     calls: Counter[str] = Counter()
 
     @skill("test.plan")
@@ -130,7 +130,7 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         return {"x": given["seed"] + given["i"]}
 
     async def twenty() -> list[Run]:
-        return await asyncio.gather(*(studio.run(WORKFLOW.name, {"n": n}) for n in range(20)))
+        return await asyncio.gather(*(world.run(WORKFLOW.name, {"n": n}) for n in range(20)))
 
     async def filled() -> None:
         """Return once Valkey has every result: a machine that stands still for a moment counts as an outage too."""
@@ -141,10 +141,10 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
 
             await until(has_all, 30, "Valkey has every result")
 
-    await studio.register(WORKFLOW)
-    counts = studio.core.cache_counts
+    await world.register(WORKFLOW)
+    counts = world.core.cache_counts
     tier = TimedTier(valkey.url, counts)
-    async with worker_with(studio, tier, SkillRegistry([plan, draw])):
+    async with worker_with(world, tier, SkillRegistry([plan, draw])):
         made = await twenty()
         runs = list(made)
         await filled()
@@ -179,13 +179,13 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         runs += await twenty()
 
         async def is_used_again() -> bool:
-            await studio.run(WORKFLOW.name, {"n": 0})
+            await world.run(WORKFLOW.name, {"n": 0})
             return not tier.breaker.is_open
 
         await until(is_used_again, 30, "Valkey is used again")
         counts.hits.clear()
-        await studio.run(WORKFLOW.name, {"n": 0})  # promoted, if it was not there
-        await studio.run(WORKFLOW.name, {"n": 0})
+        await world.run(WORKFLOW.name, {"n": 0})  # promoted, if it was not there
+        await world.run(WORKFLOW.name, {"n": 0})
         assert counts.hits["hot"] >= STEPS
     assert len(runs) == 200
     assert [run.status for run in runs] == ["completed"] * 200

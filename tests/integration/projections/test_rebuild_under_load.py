@@ -23,8 +23,8 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import dump
-from tests.integration.workers.site import Site, open_site
 from tests.waiting import eventually, until
+from tests.world.core import World, open_world
 
 SQL = load_sql(__file__)
 NAMES = ("runs", "run_steps", "artifacts")
@@ -33,8 +33,8 @@ EVENTS_A_SECOND = 2000
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with open_world(database_url, tmp_path) as opened:
         yield opened
 
 
@@ -92,27 +92,27 @@ class Reader:
             self.faults.append(otherwise)
 
 
-async def test_readers_and_writers_do_not_notice(site: Site, database_url: str, tmp_path: Path) -> None:
-    await make_log(site.core, LOG_EVENTS)
-    make_read_models(site.core)
-    known = site.core.reader.runs("default", limit=200)[0][-1]["id"]
-    reader = Reader(site.core, known)
+async def test_readers_and_writers_do_not_notice(world: World, database_url: str, tmp_path: Path) -> None:
+    await make_log(world.core, LOG_EVENTS)
+    make_read_models(world.core)
+    known = world.core.reader.runs("default", limit=200)[0][-1]["id"]
+    reader = Reader(world.core, known)
     thread = threading.Thread(target=reader.work)
-    with open_site(database_url, tmp_path) as other, open_projector(other.core):
+    with open_world(database_url, tmp_path) as other, open_projector(other.core):
         with writing(database_url) as rate:
-            before = site.core.log.last_position()
-            await until(site.core.log.last_position, what="runs go on", right=lambda last: last >= before + 100)
+            before = world.core.log.last_position()
+            await until(world.core.log.last_position, what="runs go on", right=lambda last: last >= before + 100)
             thread.start()
-            reports = [site.core.read_models.rebuild(name, processes=2) for name in NAMES]
+            reports = [world.core.read_models.rebuild(name, processes=2) for name in NAMES]
         reader.stopping.set()
         thread.join()
-        await site.projected()
+        await world.projected()
     assert reader.faults == []
     assert reader.reads > 10
     assert [report.differing for report in reports] == [0, 0, 0]
     assert min(report.position for report in reports) > LOG_EVENTS
     assert rate[0] > 1000
-    assert [site.core.read_models.verify(name).differing for name in NAMES] == [0, 0, 0]
+    assert [world.core.read_models.verify(name).differing for name in NAMES] == [0, 0, 0]
 
 
 def rebuilding(database_url: str, folder: Path, name: str) -> "subprocess.Popen[bytes]":
@@ -128,16 +128,16 @@ def gone(processes: list[psutil.Process]) -> bool:
 @pytest.mark.chaos
 @pytest.mark.parametrize("name", ["runs", "run_steps"])
 def test_killed_at_random_points_it_goes_on_to_the_same_result(
-    site: Site, database_url: str, tmp_path: Path, name: str
+    world: World, database_url: str, tmp_path: Path, name: str
 ) -> None:
-    asyncio.run(make_log(site.core, 4 * LOG_EVENTS))
-    make_read_models(site.core)
-    right = dump(site.core)
+    asyncio.run(make_log(world.core, 4 * LOG_EVENTS))
+    make_read_models(world.core)
+    right = dump(world.core)
     with psycopg.connect(database_url) as connection:
         connection.execute(SQL[f"damage_{name}"])
 
     def has_begun(process: "subprocess.Popen[bytes]") -> bool:
-        return site.core.read_models.standing(name).rebuild is not None or process.poll() is not None
+        return world.core.read_models.standing(name).rebuild is not None or process.poll() is not None
 
     source, kills, points = random.Random(), 0, []
     while kills < 4:
@@ -151,7 +151,7 @@ def test_killed_at_random_points_it_goes_on_to_the_same_result(
             break  # it was done before it could be killed
         kills += 1
         eventually(partial(gone, children), what="what it had started does not go on without it")
-        standing = site.core.read_models.standing(name).rebuild
+        standing = world.core.read_models.standing(name).rebuild
         points.append(None if standing is None else standing.events)
     else:
         process = rebuilding(database_url, tmp_path, name)
@@ -160,5 +160,5 @@ def test_killed_at_random_points_it_goes_on_to_the_same_result(
         # what the server was about to commit when its client was killed may have come after the last look
         assert report["resumedAt"] >= (points[-1] or 0)
     assert kills > 0
-    assert dump(site.core) == right
-    assert site.core.read_models.verify(name).differing == 0
+    assert dump(world.core) == right
+    assert world.core.read_models.verify(name).differing == 0

@@ -15,8 +15,8 @@ from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.postgres.sql import load_sql
 from orchestrator.settings import Settings
-from tests.integration.changes.world import world
 from tests.integration.retention.test_retention import NO_CACHE, kept, plain
+from tests.world.echo import open_echo_world
 
 SQL = load_sql(__file__)
 
@@ -24,7 +24,7 @@ SQL = load_sql(__file__)
 @pytest.fixture
 async def archive(database_url: str, tmp_path: Path) -> Path:
     """The file of one archived run."""
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(NO_CACHE)
         await plain(here)
         await plain(here)

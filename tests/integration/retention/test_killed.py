@@ -15,8 +15,8 @@ from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.retention.archive import Archive
 from orchestrator.settings import Settings
-from tests.integration.changes.world import world
-from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in_log, plain, projected
+from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in_log, plain
+from tests.world.echo import open_echo_world
 
 RUNS, KILLS = 24, 5
 PROGRAM = """
@@ -45,11 +45,11 @@ def places(core: Core, runs: set[str]) -> tuple[set[str], list[str]]:
 
 async def fill(database_url: str, folder: Path) -> set[str]:
     """Runs that may leave, and one that holds the newest event."""
-    async with world(database_url, folder) as here:
+    async with open_echo_world(database_url, folder) as here:
         await here.register(NO_CACHE)
         runs = set(await asyncio.gather(*(plain(here, first=number) for number in range(RUNS))))
         await plain(here)
-        await projected(here.core)
+        await here.projected()
     return runs
 
 

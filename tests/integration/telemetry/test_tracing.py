@@ -23,9 +23,10 @@ from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import LIMITS, connect, core
-from tests.integration.api.world import RUNS, register
+from tests.integration.api.conftest import core
 from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
 
 __all__ = ["core"]
 

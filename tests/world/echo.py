@@ -1,7 +1,7 @@
-"""A worker and a projector on a database, and a few words to drive them with."""
+"""A world that is at work with a skill which returns its input, and that knows what was executed."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,38 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import SkillError, StepContext, skill
-from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Accepted, Wanted
-from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
-from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import open_worker
-from orchestrator.domain.workflow import Workflow
-from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry
-from orchestrator.workflows.document import load_document
 from tests.waiting import until
+from tests.world.core import CALLER, World, open_world
+from tests.world.work import at_work
 
-CALLER = Caller("default", "test")
 
+@dataclass(frozen=True, slots=True)
+class EchoWorld(World):
+    """Which steps were executed in which run. `make` and `done` wait for the read models, as changes need."""
 
-@dataclass(slots=True)
-class World:
-    """A running program, and which steps it executed in which run."""
-
-    core: Core
     executed: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     broken: set[str] = field(default_factory=set)
 
-    async def register(self, document: Any) -> Workflow:
-        workflow = document if isinstance(document, Workflow) else load_document(document, "test")
-        await self.core.workflows.register(workflow, tenant="default", actor="test")
-        return workflow
+    async def make(self, name: str, payload: Mapping[str, Any], status: str = "completed") -> str:
+        """Trigger a run, see it end with a status, and return its id."""
+        return await self.done(await self.core.commands.trigger(CALLER, Wanted(name, payload=payload)), status)
 
-    async def run(self, name: str, payload: dict[str, Any], status: str = "completed") -> str:
-        return await self.finished(await self.core.commands.trigger(CALLER, Wanted(name, payload=payload)), status)
-
-    async def finished(self, accepted: Accepted, status: str = "completed") -> str:
+    async def done(self, accepted: Accepted, status: str = "completed") -> str:
+        """See a run end with a status, and return its id."""
         over = ("completed", "failed", "cancelled")
         look = partial(self.core.database.call, self.core.reader.run, "default", accepted.run_id)
         run = await until(look, what="the run is over", right=lambda run: run["status"] in over)
@@ -53,11 +41,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(database_url: str, folder: Path, registry: SkillRegistry | None = None) -> AsyncIterator[World]:
+async def open_echo_world(
+    database_url: str, folder: Path, registry: SkillRegistry | None = None
+) -> AsyncIterator[EchoWorld]:
     """Open a world with a skill `test.echo`, which returns its input, makes a file of it, or fails when told to."""
-    settings = Settings(database_url=database_url, data_dir=folder)
-    with open_core(settings) as core, open_projector(core):
-        here = World(core)
+    with open_world(database_url, folder) as world:
+        here = EchoWorld(world.core)
 
         @skill("test.echo")
         async def echo(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
@@ -70,5 +59,5 @@ async def world(database_url: str, folder: Path, registry: SkillRegistry | None 
 
         registry = registry or SkillRegistry()
         registry.add(echo)
-        async with open_worker(core, registry):
+        async with at_work(here.core, registry):
             yield here

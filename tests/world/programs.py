@@ -18,7 +18,7 @@ from tests.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGN = ROOT / "examples" / "campaign"
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = ROOT / "tests" / "acceptance" / "fixtures"
 PATIENCE_SECONDS = 90.0
 
 
