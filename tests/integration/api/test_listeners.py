@@ -13,11 +13,9 @@ import pytest
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
-from orchestrator.settings import Settings
 from tests.integration.counting import CountingDatabase
 from tests.waiting import until
-from tests.world.core import register
+from tests.world.core import open_world, register
 from tests.world.http import RUNS, serving, trigger
 from tests.world.lines import LINE
 
@@ -77,7 +75,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
     database: CountingDatabase, database_url: str, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        opened = stack.enter_context(open_core(Settings(database_url=database_url, data_dir=tmp_path)))
+        opened = stack.enter_context(open_world(database_url, tmp_path)).core
         core: Core = replace(opened, database=database)
         await register(core, LINE)
         app = create_app(core, RequestLimits(heartbeat=1.0))
@@ -91,7 +89,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
                 await until(lambda: all(watcher.comments for watcher in watchers))
                 lent = database.lent
                 heard = sum(watcher.comments for watcher in watchers)
-                await asyncio.sleep(3)
+                await asyncio.sleep(3)  # the time itself is the subject: nobody asks meanwhile
                 assert database.lent == lent, "nobody asks while nothing happens"
                 assert sum(watcher.comments for watcher in watchers) >= heard + WATCHERS, "a sign of life each second"
 

@@ -16,16 +16,14 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.working import open_worker
-from orchestrator.settings import Settings
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows import define, step
 from tests.integration.api.conftest import core
 from tests.waiting import until
-from tests.world.core import register
+from tests.world.core import open_world, register
 from tests.world.http import LIMITS, RUNS, connect
 
 __all__ = ["core"]
@@ -182,9 +180,9 @@ async def test_spans_reach_a_collector(tmp_path: Path, database_url: str) -> Non
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
-        with open_core(Settings(database_url=database_url, data_dir=tmp_path, otlp_endpoint=endpoint)) as core:
-            async with at_work(core) as client:
-                await run_through(core, client, "test.traced")
+        with open_world(database_url, tmp_path, otlp_endpoint=endpoint) as world:
+            async with at_work(world.core) as client:
+                await run_through(world.core, client, "test.traced")
         server.shutdown()
         thread.join()
     assert {path for path, _ in received} == {"/v1/traces"}
