@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from starlette.types import ASGIApp
 
 from orchestrator.api.app import Api
 from orchestrator.api.services import RequestLimits
@@ -23,7 +24,7 @@ RUNS = "/api/v1/runs"
 LIMITS = RequestLimits(deadline=5.0, read_wait=0.5, readiness=1.0, heartbeat=0.2)
 
 
-def connect(app: Api) -> httpx.AsyncClient:
+def connect(app: ASGIApp) -> httpx.AsyncClient:
     """A client that calls the app without a network."""
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost")
 

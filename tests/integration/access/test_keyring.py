@@ -150,7 +150,7 @@ async def test_a_change_while_a_key_is_looked_up_is_not_missed(
 async def test_a_key_ends_when_its_time_is_over_though_it_is_remembered(store: Counting, keyring: Keyring) -> None:
     _, shown = create(store, expires_at=now() + 700)
     await keyring.identify(shown)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.8)  # the time itself is the subject: the key expires
     assert await refusal(keyring, shown) == "the API key has expired"
     assert store.found == 1
 

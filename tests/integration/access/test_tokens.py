@@ -250,7 +250,7 @@ async def test_a_token_that_was_verified_ends_all_the_same(served: Provider) -> 
     tokens = Tokens(rules, KeySet(served.url))
     shown = token(FIRST, exp=int(time.time()) + 2)
     await tokens.identify(shown)
-    await asyncio.sleep(2.1)
+    await asyncio.sleep(2.1)  # the time itself is the subject: the token expires
     assert "expired" in await refused(tokens, shown)
 
 

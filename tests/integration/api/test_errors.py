@@ -56,7 +56,7 @@ class Broken(Reader):
         raise LookupError("secret words")
 
     def runs(self, *_: Any, **__: Any) -> Any:
-        time.sleep(1.0)
+        time.sleep(1.0)  # the time itself is the subject: it answers late
         return [], None
 
     def steps(self, *_: Any) -> Any:

@@ -82,7 +82,7 @@ async def test_those_who_wait_are_woken_by_the_projector(core: Core) -> None:
         await trigger(client)
         fresh = {"X-Min-Position": str(core.log.last_position())}
         waiting = [asyncio.create_task(client.get(RUNS, headers=fresh)) for _ in range(20)]
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # the time itself is the subject: nobody is answered meanwhile
         assert not any(task.done() for task in waiting)
         with open_projector(core):
             async with asyncio.timeout(10):

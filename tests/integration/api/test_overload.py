@@ -31,7 +31,7 @@ async def test_who_is_too_many_is_told_to_come_again(database_url: str, tmp_path
             with psycopg.connect(database_url) as holder:
                 holder.execute(SQL.hold_appends)  # nothing is committed meanwhile
                 waiting = [asyncio.create_task(ask()) for _ in range(MOST)]
-                await until(lambda: app.served.limit._taken == MOST, what="as many as may are being served")
+                await until(lambda: app.served.requests._taken == MOST, what="as many as may are being served")
                 refused = await asyncio.gather(*(ask() for _ in range(3 * MOST)))
                 assert {answer.status_code for answer in refused} == {503}
                 assert {answer.json()["error"] for answer in refused} == {"OVERLOADED"}

@@ -104,7 +104,7 @@ async def test_when_the_maker_is_killed_exactly_one_other_takes_over(database_ur
         workers = {worker.process.pid: worker for worker in two_workers(stack, world)}
         run_ids = await trigger(world, 100, journal, 3.0)
         maker = await begun(journal)
-        await asyncio.sleep(1.0)  # so that the others have come to wait for it
+        await asyncio.sleep(1.0)  # nothing tells when: the others wait for it
         workers[maker].kill()
         killed = time.monotonic()
         heir = await begun(journal, 2)
@@ -155,7 +155,7 @@ async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(world: 
     async with at_work(world.core, [slow]):
         run_ids = await trigger(world, 10, Path("/"), 0)
         await begun.wait()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # nothing tells when: the others wait for it
         runs = [await world.folded(run_id) for run_id in run_ids]
         maker = next(run.id for run in runs if statuses(run)["wait"] == "running")
         await world.core.commands.cancel(CALLER, maker)
@@ -276,7 +276,7 @@ async def test_a_result_that_lands_while_leave_is_given_is_the_answer(askers: As
         connection.execute(SQL.apply, (put(maker, "a"),))
         # looks, sees no result yet, and comes to wait for the flight that is being taken away
         asking = asyncio.create_task(world.core.database.call(askers.ask, asker, "a", "b"))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # the time itself is the subject: it is not answered meanwhile
         assert not asking.done()
     assert await asking == [Hit(Output(1), maker, "cold"), LEAVE]
     assert askers.ask(maker, "a", spoiled=[("a", None)]) == [LEAVE]  # and the leave that was given too much is gone

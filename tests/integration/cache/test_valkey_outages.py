@@ -158,14 +158,14 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(world: Worl
         runs += await twenty()
         assert counts.corrupt > 0
         under_way = asyncio.create_task(twenty())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the time itself is the subject: in the midst of the runs
         valkey.kill()
         runs += await under_way
         runs += await twenty()
         valkey.start()
         runs += await twenty()
         under_way = asyncio.create_task(twenty())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the time itself is the subject: in the midst of the runs
         valkey.pause()
         runs += await under_way
         tier.opened = False

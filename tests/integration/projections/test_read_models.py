@@ -167,7 +167,7 @@ async def test_one_that_is_started_in_the_middle_of_runs_catches_up(world: World
         for _ in range(4):
             with open_projector(world.core):
                 run_ids = [await world.trigger("long", ms=30) for _ in range(5)]
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # the time itself is the subject: in the midst of the runs
             runs = await world.all_finished(run_ids)
             assert {run.status for run in runs} == {"completed"}
         with open_projector(world.core):
@@ -218,7 +218,7 @@ async def test_while_its_connections_are_killed_nothing_is_lost(
         history = asyncio.create_task(make_history(world))
         with psycopg.connect(database_url, autocommit=True) as connection:
             while not history.done():
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.15)  # the time itself is the subject: the pace of the killing
                 connection.execute(SQL.kill_projectors)
         run_ids = history.result()
         await world.projected()

@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.retention.archive import Archive
-from orchestrator.settings import Settings
 from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in_log, plain
+from tests.world.core import open_world
 from tests.world.echo import open_echo_world
 
 RUNS, KILLS = 24, 5
@@ -61,7 +60,7 @@ def apply(variables: dict[str, str], killed_after: float | None) -> int:
         assert process.stdout.readline() == "ready\n"
         if killed_after is not None:
             process.stdout.readline()  # the first file is done
-            time.sleep(killed_after)
+            time.sleep(killed_after)  # the time itself is the subject: it is killed at any point
             process.kill()
         return process.wait()
 
@@ -71,12 +70,12 @@ def test_killed_at_any_point_nothing_is_lost(database_url: str, tmp_path: Path) 
     runs = asyncio.run(fill(database_url, tmp_path))
     variables = {**os.environ, "ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(tmp_path)}
     chance = random.Random()
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
+    with open_world(database_url, tmp_path) as world:
         for killed_after in (*(chance.random() * 0.1 for _ in range(KILLS)), None):
             code = apply(variables, killed_after)
-            still, filed = places(core, runs)
+            still, filed = places(world.core, runs)
             assert len(filed) == len(set(filed))  # in one file
             assert still.isdisjoint(filed)  # in one place
             assert still | set(filed) == runs  # and nowhere else
         assert (code, still) == (0, set())
-        all_is_well(core)
+        all_is_well(world.core)

@@ -6,6 +6,7 @@ import signal
 import stat
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,8 @@ def _written(file: Path) -> int | None:
 
 
 async def gone(*pids: int) -> None:
-    async with asyncio.timeout(10):
-        while any(alive(pid) for pid in pids):
-            await asyncio.sleep(0.01)
+    look = partial(filter, alive, pids)
+    await until(lambda: list(look()), 10, "they have ended", right=lambda left: left == [])
 
 
 # Starts a child that does what it can to live on, writes its pid to a file and runs for ever.

@@ -58,7 +58,7 @@ async def test_while_it_waits_in_the_queue(world: World, journal: Journal) -> No
     run_id = await world.trigger("long")
     await world.core.commands.cancel(CALLER, run_id)
     async with open_worker(world.core, journal.registry()):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # the time itself is the subject: nothing is executed meanwhile
     assert journal.calls == []
     assert world.events(run_id) == ["RunTriggered", "RunCancelled"]
 
@@ -80,7 +80,7 @@ async def test_others_that_wait_for_its_result_make_it_themselves(world: World, 
         maker = await world.trigger("same", ms=500)
         await journal.begun()
         others = [await world.trigger("same", ms=500) for _ in range(5)]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # the time itself is the subject: nothing is executed meanwhile
         assert len(journal.calls) == 1, "they wait"
         await world.core.commands.cancel(CALLER, maker)
         runs = await world.all_finished(others)
@@ -107,7 +107,7 @@ async def test_many_at_any_moment_all_end_cancelled_or_completed(world: World, j
         ids = await asyncio.gather(*(world.trigger("race") for _ in range(60)))
 
         async def cancel(run_id: str, pause: float) -> None:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # the time itself is the subject: each is cancelled at another moment
             try:
                 await world.core.commands.cancel(CALLER, run_id)
             except RunNotCancellable:

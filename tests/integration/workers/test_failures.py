@@ -83,9 +83,9 @@ class TestRetries:
         async with open_worker(world.core, journal.registry()):
             run_id = await world.trigger("narrow")
             await journal.begun(2)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # nothing tells when: the timer of `a` has gone off
             used = time.process_time()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # the time itself is the subject: what it does in a second of waiting
             used = time.process_time() - used
             run = await world.finished(run_id)
         assert run.status == "completed"
@@ -193,7 +193,7 @@ class TestUnknownSkills:
             assert run.missing_skills == ("x.one", "x.two")
         version = run.version
         async with open_worker(world.core, journal.registry("x.one")):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # the time itself is the subject: nothing is executed meanwhile
         assert (await world.folded(run_id)).version == version
         async with open_worker(world.core, journal.registry("x.one", "x.two")):
             assert (await world.finished(run_id)).status == "completed"

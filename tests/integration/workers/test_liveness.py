@@ -91,7 +91,7 @@ async def test_a_worker_whose_connections_are_replaced_again_and_again(
             while True:
                 with psycopg.connect(database_url, autocommit=True) as connection, suppress(psycopg.Error):
                     connection.execute(SQL.terminate_others)
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(0.4)  # the time itself is the subject: the pace of the replacing
 
         async with open_worker(one.core, journal.registry()) as worker, open_worker(other.core, journal.registry()):
             await worker.has_claimed()
@@ -144,6 +144,7 @@ async def test_a_worker_whose_lease_has_lapsed_takes_no_run(
             with no_heartbeats(database_url):
                 await until(lambda: journal.calls[0].cancelled)
                 second = await world.trigger("slow")
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
                 assert world.queue()[second] is None
                 assert len(journal.calls) == 1
@@ -162,8 +163,10 @@ async def test_a_worker_whose_first_heartbeat_is_not_written_takes_no_run(
         with psycopg.connect(database_url) as connection:
             connection.execute(SQL.lock_workers)
             async with open_worker(world.core, journal.registry()):
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
                 second = await world.trigger("slow")
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(2 * QUICK["heartbeat_seconds"])
                 assert world.queue() == {waiting: None, second: None}
                 assert journal.calls == []
@@ -210,7 +213,7 @@ async def test_a_thread_that_is_not_through_yet_is_not_begun_again(database_url:
             run_id = await world.trigger("thread")
             await until(lambda: len(executed) == 1)
             with no_heartbeats(database_url):
-                await asyncio.sleep(0.9 * QUICK["lease_seconds"])
+                await asyncio.sleep(0.9 * QUICK["lease_seconds"])  # the time itself is the subject: most of a lease
             run = await world.finished(run_id)
     assert (run.status, run.step("a").attempt) == ("completed", 2)
     first, second = executed

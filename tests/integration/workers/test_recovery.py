@@ -173,7 +173,7 @@ async def test_all_workers_gone_the_next_one_resumes_at_once(
             ids = [await other.trigger("two") for _ in range(5)]
             await journal.begun(10)
             lost.die()
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # the time itself is the subject: longer than a lease
             started = time.monotonic()
             async with open_worker(other.core, journal.registry()):
                 await journal.begun(15)

@@ -61,10 +61,10 @@ class TestResults:
             nonlocal beats
             while True:
                 beats += 1
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # the time itself is the subject: the pace of the beats
 
         task = asyncio.create_task(beat())
-        await performed(lambda: time.sleep(0.2))
+        await performed(lambda: time.sleep(0.2))  # the time itself is the subject: a skill that blocks
         task.cancel()
         assert beats > 5
 
@@ -148,7 +148,7 @@ class TestTime:
 
         async def slow(value: Any, ctx: StepContext) -> None:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             finally:
                 stopped.append(True)
 
@@ -160,7 +160,7 @@ class TestTime:
     async def test_late_result_is_not_taken(self) -> None:
         async def stubborn() -> str:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             except asyncio.CancelledError:
                 return "late"
             return "never"
@@ -173,7 +173,7 @@ class TestTime:
         def slow(value: Any, ctx: StepContext) -> str:
             while not ctx.wait(10):
                 pass
-            time.sleep(0.1)  # it cleans up
+            time.sleep(0.1)  # the time itself is the subject: it cleans up
             left.set()
             return "late"
 
@@ -197,7 +197,7 @@ class TestTime:
         task = asyncio.create_task(failed(stubborn, timeout_ms=50))
         await until(asked.is_set)
         task.cancel()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the time itself is the subject: nothing ends or begins meanwhile
         assert not task.done(), "it is still being executed"
         task.cancel(ABANDON)
         with pytest.raises(asyncio.CancelledError):
@@ -219,7 +219,7 @@ class TestCancellation:
         async def slow() -> None:
             begun.set()
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             finally:
                 stopped.set()
 
@@ -261,7 +261,7 @@ class TestCancellation:
             threads.submit(release.wait, 10)
             one = FunctionSkill("test.skill", lambda: started.append(True))
             task = asyncio.create_task(perform(one, CALL, StepContext.for_call(CALL), threads))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the time itself is the subject: nothing ends or begins meanwhile
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
