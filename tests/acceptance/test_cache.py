@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.output.terminal import size
-from tests.acceptance.programs import FIXTURES, Done, call
+from tests.world.programs import FIXTURES, Done, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")

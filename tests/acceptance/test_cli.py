@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Done, Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Done, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")
@@ -90,7 +91,7 @@ def test_a_run_that_fails_exits_with_1(env: dict[str, str], home: Path) -> None:
 def test_ctrl_c_cancels_the_run(env: dict[str, str], home: Path, programs: ExitStack) -> None:
     words = ("run", CHAIN, "--payload", payload(home, gate="/nowhere/gate"), *SKILLS, "--json")
     program = programs.enter_context(Program(*words, env=env))
-    wait_until((home / "made").exists, program.err)
+    eventually((home / "made").exists, shows=lambda: program.err)
 
     assert program.stop(signal.SIGINT) == 130
     assert json.loads(program.out)["status"] == "cancelled"
@@ -100,7 +101,7 @@ def test_ctrl_c_cancels_the_run(env: dict[str, str], home: Path, programs: ExitS
 def test_sigterm_leaves_the_run_to_a_worker(env: dict[str, str], home: Path, programs: ExitStack) -> None:
     words = ("run", CHAIN, "--payload", payload(home, gate=str(home / "gate")), *SKILLS)
     program = programs.enter_context(Program(*words, env=env))
-    wait_until((home / "made").exists, program.err)
+    eventually((home / "made").exists, shows=lambda: program.err)
     program.process.send_signal(signal.SIGTERM)
     (home / "gate").touch()
 

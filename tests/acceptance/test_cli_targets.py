@@ -16,7 +16,7 @@ from benchmarks.folders import open_folder
 from orchestrator import Client
 from orchestrator.cli.app import app
 from orchestrator.cli.errors import complain
-from tests.acceptance.programs import FIXTURES, Program
+from tests.world.programs import FIXTURES, Program
 
 UNKNOWN = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
 

@@ -15,8 +15,8 @@ import orchestrator
 from benchmarks.folders import open_folder
 from orchestrator.client import AsyncClient, Client
 from orchestrator.client.calls import Calls
-from tests.acceptance.programs import FIXTURES, Program
 from tests.acceptance.readme import write_example
+from tests.world.programs import FIXTURES, Program
 
 PATIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 CALLS = [name for name in dir(Calls) if not name.startswith("_") and name != "close"]

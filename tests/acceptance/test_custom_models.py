@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import ROOT, Program, call, wait_until
 from tests.acceptance.readme import write_example
+from tests.waiting import eventually
+from tests.world.programs import ROOT, Program, call
 
 SQL = load_sql(__file__)
 DOCUMENT = (ROOT / "docs" / "projections.md").read_text(encoding="utf-8")
@@ -67,7 +68,7 @@ def test_the_example_is_filled_broken_rebuilt_and_verified(env: dict[str, str], 
             ran = call("trigger", "hello.v1", "--payload", payload, "--label", f"client={client}", env=server)
             assert ran.code == 0, ran.err
             assert call("status", ran.out.strip(), "--watch", env=server).code == 0
-        wait_until(lambda: listed(env)["lagEvents"] == 0)
+        eventually(lambda: listed(env)["lagEvents"] == 0)
         found = httpx.get(f"{server['ORCHESTRATOR_SERVER']}/api/v1/projections").json()["projections"]
         assert "skill_seconds" in [one["name"] for one in found]
     day = datetime.now(UTC).date()

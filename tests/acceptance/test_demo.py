@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from tests.acceptance.programs import ROOT, call
+from tests.world.programs import ROOT, call
 
 
 def test_the_demo_builds_a_campaign(home: Path) -> None:

@@ -5,7 +5,8 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.acceptance.programs import CAMPAIGN, FIXTURES, Program, Site, call, completed, started, wait_until
+from tests.waiting import eventually
+from tests.world.programs import CAMPAIGN, FIXTURES, Program, Site, call, completed, started
 
 BRIEF = json.loads((CAMPAIGN / "brief.json").read_text())
 SKILLS = ("--skills", FIXTURES / "links.py")
@@ -42,7 +43,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(home: Path, programs: Exit
     first = programs.enter_context(dev(home, *words))
     site = programs.enter_context(Site(first.ready()))
     run_id = site.trigger("campaign.build.v1", BRIEF)
-    wait_until(lambda: len(completed(site.events(run_id))) >= 3)
+    eventually(lambda: len(completed(site.events(run_id))) >= 3)
     first.kill()
 
     second = programs.enter_context(dev(home, *words))
@@ -72,12 +73,12 @@ def test_a_worker_told_to_stop_hands_over_and_nothing_is_executed_twice(home: Pa
     one = first.ready().removeprefix("worker ")
     payload = json.dumps({"file": str(made), "gate": str(gate)})
     run_id = call("trigger", "chain.v1", "--payload", payload, "--data-dir", home).out.strip()
-    wait_until(lambda: lines(made) == ["first"])
+    eventually(lambda: lines(made) == ["first"])
     second = programs.enter_context(Program("worker", "--data-dir", home, *SKILLS, env=long_lease))
     other = second.ready().removeprefix("worker ")
 
     first.process.send_signal(signal.SIGTERM)
-    wait_until(lambda: "stopping" in first.err)
+    eventually(lambda: "stopping" in first.err, shows=lambda: first.err)
     gate.touch()
     assert first.wait() == 0
     watched = call("status", run_id, "--watch", "--data-dir", home, "--json")
@@ -110,7 +111,7 @@ def test_a_run_without_its_skill_waits_for_a_worker_that_knows_it(home: Path, pr
     program = programs.enter_context(dev(home, *CHAIN))
     site = programs.enter_context(Site(program.ready()))
     run_id = site.trigger("chain.v1", {"file": str(home / "made")})
-    wait_until(lambda: site.get(f"/runs/{run_id}")["status"] == "blocked")
+    eventually(lambda: site.get(f"/runs/{run_id}"), what="it is blocked", right=lambda run: run["status"] == "blocked")
 
     programs.enter_context(Program("worker", "--data-dir", home, *SKILLS))
 

@@ -18,8 +18,8 @@ from benchmarks.folders import open_folder
 from orchestrator.domain.workflow import Workflow
 from orchestrator.skills import SkillRegistry
 from orchestrator.workflows import load_file
-from tests.acceptance.programs import ROOT, Program, call, environment
 from tests.acceptance.readme import write_example
+from tests.world.programs import ROOT, Program, call, environment
 
 FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.programs import Program, wait_until
+from tests.waiting import eventually
+from tests.world.programs import Program
 
 
 def address(program: Program) -> str:
     """Where a program serves its metrics, as its log says."""
-    found = wait_until(lambda: re.search(r"metrics at (\S+/metrics)\"", program.err))
+    found = eventually(lambda: re.search(r"metrics at (\S+/metrics)\"", program.err), shows=lambda: program.err)
     return str(found[1])
 
 

@@ -16,8 +16,9 @@ from orchestrator.client.errors import ArtifactGone, InvalidRequest, RunNotFound
 from orchestrator.domain.workflow import workflow_from_json
 from orchestrator.skills import StepContext, skill
 from orchestrator.skills.skill import Skill, skill_of
-from tests.acceptance.programs import FIXTURES, Done, Program, call, command, environment
-from tests.integration.cache.studio import at_work, open_studio
+from tests.world.core import open_world
+from tests.world.programs import FIXTURES, Done, Program, call, command, environment
+from tests.world.work import at_work
 
 WORDS = ("run", FIXTURES / "keeper.yaml", "--skills", FIXTURES / "keeper.py", "--json")
 GIVEN = json.dumps({"files": ["a.txt", "b.txt"], "characters": 50_000})
@@ -195,10 +196,10 @@ async def test_a_step_of_an_old_log_stays_in_the_folder(env: dict[str, str], hom
 
     made: Skill | None = skill_of(make)
     assert made is not None
-    with open_studio(env["ORCHESTRATOR_DATABASE_URL"], home / "data") as studio:
-        await studio.register(definition)
-        async with at_work(studio, [made]):
-            run_id = (await studio.run("old", {})).id
+    with open_world(env["ORCHESTRATOR_DATABASE_URL"], home / "data") as world:
+        await world.register(definition)
+        async with at_work(world.core, [made]):
+            run_id = (await world.run("old", {})).id
     words = ("artifacts", run_id, "--download", home / "copy" / "here", "--data-dir", home / "data")
     done = call(*words, env=env)
     assert done.code == 0, done.err

@@ -12,7 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.acceptance.programs import Program, Site, wait_until
+from tests.waiting import eventually
+from tests.world.programs import Program, Site
 
 PHASE = 1_000
 AT_ONCE = 40
@@ -81,7 +82,7 @@ def test_memory_is_flat_while_triggers_outrun_workers(home: Path, database_url: 
 
     def nobody_works() -> None:
         asyncio.run(flood(address, {"workflowName": WIDE["workflowName"]}))
-        wait_until(projected)
+        eventually(projected, 90, "everything is projected")
 
     grown = growth({"api": api, "projector": projector}, nobody_works)
     assert site.get("/health/queues")["queued"] == 2 * PHASE
@@ -92,8 +93,8 @@ def test_memory_is_flat_while_triggers_outrun_workers(home: Path, database_url: 
 
     def somebody_works() -> None:
         asyncio.run(flood(address, {"workflowName": QUICK["workflowName"], "priority": 1}))
-        wait_until(lambda: site.get("/runs?status=queued&workflowName=flood.quick&limit=1")["runs"] == [])
-        wait_until(projected)
+        eventually(lambda: site.get("/runs?status=queued&workflowName=flood.quick&limit=1")["runs"] == [], 90)
+        eventually(projected, 90, "everything is projected")
 
     grown = growth({"api": api, "projector": projector, "worker": worker}, somebody_works)
     assert max(grown.values()) < ROOM_BYTES, grown

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from tests.acceptance.programs import FIXTURES, ROOT, Done, call, environment
+from tests.world.programs import FIXTURES, ROOT, Done, call, environment
 
 CHAIN = ("run", FIXTURES / "chain.yaml", "--skills", FIXTURES / "links.py", "--payload")
 SQL_BLOCK = re.compile(r"^```sql\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 
 from tests.acceptance.fixtures.hostile import EVIL
-from tests.acceptance.programs import FIXTURES, PATIENCE_SECONDS, Done, call, command, environment
+from tests.world.programs import FIXTURES, PATIENCE_SECONDS, Done, call, command, environment
 
 SKILLS = FIXTURES / "hostile.py"
 # What no terminal may get: OSC, BEL, C1, right-to-left override, zero width space. Carriage returns come apart.

@@ -10,7 +10,7 @@ from orchestrator.bootstrap.database import MIGRATIONS
 from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.migration_files import newest_number, read_migrations
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import FIXTURES, Program, call, command, environment
+from tests.world.programs import FIXTURES, Program, call, command, environment
 
 SQL = load_sql(__file__)
 NAMES = [migration.name for migration in read_migrations(MIGRATIONS)]

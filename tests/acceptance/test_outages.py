@@ -17,10 +17,11 @@ from psycopg import sql
 from orchestrator.bootstrap.database import MIGRATIONS
 from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.sql import load_sql
-from tests.acceptance.programs import Program, wait_until
 from tests.proxy import SwallowingProxy
 from tests.servers import Databases
 from tests.standby import Pair
+from tests.waiting import eventually
+from tests.world.programs import Program
 
 SQL = load_sql(__file__)
 pytestmark = pytest.mark.chaos
@@ -86,10 +87,10 @@ class Plant:
             assert answer.status_code in (202, 503), answer.text
             return answer.status_code == 202
 
-        wait_until(look, self.api.err)
+        eventually(look, 90, "a run is accepted", shows=lambda: self.api.err)
 
     def begun(self, count: int) -> None:
-        wait_until(lambda: len(self.notes("begin")) >= count, self.workers[0].err)
+        eventually(lambda: len(self.notes("begin")) >= count, shows=lambda: self.workers[0].err)
 
     def notes(self, what: str) -> list[list[object]]:
         if not self.journal.exists():
@@ -104,7 +105,7 @@ class Plant:
             answers = [httpx.get(f"{self.address}/api/v1/runs/{run_id}", timeout=30) for run_id in self.accepted]
             return all(answer.status_code == 200 and answer.json()["status"] == "completed" for answer in answers)
 
-        wait_until(look, "\n".join(one.err for one in (self.api, *self.workers)))
+        eventually(look, 90, "all runs are over", shows=lambda: "\n".join(one.err for one in (self.api, *self.workers)))
 
     def check(self) -> None:
         """Nothing was executed by two workers at once, and no process gave up or complained all the time."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import Client
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 FILES = ("--skills", FIXTURES / "telling.py")
 
@@ -48,17 +49,17 @@ def test_progress_reaches_the_api_from_another_process(
         listener = threading.Thread(target=listen)
         listener.start()
         first = {"thread": ("running", 0.25, "a quarter"), "loop": ("running", 1.0, "")}
-        wait_until(lambda: told() == first)
+        eventually(told, what="both have told", right=lambda found: found == first)
         assert "25% a quarter" in call("steps", run_id, "--server", server).out
         assert "thread 25% a quarter" in call("status", run_id, env=env).out
-        wait_until(lambda: {("thread", 0.25, "a quarter"), ("loop", 1.0, "")} <= set(reports))
+        eventually(lambda: {("thread", 0.25, "a quarter"), ("loop", 1.0, "")} <= set(reports))
         for command in watching:
-            wait_until(lambda command=command: "step thread 25% a quarter" in command.err)
+            eventually(lambda command=command: "step thread 25% a quarter" in command.err)
         (home / "more").touch()
-        wait_until(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
+        eventually(lambda: told()["thread"] == ("running", 0.75, "three \N{REPLACEMENT CHARACTER}quarters"))
         (home / "end").touch()
         assert client.wait(run_id, timeout=60)["status"] == "completed"
-        wait_until(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
+        eventually(lambda: told() == {"thread": ("completed", 1.0, None), "loop": ("completed", 1.0, None)})
         listener.join(60)
         assert not listener.is_alive(), "the stream ends with the run"
         assert ("thread", 0.75, "three \N{REPLACEMENT CHARACTER}quarters") in reports

@@ -8,10 +8,10 @@ import psycopg
 import pytest
 
 from benchmarks.histories import make_log, make_read_models
-from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
-from orchestrator.settings import Settings
-from tests.acceptance.programs import Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.core import open_world
+from tests.world.programs import Program, call
 
 SQL = load_sql(__file__)
 EVENTS = 60_000
@@ -20,9 +20,9 @@ EVENTS = 60_000
 @pytest.fixture
 def env(database_url: str, home: Path) -> dict[str, str]:
     """Settings for a database of the test's own, with a log and read models."""
-    with open_core(Settings(database_url=database_url, data_dir=home)) as core:
-        asyncio.run(make_log(core, EVENTS))
-        make_read_models(core)
+    with open_world(database_url, home) as world:
+        asyncio.run(make_log(world.core, EVENTS))
+        make_read_models(world.core)
     return {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(home)}
 
 
@@ -69,7 +69,7 @@ def test_read_models_are_compared_rebuilt_and_sent_on(env: dict[str, str]) -> No
 
 def test_ctrl_c_interrupts_and_the_same_command_goes_on(env: dict[str, str]) -> None:
     with Program("projections", "rebuild", "run_steps", "--processes", "1", env=env) as program:
-        wait_until(lambda: "fill" in program.err or program.process.poll() is not None)
+        eventually(lambda: "fill" in program.err or program.process.poll() is not None, shows=lambda: program.err)
         program.process.send_signal(signal.SIGINT)
         assert program.wait() == 128 + signal.SIGINT
         assert "run the same command again to resume" in program.err

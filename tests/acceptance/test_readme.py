@@ -6,8 +6,8 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.acceptance.programs import environment
 from tests.acceptance.readme import ROOT, blocks, lines_of_http_api, write_example
+from tests.world.programs import environment
 
 PORT = "8000"
 

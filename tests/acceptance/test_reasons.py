@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import call
+from tests.world.programs import call
 
 PROGRAMS = {
     "exit": ("echo starting >&2; printf 'no such codec: \\033[31mopus\\n\\n' >&2; exit 3", "no such codec: [31mopus"),

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from orchestrator.postgres.embedded import EmbeddedPostgres
-from tests.acceptance.programs import Program
+from tests.world.programs import Program
 
 STEP = {"stepId": "a", "skillId": "nobody.knows"}
 

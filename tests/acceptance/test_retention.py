@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, call
 from tests.servers import Databases
+from tests.world.programs import FIXTURES, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is hidden, as the docs say")
 
@@ -49,7 +50,7 @@ def trigger(skill: str, home: Path, env: dict[str, str]) -> list[str | Path]:
 
 def found_in(home: Path, worker: Program) -> Any:
     file = home / "found"
-    wait_until(lambda: file.exists() and file.read_text().endswith("\n"), worker.err)
+    eventually(lambda: file.exists() and file.read_text().endswith("\n"), shows=lambda: worker.err)
     return json.loads(file.read_text())
 
 

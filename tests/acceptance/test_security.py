@@ -16,16 +16,17 @@ import pytest
 from orchestrator.client import Client
 from orchestrator.client.errors import NotAuthenticated
 from orchestrator.postgres.embedded import EmbeddedPostgres
-from tests.acceptance.programs import FIXTURES, ROOT, Program, call, wait_until
 from tests.acceptance.test_cli import refused
 from tests.acceptance.test_figures import address
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, ROOT, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 
 
 def ready(program: Program) -> str:
     """The address of a server, once it accepts requests."""
-    wait_until(lambda: "ready http://" in program.out, program.err)
+    eventually(lambda: "ready http://" in program.out, shows=lambda: program.err)
     return program.out.split("ready ", 1)[1].split()[0]
 
 
@@ -58,7 +59,7 @@ def test_keys_of_the_command_line_open_the_server_and_are_written_nowhere(home: 
         listed = call("keys", "list", "--data-dir", home)
         revoked = call("keys", "revoke", key.rsplit("_", 1)[0], "--json", "--data-dir", home)
         assert revoked.document["state"] == "revoked"
-        wait_until(lambda: client.get("/runs", headers=right).status_code == 401, program.err)
+        eventually(lambda: client.get("/runs", headers=right).status_code == 401, shows=lambda: program.err)
         answers.append(client.get("/runs", headers=right))
     assert [answer.status_code for answer in answers] == [401, 401, 400, 404, 200, 200, 400, 401]
     program.stop()
@@ -101,7 +102,7 @@ def test_without_keys_nobody_else_gets_in_and_it_is_said(home: Path, programs: E
     assert "ORCHESTRATOR_AUTH=keys" in said
     program = programs.enter_context(Program("api", "--port", "0", "--data-dir", home))
     assert ready(program).startswith("http://127.0.0.1:")
-    wait_until(lambda: "authentication is off: only this machine" in program.err, program.err)
+    eventually(lambda: "authentication is off: only this machine" in program.err, shows=lambda: program.err)
 
 
 def test_what_users_get_wrong_with_keys(home: Path) -> None:

@@ -15,7 +15,8 @@ from psycopg.rows import dict_row
 
 from orchestrator.postgres.sql import load_sql
 from tests.acceptance.next_release import MIGRATION, make_next_release
-from tests.acceptance.programs import FIXTURES, Program, Site, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, Site, call
 
 SQL = load_sql(__file__)
 KNOWN_NOW = {"WorkflowRegistered", "RunTriggered", "RunStarted", "StepStarted", "StepCompleted", "RunCompleted"}
@@ -96,7 +97,7 @@ def test_two_releases_share_a_database(world: World) -> None:
 
     done = call("migrate", "--finish", env=following.env)
     assert (done.code, "Format 2 is finished." in done.out) == (0, True)
-    wait_until(lambda: following.ask("POST", "/workflows", TEAM).status_code == 201)  # once it was told
+    eventually(lambda: following.ask("POST", "/workflows", TEAM).status_code == 201)  # once it was told
     _share(world)
     assert world.rows(SQL.fields, field=b'"host"')[0]["count"] > 0, "the newer release writes its field now"
     _leave_alone(world)
@@ -161,7 +162,7 @@ def _leave_alone(world: World) -> None:
         assert (answer.status_code, answer.json()["error"]) == (503, "NEEDS_NEWER_PROGRAM")
     answer = ours.ask("POST", "/runs", {"workflowName": "team.v1", "triggerPayload": of_team})
     assert (answer.status_code, answer.json()["error"]) == (503, "NEEDS_NEWER_PROGRAM")
-    wait_until(lambda: all(following.ask("GET", f"/runs/{run_id}").json()["status"] == "queued" for run_id in runs))
+    eventually(lambda: all(following.ask("GET", f"/runs/{run_id}").json()["status"] == "queued" for run_id in runs))
     listed = ours.site.get("/runs?limit=50")["runs"]
     assert {run["status"] for run in listed if run["id"] in runs} <= {"queued"}
     assert {each["workflowName"] for each in ours.site.get("/workflows")["workflows"]} == {"chain.v1", "team.v1"}

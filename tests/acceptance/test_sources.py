@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.programs import ROOT, call, environment
+from tests.world.programs import ROOT, call, environment
 
 
 def installed(*words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

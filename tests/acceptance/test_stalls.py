@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import Program, Site, completed, started, wait_until
+from tests.waiting import eventually
+from tests.world.programs import Program, Site, completed, started
 
 SKILLS = """
 import asyncio, re, time
@@ -80,7 +81,7 @@ class Plant:
 
     def running(self, run_id: str) -> None:
         """Wait until the run's step was started."""
-        wait_until(lambda: started(self.site.events(run_id)))
+        eventually(lambda: started(self.site.events(run_id)), what="a step has started")
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_coroutine_that_swallows_cancellation_does_not_keep_its_process(plant:
     assert time.monotonic() - asked < 60, "it ends by itself, whatever it takes"
     assert "Traceback" not in first.err
     owner = plant.worker()
-    wait_until(lambda: started(plant.site.events(run_id)) == {"one": 2}, owner.err)
+    eventually(lambda: started(plant.site.events(run_id)) == {"one": 2}, shows=lambda: owner.err)
 
 
 def test_a_cancelled_run_whose_coroutine_swallows_it_holds_up_no_other(plant: Plant) -> None:
@@ -138,4 +139,4 @@ def test_a_cancelled_run_whose_coroutine_swallows_it_holds_up_no_other(plant: Pl
     plant.site.cancel(run_id)
     assert plant.site.ended(run_id)["status"] == "cancelled"
     assert plant.site.ended(plant.site.trigger("stall.quick", {}))["status"] == "completed"
-    wait_until(lambda: any(line["message"] == "step ignores cancellation, abandoned" for line in worker.log))
+    eventually(lambda: any(line["message"] == "step ignores cancellation, abandoned" for line in worker.log))

@@ -2,11 +2,13 @@
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 NOISY = FIXTURES / "noisy.yaml"
 SKILLS = ("--skills", FIXTURES / "noisy.py")
@@ -49,8 +51,9 @@ def test_a_worker_says_that_it_is_ready_and_nothing_more(env: dict[str, str], pr
     worker.ready()
     assert call("workflows", "register", NOISY, env=env).code == 0
     run_id = call("trigger", "noisy.v1", "--json", env=env).document["runId"]
-    wait_until(lambda: call("status", run_id, "--json", env=env).document["status"] == "completed")
-    wait_until(lambda: "noise on the loop" in worker.err)
+    look = partial(call, "status", run_id, "--json", env=env)
+    eventually(lambda: look().document, what="it is completed", right=lambda run: run["status"] == "completed")
+    eventually(lambda: "noise on the loop" in worker.err, shows=lambda: worker.err)
 
     assert [line for line in worker.out.splitlines() if not line.startswith("ready ")] == []
 

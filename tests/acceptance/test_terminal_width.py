@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, call
 from tests.acceptance.terminals import shown
+from tests.world.programs import FIXTURES, call
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

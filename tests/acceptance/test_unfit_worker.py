@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, call, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, Program, call
 
 FILES = 130
 
@@ -59,7 +60,7 @@ def completed(run_id: str, env: dict[str, str]) -> list[str]:
 
 
 def says(worker: Program, words: str) -> None:
-    wait_until(lambda: any(words in line.get("message", "") for line in worker.log), worker.err)
+    eventually(lambda: any(words in line.get("message", "") for line in worker.log), shows=lambda: worker.err)
 
 
 @pytest.mark.parametrize("skill", ["hoard.program", "hoard.reads"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, Program, Site, call
+from tests.world.programs import FIXTURES, Program, Site, call
 
 WAYS = ("panic", "exit", "interrupt", "close", "cancel")
 

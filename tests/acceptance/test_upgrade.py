@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import FIXTURES, ROOT, Program, Site, call, started, wait_until
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, ROOT, Program, Site, call, started
 
 RELEASE = "79481f0"
 """The commit of 0.1.0."""
@@ -46,7 +47,7 @@ def test_a_database_of_0_1_0_goes_on(
     with Site(api.ready()) as site, Program("worker", *SKILLS, env=old) as worker:
         worker.ready()
         runs = {"under way": site.trigger("chain.v1", {"file": f"{files['under way']}", "gate": f"{files['gate']}"})}
-        wait_until(lambda: "second" in started(site.events(runs["under way"])))
+        eventually(lambda: "second" in started(site.events(runs["under way"])))
         worker.kill()
         runs["queued"] = site.trigger("chain.v1", {"file": f"{files['queued']}"})
     assert api.stop(signal.SIGTERM) in {0, 128 + signal.SIGTERM}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.folders import open_folder
-from tests.acceptance.programs import CAMPAIGN, ROOT, environment
+from tests.world.programs import CAMPAIGN, ROOT, environment
 
 SOURCES = ("src", "examples", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 

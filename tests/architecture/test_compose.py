@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +21,7 @@ from orchestrator.client.errors import NotAuthenticated
 from orchestrator.settings import PREFIX, Settings
 from tests.architecture.sources import ROOT
 from tests.servers import ValkeyServer
+from tests.waiting import eventually
 
 OURS = ("api", "worker", "projector")
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -117,16 +117,17 @@ def test_a_service_starts_and_passes_its_health_check(service: str, environment:
     before = check(service, surroundings)
     assert before.returncode == 1, "the check passes without the service"
     assert before.stderr
-    deadline = time.monotonic() + START_SECONDS
     with running(service, surroundings) as process:
-        while (found := check(service, surroundings)).returncode != 0:
+
+        def look() -> "subprocess.CompletedProcess[str]":
             assert process.poll() is None, f"{service} ended with {process.returncode}"
-            assert time.monotonic() < deadline, found.stderr
-            time.sleep(0.2)
+            return check(service, surroundings)
+
+        eventually(look, START_SECONDS, f"{service} is healthy", right=lambda found: found.returncode == 0)
         port = surroundings["ORCHESTRATOR_PORT" if service == "api" else "ORCHESTRATOR_METRICS_PORT"]
-        while "orchestrator_" not in metrics(port):
-            assert time.monotonic() < deadline, f"{service} does not answer GET /metrics"
-            time.sleep(0.1)
+        eventually(
+            lambda: metrics(port), START_SECONDS, "it answers GET /metrics", right=lambda text: "orchestrator_" in text
+        )
     assert process.returncode in {0, 128 + signal.SIGTERM}
     if service != "projector":  # what it wrote stays true for a while
         assert check(service, surroundings).returncode == 1
@@ -172,11 +173,12 @@ def test_the_database_is_migrated_before_anything_else_starts(
     for _ in range(2):
         subprocess.run(here(stated["command"]), cwd=ROOT, env=seen, check=True, timeout=START_SECONDS)
     with running("projector", seen) as projector:
-        deadline = time.monotonic() + START_SECONDS
-        while check("projector", seen).returncode != 0:
+
+        def is_healthy() -> bool:
             assert projector.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+            return check("projector", seen).returncode == 0
+
+        eventually(is_healthy, START_SECONDS, "the projector is healthy")
 
 
 def test_the_image_holds_what_the_services_need() -> None:

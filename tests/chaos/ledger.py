@@ -14,7 +14,6 @@ from benchmarks.graphs import campaign_graph
 from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Wanted
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.audit import faults
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import RunNotCancellable
@@ -34,9 +33,10 @@ from orchestrator.domain.workflow import Workflow, workflow_from_json
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.postgres.listener import EVENTS, wake
 from orchestrator.postgres.unavailable import DatabaseUnavailable
-from orchestrator.settings import Settings
 from tests.chaos.executions import overlaps, read_executions
 from tests.chaos.skills import made
+from tests.waiting import until
+from tests.world.core import open_world
 
 CALLER = Caller("default", "chaos")
 PATIENCE_SECONDS = 60.0
@@ -160,11 +160,13 @@ class Ledger:
 
     async def all_over(self, *run_ids: str) -> None:
         """Wait until these runs are over, or all."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while left := set(self.under_way()) & set(run_ids or self.asked):
-            told = {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in left}
-            assert time.monotonic() < deadline, f"not over: {told}"
-            await self._wait_for_news()
+
+        def left() -> dict[str, list[str]]:
+            """Those that are not over, with their latest events."""
+            ids = set(self.under_way()) & set(run_ids or self.asked)
+            return {run_id: [type(one.event).__name__ for one in self.history.get(run_id, [])[-3:]] for run_id in ids}
+
+        await until(left, what="the runs are over", right=lambda left: not left)
 
     def outputs(self, run_id: str) -> dict[str, Any]:
         """What each step of a run made."""
@@ -270,5 +272,5 @@ async def _patiently(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 @contextmanager
 def open_ledger(database_url: str, folder: Path, **settings: Any) -> Iterator[Ledger]:
-    with open_core(Settings(database_url=database_url, data_dir=folder, **settings)) as core:
-        yield Ledger(core)
+    with open_world(database_url, folder, **settings) as world:
+        yield Ledger(world.core)

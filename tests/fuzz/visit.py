@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.folders import open_folder
 from orchestrator.client import Client
-from tests.acceptance.programs import Program, call
 from tests.acceptance.readme import write_example
+from tests.world.programs import Program, call
 
 # Every answer is one the document names, and fits what it says; what is wrong is refused; nothing is a fault of ours.
 CHECKS = (

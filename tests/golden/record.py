@@ -12,16 +12,14 @@ from pathlib import Path
 
 from benchmarks.folders import open_folder
 from orchestrator.audit.transfer.export import EventSelection, select, write_export
-from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
-from orchestrator.settings import Settings
 from tests.conftest import MIGRATIONS
 from tests.golden.states import LOGS, states
 from tests.integration.audit.campaign import every_fate, recorded
 from tests.integration.projections.test_read_models import make_history
-from tests.integration.workers.site import open_site
 from tests.servers import Databases
+from tests.world.core import open_world
 
 
 async def fates(url: str, folder: Path) -> None:
@@ -31,8 +29,8 @@ async def fates(url: str, folder: Path) -> None:
 
 async def workers(url: str, folder: Path) -> None:
     """Retried, recovered from a worker that went, blocked, cancelled while executing, still queued."""
-    with open_site(url, folder, shutdown_grace_seconds=0.0) as site:
-        await make_history(site)
+    with open_world(url, folder, shutdown_grace_seconds=0.0) as world:
+        await make_history(world)
 
 
 async def campaign(url: str, folder: Path) -> None:
@@ -57,8 +55,8 @@ def main(version: str) -> None:
             migrate(databases.url(name), MIGRATIONS)
             with tempfile.TemporaryDirectory() as folder:
                 asyncio.run(scenario(databases.url(name), Path(folder)))
-                with open_core(Settings(database_url=databases.url(name), data_dir=Path(folder))) as core:
-                    tally = write_export(select(core.log, EventSelection()), path, "jsonl")
+                with open_world(databases.url(name), Path(folder)) as world:
+                    tally = write_export(select(world.core.log, EventSelection()), path, "jsonl")
             path.with_suffix(".states.json").write_text(json.dumps(states(path), indent=1) + "\n")
             print(f"{path}: {tally.events} events")
 

@@ -11,7 +11,6 @@ import httpx
 
 from orchestrator.bootstrap.database import MIGRATIONS
 from orchestrator.postgres.migrate import migrate
-from tests.acceptance.programs import ROOT, call
 from tests.chaos.skills import JOURNAL
 from tests.chaos.wire import Wire
 from tests.proxy import SwallowingProxy
@@ -19,6 +18,7 @@ from tests.servers import ValkeyServer
 from tests.soak.processes import Member
 from tests.soak.workflows import TENANTS, documents
 from tests.standby import Pair
+from tests.world.programs import ROOT, call
 
 LEASE_SECONDS = 6.0
 STALL_SECONDS = 20.0

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.acceptance.programs import command, environment
+from tests.waiting import eventually
+from tests.world.programs import command, environment
 
 READY_SECONDS = 120.0
 _ANSWER_SECONDS = 30.0
@@ -79,12 +80,15 @@ class Member:
 
     def await_ready(self) -> str:
         """Wait until it says that it is ready, and return for what."""
-        deadline = time.monotonic() + READY_SECONDS
         out = self.log.with_suffix(".out")
-        while "\n" not in (said := out.read_text()):
-            assert self.code is None, f"{self.name} ended with {self.code}: {self.log.read_text()[-3000:]}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready: {self.log.read_text()[-3000:]}"
-            time.sleep(0.05)
+        eventually(
+            lambda: "\n" in out.read_text() or self.code is not None,
+            READY_SECONDS,
+            f"{self.name} is ready",
+            shows=self.log.read_text,
+        )
+        said = out.read_text()
+        assert "\n" in said, f"{self.name} ended with {self.code}: {self.log.read_text()[-3000:]}"
         assert said.startswith("ready "), said
         self.told = said.splitlines()[0].removeprefix("ready ")
         return self.told

@@ -10,13 +10,13 @@ from orchestrator.bootstrap.core import open_core
 from orchestrator.domain.events import TERMINAL_EVENTS, StepStarted
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.settings import Settings
-from tests.acceptance.programs import command, environment
 from tests.chaos.executions import Execution, overlaps, read_executions
 from tests.chaos.ledger import foreign
 from tests.soak.feeder import Accepted, Feeder
 from tests.soak.plant import LEASE_SECONDS, Plant
 from tests.soak.processes import frozen_meanwhile
 from tests.soak.workflows import GOOD, HOPELESS, UNSTOPPABLE
+from tests.world.programs import command, environment
 
 _CHECKS = (("audit", "verify", "--strict"), ("projections", "verify", "--all"), ("replay", "--check", "--all"))
 _CHECK_SECONDS = 1800

@@ -41,7 +41,7 @@ async def test_a_bucket_fills_again(pair: tuple[SharedBuckets, SharedBuckets]) -
     assert (await pair[0].take([bucket]))[0] == 0
     seconds, _ = await pair[0].take([bucket])
     assert 0 < seconds <= 0.1
-    await asyncio.sleep(seconds + 0.01)
+    await asyncio.sleep(seconds + 0.01)  # the time itself is the subject: the bucket fills
     assert (await pair[1].take([bucket]))[0] == 0
 
 

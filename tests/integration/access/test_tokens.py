@@ -22,6 +22,7 @@ from orchestrator.access.identity import Role
 from orchestrator.access.key_set import KeySet
 from orchestrator.access.tokens import TokenRules, Tokens
 from tests.integration.access.provider import AUDIENCE, ISSUER, Provider, ec_key, jwk, provider, rsa_key, token
+from tests.waiting import until
 
 FIRST, SECOND, CURVE = rsa_key(), rsa_key(), ec_key()
 RULES = TokenRules(ISSUER, AUDIENCE, ("RS256", "ES256", "EdDSA"), "tenant", "roles")
@@ -213,9 +214,7 @@ async def test_keys_are_read_again_beside_what_is_under_way(served: Provider, to
     served.keys = [jwk("second", SECOND)]
     clock.now += 301
     assert (await tokens.identify(shown)).tenant == "acme"  # nobody waits
-    async with asyncio.timeout(5):
-        while served.asked < 2 or tokens._keys.changes < 2:
-            await asyncio.sleep(0.01)
+    await until(lambda: served.asked >= 2 and tokens._keys.changes >= 2, 5, "the keys were read again")
     await refused(tokens, shown)
 
 
@@ -251,7 +250,7 @@ async def test_a_token_that_was_verified_ends_all_the_same(served: Provider) -> 
     tokens = Tokens(rules, KeySet(served.url))
     shown = token(FIRST, exp=int(time.time()) + 2)
     await tokens.identify(shown)
-    await asyncio.sleep(2.1)
+    await asyncio.sleep(2.1)  # the time itself is the subject: the token expires
     assert "expired" in await refused(tokens, shown)
 
 

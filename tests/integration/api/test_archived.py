@@ -7,7 +7,11 @@ import httpx
 from orchestrator.application.clock import now
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.retaining import build_archivist
-from tests.integration.api.world import LINE, RUNS, at_work, eventually, register
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS
+from tests.world.lines import LINE, SKILLS
+from tests.world.work import at_work
 
 ASKED = {"workflowName": LINE.name, "triggerPayload": {"text": "x"}}
 KEY = {"Idempotency-Key": "once"}
@@ -15,11 +19,11 @@ KEY = {"Idempotency-Key": "once"}
 
 async def test_an_archived_run_is_gone_and_its_key_is_taken(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run_id = (await client.post(RUNS, json=ASKED, headers=KEY)).json()["runId"]
-        await eventually(lambda: core.reader.queues()["running"] + core.reader.queues()["queued"] == 0)
+        await until(lambda: core.reader.queues()["running"] + core.reader.queues()["queued"] == 0)
         await core.cache.invalidate("default", "test", workflow=LINE.name)
-        await eventually(lambda: core.reader.position() == core.log.last_position())
+        await until(lambda: core.reader.position() == core.log.last_position())
     assert (await asyncio.to_thread(build_archivist(core, "test").apply, now() + 1000)).runs == 1
     for path in ("", "/steps", "/artifacts", "/events", "/events/stream", "/cache-analysis", "?at=1"):
         answer = await client.get(f"{RUNS}/{run_id}{path}")

@@ -15,8 +15,7 @@ from orchestrator.api.content import content_type, disposition, parse_range
 from orchestrator.api.errors import RangeNotSatisfiable
 from orchestrator.application.core import Core
 from orchestrator.domain.output import Artifact
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import RUNS, finished
+from tests.world.http import LIMITS, RUNS, connect, finished
 
 TEXT = "0123456789" * 100
 

@@ -11,9 +11,11 @@ import pytest
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import LINE, RUNS, eventually, register
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 NOBODY = "018f3c2e-0000-7000-8000-000000000001"
 
@@ -91,7 +93,7 @@ async def test_a_revoked_key_opens_nothing_any_more(core: Core, client: httpx.As
     async def is_refused() -> bool:
         return (await client.get(RUNS, headers=headers)).status_code == 401
 
-    await eventually(is_refused)
+    await until(is_refused)
     assert time.monotonic() - begun < 5.0
 
 
@@ -127,7 +129,7 @@ async def test_who_guesses_has_to_wait(core: Core) -> None:
         async def is_let_in() -> bool:
             return (await client.get(RUNS, headers=right)).status_code == 200
 
-        await eventually(is_let_in)
+        await until(is_let_in)
 
 
 async def test_the_document_says_whether_credentials_have_to_be_shown(core: Core) -> None:

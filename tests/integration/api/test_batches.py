@@ -11,7 +11,11 @@ from orchestrator.application.commands import MAX_AT_ONCE, Wanted
 from orchestrator.application.core import Core
 from orchestrator.domain.events import RunTriggered
 from tests.integration.api.test_runs import faults
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, register, until_status
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS, until_status
+from tests.world.lines import FAULTY, LINE, SKILLS
+from tests.world.work import at_work
 
 BATCH = f"{RUNS}:batch"
 
@@ -51,7 +55,7 @@ async def test_each_is_accepted_as_it_was_asked_for_and_can_be_read_at_once(
 
 async def test_a_worker_beside_it_runs_them_all(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         runs = ids(await client.post(BATCH, json={"runs": [line(f"{number}") for number in range(40)]}))
         for run_id in runs:
             assert (await until_status(client, run_id, "completed", "failed"))["status"] == "completed"
@@ -121,7 +125,7 @@ async def test_what_was_broken_off_is_completed_by_the_same_request(core: Core) 
         return asyncio.create_task(core.commands.trigger_many(caller, wanted, idempotency_key="all"))
 
     begun = ask()
-    await eventually(lambda: len(triggered(core)) > 0)
+    await until(lambda: len(triggered(core)) > 0)
     begun.cancel()
     await asyncio.gather(begun, return_exceptions=True)
     assert begun.cancelled()

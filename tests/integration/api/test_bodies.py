@@ -4,7 +4,9 @@ import httpx
 import pytest
 
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, register
+from tests.world.core import register
+from tests.world.http import RUNS
+from tests.world.lines import LINE
 
 JSON = {"Content-Type": "application/json"}
 

@@ -18,10 +18,12 @@ from orchestrator.access.identity import Role
 from orchestrator.api.app import ROUTERS, Api
 from orchestrator.application.core import Core
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import connect
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, register, until_status
+from tests.world.core import register
+from tests.world.http import RUNS, connect, until_status
+from tests.world.lines import FAULTY, LINE, SKILLS
+from tests.world.work import at_work
 
 SECRET = "the words of the others"
 ARTIFACTS = "/api/v1/artifacts"
@@ -66,7 +68,7 @@ async def border(core: Core) -> AsyncIterator[Border]:
         us.headers.update(issue(core, Role.ADMIN, "us"))
         them.headers.update(issue(core, Role.ADMIN, "them"))
         runs: dict[str, str] = {}
-        async with at_work(core):
+        async with at_work(core, SKILLS):
             for name in ("test.line", "test.faulty"):
                 body = {"workflowName": name, "triggerPayload": {"text": SECRET}, "labels": {"of": "them"}}
                 answer = await them.post(RUNS, json=body, headers={"Idempotency-Key": name})
@@ -221,7 +223,7 @@ async def test_nothing_crosses_the_border(border: Border, database_url: str, sub
 
 async def test_the_same_work_is_done_anew_for_another_tenant(border: Border) -> None:
     """Neither a result nor the bytes of another tenant are found again: not by key, not by hash."""
-    async with at_work(border.core):
+    async with at_work(border.core, SKILLS):
         body = {"workflowName": "test.line", "triggerPayload": {"text": SECRET}}
         run_id = (await border.us.post(RUNS, json=body)).json()["runId"]
         await until_status(border.us, run_id, "completed")

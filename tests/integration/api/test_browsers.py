@@ -9,10 +9,11 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import guarded
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import LINE, RUNS, register
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 JSON = b'{"workflowName": "test.line"}'
 PATHS = [RUNS, "/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/nowhere"]

@@ -4,7 +4,10 @@ from uuid import uuid4
 import httpx
 
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, at_work, register, trigger, until_status
+from tests.world.core import register
+from tests.world.http import RUNS, trigger, until_status
+from tests.world.lines import LINE, SKILLS
+from tests.world.work import at_work
 
 
 async def analysed(client: httpx.AsyncClient, run_id: str, **query: str) -> dict[str, Any]:
@@ -17,7 +20,7 @@ async def analysed(client: httpx.AsyncClient, run_id: str, **query: str) -> dict
 
 async def test_each_step_says_where_its_result_came_from_and_why(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         first = await trigger(client, triggerPayload={"text": "one"})
         await until_status(client, first, "completed")
         second = await trigger(client, triggerPayload={"text": "two"})

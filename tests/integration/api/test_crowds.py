@@ -18,12 +18,14 @@ from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import issue
 from tests.integration.api.test_overload import SQL
-from tests.integration.api.test_protocol import BODY, POST, serving
+from tests.integration.api.test_protocol import BODY, POST, hasty
 from tests.integration.api.test_tokens import bearer
-from tests.integration.api.world import LINE, RUNS, eventually, register
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 PLACES = 10
 CROWD = 30
@@ -65,7 +67,7 @@ def crowded(core: Core, **settings: Any) -> Any:
 @pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", "/api/v1/workflows"])
 async def test_slow_bodies_take_no_place(core: Core, path: str) -> None:
     await register(core, LINE)
-    async with serving(crowded(core, auth=())) as port:
+    async with hasty(crowded(core, auth=())) as port:
         crowd = [await send_slowly(port, {}, path) for _ in range(CROWD)]
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
             for _ in range(PLACES):
@@ -78,7 +80,7 @@ async def test_slow_bodies_take_no_place(core: Core, path: str) -> None:
 
 
 async def test_without_a_key_no_body_is_read(core: Core) -> None:
-    async with serving(crowded(core)) as port:
+    async with hasty(crowded(core)) as port:
         crowd = [await send_slowly(port, headers) for headers in ({}, {"Authorization": "Bearer nonsense"}) * CROWD]
         async with asyncio.timeout(20):
             found = Counter([(await reader.readexactly(12))[9:] for reader, _ in crowd])
@@ -89,7 +91,7 @@ async def test_without_a_key_no_body_is_read(core: Core) -> None:
 async def test_slow_bodies_of_one_tenant_do_not_push_out_those_of_another(core: Core) -> None:
     await register(core, LINE)
     app = crowded(core)
-    async with serving(app) as port:
+    async with hasty(app) as port:
         mine = await send_slowly(port, issue(core, Role.OPERATOR))
         acme = issue(core, Role.OPERATOR, "acme")
         crowd = [await send_slowly(port, acme) for _ in range(CROWD)]
@@ -135,7 +137,7 @@ async def test_one_tenant_does_not_take_all_places(database_url: str, core: Core
         with psycopg.connect(database_url) as holder:
             holder.execute(SQL.hold_appends)  # nothing is committed meanwhile
             waiting = [asyncio.create_task(client.post(RUNS, json=RUN, headers=acme)) for _ in range(CROWD)]
-            await eventually(lambda: sum(task.done() for task in waiting) >= CROWD - PLACES)
+            await until(lambda: sum(task.done() for task in waiting) >= CROWD - PLACES)
             refused = [task.result() for task in waiting if task.done()]
             assert {answer.json()["error"] for answer in refused} == {"OVERLOADED"}
             assert "of this tenant" in refused[0].json()["message"]
@@ -171,7 +173,7 @@ async def test_who_waits_for_the_provider_keeps_nobody_else_waiting(core: Core, 
         strangers = [bearer(token(unknown, f"unknown {number}")) for number in range(300)]
         waiting = [asyncio.create_task(client.get(RUNS, headers=headers)) for headers in strangers]
         async with asyncio.timeout(3):  # the strangers wait for 5 s
-            await eventually(lambda: served.asked == 2)
+            await until(lambda: served.asked == 2)
             for number in range(PLACES):
                 assert (await client.get(RUNS, headers=verified)).status_code == 200
                 new = bearer(token(key, sub=f"user {number}"))  # of a key that is known

@@ -18,8 +18,10 @@ from orchestrator.application.core import Core
 from orchestrator.domain.errors import DomainError, VersionConflict
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 def check(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Broken(Reader):
         raise LookupError("secret words")
 
     def runs(self, *_: Any, **__: Any) -> Any:
-        time.sleep(1.0)
+        time.sleep(1.0)  # the time itself is the subject: it answers late
         return [], None
 
     def steps(self, *_: Any) -> Any:
@@ -134,7 +136,7 @@ async def test_a_database_that_is_away_is_said_at_once(
         async def answers_again() -> bool:
             return (await client.get(f"{RUNS}/{run_id}")).status_code == 200
 
-        await eventually(answers_again)
+        await until(answers_again)
 
 
 @pytest.mark.parametrize("path", [RUNS, f"{RUNS}:batch", f"{RUNS}/018f3c2e-0000-7000-8000-000000000001/cancel"])

@@ -9,8 +9,10 @@ from orchestrator.api.app import create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 async def test_health_is_found_by_habit_and_by_contract(client: httpx.AsyncClient) -> None:
@@ -31,8 +33,11 @@ async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:
     async with connect(create_app(core, RequestLimits(lag=0.5))) as client:
         await trigger(client)
         young = await client.get("/health/ready")
-        await asyncio.sleep(0.6)
-        old = await client.get("/health/ready")
+        old = await until(
+            lambda: client.get("/health/ready"),
+            what="the lag is reported",
+            right=lambda answer: answer.status_code != 200,
+        )
         assert (old.status_code, old.json()["error"]) == (503, "NOT_READY")
         assert old.headers["retry-after"] == "1"
         details = old.json()["details"]
@@ -44,7 +49,7 @@ async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:
             async def is_ready() -> bool:
                 return (await client.get("/health/ready")).status_code == 200
 
-            await eventually(is_ready)
+            await until(is_ready)
             assert (await client.get("/health/ready")).json()["lag"] == 0
 
 
@@ -77,7 +82,7 @@ async def test_those_who_wait_are_woken_by_the_projector(core: Core) -> None:
         await trigger(client)
         fresh = {"X-Min-Position": str(core.log.last_position())}
         waiting = [asyncio.create_task(client.get(RUNS, headers=fresh)) for _ in range(20)]
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # the time itself is the subject: nobody is answered meanwhile
         assert not any(task.done() for task in waiting)
         with open_projector(core):
             async with asyncio.timeout(10):

@@ -10,8 +10,11 @@ import pytest
 from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
 from orchestrator.projections.views.reader import Reader
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, eventually, finished, register, trigger
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger
+from tests.world.lines import FAULTY, LINE, SKILLS
+from tests.world.work import at_work
 
 Message = dict[str, Any]
 
@@ -122,9 +125,9 @@ async def test_a_stream_sends_what_happens_as_it_happens(
     await register(core, LINE, FAULTY)
     run_id = await trigger(client, workflow)
     watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-    await eventually(lambda: app.served.feed.watched == 1)
-    await asyncio.sleep(0.5)  # longer than a heartbeat
-    async with asyncio.timeout(20), at_work(core):
+    await until(lambda: app.served.feed.watched == 1)
+    await asyncio.sleep(0.5)  # the time itself is the subject: longer than a heartbeat
+    async with asyncio.timeout(20), at_work(core, SKILLS):
         answer = await watching
     messages = [message async for message in read_messages(answer)]
     comments = [message for message in messages if "comment" in message]
@@ -157,16 +160,16 @@ async def test_many_watchers_ask_once(core: Core) -> None:
 async def watch_in_crowds(app: Api, client: httpx.AsyncClient, reader: Counting) -> None:
     idle, busy = await trigger(client), await trigger(client)
     watching = [asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream")) for run_id in (idle, busy) * 50]
-    await eventually(lambda: app.served.feed.watched == 100)
+    await until(lambda: app.served.feed.watched == 100)
     async with asyncio.timeout(20):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # nothing tells when: all who watch have looked once
         before = reader.asked
         await client.post(f"{RUNS}/{busy}/cancel")
         await asyncio.gather(*watching[1::2])
     assert 1 <= reader.asked - before <= 3
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # nothing tells when: all who were woken have looked
     settled = reader.asked
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # the time itself is the subject: nobody asks meanwhile
     assert reader.asked == settled  # who waits for nothing that happens costs nothing
     assert app.served.feed.watched == 50
     assert not any(task.done() for task in watching[::2])
@@ -186,7 +189,7 @@ async def test_a_stream_misses_nothing_when_watchers_come_and_go(
     for pause in (0.005, 0.1) * 8:
         run_id = await trigger(client)
         watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-        await asyncio.sleep(pause)
+        await asyncio.sleep(pause)  # the time itself is the subject: the run is cancelled at another moment each time
         await client.post(f"{RUNS}/{run_id}/cancel")
         async with asyncio.timeout(5):
             answer = await watching

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, register
+from tests.world.core import register
+from tests.world.http import RUNS
+from tests.world.lines import LINE
 
 LONG = "x" * 256
 NOBODY = f"{RUNS}/018f3c2e-0000-7000-8000-000000000001"

@@ -13,11 +13,11 @@ import pytest
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
-from orchestrator.settings import Settings
-from tests.integration.api.test_server import serving
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
 from tests.integration.counting import CountingDatabase
+from tests.waiting import until
+from tests.world.core import open_world, register
+from tests.world.http import RUNS, serving, trigger
+from tests.world.lines import LINE
 
 WATCHERS = 2000
 RUNS_WATCHED = 20
@@ -75,7 +75,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
     database: CountingDatabase, database_url: str, tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
-        opened = stack.enter_context(open_core(Settings(database_url=database_url, data_dir=tmp_path)))
+        opened = stack.enter_context(open_world(database_url, tmp_path)).core
         core: Core = replace(opened, database=database)
         await register(core, LINE)
         app = create_app(core, RequestLimits(heartbeat=1.0))
@@ -86,10 +86,10 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
                 grown = psutil.Process().memory_info().rss - before
                 assert grown / WATCHERS < 120_000, "both ends of each connection"
 
-                await eventually(lambda: all(watcher.comments for watcher in watchers))
+                await until(lambda: all(watcher.comments for watcher in watchers))
                 lent = database.lent
                 heard = sum(watcher.comments for watcher in watchers)
-                await asyncio.sleep(3)
+                await asyncio.sleep(3)  # the time itself is the subject: nobody asks meanwhile
                 assert database.lent == lent, "nobody asks while nothing happens"
                 assert sum(watcher.comments for watcher in watchers) >= heard + WATCHERS, "a sign of life each second"
 
@@ -97,7 +97,7 @@ async def test_two_thousand_idle_watchers_cost_no_query_and_little_memory(
                 assert f"orchestrator_http_streams {WATCHERS:.1f}" in metrics
 
                 await client.post(f"{RUNS}/{runs[0]}/cancel")
-                await eventually(lambda: app.served.feed.watched == WATCHERS - WATCHERS // RUNS_WATCHED)
+                await until(lambda: app.served.feed.watched == WATCHERS - WATCHERS // RUNS_WATCHED)
                 asked = database.lent
                 assert asked - lent < 2 * WATCHERS / RUNS_WATCHED, "only those of the run that was cancelled look"
                 for run_id in runs[1:]:

@@ -11,9 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.postgres.database import Database
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import RUNS, STRANGE, at_work, eventually, finished, register, trigger
 from tests.integration.counting import CountingDatabase
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger
+from tests.world.lines import SKILLS, STRANGE
+from tests.world.work import at_work
 
 
 async def scrape(client: httpx.AsyncClient) -> Mapping[str, float]:
@@ -29,17 +32,15 @@ async def scrape(client: httpx.AsyncClient) -> Mapping[str, float]:
 
 async def scrape_all(client: httpx.AsyncClient) -> Mapping[str, float]:
     """Scrape until the database answers in time, which on a busy machine it may not at once."""
-    async with asyncio.timeout(60):
-        while not (found := await scrape(client))["orchestrator_database_up"]:
-            pass
-    return found
+    return await until(
+        lambda: scrape(client), what="the database answers", right=lambda found: found["orchestrator_database_up"]
+    )
 
 
 async def test_a_finished_run_is_seen_in_every_figure(core: Core, client: httpx.AsyncClient) -> None:
     await finished(core, client)
-    async with asyncio.timeout(60):
-        while "orchestrator_runs_total completed" not in (found := await scrape_all(client)):
-            await asyncio.sleep(0.02)
+    counted = "orchestrator_runs_total completed"
+    found = await until(lambda: scrape_all(client), what="it is counted", right=lambda found: counted in found)
     assert found["orchestrator_runs_triggered_total initial"] == 1
     assert found["orchestrator_runs_total completed"] == 1
     assert found["orchestrator_steps_total completed"] == 2
@@ -58,13 +59,13 @@ async def test_a_finished_run_is_seen_in_every_figure(core: Core, client: httpx.
 
 async def test_the_queue_and_the_lag_without_anybody_at_work(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, STRANGE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
 
         async def is_blocked() -> bool:
             return (await scrape_all(client))["orchestrator_queue_runs blocked"] == 1
 
         await trigger(client, "test.strange")
-        await eventually(is_blocked)
+        await until(is_blocked)
         assert (await scrape_all(client))["orchestrator_workers"] == 1
     for _ in range(3):
         await trigger(client, "test.strange")

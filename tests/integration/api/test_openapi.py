@@ -10,7 +10,10 @@ from jsonschema import Draft202012Validator
 
 from orchestrator.api.app import Api
 from orchestrator.application.core import Core
-from tests.integration.api.world import RUNS, STRANGE, at_work, finished, register, trigger, until_status
+from tests.world.core import register
+from tests.world.http import RUNS, finished, trigger, until_status
+from tests.world.lines import SKILLS, STRANGE
+from tests.world.work import at_work
 
 
 @pytest.fixture
@@ -186,7 +189,7 @@ async def test_what_is_said_is_what_comes(
     for path in ("/health/live", "/health/ready", "/health/queues"):
         await visitor.ask("GET", path, f"/api/v1{path}")
     await register(core, STRANGE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         blocked = await trigger(client, "test.strange")
         await until_status(client, blocked, "blocked")
         await visitor.ask("GET", "/runs/{runId}", f"{RUNS}/{blocked}")

@@ -8,19 +8,19 @@ import httpx
 import psycopg
 
 from orchestrator.api.app import create_app
-from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
-from orchestrator.settings import Settings
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register
+from tests.waiting import until
+from tests.world.core import open_world, register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 SQL = load_sql(__file__)
 MOST = 10
 
 
 async def test_who_is_too_many_is_told_to_come_again(database_url: str, tmp_path: Path) -> None:
-    settings = Settings(database_url=database_url, data_dir=tmp_path, max_requests=MOST)
-    with open_core(settings) as core:
+    with open_world(database_url, tmp_path, max_requests=MOST) as world:
+        core = world.core
         await register(core, LINE)
         app = create_app(core, LIMITS)
         async with connect(app) as client:
@@ -31,7 +31,7 @@ async def test_who_is_too_many_is_told_to_come_again(database_url: str, tmp_path
             with psycopg.connect(database_url) as holder:
                 holder.execute(SQL.hold_appends)  # nothing is committed meanwhile
                 waiting = [asyncio.create_task(ask()) for _ in range(MOST)]
-                await asyncio.sleep(0.2)
+                await until(lambda: app.served.requests._taken == MOST, what="as many as may are being served")
                 refused = await asyncio.gather(*(ask() for _ in range(3 * MOST)))
                 assert {answer.status_code for answer in refused} == {503}
                 assert {answer.json()["error"] for answer in refused} == {"OVERLOADED"}

@@ -7,7 +7,8 @@ import httpx
 from orchestrator.application.core import Core
 from orchestrator.projections.rebuild.background import BackgroundRebuilds
 from tests.integration.api.test_openapi import Visitor
-from tests.integration.api.world import eventually, finished
+from tests.waiting import until
+from tests.world.http import finished
 
 PROJECTIONS = "/api/v1/projections"
 
@@ -28,7 +29,7 @@ async def test_a_read_model_is_rebuilt_in_the_background(core: Core, client: htt
         (runs,) = [one for one in found if one["name"] == "runs"]
         return runs["lastRebuild"] is not None and runs["lastRebuild"]["swapped"]
 
-    await eventually(is_done)
+    await until(is_done)
     assert (await client.get(f"/api/v1/runs/{run['id']}")).json() == run
 
 

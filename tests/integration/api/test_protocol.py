@@ -4,11 +4,10 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import pytest
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,8 +16,10 @@ from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
 from orchestrator.cli.serving.connections import Connections
 from orchestrator.cli.serving.protocol import BoundedProtocol
-from tests.integration.api.test_server import Server
-from tests.integration.api.world import LINE, RUNS, eventually, register
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS, serving
+from tests.world.lines import LINE
 
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -41,28 +42,7 @@ class Patient(BoundedProtocol):
     HEAD_SECONDS: ClassVar = 600.0
 
 
-@asynccontextmanager
-async def serving(
-    app: Api, connections: Connections | None = None, protocol: type[BoundedProtocol] = Hasty
-) -> AsyncIterator[int]:
-    """Serve an app as the program does, and yield its port."""
-    held = connections or Connections(100)
-
-    def make(**options: Any) -> BoundedProtocol:
-        return protocol(held, **options)
-
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_config=None, ws="none", http=make, timeout_graceful_shutdown=5)  # type: ignore[arg-type]
-        server = Server(config)
-        task = asyncio.create_task(server.serve(sockets=[bound]))
-        await eventually(lambda: server.started)
-        try:
-            yield bound.getsockname()[1]
-        finally:
-            app.served.close()
-            server.should_exit = True
-            await task
+hasty = partial(serving, protocol=Hasty)
 
 
 @pytest.fixture
@@ -73,7 +53,7 @@ async def app(core: Core) -> Api:
 
 @pytest.fixture
 async def port(app: Api) -> AsyncIterator[int]:
-    async with serving(app) as port:
+    async with hasty(app) as port:
         yield port
 
 
@@ -305,15 +285,15 @@ async def test_a_client_that_does_not_read_is_cut_off(core: Core, app: Api) -> N
 
     app.router.add_route("/large", large)
     connections = Connections(100)
-    async with serving(app, connections) as port:
+    async with hasty(app, connections) as port:
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(slow, ("127.0.0.1", port))
             await loop.sock_sendall(slow, b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await eventually(lambda: connections.count == 1)
-            await eventually(lambda: connections.count == 0)
+            await until(lambda: connections.count == 1)
+            await until(lambda: connections.count == 0)
             got = 0
             async with asyncio.timeout(20):
                 try:
@@ -333,7 +313,7 @@ async def test_a_client_that_does_not_read_is_cut_off(core: Core, app: Api) -> N
 
 
 async def test_connections_that_wait_give_way_and_those_at_work_stay(core: Core, app: Api) -> None:
-    async with serving(app, Connections(20)) as port:
+    async with hasty(app, Connections(20)) as port:
         watching = []
         async with asyncio.timeout(60):
             for _ in range(5):
@@ -354,7 +334,7 @@ async def test_connections_that_wait_give_way_and_those_at_work_stay(core: Core,
 
 
 async def test_when_all_are_at_work_a_new_one_is_told_to_come_again(core: Core, app: Api) -> None:
-    async with serving(app, Connections(3)) as port, asyncio.timeout(60):
+    async with hasty(app, Connections(3)) as port, asyncio.timeout(60):
         watching = []
         for _ in range(3):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -367,7 +347,7 @@ async def test_when_all_are_at_work_a_new_one_is_told_to_come_again(core: Core, 
         assert error_in(answer, 503) == "OVERLOADED"
         assert b"retry-after: 1" in answer
         watching.pop().close()
-        await eventually(lambda: app.served.feed.watched == 2)
+        await until(lambda: app.served.feed.watched == 2)
         assert (await talk(port, LIVE + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         for writer in watching:
             writer.close()

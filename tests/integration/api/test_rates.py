@@ -4,11 +4,12 @@ from typing import Any
 
 from orchestrator.access.identity import Role
 from orchestrator.application.core import Core
-from tests.integration.api.conftest import connect
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import LINE, RUNS, register
 from tests.servers import ValkeyServer
+from tests.world.core import register
+from tests.world.http import RUNS, connect
+from tests.world.lines import LINE
 
 
 async def test_a_key_has_its_rate(core: Core) -> None:

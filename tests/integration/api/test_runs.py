@@ -9,18 +9,10 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import (
-    FAULTY,
-    LINE,
-    RUNS,
-    STRANGE,
-    at_work,
-    finished,
-    register,
-    trigger,
-    until_status,
-)
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger, until_status
+from tests.world.lines import FAULTY, LINE, SKILLS, STRANGE
+from tests.world.work import at_work
 
 
 def faults(answer: httpx.Response) -> dict[str, str]:
@@ -316,7 +308,7 @@ async def test_steps_in_order_by_status(core: Core, client: httpx.AsyncClient) -
 
 async def test_a_run_nobody_can_execute_is_blocked_and_says_why(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, STRANGE, FAULTY)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run = await until_status(client, await trigger(client, "test.strange"), "blocked")
         assert run["missingSkills"] == ["test.nobody_knows"]
         queues = await client.get("/api/v1/health/queues")

@@ -2,42 +2,20 @@
 
 import asyncio
 import json
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-import uvicorn
 
 from orchestrator.api.app import Api, create_app
 from orchestrator.api.services import RequestLimits
 from orchestrator.application.core import Core
-from tests.integration.api.world import LINE, RUNS, at_work, eventually, register, trigger
-
-
-class Server(uvicorn.Server):
-    """Leaves the signals to the tests."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@asynccontextmanager
-async def serving(app: Api) -> AsyncIterator[int]:
-    """Serve an app and yield its port."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = Server(uvicorn.Config(app, log_config=None, ws="none", lifespan="on", timeout_graceful_shutdown=5))
-        task = asyncio.create_task(server.serve(sockets=[bound]))
-        await eventually(lambda: server.started)
-        try:
-            yield bound.getsockname()[1]
-        finally:
-            app.served.feed.close()
-            server.should_exit = True
-            await task
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import RUNS, serving, trigger
+from tests.world.lines import LINE, SKILLS
+from tests.world.work import at_work
 
 
 @pytest.fixture
@@ -72,7 +50,7 @@ async def test_a_stream_lives_longer_than_the_deadline_and_ends_with_the_run(
                 types.append(json.loads(line.removeprefix("data: "))["type"])
             if beats == 5:  # 1.5 s: the deadline of a request is over
                 break
-        async with at_work(core):
+        async with at_work(core, SKILLS):
             rest = [line.removeprefix("data: ") async for line in lines if line.startswith("data: ")]
     types += [json.loads(line)["type"] for line in rest]
     assert types[0] == "RunTriggered"
@@ -86,7 +64,7 @@ async def test_a_watcher_that_goes_away_is_forgotten(app: Api, client: httpx.Asy
         assert answer.status_code == 200
         await anext(answer.aiter_lines())
         assert app.served.feed.watched == 1
-    await eventually(lambda: app.served.feed.watched == 0)
+    await until(lambda: app.served.feed.watched == 0)
 
 
 async def test_streams_end_when_the_server_does(app: Api) -> None:
@@ -95,10 +73,10 @@ async def test_streams_end_when_the_server_does(app: Api) -> None:
         async with serving(app) as port:
             client.base_url = httpx.URL(f"http://127.0.0.1:{port}")
             run_id = await trigger(client)
-            watching = asyncio.create_task(client.get(f"{RUNS}/{run_id}/events/stream"))
-            await eventually(lambda: app.served.feed.watched == 1)
-            await asyncio.sleep(0.5)  # the stream has begun
-        assert "RunTriggered" in (await watching).text
+            answer = await stack.enter_async_context(client.stream("GET", f"{RUNS}/{run_id}/events/stream"))
+            lines = answer.aiter_lines()
+            first = await anext(lines)
+        assert any("RunTriggered" in line for line in [first, *[line async for line in lines]])
 
 
 async def say(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
@@ -109,7 +87,7 @@ async def say(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause)  # the time itself is the subject: a client that is slow
             return await reader.read()
     finally:
         writer.close()
@@ -147,10 +125,10 @@ async def test_a_client_that_goes_away_in_the_middle_is_no_error(
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HEAD + b"Content-Length: 100\r\n\r\n{")
     await writer.drain()
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # nothing tells when: the server has read a part
     writer.close()
     await writer.wait_closed()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # the time itself is the subject: nothing is logged meanwhile
     assert (await client.get("/health/live")).status_code == 200
     assert core.log.last_position() == before
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
@@ -161,7 +139,7 @@ async def test_a_hundred_watchers_are_no_burden(core: Core, app: Api, port: int)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=None, limits=limits) as client:
         runs = [await trigger(client) for _ in range(5)]
         watching = [asyncio.create_task(client.get(f"{RUNS}/{runs[n % 5]}/events/stream")) for n in range(100)]
-        await eventually(lambda: app.served.feed.watched == 100)
+        await until(lambda: app.served.feed.watched == 100)
         async with asyncio.timeout(30):
             assert (await client.get(f"{RUNS}/{runs[0]}")).status_code == 200
             for run_id in runs:

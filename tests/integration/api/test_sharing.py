@@ -13,8 +13,9 @@ from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.views.reader import Reader
 from orchestrator.projections.views.values import View
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, register, trigger
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
 class Slow:
@@ -43,7 +44,7 @@ async def test_those_who_ask_while_a_call_is_under_way_share_the_next_one(core: 
     slow.value = 10  # the first call did not see this; whoever asks from here on must
     later = [asyncio.create_task(shared.call(slow.ask, 1)) for _ in range(20)]
     other = asyncio.create_task(shared.call(slow.ask, 2))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # the time itself is the subject: nobody is answered meanwhile
     assert not any(task.done() for task in (first, other, *later))
     assert sorted(slow.calls) == [1, 2]  # one round at a time, and no waiting for other questions
     slow.go_on.set()

@@ -9,24 +9,40 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
 from orchestrator.application.core import Core
 from orchestrator.settings import load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_history import read_messages
 from tests.integration.api.test_tokens import bearer
-from tests.integration.api.world import LINE, RUNS, eventually, register, trigger
+from tests.waiting import until
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import LINE
 
 
-async def watch(client: httpx.AsyncClient, app: Api, url: str, headers: dict[str, str]) -> "asyncio.Task[Any]":
-    """Open a stream of a run that waits, and return its end."""
-    before = app.served.feed.watched
-    watching = asyncio.create_task(client.get(url, headers=headers))
-    await eventually(lambda: app.served.feed.watched == before + 1)
+async def watch(app: Api, url: str, headers: dict[str, str]) -> "asyncio.Task[httpx.Response]":
+    """Open a stream of a run that waits, see its first message sent, and return its end."""
+    begun = asyncio.Event()
+
+    async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+        async def note(message: Message) -> None:
+            await send(message)
+            if message.get("body"):
+                begun.set()
+
+        await app(scope, receive, note)
+
+    async def read() -> httpx.Response:
+        async with connect(noted) as client:
+            return await client.get(url, headers=headers)
+
+    watching = asyncio.create_task(read())
+    await until(begun.is_set, what="the stream has begun")
     return watching
 
 
@@ -53,8 +69,8 @@ async def test_a_stream_ends_when_its_key_is_revoked_and_no_other(core: Core) ->
         client.headers.update(issue(core, Role.OPERATOR))
         url = f"{RUNS}/{await trigger(client)}/events/stream"
         headers = issue(core, Role.VIEWER)
-        ends = [await watch(client, app, url, headers) for _ in range(3)]
-        stays = await watch(client, app, url, issue(core, Role.VIEWER))
+        ends = [await watch(app, url, headers) for _ in range(3)]
+        stays = await watch(app, url, issue(core, Role.VIEWER))
         core.keys.revoke(headers["Authorization"].split("_")[1], 1)
         for watching in ends:
             said = await last_message(watching)
@@ -72,7 +88,7 @@ async def test_a_stream_ends_when_its_key_expires(core: Core) -> None:
         client.headers.update(issue(core, Role.OPERATOR))
         url = f"{RUNS}/{await trigger(client)}/events/stream"
         ends_at = time.time_ns() // 1_000_000 + 1000
-        watching = await watch(client, app, url, issue(core, Role.VIEWER, expires_at=ends_at))
+        watching = await watch(app, url, issue(core, Role.VIEWER, expires_at=ends_at))
         assert "expired" in (await last_message(watching))["message"]
         assert time.time_ns() // 1_000_000 >= ends_at
 
@@ -94,7 +110,7 @@ async def test_a_stream_ends_when_its_key_becomes_another(
         client.headers.update(issue(core, Role.OPERATOR))
         url = f"{RUNS}/{await trigger(client)}/events/stream"
         headers = issue(core, Role.VIEWER)
-        watching = await watch(client, app, url, headers)
+        watching = await watch(app, url, headers)
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(statement, (headers["Authorization"].split("_")[1],))  # type: ignore[arg-type]
         assert (await last_message(watching))["error"] == code
@@ -112,8 +128,8 @@ async def test_a_stream_ends_with_its_token_and_with_the_key_that_signed_it(core
         async with connect(app) as client:
             client.headers.update(bearer(token(key)))
             url = f"{RUNS}/{await trigger(client)}/events/stream"
-            short = await watch(client, app, url, bearer(token(key, exp=time.time() + 2)))
-            long = await watch(client, app, url, bearer(token(key)))
+            short = await watch(app, url, bearer(token(key, exp=time.time() + 2)))
+            long = await watch(app, url, bearer(token(key)))
             assert "expired" in (await last_message(short))["message"]
             assert not long.done()
             served.keys = [jwk("second", rsa_key())]
@@ -126,7 +142,7 @@ async def test_without_authentication_streams_stay(core: Core, app: Api) -> None
     await register(core, LINE)
     async with connect(app) as client:
         url = f"{RUNS}/{await trigger(client)}/events/stream"
-        watching = await watch(client, app, url, {})
+        watching = await watch(app, url, {})
         issue(core, Role.VIEWER)
         core.keys.revoke(core.keys.list()[0].id, 1)
         await asyncio.sleep(0)

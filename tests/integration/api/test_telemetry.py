@@ -19,8 +19,9 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import build_projector
 from orchestrator.cli.logging import configure_logging
 from orchestrator.settings import load_settings
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import LINE, RUNS, finished, register, trigger
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, finished, trigger
+from tests.world.lines import LINE
 
 STUDIO = "https://studio.example"
 

@@ -13,10 +13,11 @@ from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.settings import SettingsError, load_settings
 from tests.integration.access.provider import AUDIENCE, ISSUER, Provider, jwk, provider, rsa_key, token
-from tests.integration.api.conftest import LIMITS, connect
 from tests.integration.api.test_authentication import issue
 from tests.integration.api.test_errors import check
-from tests.integration.api.world import LINE, RUNS, register
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect
+from tests.world.lines import LINE
 
 KEY = rsa_key()
 

@@ -11,8 +11,10 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import FAULTY, RUNS, at_work, register, trigger, until_status
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger, until_status
+from tests.world.lines import FAULTY, SKILLS
+from tests.world.work import at_work
 
 
 def changeable(version: str = "1", description: str = "") -> Any:
@@ -37,7 +39,7 @@ CHANGE: dict[str, Any] = {"changeRequest": {"type": "text.update", "payload": {"
 async def completed(core: Core, client: httpx.AsyncClient) -> str:
     """The id of a completed run that can be changed."""
     await register(core, changeable())
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run_id = await trigger(client, "test.changeable", triggerPayload={"text": "short", "other": 1})
         assert (await until_status(client, run_id, "completed", "failed"))["status"] == "completed"
     return run_id
@@ -46,7 +48,7 @@ async def completed(core: Core, client: httpx.AsyncClient) -> str:
 async def failed(core: Core, client: httpx.AsyncClient) -> str:
     """The id of a run that failed."""
     await register(core, FAULTY)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run_id = await trigger(client, "test.faulty")
         await until_status(client, run_id, "failed")
     return run_id
@@ -85,7 +87,7 @@ async def test_an_update_is_accepted_and_runs_what_its_plan_said(core: Core, cli
     assert int(answer.headers["x-log-position"]) == core.log.last_position()
     # nobody projects: it comes from the log
     assert (await client.get(f"{RUNS}/{run_id}")).json()["status"] == "queued"
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run = await until_status(client, run_id, "completed", "failed")
     assert (run["status"], run["triggerType"], run["baseRunId"]) == ("completed", "update", base)
     assert run["changeRequest"] == {"type": "text.update", "payload": {"text": "longer"}, "force": False}

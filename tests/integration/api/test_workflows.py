@@ -9,8 +9,9 @@ import pytest
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
 from orchestrator.domain.workflow import workflow_to_json
-from tests.integration.api.conftest import LIMITS, connect
-from tests.integration.api.world import FAULTY, LINE, RUNS, register, trigger
+from tests.world.core import register
+from tests.world.http import LIMITS, RUNS, connect, trigger
+from tests.world.lines import FAULTY, LINE
 
 WORKFLOWS = "/api/v1/workflows"
 YAML = {"Content-Type": "application/yaml"}

@@ -37,10 +37,10 @@ class Files(BaseHTTPRequestHandler):
                 self.send_response(200)
                 self.send_header("Content-Length", "10")
             case "/slow" | "/slow?0" | "/slow?1" | "/slow?2":
-                time.sleep(0.6)
+                time.sleep(0.6)  # the time itself is the subject: a slow server
                 self.send_response(404)
             case "/silent":
-                time.sleep(6)
+                time.sleep(6)  # the time itself is the subject: a silent server
                 return
             case _:
                 self.send_response(404)

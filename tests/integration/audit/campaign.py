@@ -1,13 +1,14 @@
 """Runs of every fate, for logs that are worth auditing."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from orchestrator.application.commands import Wanted
-from orchestrator.application.core import Core
 from orchestrator.domain.change import ChangeRequest
-from tests.integration.changes.world import CALLER, World, world
+from tests.waiting import until
+from tests.world.core import CALLER
+from tests.world.echo import EchoWorld, open_echo_world
 
 DOCUMENT = {
     "workflowName": "audited",
@@ -31,49 +32,41 @@ OPEN = {
 }
 
 
-async def mixture(here: World, count: int = 6) -> list[str]:
+async def mixture(here: EchoWorld, count: int = 6) -> list[str]:
     """Completed, failed and cached runs, and one that was cancelled before it began; returns their ids."""
     await here.register(DOCUMENT)
-    ids = [await here.run("audited", {"seed": seed % 4}) for seed in range(count)]
+    ids = [await here.make("audited", {"seed": seed % 4}) for seed in range(count)]
     here.broken.add("right")
-    ids.append(await here.run("audited", {"seed": 99}, status="failed"))
+    ids.append(await here.make("audited", {"seed": 99}, status="failed"))
     here.broken.clear()
     accepted = await here.core.commands.trigger(CALLER, Wanted("audited", payload={"seed": 5}))
-    await here.finished(accepted)
+    await here.done(accepted)
     return ids
 
 
-async def every_fate(here: World) -> list[str]:
+async def every_fate(here: EchoWorld) -> list[str]:
     """A mixture, an update, a retry, withdrawn results, another version of the workflow, and runs that are open."""
     ids = await mixture(here)
     change = ChangeRequest("payload.patch", {"seed": 7})
-    ids.append(await here.finished(await here.core.changes.update(CALLER, ids[0], change)))
-    ids.append(await here.finished(await here.core.changes.retry(CALLER, ids[6])))
+    ids.append(await here.done(await here.core.changes.update(CALLER, ids[0], change)))
+    ids.append(await here.done(await here.core.changes.retry(CALLER, ids[6])))
     await here.core.cache.invalidate("default", "test", workflow="audited", step="left", reason="doubts")
     await here.register(DOCUMENT | {"version": "2", "description": "The second."})
-    ids.append(await here.run("audited", {"seed": 1}))
+    ids.append(await here.make("audited", {"seed": 1}))
     await here.register(OPEN)
     blocked = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}, priority=3))).run_id
-    async with asyncio.timeout(30):
-        while (await here.core.database.call(here.core.reader.run, "default", blocked))["status"] != "blocked":
-            await asyncio.sleep(0.01)
+    look = partial(here.core.database.call, here.core.reader.run, "default", blocked)
+    await until(look, 30, "it is blocked", right=lambda run: run["status"] == "blocked")
     cancelled = (await here.core.commands.trigger(CALLER, Wanted("open", payload={}))).run_id
     await here.core.commands.cancel(CALLER, cancelled, "enough")
     return [*ids, blocked, cancelled]
 
 
-async def projected(core: Core) -> None:
-    """Return when the read models have everything."""
-    async with asyncio.timeout(30):
-        while core.reader.position() < core.log.last_position():
-            await asyncio.sleep(0.01)
-
-
 async def recorded(
-    database_url: str, folder: Path, make: Callable[[World], Awaitable[list[str]]] = mixture
+    database_url: str, folder: Path, make: Callable[[EchoWorld], Awaitable[list[str]]] = mixture
 ) -> list[str]:
     """Fill a database with a mixture, or what else there is to make, and return the ids of its runs."""
-    async with world(database_url, folder) as here:
+    async with open_echo_world(database_url, folder) as here:
         ids = await make(here)
-        await projected(here.core)
+        await here.projected()
     return ids

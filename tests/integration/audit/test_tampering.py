@@ -12,18 +12,17 @@ from orchestrator.application.core import Core
 from orchestrator.audit.audit import Finding
 from orchestrator.audit.chain import Chain, ChainHead
 from orchestrator.bootstrap.auditing import build_auditor
-from orchestrator.bootstrap.core import open_core
 from orchestrator.postgres.sql import load_sql
-from orchestrator.settings import Settings
 from tests.integration.audit.campaign import recorded
+from tests.world.core import open_world
 
 SQL = load_sql(__file__)
 
 
 @contextmanager
 def opened(url: str, folder: Path) -> Iterator[Core]:
-    with open_core(Settings(database_url=url, data_dir=folder)) as core:
-        yield core
+    with open_world(url, folder) as world:
+        yield world.core
 
 
 def head_of(core: Core) -> ChainHead:

@@ -15,14 +15,13 @@ from orchestrator.audit.transfer.end import DamagedExport
 from orchestrator.audit.transfer.export import EventSelection, Format, check_export, read_export, select, write_export
 from orchestrator.audit.transfer.importer import ImportRefused
 from orchestrator.bootstrap.auditing import build_auditor, build_importer
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.showing import build_chain, build_projector
 from orchestrator.domain.events import RunTriggered, WorkflowRegistered
 from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.postgres.sql import load_sql
-from orchestrator.settings import Settings
 from tests.integration.audit.campaign import recorded
 from tests.integration.audit.conftest import Recording
+from tests.world.core import open_world
 
 SQL = load_sql(__file__)
 ALL = EventSelection()
@@ -31,8 +30,8 @@ KEY = base64.b64encode(bytes(range(32))).decode()
 
 @contextmanager
 def opened(url: str, folder: Path) -> Iterator[Core]:
-    with open_core(Settings(database_url=url, data_dir=folder)) as core:
-        yield core
+    with open_world(url, folder) as world:
+        yield world.core
 
 
 def dump(url: str) -> list[tuple[str, str]]:

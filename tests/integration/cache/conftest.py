@@ -3,19 +3,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cache.studio import Studio, open_studio
 from tests.servers import ValkeyServer
+from tests.world.core import World, open_world
 
 
 @pytest.fixture
-def studio(database_url: str, tmp_path: Path) -> Iterator[Studio]:
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
     """A core without Redis."""
-    with open_studio(database_url, tmp_path) as studio:
-        yield studio
+    with open_world(database_url, tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
-def hot_studio(database_url: str, tmp_path: Path, valkey: ValkeyServer) -> Iterator[Studio]:
+def hot_world(database_url: str, tmp_path: Path, valkey: ValkeyServer) -> Iterator[World]:
     """A core with a hot tier."""
-    with open_studio(database_url, tmp_path, redis_url=valkey.url) as studio:
-        yield studio
+    with open_world(database_url, tmp_path, redis_url=valkey.url) as world:
+        yield world

@@ -17,7 +17,8 @@ from orchestrator.domain.workflow import CachePolicy
 from orchestrator.skills import StepContext, skill
 from orchestrator.skills.skill import Skill
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, at_work, open_studio, statuses
+from tests.world.core import World, open_world, statuses
+from tests.world.work import at_work
 
 WORKFLOW = define(
     "test.files",
@@ -56,11 +57,11 @@ class Drawing:
         return [draw, read]
 
 
-def file_of(studio: Studio, run: Run) -> Path:
+def file_of(world: World, run: Run) -> Path:
     """The file of the second artifact."""
     output = run.step("draw").output
     assert output is not None
-    path = studio.core.store.local_path(output.artifacts[1])
+    path = world.core.store.local_path(output.artifacts[1])
     assert path is not None
     return path
 
@@ -85,20 +86,18 @@ HARM: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("kind", HARM)
 @pytest.mark.parametrize("tier", ["memory", "hot", "cold"])
-async def test_a_harmed_file_makes_a_miss_that_says_why(
-    studio: Studio, hot_studio: Studio, kind: str, tier: str
-) -> None:
+async def test_a_harmed_file_makes_a_miss_that_says_why(world: World, hot_world: World, kind: str, tier: str) -> None:
     harm, words = HARM[kind]
-    drawing, used = Drawing(), hot_studio if tier == "hot" else studio
+    drawing, used = Drawing(), hot_world if tier == "hot" else world
     await used.register(WORKFLOW)
-    async with at_work(used, drawing.skills()):
+    async with at_work(used.core, drawing.skills()):
         first = await used.run("test.files", {"name": "a"})
         if tier == "memory":
             harm(file_of(used, first))
             second = await used.run("test.files", {"name": "a"})
     if tier != "memory":
         harm(file_of(used, first))
-        async with at_work(used, drawing.skills()):
+        async with at_work(used.core, drawing.skills()):
             second = await used.run("test.files", {"name": "a"})
     assert drawing.calls == 2
     assert statuses(second) == {"draw": "completed", "read": "skipped"}  # the same bytes again: early cutoff
@@ -107,17 +106,17 @@ async def test_a_harmed_file_makes_a_miss_that_says_why(
     assert words in miss
     assert (await used.explain(second, "draw")).reason == miss
     assert used.core.cache_counts.corrupt == 1
-    async with at_work(used, drawing.skills()):
+    async with at_work(used.core, drawing.skills()):
         third = await used.run("test.files", {"name": "a"})
     assert drawing.calls == 2
     assert third.step("draw").source_run == second.id
 
 
 @pytest.mark.parametrize("scope", ["global", "run_only"])
-async def test_an_unchanged_step_whose_file_is_gone_executes_again(studio: Studio, scope: Any) -> None:
+async def test_an_unchanged_step_whose_file_is_gone_executes_again(world: World, scope: Any) -> None:
     drawing = Drawing()
     policy = CachePolicy(scope=scope)
-    await studio.register(
+    await world.register(
         define(
             "test.files",
             "1",
@@ -125,13 +124,13 @@ async def test_an_unchanged_step_whose_file_is_gone_executes_again(studio: Studi
             change_types={"name": ["draw"]},
         )
     )
-    async with at_work(studio, drawing.skills()):
-        base = await studio.run("test.files", {"name": "a"})
-        file_of(studio, base).unlink()
-        update = await studio.update(base, ChangeRequest("name", {"unread": 1}))
+    async with at_work(world.core, drawing.skills()):
+        base = await world.run("test.files", {"name": "a"})
+        file_of(world, base).unlink()
+        update = await world.update(base, ChangeRequest("name", {"unread": 1}))
         assert drawing.calls == 2
-        assert "missing" in (studio.misses(update)["draw"] or "")
-        again = await studio.update(update, ChangeRequest("name", {"unread": 2}))
+        assert "missing" in (world.misses(update)["draw"] or "")
+        again = await world.update(update, ChangeRequest("name", {"unread": 2}))
     assert drawing.calls == 2
     assert again.step("draw").hit == "unchanged"
 
@@ -149,8 +148,8 @@ async def test_data_that_was_moved_to_the_store_is_checked_too(database_url: str
     async def read(given: dict[str, Any]) -> dict[str, Any]:
         return {"length": len(given["text"])}
 
-    with open_studio(database_url, tmp_path, spill_bytes=100) as studio:
-        await studio.register(
+    with open_world(database_url, tmp_path, spill_bytes=100) as world:
+        await world.register(
             define(
                 "test.large",
                 "1",
@@ -160,20 +159,20 @@ async def test_data_that_was_moved_to_the_store_is_checked_too(database_url: str
                 ],
             )
         )
-        async with at_work(studio, [large, read]):
-            first = await studio.run("test.large")
-            second = await studio.run("test.large")
+        async with at_work(world.core, [large, read]):
+            first = await world.run("test.large")
+            second = await world.run("test.large")
             assert (calls, statuses(second)) == (1, {"make": "skipped", "read": "skipped"})
             output = first.step("make").output
             assert output is not None
             assert output.data_ref is not None
-            path = studio.core.store.local_path(output.data_ref)
+            path = world.core.store.local_path(output.data_ref)
             assert path is not None
             path.unlink()
-            third = await studio.run("test.large")
+            third = await world.run("test.large")
         assert calls == 2
         assert statuses(third) == {"make": "completed", "read": "skipped"}
-        assert "missing" in (studio.misses(third)["make"] or "")
+        assert "missing" in (world.misses(third)["make"] or "")
 
 
 async def test_data_that_is_lost_within_a_run_fails_the_step_that_reads_it(database_url: str, tmp_path: Path) -> None:
@@ -192,15 +191,15 @@ async def test_data_that_is_lost_within_a_run_fails_the_step_that_reads_it(datab
         step("lose", "test.lose", ["make"]),
         step("read", "test.lose", ["make", "lose"], input={"text": "steps.make.data.text"}),
     ]
-    with open_studio(database_url, tmp_path, spill_bytes=100) as studio:
-        await studio.register(define("test.lost", "1", steps))
-        async with at_work(studio, [large, lose]):
-            run = await studio.run("test.lost")
+    with open_world(database_url, tmp_path, spill_bytes=100) as world:
+        await world.register(define("test.lost", "1", steps))
+        async with at_work(world.core, [large, lose]):
+            run = await world.run("test.lost")
         error = run.step("read").error
         assert error is not None
         assert (run.status, error.code) == ("failed", "SKILL_INPUT_INVALID")
         assert "is missing" in error.message
-        assert (await studio.explain(run, "read")).verdict == "failed"
+        assert (await world.explain(run, "read")).verdict == "failed"
 
 
 class Page(BaseHTTPRequestHandler):
@@ -230,45 +229,45 @@ def page() -> Iterator[tuple[str, type[Page]]]:
 
 
 async def test_what_lives_elsewhere_is_asked_for(database_url: str, tmp_path: Path) -> None:
-    with page() as (link, handler), open_studio(database_url, tmp_path, artifact_networks="127.0.0.1") as studio:
+    with page() as (link, handler), open_world(database_url, tmp_path, artifact_networks="127.0.0.1") as world:
         drawing = Drawing(link)
-        await studio.register(WORKFLOW)
-        async with at_work(studio, drawing.skills()):
-            await studio.run("test.files", {"name": "a"})
-            await studio.run("test.files", {"name": "a"})
+        await world.register(WORKFLOW)
+        async with at_work(world.core, drawing.skills()):
+            await world.run("test.files", {"name": "a"})
+            await world.run("test.files", {"name": "a"})
             assert drawing.calls == 1
             handler.status = 404
-            gone = await studio.run("test.files", {"name": "a"})
+            gone = await world.run("test.files", {"name": "a"})
             assert drawing.calls == 2
-            assert "HEAD returned 404" in (studio.misses(gone)["draw"] or "")
+            assert "HEAD returned 404" in (world.misses(gone)["draw"] or "")
             handler.status = 200
-            await studio.run("test.files", {"name": "a"})
+            await world.run("test.files", {"name": "a"})
     assert drawing.calls == 2
 
 
-async def test_what_lives_at_an_inner_address_is_not_asked_for_and_not_reused(studio: Studio) -> None:
+async def test_what_lives_at_an_inner_address_is_not_asked_for_and_not_reused(world: World) -> None:
     with page() as (link, handler):
         drawing = Drawing(link)
-        await studio.register(WORKFLOW)
-        async with at_work(studio, drawing.skills()):
-            await studio.run("test.files", {"name": "a"})
-            again = await studio.run("test.files", {"name": "a"})
+        await world.register(WORKFLOW)
+        async with at_work(world.core, drawing.skills()):
+            await world.run("test.files", {"name": "a"})
+            again = await world.run("test.files", {"name": "a"})
     assert (drawing.calls, handler.asked) == (2, 0)
-    assert "ORCHESTRATOR_ARTIFACT_NETWORKS" in (studio.misses(again)["draw"] or "")
+    assert "ORCHESTRATOR_ARTIFACT_NETWORKS" in (world.misses(again)["draw"] or "")
 
 
-async def test_many_waiting_runs_make_a_spoiled_result_once(studio: Studio) -> None:
+async def test_many_waiting_runs_make_a_spoiled_result_once(world: World) -> None:
     drawing = Drawing()
-    await studio.register(WORKFLOW)
-    async with at_work(studio, drawing.skills()):
-        first = await studio.run("test.files", {"name": "a"})
-        file_of(studio, first).unlink()
-        runs = await asyncio.gather(*(studio.run("test.files", {"name": "a"}) for _ in range(20)))
+    await world.register(WORKFLOW)
+    async with at_work(world.core, drawing.skills()):
+        first = await world.run("test.files", {"name": "a"})
+        file_of(world, first).unlink()
+        runs = await asyncio.gather(*(world.run("test.files", {"name": "a"}) for _ in range(20)))
     assert drawing.calls == 2
     assert [run.status for run in runs] == ["completed"] * 20
 
 
-async def test_of_several_results_the_one_that_is_intact_is_taken(studio: Studio) -> None:
+async def test_of_several_results_the_one_that_is_intact_is_taken(world: World) -> None:
     calls = 0
 
     @skill("test.draw")
@@ -279,18 +278,18 @@ async def test_of_several_results_the_one_that_is_intact_is_taken(studio: Studio
         ctx.artifact(f"picture {calls}".encode(), type="text/plain")
         return {}
 
-    await studio.register(
+    await world.register(
         define("test.files", "1", [step("draw", "test.draw")], change_types={"again": ["draw"]}),
     )
-    async with at_work(studio, [draw]):
-        made = [await studio.run("test.files")]
+    async with at_work(world.core, [draw]):
+        made = [await world.run("test.files")]
         for _ in range(3):
-            made.append(await studio.update(made[0], ChangeRequest("again", {}, force=True)))
+            made.append(await world.update(made[0], ChangeRequest("again", {}, force=True)))
         assert calls == 4
-        file_of(studio, made[3]).unlink()
-        second = await studio.run("test.files")
+        file_of(world, made[3]).unlink()
+        second = await world.run("test.files")
         assert second.step("draw").source_run == made[2].id
-        file_of(studio, made[2]).unlink()
-        file_of(studio, made[1]).unlink()
-        await studio.run("test.files")  # three in a row: made again though the first one is whole
+        file_of(world, made[2]).unlink()
+        file_of(world, made[1]).unlink()
+        await world.run("test.files")  # three in a row: made again though the first one is whole
     assert calls == 5

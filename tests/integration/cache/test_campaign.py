@@ -8,24 +8,25 @@ import pytest
 from orchestrator.domain.events import StepCacheHit, StepStarted
 from orchestrator.skills import SkillRegistry
 from orchestrator.workflows import load_file
-from tests.integration.cache.studio import CALLER, Studio, at_work, outputs, statuses
+from tests.world.core import CALLER, World, outputs, statuses
+from tests.world.work import at_work
 
 CAMPAIGN = Path(__file__).parents[3] / "examples" / "campaign"
 
 
 @pytest.mark.parametrize("redis", [False, True])
 async def test_the_same_campaign_twice_executes_no_skill_the_second_time(
-    studio: Studio, hot_studio: Studio, redis: bool
+    world: World, hot_world: World, redis: bool
 ) -> None:
-    used = hot_studio if redis else studio
+    used = hot_world if redis else world
     workflow = load_file(CAMPAIGN / "campaign.build.v1.yaml")
     payload = json.loads((CAMPAIGN / "brief.json").read_text())
     skills = SkillRegistry()
     skills.load_modules([str(CAMPAIGN / "skills")])
     await used.register(workflow)
-    async with at_work(used, skills):
+    async with at_work(used.core, skills):
         first = await used.run(workflow.name, payload)
-    async with at_work(used, skills):  # a worker that begins: nothing is left in its memory
+    async with at_work(used.core, skills):  # a worker that begins: nothing is left in its memory
         second = await used.run(workflow.name, payload)
     events = [recorded.event for recorded in used.core.log.read(second.id)]
     assert not [event for event in events if isinstance(event, StepStarted)]

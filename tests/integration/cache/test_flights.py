@@ -19,14 +19,15 @@ from orchestrator.cache.answers import Answer, Granted, Hit, Taken
 from orchestrator.cache.cold_tier import NO_RESULT, ColdTier, Spoiled
 from orchestrator.cache.flights import LOOK_AGAIN_SECONDS
 from orchestrator.domain.output import Output
-from orchestrator.domain.run import Run
 from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import SkillError, skill
 from orchestrator.workflows import define, step
-from tests.integration.cache.processes import WorkerProcess, worker_process
-from tests.integration.cache.studio import CALLER, Studio, at_work, open_studio, statuses
 from tests.integration.cache.tiers import question
 from tests.servers import ValkeyServer
+from tests.waiting import until
+from tests.world.core import CALLER, World, open_world, statuses
+from tests.world.programs import Program
+from tests.world.work import at_work
 
 SQL = load_sql(__file__)
 SLOW = define(
@@ -34,6 +35,8 @@ SLOW = define(
     "1",
     [step("wait", "test.slow", input={"journal": "trigger.journal", "seconds": "trigger.seconds"}, retry=5)],
 )
+
+SKILLS = Path(__file__).with_name("slow_skill.py")
 
 
 def lines(journal: Path) -> list[tuple[str, int]]:
@@ -43,31 +46,35 @@ def lines(journal: Path) -> list[tuple[str, int]]:
 
 async def begun(journal: Path, times: int = 1) -> int:
     """Wait until the skill has begun so often, in other processes; the one it did last."""
-    async with asyncio.timeout(60):
-        while len(pids := [pid for what, pid in lines(journal) if what == "begin"]) < times:
-            await asyncio.sleep(0.01)
-    return pids[-1]
+
+    def makers() -> list[int]:
+        return [pid for what, pid in lines(journal) if what == "begin"]
+
+    return (await until(makers, what=f"it has begun {times} times", right=lambda pids: len(pids) >= times))[-1]
 
 
-async def trigger(studio: Studio, count: int, journal: Path, seconds: float) -> list[str]:
+async def trigger(world: World, count: int, journal: Path, seconds: float) -> list[str]:
     payload = {"journal": str(journal), "seconds": seconds}
     accepted = await asyncio.gather(
-        *(studio.core.commands.trigger(CALLER, Wanted("test.slow", payload=payload)) for _ in range(count))
+        *(world.core.commands.trigger(CALLER, Wanted("test.slow", payload=payload)) for _ in range(count))
     )
     return [each.run_id for each in accepted]
 
 
-async def all_finished(studio: Studio, run_ids: list[str]) -> list[Run]:
-    async with asyncio.timeout(90):
-        while True:
-            runs = [await studio.folded(run_id) for run_id in run_ids]
-            if all(run.is_finished for run in runs):
-                return runs
-            await asyncio.sleep(0.05)
-
-
-def two_workers(stack: ExitStack, studio: Studio) -> list[WorkerProcess]:
-    return [stack.enter_context(worker_process(studio.core.settings)) for _ in range(2)]
+def two_workers(stack: ExitStack, world: World) -> list[Program]:
+    """Two worker processes that are ready."""
+    settings = world.core.settings
+    env = {
+        "ORCHESTRATOR_DATABASE_URL": settings.database_url or "",
+        "ORCHESTRATOR_DATA_DIR": str(settings.data_dir),
+        "ORCHESTRATOR_REDIS_URL": settings.redis_url or "",
+        "ORCHESTRATOR_MAX_RUNS": str(settings.max_runs),
+        "ORCHESTRATOR_LOG_LEVEL": "warning",
+    }
+    workers = [stack.enter_context(Program("worker", "--skills", SKILLS, env=env)) for _ in range(2)]
+    for worker in workers:
+        worker.ready()
+    return workers
 
 
 @pytest.mark.parametrize("redis", [False, True])
@@ -76,11 +83,11 @@ async def test_a_hundred_identical_steps_in_two_processes_execute_once(
 ) -> None:
     journal = tmp_path / "journal"
     settings = {"redis_url": valkey.url if redis else None, "max_runs": 60}  # so that both have a share
-    with open_studio(database_url, tmp_path, **settings) as studio, ExitStack() as stack:
-        await studio.register(SLOW)
-        two_workers(stack, studio)
-        run_ids = await trigger(studio, 100, journal, 0.5)
-        runs = await all_finished(studio, run_ids)
+    with open_world(database_url, tmp_path, **settings) as world, ExitStack() as stack:
+        await world.register(SLOW)
+        two_workers(stack, world)
+        run_ids = await trigger(world, 100, journal, 0.5)
+        runs = await world.all_finished(run_ids)
         assert [what for what, _ in lines(journal)] == ["begin", "end"]
         made = [statuses(run)["wait"] for run in runs]
         assert (made.count("completed"), made.count("skipped")) == (1, 99)
@@ -92,24 +99,24 @@ async def test_a_hundred_identical_steps_in_two_processes_execute_once(
 @pytest.mark.chaos
 async def test_when_the_maker_is_killed_exactly_one_other_takes_over(database_url: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with open_studio(database_url, tmp_path, max_runs=60) as studio, ExitStack() as stack:
-        await studio.register(SLOW)
-        workers = {worker.pid: worker for worker in two_workers(stack, studio)}
-        run_ids = await trigger(studio, 100, journal, 3.0)
+    with open_world(database_url, tmp_path, max_runs=60) as world, ExitStack() as stack:
+        await world.register(SLOW)
+        workers = {worker.process.pid: worker for worker in two_workers(stack, world)}
+        run_ids = await trigger(world, 100, journal, 3.0)
         maker = await begun(journal)
-        await asyncio.sleep(1.0)  # so that the others have come to wait for it
+        await asyncio.sleep(1.0)  # nothing tells when: the others wait for it
         workers[maker].kill()
         killed = time.monotonic()
         heir = await begun(journal, 2)
         took = time.monotonic() - killed
-        runs = await all_finished(studio, run_ids)
+        runs = await world.all_finished(run_ids)
     assert heir != maker
     assert [what for what, _ in lines(journal)] == ["begin", "begin", "end"]
     assert [run.status for run in runs] == ["completed"] * 100
-    assert took < studio.core.settings.lease_seconds + 2.0
+    assert took < world.core.settings.lease_seconds + 2.0
 
 
-async def test_a_maker_that_fails_is_followed_by_the_next_at_once(studio: Studio) -> None:
+async def test_a_maker_that_fails_is_followed_by_the_next_at_once(world: World) -> None:
     attempts = 0
 
     @skill("test.slow")
@@ -122,17 +129,17 @@ async def test_a_maker_that_fails_is_followed_by_the_next_at_once(studio: Studio
             raise SkillError("TEST_FAILED", "no", retryable=False)
         return {"made": number}
 
-    await studio.register(SLOW)
-    async with at_work(studio, [slow]):
+    await world.register(SLOW)
+    async with at_work(world.core, [slow]):
         started = time.monotonic()
-        runs = await all_finished(studio, await trigger(studio, 20, Path("/"), 0))
+        runs = await world.all_finished(await trigger(world, 20, Path("/"), 0))
         took = time.monotonic() - started
     assert attempts == 4
     assert sorted(run.status for run in runs) == ["completed"] * 17 + ["failed"] * 3
     assert took < 4 * LOOK_AGAIN_SECONDS  # they were woken
 
 
-async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(studio: Studio) -> None:
+async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(world: World) -> None:
     begun = asyncio.Event()
     attempts = 0
 
@@ -144,15 +151,15 @@ async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(studio:
         await asyncio.sleep(60 if attempts == 1 else 0)
         return {}
 
-    await studio.register(SLOW)
-    async with at_work(studio, [slow]):
-        run_ids = await trigger(studio, 10, Path("/"), 0)
+    await world.register(SLOW)
+    async with at_work(world.core, [slow]):
+        run_ids = await trigger(world, 10, Path("/"), 0)
         await begun.wait()
-        await asyncio.sleep(0.3)
-        runs = [await studio.folded(run_id) for run_id in run_ids]
+        await asyncio.sleep(0.3)  # nothing tells when: the others wait for it
+        runs = [await world.folded(run_id) for run_id in run_ids]
         maker = next(run.id for run in runs if statuses(run)["wait"] == "running")
-        await studio.core.commands.cancel(CALLER, maker)
-        runs = await all_finished(studio, run_ids)
+        await world.core.commands.cancel(CALLER, maker)
+        runs = await world.all_finished(run_ids)
     assert attempts == 2
     assert sorted(run.status for run in runs) == ["cancelled"] + ["completed"] * 9
 
@@ -160,10 +167,10 @@ async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(studio:
 class Askers:
     """Runs that ask the cold tier, each in the queue and of a worker that lives."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._core = studio.core
+    def __init__(self, world: World) -> None:
+        self._core = world.core
         self.worker = "worker"
-        self.tier = ColdTier(studio.core.database, self.worker)
+        self.tier = ColdTier(world.core.database, self.worker)
         self._run(SQL.register_worker, {"id": self.worker})
 
     def queued(self) -> str:
@@ -198,8 +205,8 @@ def put(run_id: str, key: str, at: int = 1) -> str:
 
 
 @pytest.fixture
-def askers(studio: Studio) -> Askers:
-    return Askers(studio)
+def askers(world: World) -> Askers:
+    return Askers(world)
 
 
 LEAVE = Granted(NO_RESULT)
@@ -235,23 +242,23 @@ def test_leave_ends_with_the_worker_that_has_it(askers: Askers) -> None:
 
 
 @pytest.mark.parametrize("end", ["queue_drop", "queue_cancel", "flight_drop"])
-def test_what_ends_a_flight_wakes_those_who_wait_for_it(askers: Askers, studio: Studio, end: str) -> None:
+def test_what_ends_a_flight_wakes_those_who_wait_for_it(askers: Askers, world: World, end: str) -> None:
     one, other = askers.queued(), askers.queued()
     assert askers.ask(one, "a", "b") == [LEAVE, LEAVE]
     assert askers.ask(other, "a") == [Taken()]
     rows = {end: [one] if end != "flight_drop" else [{"run_id": one, "step_id": "make"}]}
-    with psycopg.connect(studio.core.database.conninfo, autocommit=True) as ear:
+    with psycopg.connect(world.core.database.conninfo, autocommit=True) as ear:
         ear.execute(SQL.listen)
-        with studio.core.database.connection() as connection:
+        with world.core.database.connection() as connection:
             connection.execute(SQL.apply, (orjson.dumps(rows).decode(),))
         heard = [notification.payload for notification in ear.notifies(timeout=10, stop_after=1)]
     assert heard == [hashlib.md5(b"a", usedforsecurity=False).hexdigest()]  # nobody waits for b
     assert askers.ask(other, "a", "b") == [LEAVE, LEAVE]
 
 
-def test_a_spoiled_result_is_no_answer_but_another_of_its_key_is(askers: Askers, studio: Studio) -> None:
+def test_a_spoiled_result_is_no_answer_but_another_of_its_key_is(askers: Askers, world: World) -> None:
     one, other = askers.queued(), askers.queued()
-    with studio.core.database.connection() as connection:
+    with world.core.database.connection() as connection:
         connection.execute(SQL.apply, (put(one, "a", at=1),))
         connection.execute(SQL.apply, (put(other, "a", at=2),))
     asker = askers.queued()
@@ -262,14 +269,14 @@ def test_a_spoiled_result_is_no_answer_but_another_of_its_key_is(askers: Askers,
     assert askers.ask(asker, "a", spoiled=[("a", other), ("a", one)]) == [LEAVE]
 
 
-async def test_a_result_that_lands_while_leave_is_given_is_the_answer(askers: Askers, studio: Studio) -> None:
+async def test_a_result_that_lands_while_leave_is_given_is_the_answer(askers: Askers, world: World) -> None:
     maker, asker = askers.queued(), askers.queued()
     assert askers.ask(maker, "a") == [LEAVE]
-    with studio.core.database.transaction() as connection:
+    with world.core.database.transaction() as connection:
         connection.execute(SQL.apply, (put(maker, "a"),))
         # looks, sees no result yet, and comes to wait for the flight that is being taken away
-        asking = asyncio.create_task(studio.core.database.call(askers.ask, asker, "a", "b"))
-        await asyncio.sleep(0.5)
+        asking = asyncio.create_task(world.core.database.call(askers.ask, asker, "a", "b"))
+        await asyncio.sleep(0.5)  # the time itself is the subject: it is not answered meanwhile
         assert not asking.done()
     assert await asking == [Hit(Output(1), maker, "cold"), LEAVE]
     assert askers.ask(maker, "a", spoiled=[("a", None)]) == [LEAVE]  # and the leave that was given too much is gone
@@ -292,9 +299,9 @@ async def test_it_answers_also_when_the_connection_was_lost(askers: Askers, data
     askers.tier.close()
 
 
-async def test_both_ways_to_ask_answer_alike(askers: Askers, studio: Studio) -> None:
+async def test_both_ways_to_ask_answer_alike(askers: Askers, world: World) -> None:
     maker, run_id, other = askers.queued(), askers.queued(), askers.queued()
-    with studio.core.database.connection() as connection:
+    with world.core.database.connection() as connection:
         connection.execute(SQL.apply, (put(maker, "hit"),))
     askers.ask(other, "taken")
     for spoiled in ([], [("hit", maker)], [("hit", None)], [("hit", None), ("else", other)]):

@@ -33,7 +33,8 @@ from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import skill
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, at_work
+from tests.world.core import World
+from tests.world.work import at_work
 
 SQL = load_sql(__file__)
 TENANTS = ("one", "two")
@@ -53,11 +54,11 @@ WORKFLOWS = {
 VALUES = [None, 1.0, 1e20, -0.0, {"b": [1, "\u2028é"], "a": 5e-324}, "x" * 5000]
 
 
-class World:
+class Happenings:
     """Runs of two tenants that go on at random, and withdrawals in between."""
 
-    def __init__(self, studio: Studio, source: random.Random) -> None:
-        self._core = studio.core
+    def __init__(self, world: World, source: random.Random) -> None:
+        self._core = world.core
         self._source = source
         self._runs: list[tuple[str, Run]] = []
 
@@ -131,76 +132,76 @@ class World:
 
 
 @pytest.fixture
-async def world(studio: Studio) -> Studio:
+async def registered(world: World) -> World:
     for tenant in TENANTS:
         for workflow in WORKFLOWS.values():
-            await studio.core.workflows.register(workflow, tenant=tenant, actor="test")
-    return studio
+            await world.core.workflows.register(workflow, tenant=tenant, actor="test")
+    return world
 
 
-def rebuild_of(studio: Studio) -> StepCacheRebuild:
-    return StepCacheRebuild(studio.core.database, studio.core.log, studio.core.workflows.get)
+def rebuild_of(world: World) -> StepCacheRebuild:
+    return StepCacheRebuild(world.core.database, world.core.log, world.core.workflows.get)
 
 
-def contents(studio: Studio) -> list[Any]:
-    with psycopg.connect(studio.core.database.conninfo) as connection:
+def contents(world: World) -> list[Any]:
+    with psycopg.connect(world.core.database.conninfo) as connection:
         return connection.execute(SQL.contents).fetchall()
 
 
-def change(studio: Studio, statement: str) -> None:
-    with psycopg.connect(studio.core.database.conninfo, autocommit=True) as connection:
+def change(world: World, statement: str) -> None:
+    with psycopg.connect(world.core.database.conninfo, autocommit=True) as connection:
         assert connection.execute(statement).rowcount == 1
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-def test_after_any_mixture_the_table_is_what_the_log_says(world: Studio, seed: int) -> None:
+def test_after_any_mixture_the_table_is_what_the_log_says(registered: World, seed: int) -> None:
     async def mix() -> None:
-        history = World(world, random.Random(seed))
+        history = Happenings(registered, random.Random(seed))
         for _ in range(120):
             await history.happen()
 
     asyncio.run(mix())
-    assert rebuild_of(world).verify() == []
+    assert rebuild_of(registered).verify() == []
 
 
-def test_a_table_that_was_tampered_with_is_put_right(world: Studio) -> None:
+def test_a_table_that_was_tampered_with_is_put_right(registered: World) -> None:
     async def mix() -> None:
-        history = World(world, random.Random(5))
+        history = Happenings(registered, random.Random(5))
         for _ in range(300):
             await history.happen()
 
     asyncio.run(mix())
-    right = contents(world)
+    right = contents(registered)
     assert len(right) > 5
-    change(world, SQL.delete_oldest)
-    change(world, SQL.alter_newest)
-    change(world, SQL.add_alien)
-    rebuild = rebuild_of(world)
+    change(registered, SQL.delete_oldest)
+    change(registered, SQL.alter_newest)
+    change(registered, SQL.add_alien)
+    rebuild = rebuild_of(registered)
     faults = rebuild.verify()
     assert sorted(fault.fault for fault in faults) == ["alien", "different", "missing"]
     assert CacheFault("alien", "one", "alien", "00000000-0000-0000-0000-000000000001") in faults
     assert rebuild.rebuild() == faults
-    assert contents(world) == right
+    assert contents(registered) == right
     assert rebuild.verify() == []
     assert rebuild.rebuild() == []
 
 
-def test_an_empty_table_is_filled_again(world: Studio) -> None:
+def test_an_empty_table_is_filled_again(registered: World) -> None:
     async def mix() -> None:
-        history = World(world, random.Random(6))
+        history = Happenings(registered, random.Random(6))
         for _ in range(300):
             await history.happen()
 
     asyncio.run(mix())
-    right = contents(world)
-    with psycopg.connect(world.core.database.conninfo, autocommit=True) as connection:
+    right = contents(registered)
+    with psycopg.connect(registered.core.database.conninfo, autocommit=True) as connection:
         connection.execute(SQL.forget)
-    assert len(rebuild_of(world).rebuild()) == len(right) > 5
-    assert contents(world) == right
+    assert len(rebuild_of(registered).rebuild()) == len(right) > 5
+    assert contents(registered) == right
 
 
-async def test_what_is_put_right_reaches_the_quick_tiers(studio: Studio) -> None:
+async def test_what_is_put_right_reaches_the_quick_tiers(world: World) -> None:
     calls = 0
 
     @skill("test.s")
@@ -209,28 +210,28 @@ async def test_what_is_put_right_reaches_the_quick_tiers(studio: Studio) -> None
         calls += 1
         return {"call": calls}
 
-    await studio.register(define("test.one", "1", [step("a", "test.s")]))
-    async with at_work(studio, [count]):
-        await studio.run("test.one")
-        change(studio, SQL.alter_newest)
-        await studio.invalidate("unrelated")  # the quick tiers forget, and learn the altered result
-        assert (await studio.run("test.one")).step("a").output == Output("altered")
-        await studio.core.database.call(rebuild_of(studio).rebuild)
-        assert (await studio.run("test.one")).step("a").output == Output({"call": 1})
+    await world.register(define("test.one", "1", [step("a", "test.s")]))
+    async with at_work(world.core, [count]):
+        await world.run("test.one")
+        change(world, SQL.alter_newest)
+        await world.invalidate("unrelated")  # the quick tiers forget, and learn the altered result
+        assert (await world.run("test.one")).step("a").output == Output("altered")
+        await world.core.database.call(rebuild_of(world).rebuild)
+        assert (await world.run("test.one")).step("a").output == Output({"call": 1})
 
 
-async def test_workers_go_on_while_the_table_is_rebuilt(studio: Studio) -> None:
+async def test_workers_go_on_while_the_table_is_rebuilt(world: World) -> None:
     @skill("test.s")
     async def echo(given: dict[str, Any]) -> dict[str, Any]:
         return given
 
-    await studio.register(define("test.many", "1", [step("a", "test.s", input={"n": "trigger.n"})]))
-    async with at_work(studio, [echo]):
-        running = asyncio.gather(*(studio.run("test.many", {"n": number % 40}) for number in range(80)))
+    await world.register(define("test.many", "1", [step("a", "test.s", input={"n": "trigger.n"})]))
+    async with at_work(world.core, [echo]):
+        running = asyncio.gather(*(world.run("test.many", {"n": number % 40}) for number in range(80)))
         rebuilds = 0
         while not running.done():
-            assert await studio.core.database.call(rebuild_of(studio).rebuild) == []
+            assert await world.core.database.call(rebuild_of(world).rebuild) == []
             rebuilds += 1
         assert rebuilds > 0
         assert [run.status for run in await running] == ["completed"] * 80
-    assert len(contents(studio)) == 40
+    assert len(contents(world)) == 40

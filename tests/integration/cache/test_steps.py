@@ -12,7 +12,9 @@ from orchestrator.domain.workflow import CachePolicy, RetryPolicy, Workflow
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.skill import Skill
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, at_work, outputs, statuses
+from tests.waiting import until
+from tests.world.core import World, outputs, statuses
+from tests.world.work import at_work
 
 LINE = define(
     "test.line",
@@ -46,12 +48,12 @@ class Kitchen:
         return [plan, draw]
 
 
-async def test_the_second_run_executes_nothing(studio: Studio) -> None:
+async def test_the_second_run_executes_nothing(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(LINE)
-    async with at_work(studio, kitchen.skills()):
-        first = await studio.run("test.line", {"brief": {"a": 1, "b": 2}})
-        second = await studio.run("test.line", {"brief": {"b": 2, "a": 1}})
+    await world.register(LINE)
+    async with at_work(world.core, kitchen.skills()):
+        first = await world.run("test.line", {"brief": {"a": 1, "b": 2}})
+        second = await world.run("test.line", {"brief": {"b": 2, "a": 1}})
     assert kitchen.calls == {"plan": 1, "draw": 1}
     assert statuses(first) == {"plan": "completed", "draw": "completed"}
     assert statuses(second) == {"plan": "skipped", "draw": "skipped"}
@@ -59,18 +61,18 @@ async def test_the_second_run_executes_nothing(studio: Studio) -> None:
     assert second.step("draw").source_run == first.id
     assert second.step("draw").hit == "cache"
     assert second.step("draw").cache_key == f"test.line:draw:{first.step('draw').input_hash}"
-    assert studio.core.cache_counts.hits == {"memory": 2}
+    assert world.core.cache_counts.hits == {"memory": 2}
 
 
-async def test_another_process_finds_it_in_the_cold_tier_and_promotes_it(studio: Studio) -> None:
-    kitchen, counts = Kitchen(), studio.core.cache_counts
-    await studio.register(LINE)
-    async with at_work(studio, kitchen.skills()):
-        first = await studio.run("test.line", {"brief": "x"})
-    async with at_work(studio, kitchen.skills()):
-        second = await studio.run("test.line", {"brief": "x"})
+async def test_another_process_finds_it_in_the_cold_tier_and_promotes_it(world: World) -> None:
+    kitchen, counts = Kitchen(), world.core.cache_counts
+    await world.register(LINE)
+    async with at_work(world.core, kitchen.skills()):
+        first = await world.run("test.line", {"brief": "x"})
+    async with at_work(world.core, kitchen.skills()):
+        second = await world.run("test.line", {"brief": "x"})
         assert counts.hits == {"cold": 2}
-        third = await studio.run("test.line", {"brief": "x"})
+        third = await world.run("test.line", {"brief": "x"})
     assert counts.hits == {"cold": 2, "memory": 2}
     assert (counts.misses, counts.stored, counts.promoted) == (2, 2, 2)
     assert kitchen.calls == {"plan": 1, "draw": 1}
@@ -78,71 +80,71 @@ async def test_another_process_finds_it_in_the_cold_tier_and_promotes_it(studio:
     assert str(outputs(third)["plan"].data) == str(outputs(first)["plan"].data)  # 1e20 is still a float
 
 
-async def test_another_input_misses(studio: Studio) -> None:
+async def test_another_input_misses(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(LINE)
-    async with at_work(studio, kitchen.skills()):
-        await studio.run("test.line", {"brief": "one"})
-        other = await studio.run("test.line", {"brief": "two"})  # of the same length: early cutoff
+    await world.register(LINE)
+    async with at_work(world.core, kitchen.skills()):
+        await world.run("test.line", {"brief": "one"})
+        other = await world.run("test.line", {"brief": "two"})  # of the same length: early cutoff
     assert kitchen.calls == {"plan": 2, "draw": 1}
     assert statuses(other) == {"plan": "completed", "draw": "skipped"}
-    assert studio.misses(other) == {"plan": "no result with this key"}
+    assert world.misses(other) == {"plan": "no result with this key"}
 
 
-async def test_another_version_of_the_skill_misses(studio: Studio) -> None:
+async def test_another_version_of_the_skill_misses(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(LINE)
-    async with at_work(studio, kitchen.skills("1")):
-        await studio.run("test.line", {"brief": "x"})
-    async with at_work(studio, kitchen.skills("2")):
-        newer = await studio.run("test.line", {"brief": "x"})
+    await world.register(LINE)
+    async with at_work(world.core, kitchen.skills("1")):
+        await world.run("test.line", {"brief": "x"})
+    async with at_work(world.core, kitchen.skills("2")):
+        newer = await world.run("test.line", {"brief": "x"})
         assert kitchen.calls == {"plan": 2, "draw": 2}
-        explained = await studio.explain(newer, "plan")
+        explained = await world.explain(newer, "plan")
         assert [(one.field, one.before, one.after) for one in explained.differences] == [
             ("skill", "test.plan@1", "test.plan@2")
         ]
-    async with at_work(studio, kitchen.skills("1")):
-        older = await studio.run("test.line", {"brief": "x"})
+    async with at_work(world.core, kitchen.skills("1")):
+        older = await world.run("test.line", {"brief": "x"})
     assert statuses(older) == {"plan": "skipped", "draw": "skipped"}
 
 
-async def test_results_are_of_one_tenant_alone(studio: Studio) -> None:
+async def test_results_are_of_one_tenant_alone(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(LINE)
-    await studio.core.workflows.register(LINE, tenant="other", actor="test")
-    async with at_work(studio, kitchen.skills()):
-        await studio.run("test.line", {"brief": "x"})
-        await studio.run("test.line", {"brief": "x"}, Caller("other", "test"))
+    await world.register(LINE)
+    await world.core.workflows.register(LINE, tenant="other", actor="test")
+    async with at_work(world.core, kitchen.skills()):
+        await world.run("test.line", {"brief": "x"})
+        await world.run("test.line", {"brief": "x"}, Caller("other", "test"))
     assert kitchen.calls == {"plan": 2, "draw": 2}
 
 
-async def test_a_policy_that_is_off_neither_looks_nor_keeps(studio: Studio) -> None:
+async def test_a_policy_that_is_off_neither_looks_nor_keeps(world: World) -> None:
     kitchen = Kitchen()
     off = define("test.off", "1", [step("plan", "test.plan", input={"brief": "trigger.brief"}, cache=False)])
-    await studio.register(off)
-    async with at_work(studio, kitchen.skills()):
-        await studio.run("test.off", {"brief": "x"})
-        second = await studio.run("test.off", {"brief": "x"})
+    await world.register(off)
+    async with at_work(world.core, kitchen.skills()):
+        await world.run("test.off", {"brief": "x"})
+        second = await world.run("test.off", {"brief": "x"})
     assert kitchen.calls == {"plan": 2}
-    assert studio.misses(second) == {"plan": "the step's cachePolicy is off"}
-    assert studio.core.cache.entries("default") == []
+    assert world.misses(second) == {"plan": "the step's cachePolicy is off"}
+    assert world.core.cache.entries("default") == []
 
 
-async def test_a_forced_step_executes_though_there_is_a_result(studio: Studio) -> None:
+async def test_a_forced_step_executes_though_there_is_a_result(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(LINE)
-    async with at_work(studio, kitchen.skills()):
-        first = await studio.run("test.line", {"brief": "x"})
-        forced = await studio.update(first, ChangeRequest("brief", {}, force=True))
+    await world.register(LINE)
+    async with at_work(world.core, kitchen.skills()):
+        first = await world.run("test.line", {"brief": "x"})
+        forced = await world.update(first, ChangeRequest("brief", {}, force=True))
         assert kitchen.calls == {"plan": 2, "draw": 1}
-        assert studio.misses(forced) == {"plan": "forced"}
+        assert world.misses(forced) == {"plan": "forced"}
         assert forced.step("draw").hit == "unchanged"
         # what it made is the newest result now
-        second = await studio.run("test.line", {"brief": "x"})
+        second = await world.run("test.line", {"brief": "x"})
     assert second.step("plan").source_run == forced.id
 
 
-async def test_success_on_the_second_attempt_is_kept_and_failure_never(studio: Studio) -> None:
+async def test_success_on_the_second_attempt_is_kept_and_failure_never(world: World) -> None:
     attempts: Counter[str] = Counter()
 
     @skill("test.shaky")
@@ -153,22 +155,22 @@ async def test_success_on_the_second_attempt_is_kept_and_failure_never(studio: S
         return {"attempt": ctx.attempt}
 
     hasty = RetryPolicy(max_attempts=2, backoff_ms=1)
-    await studio.register(
+    await world.register(
         define("test.shaky", "1", [step("shake", "test.shaky", input={"name": "trigger.name"}, retry=hasty)])
     )
-    async with at_work(studio, [shaky]):
-        first = await studio.run("test.shaky", {"name": "second"})
-        again = await studio.run("test.shaky", {"name": "second"})
-        failed = [await studio.run("test.shaky", {"name": "never"}) for _ in range(2)]
+    async with at_work(world.core, [shaky]):
+        first = await world.run("test.shaky", {"name": "second"})
+        again = await world.run("test.shaky", {"name": "second"})
+        failed = [await world.run("test.shaky", {"name": "never"}) for _ in range(2)]
     assert first.step("shake").attempt == 2
     assert attempts == {"second": 2, "never": 4}
     assert statuses(again) == {"shake": "skipped"}
     assert outputs(again) == outputs(first)
     assert [run.status for run in failed] == ["failed", "failed"]
-    assert len(studio.core.cache.entries("default")) == 1
+    assert len(world.core.cache.entries("default")) == 1
 
 
-async def test_an_input_without_canonical_form_fails_and_names_the_path(studio: Studio) -> None:
+async def test_an_input_without_canonical_form_fails_and_names_the_path(world: World) -> None:
     @skill("test.nan")
     async def nan(given: dict[str, Any]) -> dict[str, Any]:
         return {"x": 1}
@@ -181,14 +183,14 @@ async def test_an_input_without_canonical_form_fails_and_names_the_path(studio: 
             step("wrong", "test.nan", input={"deep": "{list: [trigger.a, sum([`1e308`, `1e308`])]}"}),
         ],
     )
-    await studio.register(workflow)
-    async with at_work(studio, [nan]):
-        run = await studio.run("test.nan", {"a": 1})
+    await world.register(workflow)
+    async with at_work(world.core, [nan]):
+        run = await world.run("test.nan", {"a": 1})
     assert run.status == "failed"
     error = run.step("wrong").error
     assert error is not None
     assert (error.code, error.details["path"]) == ("SKILL_INPUT_NOT_CANONICAL", "$.deep.list[1]")
-    explained = await studio.explain(run, "wrong")
+    explained = await world.explain(run, "wrong")
     assert (explained.verdict, explained.key) == ("failed", None)
     assert "$.deep.list[1]" in explained.reason
 
@@ -205,25 +207,25 @@ PRIVATE = define(
 )
 
 
-async def test_a_run_only_result_serves_its_run_and_updates_of_it_and_no_other(studio: Studio) -> None:
+async def test_a_run_only_result_serves_its_run_and_updates_of_it_and_no_other(world: World) -> None:
     kitchen = Kitchen()
-    await studio.register(PRIVATE)
-    async with at_work(studio, kitchen.skills()):
-        first = await studio.run("test.private", {"brief": "x"})
-        other = await studio.run("test.private", {"brief": "x"})
+    await world.register(PRIVATE)
+    async with at_work(world.core, kitchen.skills()):
+        first = await world.run("test.private", {"brief": "x"})
+        other = await world.run("test.private", {"brief": "x"})
         assert kitchen.calls == {"plan": 2, "draw": 2}
-        assert studio.core.cache.entries("default") == []  # dropped with the end of their run
-        update = await studio.update(first, ChangeRequest("brief", {"unread": 1}))
+        assert world.core.cache.entries("default") == []  # dropped with the end of their run
+        update = await world.update(first, ChangeRequest("brief", {"unread": 1}))
         assert kitchen.calls == {"plan": 2, "draw": 2}
         assert [state.hit for _, state in update.states()] == ["unchanged", "unchanged"]
         # an update of the update: those steps have no result of their own there
-        third = await studio.update(update, ChangeRequest("brief", {"unread": 2}))
+        third = await world.update(update, ChangeRequest("brief", {"unread": 2}))
     assert kitchen.calls == {"plan": 2, "draw": 2}
     assert [state.source_run for _, state in third.states()] == [first.id, first.id]
     assert outputs(third) == outputs(other)
 
 
-async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(studio: Studio) -> None:
+async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(world: World) -> None:
     calls: Counter[str] = Counter()
     go_on = asyncio.Event()
 
@@ -238,15 +240,13 @@ async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(studio: S
         await go_on.wait()
         return {}
 
-    await studio.register(PRIVATE)
-    async with at_work(studio, [plan, draw]):
+    await world.register(PRIVATE)
+    async with at_work(world.core, [plan, draw]):
         runs = []
         for number in (1, 2):
-            runs.append(asyncio.create_task(studio.run("test.private", {"brief": "x"})))
-            async with asyncio.timeout(30):
-                while calls["draw"] < number:
-                    await asyncio.sleep(0.01)
-        assert len(studio.core.cache.entries("default")) == 2  # both are there, each for its own run
+            runs.append(asyncio.create_task(world.run("test.private", {"brief": "x"})))
+            await until(lambda: calls["draw"], 30, "it draws", right=lambda count, number=number: count >= number)
+        assert len(world.core.cache.entries("default")) == 2  # both are there, each for its own run
         go_on.set()
         assert [statuses(await run) for run in runs] == [{"plan": "completed", "draw": "completed"}] * 2
     assert calls == {"plan": 2, "draw": 2}
@@ -254,14 +254,14 @@ async def test_a_run_only_result_of_a_run_that_goes_on_serves_no_other(studio: S
 
 @pytest.mark.parametrize("workflow", [LINE, PRIVATE])
 async def test_an_update_takes_what_is_unchanged_from_a_base_that_was_skipped_itself(
-    studio: Studio, workflow: Workflow
+    world: World, workflow: Workflow
 ) -> None:
     kitchen = Kitchen()
-    await studio.register(workflow)
-    async with at_work(studio, kitchen.skills()):
-        first = await studio.run(workflow.name, {"brief": "x"})
-        base = await studio.update(first, ChangeRequest("brief", {"unread": 1}))
-        await studio.invalidate(workflow=workflow.name)
-        update = await studio.update(base, ChangeRequest("brief", {"unread": 2}))
+    await world.register(workflow)
+    async with at_work(world.core, kitchen.skills()):
+        first = await world.run(workflow.name, {"brief": "x"})
+        base = await world.update(first, ChangeRequest("brief", {"unread": 1}))
+        await world.invalidate(workflow=workflow.name)
+        update = await world.update(base, ChangeRequest("brief", {"unread": 2}))
     assert kitchen.calls == {"plan": 1, "draw": 1}
     assert [(state.hit, state.source_run) for _, state in update.states()] == [("unchanged", first.id)] * 2

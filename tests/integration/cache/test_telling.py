@@ -1,6 +1,5 @@
 """What the step cache does is counted and told: hits by tier, misses, what is stored, promoted, withdrawn, unusable."""
 
-import asyncio
 import logging
 from collections import Counter
 from typing import Any
@@ -10,8 +9,10 @@ import pytest
 from orchestrator.domain.run import Run
 from orchestrator.skills import StepContext, skill
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, at_work, outputs
 from tests.servers import ValkeyServer
+from tests.waiting import until
+from tests.world.core import World, outputs
+from tests.world.work import at_work
 
 WORKFLOW = define("test.told", "1", [step("draw", "test.draw", input={"brief": "trigger.brief"})])
 
@@ -23,29 +24,27 @@ async def draw(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
 
 
 async def test_everything_that_happens_is_counted_and_told(
-    hot_studio: Studio, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+    hot_world: World, valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "orchestrator.cache")
-    studio, counts = hot_studio, hot_studio.core.cache_counts
+    world, counts = hot_world, hot_world.core.cache_counts
 
     async def run() -> Run:
-        return await studio.run("test.told", {"brief": "x"})
+        return await world.run("test.told", {"brief": "x"})
 
-    await studio.register(WORKFLOW)
-    async with at_work(studio, [draw]):
+    await world.register(WORKFLOW)
+    async with at_work(world.core, [draw]):
         first = await run()  # made
         await run()  # in memory
-        await studio.invalidate(workflow="test.told")
-        async with asyncio.timeout(30):
-            while not counts.invalidated:
-                await asyncio.sleep(0.01)
+        await world.invalidate(workflow="test.told")
+        await until(lambda: counts.invalidated, 30, "the invalidation is counted")
         await run()  # made again
-    async with at_work(studio, [draw]):
+    async with at_work(world.core, [draw]):
         await run()  # in Valkey, promoted to memory
     valkey.flush()
-    async with at_work(studio, [draw]):
+    async with at_work(world.core, [draw]):
         await run()  # in Postgres, promoted to Valkey and memory
-        path = studio.core.store.local_path(outputs(first)["draw"].artifacts[0])
+        path = world.core.store.local_path(outputs(first)["draw"].artifacts[0])
         assert path is not None
         path.unlink()
         await run()  # unusable in memory and in Valkey or Postgres: made once more

@@ -23,7 +23,7 @@ OUTPUTS = [
 @pytest.fixture(params=["memory", "hot", "cold"])
 async def shelf(request: pytest.FixtureRequest) -> AsyncIterator[Shelf]:
     if request.param == "cold":
-        yield ColdShelf(request.getfixturevalue("studio").core)
+        yield ColdShelf(request.getfixturevalue("world").core)
         return
     if request.param == "memory":
         yield QuickShelf(MemoryTier())

@@ -27,8 +27,9 @@ from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.worker import Worker, new_identity
 from orchestrator.workflows import define, step
-from tests.integration.cache.studio import Studio, outputs
 from tests.servers import ValkeyServer
+from tests.waiting import until
+from tests.world.core import World, outputs
 
 LIMIT = 0.25
 SLACK = 0.75  # the loop of a busy machine may be late by so much
@@ -67,9 +68,9 @@ class TimedTier(HotTier):
 
 
 @asynccontextmanager
-async def worker_with(studio: Studio, tier: TimedTier, skills: SkillRegistry) -> AsyncIterator[None]:
+async def worker_with(world: World, tier: TimedTier, skills: SkillRegistry) -> AsyncIterator[None]:
     """A worker whose cache has no tier in the process, so that every question reaches Valkey."""
-    core, loop = studio.core, asyncio.get_running_loop()
+    core, loop = world.core, asyncio.get_running_loop()
     identity = new_identity(core.settings.lease_seconds)
     cold = ColdTier(core.database, identity.id)
     cache = StepCache(
@@ -113,7 +114,7 @@ async def fill_with_rubbish(valkey: ValkeyServer) -> int:
 
 
 @pytest.mark.chaos
-async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Studio, valkey: ValkeyServer) -> None:
+async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(world: World, valkey: ValkeyServer) -> None:
     calls: Counter[str] = Counter()
 
     @skill("test.plan")
@@ -129,19 +130,21 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         return {"x": given["seed"] + given["i"]}
 
     async def twenty() -> list[Run]:
-        return await asyncio.gather(*(studio.run(WORKFLOW.name, {"n": n}) for n in range(20)))
+        return await asyncio.gather(*(world.run(WORKFLOW.name, {"n": n}) for n in range(20)))
 
     async def filled() -> None:
         """Return once Valkey has every result: a machine that stands still for a moment counts as an outage too."""
-        async with asyncio.timeout(30), redis.asyncio.Redis.from_url(valkey.url) as client:
-            while await client.dbsize() < 20 * STEPS:
-                await asyncio.sleep(0.1)
-                await twenty()
+        async with redis.asyncio.Redis.from_url(valkey.url) as client:
 
-    await studio.register(WORKFLOW)
-    counts = studio.core.cache_counts
+            async def has_all() -> bool:
+                return await client.dbsize() >= 20 * STEPS or not await twenty()
+
+            await until(has_all, 30, "Valkey has every result")
+
+    await world.register(WORKFLOW)
+    counts = world.core.cache_counts
     tier = TimedTier(valkey.url, counts)
-    async with worker_with(studio, tier, SkillRegistry([plan, draw])):
+    async with worker_with(world, tier, SkillRegistry([plan, draw])):
         made = await twenty()
         runs = list(made)
         await filled()
@@ -155,14 +158,14 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         runs += await twenty()
         assert counts.corrupt > 0
         under_way = asyncio.create_task(twenty())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the time itself is the subject: in the midst of the runs
         valkey.kill()
         runs += await under_way
         runs += await twenty()
         valkey.start()
         runs += await twenty()
         under_way = asyncio.create_task(twenty())
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # the time itself is the subject: in the midst of the runs
         valkey.pause()
         runs += await under_way
         tier.opened = False
@@ -174,13 +177,15 @@ async def test_whatever_happens_to_valkey_the_runs_come_out_the_same(studio: Stu
         )  # left alone, but for a trial now and then
         valkey.resume()
         runs += await twenty()
-        async with asyncio.timeout(30):
-            while tier.breaker.is_open:
-                await studio.run(WORKFLOW.name, {"n": 0})
-                await asyncio.sleep(0.1)
+
+        async def is_used_again() -> bool:
+            await world.run(WORKFLOW.name, {"n": 0})
+            return not tier.breaker.is_open
+
+        await until(is_used_again, 30, "Valkey is used again")
         counts.hits.clear()
-        await studio.run(WORKFLOW.name, {"n": 0})  # promoted, if it was not there
-        await studio.run(WORKFLOW.name, {"n": 0})
+        await world.run(WORKFLOW.name, {"n": 0})  # promoted, if it was not there
+        await world.run(WORKFLOW.name, {"n": 0})
         assert counts.hits["hot"] >= STEPS
     assert len(runs) == 200
     assert [run.status for run in runs] == ["completed"] * 200

@@ -4,26 +4,22 @@ import asyncio
 import os
 import random
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from orchestrator import StepContext, skill
-from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Wanted
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
-from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.change import merge_patch
 from orchestrator.domain.plan import Plan
-from orchestrator.settings import Settings
-from orchestrator.skills.registry import SkillRegistry
 from tests.integration.changes.graphs import Case, blur, random_case
+from tests.waiting import until
+from tests.world.core import CALLER, open_world, register
+from tests.world.work import at_work
 
 CASES = int(os.environ.get("CHANGE_CASES", "500"))
 AT_ONCE = 50
-CALLER = Caller("default", "test")
-
 executed: defaultdict[str, list[str]] = defaultdict(list)
 
 
@@ -35,11 +31,9 @@ async def blurred(input: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
 
 
 async def finished(core: Core, run_id: str) -> dict[str, Any]:
-    while True:
-        run = await core.database.call(core.reader.run, "default", run_id)
-        if run["status"] in ("completed", "failed", "cancelled"):
-            return run
-        await asyncio.sleep(0.02)
+    over = ("completed", "failed", "cancelled")
+    look = partial(core.database.call, core.reader.run, "default", run_id)
+    return await until(look, what="the run is over", right=lambda run: run["status"] in over)
 
 
 async def outputs_of(core: Core, run_id: str) -> dict[str, Any]:
@@ -58,7 +52,7 @@ def check_executions(plan: Plan, run_id: str) -> None:
 
 
 async def check(core: Core, case: Case) -> int:
-    await core.workflows.register(case.workflow, tenant="default", actor="test")
+    await register(core, case.workflow)
     base = (await core.commands.trigger(CALLER, Wanted(case.workflow.name, payload=case.payload))).run_id
     assert (await finished(core, base))["status"] == "completed"
     assert await outputs_of(core, base) == case.outputs(case.payload)
@@ -77,7 +71,7 @@ async def check(core: Core, case: Case) -> int:
 
 
 async def check_all(core: Core, seed: int) -> int:
-    async with open_worker(core, SkillRegistry([blurred])):
+    async with at_work(core, [blurred]):
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(number: int) -> int:
@@ -94,7 +88,6 @@ async def check_all(core: Core, seed: int) -> int:
 def test_updates_come_to_what_a_build_from_scratch_comes_to(database_url: str, tmp_path: Path) -> None:
     seed = int(os.environ.get("CHANGE_SEED") or random.SystemRandom().randrange(2**32))
     print(f"CHANGE_SEED={seed}")
-    settings = Settings(database_url=database_url, data_dir=tmp_path)
-    with open_core(settings) as core, open_projector(core):
-        skipped = asyncio.run(check_all(core, seed))
+    with open_world(database_url, tmp_path) as world:
+        skipped = asyncio.run(check_all(world.core, seed))
     assert skipped > CASES, "hardly anything was reused: the cases do not test what they should"

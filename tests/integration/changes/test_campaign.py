@@ -9,7 +9,8 @@ import pytest
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workflows import load_file
-from tests.integration.changes.world import CALLER, World, world
+from tests.world.core import CALLER
+from tests.world.echo import EchoWorld, open_echo_world
 
 FOLDER = Path(__file__).parents[3] / "examples" / "campaign"
 BRIEF = json.loads((FOLDER / "brief.json").read_text())
@@ -42,18 +43,18 @@ def skills() -> SkillRegistry:
     return registry
 
 
-async def build(here: World, name: str) -> str:
+async def build(here: EchoWorld, name: str) -> str:
     await here.register(load_file(FOLDER / f"{name}.yaml"))
-    return await here.run(name, BRIEF)
+    return await here.make(name, BRIEF)
 
 
-async def update(here: World, base: str, kind: str, payload: dict[str, Any]) -> tuple[set[str], dict[str, Any]]:
+async def update(here: EchoWorld, base: str, kind: str, payload: dict[str, Any]) -> tuple[set[str], dict[str, Any]]:
     """Make a planned change; return which steps were executed, and all steps of the run."""
     change = ChangeRequest(kind, payload)
     planned = await here.core.changes.plan(CALLER, base, change)
     actions = {step.step: step.action for step in planned.plan.steps()}
     accepted = await here.core.changes.update(CALLER, base, change, expected_plan_hash=planned.plan_hash)
-    steps = await here.steps(await here.finished(accepted))
+    steps = await here.steps(await here.done(accepted))
     executed = {name for name, view in steps.items() if view["status"] == "completed"}
     assert not [name for name in executed if actions[name] == "reuse"]
     kept = {name: view["reusedFromRunId"] for name, view in steps.items() if name not in executed}
@@ -64,7 +65,7 @@ async def update(here: World, base: str, kind: str, payload: dict[str, Any]) -> 
 async def test_a_change_of_the_campaign_executes_what_it_needs_and_no_more(
     database_url: str, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
-    async with world(database_url, tmp_path, skills()) as here:
+    async with open_echo_world(database_url, tmp_path, skills()) as here:
         base = await build(here, "campaign.build.v1")
         for kind, payload, expected in CHANGES:
             with subtests.test(kind, payload=payload):
@@ -74,7 +75,7 @@ async def test_a_change_of_the_campaign_executes_what_it_needs_and_no_more(
 
 
 async def test_a_change_of_tempo_leaves_the_effects_unchanged(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path, skills()) as here:
+    async with open_echo_world(database_url, tmp_path, skills()) as here:
         base = await build(here, "campaign.build.v1")
         _, steps = await update(here, base, "audio.update", {"audio": {"tempo": 90}})
         assert steps["generate_sfx_pack"]["hitReason"] == "unchanged"
@@ -82,7 +83,7 @@ async def test_a_change_of_tempo_leaves_the_effects_unchanged(database_url: str,
 
 
 async def test_a_full_rebuild_executes_every_step_and_makes_the_same_again(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path, skills()) as here:
+    async with open_echo_world(database_url, tmp_path, skills()) as here:
         base = await build(here, "campaign.build.v1")
         before = await here.steps(base)
         executed, after = await update(here, base, "full_rebuild", {})
@@ -93,7 +94,7 @@ async def test_a_full_rebuild_executes_every_step_and_makes_the_same_again(datab
 
 
 async def test_replacing_the_treasure_makes_nothing_else_than_the_game_anew(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path, skills()) as here:
+    async with open_echo_world(database_url, tmp_path, skills()) as here:
         base = await build(here, "campaign.build3d.v1")
         executed, _ = await update(here, base, "asset3d.replace", ASSET)
         assert executed == {"generate_3d_asset", "optimize_3d_asset", *GAME}

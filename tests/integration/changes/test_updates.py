@@ -18,8 +18,9 @@ from orchestrator.domain.errors import (
     UnknownChangeType,
     UnknownStep,
 )
-from tests.acceptance.programs import call
-from tests.integration.changes.world import CALLER, World, world
+from tests.world.core import CALLER
+from tests.world.echo import EchoWorld, open_echo_world
+from tests.world.programs import call
 
 
 def document(version: str = "1", **changes: Any) -> dict[str, Any]:
@@ -39,16 +40,16 @@ def document(version: str = "1", **changes: Any) -> dict[str, Any]:
     }
 
 
-async def update(here: World, base: str, change: ChangeRequest) -> str:
-    return await here.finished(await here.core.changes.update(CALLER, base, change))
+async def update(here: EchoWorld, base: str, change: ChangeRequest) -> str:
+    return await here.done(await here.core.changes.update(CALLER, base, change))
 
 
 async def test_only_what_the_change_reaches_runs_and_the_rest_names_its_maker(
     database_url: str, tmp_path: Path
 ) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"a": 1, "b": 1, "c": 1})
+        base = await here.make("small", {"a": 1, "b": 1, "c": 1})
         run_id = await update(here, base, ChangeRequest("b", {"b": 2}))
         assert here.executed[run_id] == ["b", "d"]
         steps = await here.steps(run_id)
@@ -65,9 +66,9 @@ async def test_only_what_the_change_reaches_runs_and_the_rest_names_its_maker(
 
 
 async def test_a_step_whose_input_is_as_it_was_is_skipped_as_unchanged(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"a": 1, "b": 1, "c": 1})
+        base = await here.make("small", {"a": 1, "b": 1, "c": 1})
         run_id = await update(here, base, ChangeRequest("payload.patch", {"a": 2}))
         steps = await here.steps(run_id)
         assert here.executed[run_id] == ["a"]
@@ -76,18 +77,18 @@ async def test_a_step_whose_input_is_as_it_was_is_skipped_as_unchanged(database_
 
 
 async def test_force_executes_in_spite_of_the_cache(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"b": 1})
+        base = await here.make("small", {"b": 1})
         assert here.executed[await update(here, base, ChangeRequest("b", {}))] == []
         assert here.executed[await update(here, base, ChangeRequest("b", {}, True))] == ["b"]
         assert here.executed[await update(here, base, ChangeRequest("b", {}, ("c",)))] == ["c"]
 
 
 async def test_a_chain_of_fifty_updates_resolves_every_output_to_its_maker(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        first = base = await here.run("small", {"a": 1, "b": 0, "c": 1})
+        first = base = await here.make("small", {"a": 1, "b": 0, "c": 1})
         makers = {}
         for number in range(1, 51):
             field = "b" if number % 3 else "c"
@@ -101,9 +102,9 @@ async def test_a_chain_of_fifty_updates_resolves_every_output_to_its_maker(datab
 
 @pytest.mark.parametrize("damage", ["deleted", "truncated", "altered"])
 async def test_a_reused_result_whose_file_is_gone_is_made_again(database_url: str, tmp_path: Path, damage: str) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"a": 1, "b": 1, "c": 1})
+        base = await here.make("small", {"a": 1, "b": 1, "c": 1})
         kept = await here.core.database.call(here.core.reader.artifacts, "default", base, "c")
         path = Path(str(kept[0]["uri"]).removeprefix("file://"))
         content = path.read_bytes()
@@ -122,12 +123,12 @@ async def test_a_reused_result_whose_file_is_gone_is_made_again(database_url: st
 
 
 async def test_a_retry_reuses_all_that_completed(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
         here.broken.add("b")
-        base = await here.run("small", {"b": 1}, status="failed")
+        base = await here.make("small", {"b": 1}, status="failed")
         here.broken.clear()
-        run_id = await here.finished(await here.core.changes.retry(CALLER, base))
+        run_id = await here.done(await here.core.changes.retry(CALLER, base))
         assert here.executed[run_id] == ["b", "d"]
         steps = await here.steps(run_id)
         assert steps["a"]["reusedFromRunId"] == steps["c"]["reusedFromRunId"] == base
@@ -136,9 +137,9 @@ async def test_a_retry_reuses_all_that_completed(database_url: str, tmp_path: Pa
 
 
 async def test_a_plan_is_guarded_by_its_hash(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"b": 1})
+        base = await here.make("small", {"b": 1})
         change = ChangeRequest("b", {"b": 2})
         planned = await here.core.changes.plan(CALLER, base, change)
         assert set(planned.durations) == {"a", "b", "c", "d"}
@@ -149,15 +150,15 @@ async def test_a_plan_is_guarded_by_its_hash(database_url: str, tmp_path: Path) 
         with pytest.raises(PlanChanged, match="request a new plan"):
             await here.core.changes.update(CALLER, base, change, expected_plan_hash=planned.plan_hash)
         again = await here.core.changes.plan(CALLER, base, change)
-        await here.finished(await here.core.changes.update(CALLER, base, change, expected_plan_hash=again.plan_hash))
+        await here.done(await here.core.changes.update(CALLER, base, change, expected_plan_hash=again.plan_hash))
 
 
 async def test_what_is_refused_leaves_nothing_behind(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"b": 1})
+        base = await here.make("small", {"b": 1})
         here.broken.add("b")
-        failed = await here.run("small", {"b": 7}, status="failed")
+        failed = await here.make("small", {"b": 7}, status="failed")
         changes, position = here.core.changes, here.core.log.last_position()
         with pytest.raises(UnknownChangeType, match=r"it has b, payload\.patch"):
             await changes.update(CALLER, base, ChangeRequest("video", {}))
@@ -175,9 +176,9 @@ async def test_what_is_refused_leaves_nothing_behind(database_url: str, tmp_path
 
 
 async def test_an_idempotency_key_makes_one_update_of_many_requests(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"b": 1})
+        base = await here.make("small", {"b": 1})
         change = ChangeRequest("b", {"b": 2})
         one = await here.core.changes.update(CALLER, base, change, idempotency_key="k")
         two = await here.core.changes.update(CALLER, base, change, idempotency_key="k")
@@ -187,7 +188,7 @@ async def test_an_idempotency_key_makes_one_update_of_many_requests(database_url
 
 
 async def test_updates_and_retries_inherit_labels_and_priority(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
 
         async def inherited(run_id: str) -> tuple[dict[str, str], int]:
             run = await here.core.database.call(here.core.reader.run, "default", run_id)
@@ -195,16 +196,16 @@ async def test_updates_and_retries_inherit_labels_and_priority(database_url: str
 
         await here.register(document())
         asked = Wanted("small", payload={"a": 1, "b": 1}, labels={"order": "4711"}, priority=7)
-        base = await here.finished(await here.core.commands.trigger(CALLER, asked))
+        base = await here.done(await here.core.commands.trigger(CALLER, asked))
         first = await update(here, base, ChangeRequest("b", {"b": 2}))
         second = await update(here, first, ChangeRequest("payload.patch", {"b": 3}))
         here.broken.add("d")
-        failed = await here.finished(
+        failed = await here.done(
             await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 4}), priority=1), "failed"
         )
         here.broken.clear()
-        retried = await here.finished(await here.core.changes.retry(CALLER, failed))
-        renamed = await here.finished(
+        retried = await here.done(await here.core.changes.retry(CALLER, failed))
+        renamed = await here.done(
             await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 5}), priority=0, labels={})
         )
 
@@ -214,12 +215,12 @@ async def test_updates_and_retries_inherit_labels_and_priority(database_url: str
 
 
 async def test_what_is_reused_is_no_difference(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(document())
-        base = await here.run("small", {"a": 1, "b": 1, "c": 1})
+        base = await here.make("small", {"a": 1, "b": 1, "c": 1})
         first = await update(here, base, ChangeRequest("b", {"b": 2}))
         second = await update(here, first, ChangeRequest("b", {"b": 3}))
-        other = await here.run("small", {"a": 2, "b": 2, "c": 1})
+        other = await here.make("small", {"a": 2, "b": 2, "c": 1})
     env = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(tmp_path)}
 
     def compared(*runs: str) -> tuple[list[str], list[str]]:

@@ -25,7 +25,7 @@ class Deaf(Listener):
 
 async def work_for(seconds: float, core: Core) -> None:
     async with open_worker(core, SkillRegistry()):
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # the time itself is the subject: it works for so long
 
 
 async def test_the_error_that_ends_the_loop_ends_the_process(database_url: str) -> None:
@@ -39,7 +39,7 @@ async def test_the_error_that_ends_the_loop_ends_the_process(database_url: str) 
 async def test_a_worker_that_is_told_to_stop_ends_nothing(database_url: str) -> None:
     with open_core(load_settings(database_url=database_url)) as core:
         async with open_worker(core, SkillRegistry()) as worker:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the time itself is the subject: it does not stop by itself
             assert not worker.is_stopping
         assert worker.is_stopping
         await asyncio.sleep(0)

@@ -8,9 +8,10 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.client import AsyncClient
 from tests.integration.api.conftest import core
-from tests.integration.api.test_server import serving
-from tests.integration.api.world import FAULTY, LINE, STRANGE, register
 from tests.integration.client.relay import Relay
+from tests.world.core import register
+from tests.world.http import serving
+from tests.world.lines import FAULTY, LINE, STRANGE
 
 __all__ = ["core"]
 

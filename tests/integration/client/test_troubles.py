@@ -25,8 +25,10 @@ from orchestrator.client.errors import (
     WaitTimedOut,
 )
 from orchestrator.skills import SkillRegistry
-from tests.integration.api.world import at_work
 from tests.integration.client.relay import Relay
+from tests.waiting import until
+from tests.world.lines import SKILLS
+from tests.world.work import at_work
 
 
 def answer(status: str, body: bytes = b"", *headers: str) -> bytes:
@@ -48,7 +50,7 @@ async def test_a_run_is_made_once_whatever_happens_to_its_answer(
         )
     )
     accepted = await far.trigger("test.line", {"text": "x"})
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         assert [run["id"] async for run in far.runs()] == [accepted["runId"]]
     keys = {line for request in relay.requests for line in request.splitlines() if b"idempotency-key" in line.lower()}
     assert len(keys) == 1
@@ -108,7 +110,7 @@ async def test_a_stream_that_breaks_is_resumed_without_a_gap_or_a_repeat(
 ) -> None:
     run_id = (await far.trigger("test.line"))["runId"]
     relay.next.extend([relay.cut(700), relay.refuse, relay.cut(900)])
-    async with at_work(core), asyncio.timeout(30):
+    async with at_work(core, SKILLS), asyncio.timeout(30):
         seen = [event async for event in far.events(run_id)]
     assert seen == [event async for event in client.history(run_id)]
     assert [event["version"] for event in seen] == list(range(1, len(seen) + 1))
@@ -118,7 +120,7 @@ async def test_a_stream_that_breaks_is_resumed_without_a_gap_or_a_repeat(
 
 async def test_a_stream_can_begin_where_another_ended(core: Core, client: AsyncClient) -> None:
     run_id = (await client.trigger("test.line"))["runId"]
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         events = [event async for event in client.events(run_id)]
     assert [event async for event in client.events(run_id, after=3)] == events[3:]
     assert [event async for event in client.events(run_id, after=len(events))] == []
@@ -131,14 +133,14 @@ async def test_waiting_ends_with_the_run_or_in_time(core: Core, client: AsyncCli
         await client.wait(run_id, timeout=0.5)
     assert isinstance(caught.value, WaitTimedOut)
     assert 0.5 <= time.monotonic() - began < 5
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         assert (await client.wait(run_id, timeout=30))["status"] == "completed"
     assert (await client.wait(run_id, timeout=0))["status"] == "completed"
 
 
 async def test_a_blocked_run_is_not_waited_for_beyond_its_grace(core: Core, client: AsyncClient) -> None:
     run_id = (await client.trigger("test.strange"))["runId"]
-    async with at_work(core), asyncio.timeout(30):
+    async with at_work(core, SKILLS), asyncio.timeout(30):
         with pytest.raises(RunIsBlocked, match=r"no worker knows test\.nobody_knows") as first:  # it blocks meanwhile
             await client.wait(run_id, blocked_grace=0.2)
         with pytest.raises(RunIsBlocked) as again:  # it is blocked from the beginning
@@ -159,7 +161,7 @@ async def test_a_run_that_is_freed_within_its_grace_is_waited_for(core: Core, cl
         return {}
 
     async with asyncio.timeout(60):
-        async with at_work(core):
+        async with at_work(core, SKILLS):
             assert await blocked(client, run_id)
         grace_ends = time.monotonic() + 3.2
         waiting = asyncio.create_task(client.wait(run_id, blocked_grace=3.0))
@@ -177,7 +179,7 @@ async def blocked(client: AsyncClient, run_id: str) -> bool:
 async def made(core: Core, client: AsyncClient, text: str) -> dict[str, Any]:
     """The artifact of a run that made a text."""
     run_id = (await client.trigger("test.line", {"text": text}))["runId"]
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         await client.wait(run_id, timeout=30)
     return dict((await client.artifacts(run_id))[0])
 
@@ -235,14 +237,14 @@ async def test_a_download_that_is_cancelled_at_its_very_end(core: Core, client: 
 
 
 async def test_reads_know_of_what_the_client_wrote(core: Core, client: AsyncClient) -> None:
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         for number in range(5):
             run_id = (await client.trigger("test.line", labels={"number": str(number)}))["runId"]
             assert [run["id"] async for run in client.runs(label=("number", str(number)))] == [run_id]
 
 
 async def test_reads_know_of_what_the_client_was_told(core: Core, client: AsyncClient, server: str) -> None:
-    async with at_work(core), AsyncClient(server) as other:
+    async with at_work(core, SKILLS), AsyncClient(server) as other:
         for number in range(5):
             run_id = (await client.trigger("test.line", {"text": str(number)}))["runId"]
             async for _ in other.events(run_id):
@@ -288,7 +290,7 @@ async def test_the_blocking_client_meets_the_same_troubles(core: Core, relay: Re
             client.download(artifact, tmp_path / "copy")
             return types
 
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         types = await asyncio.to_thread(asked)
     assert (types[0], types[-1]) == ("RunTriggered", "RunCompleted")
     assert (tmp_path / "copy").read_text() == LONG
@@ -303,8 +305,7 @@ async def test_who_stops_listening_leaves_nothing_open(app: Any, server: str) ->
             return kind
 
     assert await asyncio.to_thread(first) == "RunTriggered"
-    async with AsyncClient(server) as client, asyncio.timeout(10):
+    async with AsyncClient(server) as client:
         async for _ in client.events((await client.trigger("test.strange"))["runId"]):
             break
-        while app.served.feed.watched:
-            await asyncio.sleep(0.02)
+        await until(lambda: app.served.feed.watched, 10, "nobody watches", right=lambda watched: watched == 0)

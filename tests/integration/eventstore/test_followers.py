@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.postgres.sql import load_sql
 from tests.integration.eventstore.logs import new_stream, open_database
+from tests.waiting import eventually
 
 SQL = load_sql(__file__)
 DOCUMENT = Path(__file__).parents[3] / "docs" / "follow-the-log.md"
@@ -84,10 +84,10 @@ def writers(url: str, mapper: EventMapper) -> Iterator[None]:
 
 def until_it_listens(url: str, sessions: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        deadline = time.monotonic() + 20
-        while connection.execute(SQL.listening).fetchone() != (sessions,):
-            assert time.monotonic() < deadline, "the library does not listen"
-            time.sleep(0.01)
+        look = connection.execute
+        eventually(
+            lambda: look(SQL.listening).fetchone(), 20, "the library listens", right=lambda row: row == (sessions,)
+        )
 
 
 @contextmanager
@@ -98,8 +98,7 @@ def program(names: dict[str, Any]) -> Iterator[None]:
     thread = threading.Thread(target=exec, args=("with follow" + text.split("with follow")[1], names))
     thread.start()
     try:
-        while "runner" not in names and thread.is_alive():
-            time.sleep(0.01)
+        eventually(lambda: "runner" in names or not thread.is_alive(), what="the program follows")
         yield
     finally:
         names["runner"].stop()

@@ -5,7 +5,6 @@ sees those and goes on after them. Then the first one commits, and nobody ever r
 """
 
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,6 +17,7 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import LogRecorder
 from orchestrator.postgres.sql import load_sql
 from tests.integration.eventstore.logs import follow, new_stream, open_database, open_log, stored
+from tests.waiting import eventually
 
 SQL = load_sql(__file__)
 APPEND, UNSAFE = "append", "append_unsafely"
@@ -58,10 +58,12 @@ def notes(history: list[Recorded]) -> list[str]:
 
 def until_somebody_waits(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
-        deadline = time.monotonic() + 20
-        while connection.execute(SQL.waits_for_lock).fetchone() != (1,):
-            assert time.monotonic() < deadline, "nobody waits for the lock of the append"
-            time.sleep(0.005)
+        eventually(
+            lambda: connection.execute(SQL.waits_for_lock).fetchone(),
+            20,
+            "somebody waits for the lock of the append",
+            right=lambda row: row == (1,),
+        )
 
 
 def test_without_the_lock_a_follower_misses_what_commits_late(log: PostgresLog, database_url: str) -> None:

@@ -134,7 +134,8 @@ async def test_after_an_outage_appends_and_questions_go_on_at_once(own_postgres:
         ]
         with pytest.raises(DatabaseUnavailable):
             await database.call(log.last_position)
-        await asyncio.sleep(3.6)  # a pool that doubles its pauses tries after 3 seconds, then after 7
+        # the time itself is the subject: a pool that doubles its pauses tries after 3 s, then after 7
+        await asyncio.sleep(3.6)
         await asyncio.to_thread(own_postgres.revive)
         async with asyncio.timeout(BACK_AGAIN_SECONDS):
             await asyncio.gather(*waiting)

@@ -15,10 +15,10 @@ from orchestrator.postgres.listener import Listener
 from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.session import Statement
 from orchestrator.postgres.unavailable import DatabaseUnavailable
-from tests.acceptance.programs import wait_until
 from tests.clusters import Cluster
 from tests.conftest import MIGRATIONS
 from tests.proxy import SwallowingProxy
+from tests.waiting import eventually
 
 NETWORK_TIMEOUT_MS = 4000
 _TICKS_A_SECOND = 100  # in which the kernel tells times to programs, whatever its own are
@@ -50,7 +50,7 @@ def seconds_to_probes(port: int) -> list[float]:
         # A socket has one timer: what was sent last may not be acknowledged yet.
         return None if None in found else [seconds for seconds in found if seconds is not None] or [math.inf]
 
-    probes: list[float] = wait_until(look)
+    probes: list[float] = eventually(look)
     return probes
 
 
@@ -96,7 +96,7 @@ def test_who_waits_for_a_silent_server_does_not_hold_up_the_end(database_url: st
         ask()
         proxy.swallow()
         waiting = [threads.submit(session.run, one, ()), threads.submit(ask)]
-        wait_until(lambda: proxy.swallowed > 0)
+        eventually(lambda: proxy.swallowed > 0)
         database.end_waits(0.5)
         for future in waiting:
             with pytest.raises(DatabaseUnavailable):

@@ -19,6 +19,7 @@ from orchestrator.postgres.embedded.account import Account
 from orchestrator.postgres.embedded.postmaster import pid_file, socket_lock
 from orchestrator.postgres.sql import load_sql
 from tests.integration.postgres.conftest import User
+from tests.waiting import eventually
 
 SQL = load_sql(__file__)
 StartUser = Callable[[Path], User]
@@ -218,8 +219,7 @@ def test_one_of_many_users_revives_a_server_that_crashed(own_postgres: EmbeddedP
         assert not own_postgres.revive()
         pid = own_postgres.pid
         os.kill(pid, signal.SIGKILL)
-        while not gone(pid):
-            time.sleep(0.01)
+        eventually(lambda: gone(pid), what="the server has ended")
         revived = list(threads.map(EmbeddedPostgres.revive, users))
         assert sorted(revived) == [False, True]
         assert own_postgres.pid == other.pid

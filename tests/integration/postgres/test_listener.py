@@ -14,6 +14,7 @@ from orchestrator.postgres.listener import CACHE, CHANNELS, EVENTS, QUEUE, Liste
 from orchestrator.postgres.sql import load_sql
 from tests.integration.eventstore.logs import append, new_stream, open_log
 from tests.servers import Databases
+from tests.waiting import eventually
 
 SQL = load_sql(__file__)
 
@@ -154,10 +155,7 @@ def test_stopping_ends_its_connection(listener: Listener, ask: Callable[..., Any
     listener.start()
     assert len(ask("listeners", name)) == 1
     listener.stop()
-    deadline = time.monotonic() + 10
-    while ask("listeners", name) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert ask("listeners", name) == []
+    eventually(lambda: ask("listeners", name), 10, "it has ended", right=lambda found: found == [])
 
 
 def test_one_that_was_never_started_can_be_stopped(database_url: str) -> None:

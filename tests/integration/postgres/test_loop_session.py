@@ -99,7 +99,7 @@ async def test_an_answer_that_nobody_waits_for_is_not_taken_for_the_next(session
     """Cancelled at each place where it can be: while it connects, prepares, or waits for the answer."""
     task = asyncio.create_task(ask(session, SLOW, bigint(7)))
     for _ in range(turns):
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.002)  # the time itself is the subject: it is cancelled at another moment each time
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

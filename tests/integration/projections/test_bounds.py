@@ -1,8 +1,8 @@
 """Times and numbers beyond what a date, a column or a timer can hold, in logs of before there were bounds."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,17 +16,20 @@ from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.errors import InvalidPayload
 from orchestrator.domain.workflow import CachePolicy, RetryPolicy
 from orchestrator.projections.views.values import timestamp
-from tests.integration.workers.site import CALLER, PATIENCE_SECONDS, Journal, Site, open_site, step, workflow
+from tests.waiting import until
+from tests.world.core import CALLER, World, open_world
+from tests.world.work import Journal
+from tests.world.workflows import step, workflow
 
 LAST = "9999-12-31T23:59:59.999Z"
 HUGE = 900_000_000_000_000
 
 
 @pytest_asyncio.fixture
-async def site(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
-    with open_site(database_url, tmp_path) as site, open_projector(site.core):
-        async with open_worker(site.core, Journal().registry()):
-            yield site
+async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    with open_world(database_url, tmp_path) as world, open_projector(world.core):
+        async with open_worker(world.core, Journal().registry()):
+            yield world
 
 
 @pytest.mark.parametrize(
@@ -34,46 +37,50 @@ async def site(database_url: str, tmp_path: Path) -> AsyncIterator[Site]:
     [RetryPolicy(3, HUGE, 2**53 - 1), RetryPolicy(3, 2**53 - 1, 2**53 - 1, 1000.0, 1.0)],
     ids=["a backoff of 28,000 years", "the longest backoff that JSON carries"],
 )
-async def test_a_retry_that_is_due_after_the_last_year_stops_no_read_model(site: Site, retry: RetryPolicy) -> None:
+async def test_a_retry_that_is_due_after_the_last_year_stops_no_read_model(world: World, retry: RetryPolicy) -> None:
     """The definition is put into the log as an older program would have: its loader would refuse it today."""
-    await site.register(
+    await world.register(
         workflow("patient", step("a", fails="`1`", retry=retry, timeout_ms=HUGE)),
         workflow("plain", step("a", cache=CachePolicy(ttl_seconds=2**53 - 1))),
     )
-    run_id = await site.trigger("patient")
+    run_id = await world.trigger("patient")
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(build_api(site.core)), base_url="http://localhost"
+        transport=httpx.ASGITransport(build_api(world.core)), base_url="http://localhost"
     ) as client:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (steps := (await client.get(f"/api/v1/runs/{run_id}/steps")).json()["steps"])[0]["dueAt"]:
-                assert steps[0]["status"] in ("pending", "running")
+
+        async def look() -> list[dict[str, Any]]:
+            steps: list[dict[str, Any]] = (await client.get(f"/api/v1/runs/{run_id}/steps")).json()["steps"]
+            assert steps[0]["status"] in ("pending", "running")
+            return steps
+
+        steps = await until(look, what="it waits for its retry", right=lambda steps: steps[0]["dueAt"])
         events = (await client.get(f"/api/v1/runs/{run_id}/events")).json()["events"]
     assert steps[0]["dueAt"] == LAST
     assert [event["data"]["dueAt"] for event in events if event["type"] == "StepRetried"] == [LAST]
-    assert (await site.run("plain")).status == "completed"
-    await site.projected()
-    assert site.core.reader.run("default", run_id)["status"] == "running"
-    await site.core.commands.cancel(CALLER, run_id)
-    assert (await site.finished(run_id)).status == "cancelled"
+    assert (await world.run("plain")).status == "completed"
+    await world.projected()
+    assert world.core.reader.run("default", run_id)["status"] == "running"
+    await world.core.commands.cancel(CALLER, run_id)
+    assert (await world.finished(run_id)).status == "cancelled"
 
 
-async def test_a_key_that_never_ends_is_listed(site: Site) -> None:
+async def test_a_key_that_never_ends_is_listed(world: World) -> None:
     from orchestrator.cli.local.keys import _view
 
-    key, _ = site.core.keys.create(
+    key, _ = world.core.keys.create(
         tenant="default", name="old", role=Role.VIEWER, created_by="test", now=0, expires_at=2**62
     )
-    assert [_view(one)["expiresAt"] for one in site.core.keys.list()] == [LAST]
+    assert [_view(one)["expiresAt"] for one in world.core.keys.list()] == [LAST]
     assert key.is_valid(HUGE)
 
 
 @pytest.mark.parametrize("priority", [2**31, -(2**31) - 1, 10**400])
-async def test_a_priority_that_no_queue_holds_is_refused(site: Site, priority: int) -> None:
-    await site.register(workflow("plain", step("a")))
-    before = site.core.log.last_position()
+async def test_a_priority_that_no_queue_holds_is_refused(world: World, priority: int) -> None:
+    await world.register(workflow("plain", step("a")))
+    before = world.core.log.last_position()
     with pytest.raises(InvalidPayload, match="priority: must be from -2,147,483,648 to 2,147,483,647"):
-        await site.core.commands.trigger(CALLER, Wanted("plain", priority=priority))
-    assert site.core.log.last_position() == before
+        await world.core.commands.trigger(CALLER, Wanted("plain", priority=priority))
+    assert world.core.log.last_position() == before
 
 
 @pytest.mark.parametrize("at", [253_402_300_800_000, 2**63, 10**400, -(10**400), -62_135_596_800_001])

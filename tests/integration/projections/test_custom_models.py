@@ -1,6 +1,5 @@
 """Read models of other packages are kept like ours, and what is wrong with one stops nothing else."""
 
-import asyncio
 import pickle
 import sys
 import threading
@@ -25,11 +24,13 @@ from orchestrator.projections.custom.tables import find_tables
 from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.projections.rebuild.errors import ProjectionNotLoaded
 from tests.integration.projections.packages import install, model
-from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
+from tests.world.core import World, open_world
+from tests.world.work import Journal
+from tests.world.workflows import step, workflow
 
 SQL = load_sql(__file__)
 WORK = workflow("work", step("a"), step("b", "a"))
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -49,23 +50,17 @@ def forget() -> None:
 
 
 @contextmanager
-def opened(url: str, tmp_path: Path, *, migrates: bool = True) -> Iterator[Site]:
+def opened(url: str, tmp_path: Path, *, migrates: bool = True) -> Iterator[World]:
     """A program as it starts now, with what is installed, after the database was brought up to date for that."""
     forget()
-    with open_site(url, tmp_path, migrates=migrates, shutdown_grace_seconds=0.0) as site:
-        yield site
+    with open_world(url, tmp_path, migrates=migrates, shutdown_grace_seconds=0.0) as world:
+        yield world
 
 
-async def make_runs(site: Site, *payloads: dict[str, Any]) -> list[str]:
-    await site.register(WORK)
-    async with open_worker(site.core, Journal().registry()):
-        return [(await site.run("work", **payload)).id for payload in payloads]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():
-            await asyncio.sleep(0.01)
+async def make_runs(world: World, *payloads: dict[str, Any]) -> list[str]:
+    await world.register(WORK)
+    async with open_worker(world.core, Journal().registry()):
+        return [(await world.run("work", **payload)).id for payload in payloads]
 
 
 def standing(core: Core, name: str) -> Any:
@@ -84,10 +79,10 @@ def query(core: Core, statement: str) -> list[Any]:
 
 async def test_it_is_filled_compared_rebuilt_and_audited(database_url: str, tmp_path: Path, packages: Path) -> None:
     install(packages, "mine", model("mine", schema=SQL.schema))
-    with opened(database_url, tmp_path) as site:
-        core = site.core
+    with opened(database_url, tmp_path) as world:
+        core = world.core
         with open_projector(core):
-            run_ids = await make_runs(site, {"n": 1}, {"n": 2})
+            run_ids = await make_runs(world, {"n": 1}, {"n": 2})
             await until(caught_up(core, "mine"))
         assert query(core, SQL.rows) == [
             ("default", run, "completed", n + 1, ["work", None]) for n, run in enumerate(run_ids)
@@ -112,20 +107,23 @@ async def test_it_is_filled_compared_rebuilt_and_audited(database_url: str, tmp_
 async def test_a_fault_stops_it_alone_and_it_is_sent_on(database_url: str, tmp_path: Path, packages: Path) -> None:
     install(packages, "mine", model("mine"))
     install(packages, "other", model("other", poison="nothing"))
-    with opened(database_url, tmp_path) as site:
-        core = site.core
+    with opened(database_url, tmp_path) as world:
+        core = world.core
         with open_projector(core):
-            run_ids = await make_runs(site, {"n": 1}, {"n": 2, "poison": True}, {"n": 3})
+            run_ids = await make_runs(world, {"n": 1}, {"n": 2, "poison": True}, {"n": 3})
             await until(lambda: standing(core, "mine").state == "stopped")
             await until(caught_up(core, *NAMES, "other"))
             stopped = standing(core, "mine")
             assert "ArithmeticError('no good')" in stopped.error
             assert core.log.read_log(stopped.stopped_at - 1, 1)[0].stream_id == run_ids[1]
             assert core.reader.position() == core.log.last_position(), "nobody waits for it"
-            while standing(core, "mine").lag_events:
+
+            def sent_on() -> int:
                 if standing(core, "mine").state == "stopped":
                     core.read_models.skip("mine", "ann")
-                await asyncio.sleep(0.01)
+                return int(standing(core, "mine").lag_events)
+
+            await until(sent_on, what="it has caught up", right=lambda lag: lag == 0)
             core.read_models.rebuild("mine")
         assert [n for _, _, _, n, _ in query(core, SQL.rows)] == [1, 3]
 
@@ -153,8 +151,8 @@ async def test_one_that_breaks_the_contract_is_stopped_with_the_reason(
 ) -> None:
     install(packages, "mine", text, value)
     install(packages, "other", model("other"))
-    with opened(database_url, tmp_path) as site:
-        core = site.core
+    with opened(database_url, tmp_path) as world:
+        core = world.core
         found = standing(core, "mine")
         assert (found.state, found.stopped_at) == ("stopped", None)
         assert words in found.error
@@ -171,9 +169,9 @@ async def test_one_that_breaks_the_contract_is_stopped_with_the_reason(
 async def test_a_name_that_is_taken_is_refused(database_url: str, tmp_path: Path, packages: Path) -> None:
     for name in ("runs", "run_queue", "events"):
         install(packages, name, model(name))
-    with opened(database_url, tmp_path) as site:
-        assert site.core.read_models.names == NAMES
-        found = {one.name: one for one in site.core.read_models.standings() if one.error is not None}
+    with opened(database_url, tmp_path) as world:
+        assert world.core.read_models.names == NAMES
+        found = {one.name: one for one in world.core.read_models.standings() if one.error is not None}
         assert set(found) == {"runs", "run_queue", "events"}
         assert "choose another name" in found["events"].error
 
@@ -181,22 +179,22 @@ async def test_a_name_that_is_taken_is_refused(database_url: str, tmp_path: Path
 async def test_rows_that_do_not_fit_their_table_stop_it(database_url: str, tmp_path: Path, packages: Path) -> None:
     install(packages, "less", model("less").replace('"n": run.trigger.payload.get("n"), ', ""))
     install(packages, "twice", model("twice") + "        yield {'status': '', 'n': 1, 'said': 1}\n")
-    with opened(database_url, tmp_path) as site, open_projector(site.core):
-        await make_runs(site, {"n": 1})
-        await until(lambda: standing(site.core, "less").state == standing(site.core, "twice").state == "stopped")
-        assert "a row of less and its columns differ in n" in standing(site.core, "less").error
-        assert "two rows of twice have the key []" in standing(site.core, "twice").error
-        await until(caught_up(site.core, *NAMES))
+    with opened(database_url, tmp_path) as world, open_projector(world.core):
+        await make_runs(world, {"n": 1})
+        await until(lambda: standing(world.core, "less").state == standing(world.core, "twice").state == "stopped")
+        assert "a row of less and its columns differ in n" in standing(world.core, "less").error
+        assert "two rows of twice have the key []" in standing(world.core, "twice").error
+        await until(caught_up(world.core, *NAMES))
 
 
 async def test_one_that_hangs_holds_up_neither_ours_nor_the_end_of_the_process(
     database_url: str, tmp_path: Path, packages: Path
 ) -> None:
     install(packages, "mine", model("mine", fault="time.sleep(30)"))
-    with opened(database_url, tmp_path) as site:
-        with open_projector(site.core):
-            await make_runs(site, {"n": 1, "poison": True})
-            await until(caught_up(site.core, *NAMES))
+    with opened(database_url, tmp_path) as world:
+        with open_projector(world.core):
+            await make_runs(world, {"n": 1, "poison": True})
+            await until(caught_up(world.core, *NAMES))
         began = time.monotonic()
     assert time.monotonic() - began < 20
     assert [thread for thread in threading.enumerate() if thread.name == "projector of mine"]
@@ -204,44 +202,44 @@ async def test_one_that_hangs_holds_up_neither_ours_nor_the_end_of_the_process(
 
 async def test_a_new_version_adds_its_column_and_is_renewed(database_url: str, tmp_path: Path, packages: Path) -> None:
     install(packages, "mine", model("mine"))
-    with opened(database_url, tmp_path) as site, open_projector(site.core):
-        await make_runs(site, {"n": 1})
-        await until(caught_up(site.core, "mine"))
+    with opened(database_url, tmp_path) as world, open_projector(world.core):
+        await make_runs(world, {"n": 1})
+        await until(caught_up(world.core, "mine"))
     install(packages, "mine", model("mine", version=2, column="extra"))
-    with opened(database_url, tmp_path) as site, open_projector(site.core):
-        await until(lambda: standing(site.core, "mine").version == 2)
-        assert query(site.core, SQL.extra) == [("x",)]
+    with opened(database_url, tmp_path) as world, open_projector(world.core):
+        await until(lambda: standing(world.core, "mine").version == 2)
+        assert query(world.core, SQL.extra) == [("x",)]
     install(packages, "mine", model("mine"))
-    with opened(database_url, tmp_path) as site:  # an older program leaves the newer table alone
-        assert standing(site.core, "mine").state == "live"
-        assert query(site.core, SQL.comment)[0][0].startswith("read model 2 ")
+    with opened(database_url, tmp_path) as world:  # an older program leaves the newer table alone
+        assert standing(world.core, "mine").state == "live"
+        assert query(world.core, SQL.comment)[0][0].startswith("read model 2 ")
 
 
 async def test_a_program_that_may_not_migrate_does_without_it(
     database_url: str, tmp_path: Path, packages: Path
 ) -> None:
     install(packages, "mine", model("mine"))
-    with opened(database_url, tmp_path, migrates=False) as site:
-        found = standing(site.core, "mine")
+    with opened(database_url, tmp_path, migrates=False) as world:
+        found = standing(world.core, "mine")
         assert (found.state, "orchestrator migrate" in str(found.error)) == ("stopped", True)
     with opened(database_url, tmp_path):
         pass
-    with opened(database_url, tmp_path, migrates=False) as site:
-        assert standing(site.core, "mine").state == "live"
+    with opened(database_url, tmp_path, migrates=False) as world:
+        assert standing(world.core, "mine").state == "live"
 
 
 async def test_its_rows_leave_with_archived_runs(database_url: str, tmp_path: Path, packages: Path) -> None:
     install(packages, "mine", model("mine"))
-    with opened(database_url, tmp_path) as site:
-        core = site.core
+    with opened(database_url, tmp_path) as world:
+        core = world.core
         with open_projector(core):
-            await make_runs(site, {"n": 1}, {"n": 2})
+            await make_runs(world, {"n": 1}, {"n": 2})
             await until(caught_up(core, *NAMES, "mine"))
         build_chain(core).extend()
     (packages / "mine_package-1.dist-info" / "entry_points.txt").unlink()
-    with opened(database_url, tmp_path) as site:
-        assert build_archivist(site.core, "ann").apply(2**53).runs > 0
-        assert query(site.core, SQL.stray) == [(0,)]
+    with opened(database_url, tmp_path) as world:
+        assert build_archivist(world.core, "ann").apply(2**53).runs > 0
+        assert query(world.core, SQL.stray) == [(0,)]
 
 
 def test_without_entry_points_the_database_is_not_asked() -> None:

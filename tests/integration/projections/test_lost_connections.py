@@ -18,7 +18,7 @@ from orchestrator.projections.read_models.run_steps import RunSteps
 from orchestrator.projections.read_models.runs import Runs
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from tests.chaos.wire import Wire
-from tests.integration.workers.site import Site, open_site
+from tests.world.core import World, open_world
 
 ALWAYS = 1e9
 
@@ -31,8 +31,8 @@ def wire(database_url: str, data_dir: Path) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def site(wire: Wire, tmp_path: Path) -> Iterator[Site]:
-    with open_site(wire.url, tmp_path) as opened:
+def world(wire: Wire, tmp_path: Path) -> Iterator[World]:
+    with open_world(wire.url, tmp_path) as opened:
         asyncio.run(make_log(opened.core, 2000))
         yield opened
 
@@ -68,8 +68,8 @@ def states(core: Core) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("model", [Runs, RunSteps])
-def test_a_projector_stops_no_read_model(site: Site, wire: Wire, model: Callable[[], Any]) -> None:
-    core = site.core
+def test_a_projector_stops_no_read_model(world: World, wire: Wire, model: Callable[[], Any]) -> None:
+    core = world.core
     losing = Losing(model(), wire, times=3)
     projector = Projector(core.database, core.log, core.workflows.get, core.listener, models=(losing,), batch_size=1)
     failures = 0
@@ -88,8 +88,8 @@ def test_a_projector_stops_no_read_model(site: Site, wire: Wire, model: Callable
     assert not core.read_models.verify(losing.name).is_faulty
 
 
-def test_a_rebuild_that_looks_for_the_event_at_fault_does_not_blame_it(site: Site, wire: Wire) -> None:
-    core = site.core
+def test_a_rebuild_that_looks_for_the_event_at_fault_does_not_blame_it(world: World, wire: Wire) -> None:
+    core = world.core
     projector = build_projector(core)
     while projector.project_batch():
         pass

@@ -1,8 +1,6 @@
 """A read model built anew is the same table, whatever happens on the way."""
 
-import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +31,16 @@ from orchestrator.projections.rebuild.rebuild import OnProgress
 from orchestrator.projections.rebuild.renewal import Renewer
 from orchestrator.projections.rebuild.supervision import ReadModelSupervisor
 from tests.integration.projections.test_read_models import dump, make_history
-from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
+from tests.waiting import until
+from tests.world.core import World, open_world
 
 SQL = load_sql(__file__)
 NAMES = ("runs", "run_steps", "artifacts")
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path, shutdown_grace_seconds=0.0) as opened:
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with open_world(database_url, tmp_path, shutdown_grace_seconds=0.0) as opened:
         yield opened
 
 
@@ -73,85 +72,85 @@ def interrupting(stage: str, stopping: threading.Event) -> OnProgress:
     return look
 
 
-async def test_the_new_table_is_the_old_one(site: Site) -> None:
-    await make_history(site)
-    project_all(site.core)
-    change(site.core, SQL.grant)
-    rows, around = dump(site.core), shape(site.core)
+async def test_the_new_table_is_the_old_one(world: World) -> None:
+    await make_history(world)
+    project_all(world.core)
+    change(world.core, SQL.grant)
+    rows, around = dump(world.core), shape(world.core)
     for name in NAMES:
-        report = site.core.read_models.rebuild(name)
-        assert (report.differing, report.swapped, report.position) == (0, True, site.core.log.last_position())
-    assert dump(site.core) == rows
-    assert shape(site.core) == around
-    project_all(site.core)
-    assert [one.last_rebuild["swapped"] for one in site.core.read_models.standings() if one.last_rebuild] == [True] * 3
+        report = world.core.read_models.rebuild(name)
+        assert (report.differing, report.swapped, report.position) == (0, True, world.core.log.last_position())
+    assert dump(world.core) == rows
+    assert shape(world.core) == around
+    project_all(world.core)
+    assert [one.last_rebuild["swapped"] for one in world.core.read_models.standings() if one.last_rebuild] == [True] * 3
 
 
-async def test_every_kind_of_damage_is_named_and_put_right(site: Site) -> None:
-    await make_history(site)
-    project_all(site.core)
-    right = dump(site.core)
-    change(site.core, SQL.forget_run, SQL.add_run, SQL.alter_run)
-    wrong = dump(site.core)
-    report = site.core.read_models.verify("runs")
-    assert dump(site.core) == wrong
+async def test_every_kind_of_damage_is_named_and_put_right(world: World) -> None:
+    await make_history(world)
+    project_all(world.core)
+    right = dump(world.core)
+    change(world.core, SQL.forget_run, SQL.add_run, SQL.alter_run)
+    wrong = dump(world.core)
+    report = world.core.read_models.verify("runs")
+    assert dump(world.core) == wrong
     assert (report.is_faulty, report.differing, report.swapped) == (True, 3, False)
     found = {one.kind: one for one in report.differences}
     assert set(found) == {"missing", "extra", "changed"}
     assert found["extra"].key == "00000000-0000-0000-0000-000000000001"
     assert found["changed"].columns == {"status": ("lost", "completed"), "labels": ({"a": "b"}, {})}
-    assert site.core.read_models.rebuild("runs").differing == 3
-    assert dump(site.core) == right
-    assert not site.core.read_models.verify("runs").is_faulty
+    assert world.core.read_models.rebuild("runs").differing == 3
+    assert dump(world.core) == right
+    assert not world.core.read_models.verify("runs").is_faulty
 
 
 @pytest.mark.parametrize("stage", ["fill", "index", "catch up", "compare"])
-async def test_interrupted_at_any_stage_it_goes_on_from_there(site: Site, stage: str) -> None:
-    await make_history(site)
-    project_all(site.core)
-    right = dump(site.core)
-    change(site.core, SQL.alter_run)
+async def test_interrupted_at_any_stage_it_goes_on_from_there(world: World, stage: str) -> None:
+    await make_history(world)
+    project_all(world.core)
+    right = dump(world.core)
+    change(world.core, SQL.alter_run)
     stopping = threading.Event()
     with pytest.raises(RebuildInterrupted):
-        site.core.read_models.rebuild("runs", on_progress=interrupting(stage, stopping), stopping=stopping)
-    (standing,) = [one for one in site.core.read_models.standings() if one.name == "runs"]
+        world.core.read_models.rebuild("runs", on_progress=interrupting(stage, stopping), stopping=stopping)
+    (standing,) = [one for one in world.core.read_models.standings() if one.name == "runs"]
     assert standing.rebuild is not None
     assert standing.rebuild.state == "interrupted"
-    report = site.core.read_models.rebuild("runs")
+    report = world.core.read_models.rebuild("runs")
     assert report.resumed_at == standing.rebuild.events == report.position
     assert report.differing == 1
-    assert dump(site.core) == right
+    assert dump(world.core) == right
 
 
-async def test_one_is_rebuilt_once_at_a_time(site: Site) -> None:
-    await make_history(site)
-    project_all(site.core)
+async def test_one_is_rebuilt_once_at_a_time(world: World) -> None:
+    await make_history(world)
+    project_all(world.core)
     seen: list[str] = []
 
     def ask_again(_stage: str, _events: int, _goal: int) -> None:
-        (running,) = [one.rebuild for one in site.core.read_models.standings() if one.name == "runs"]
+        (running,) = [one.rebuild for one in world.core.read_models.standings() if one.name == "runs"]
         assert running is not None
         seen.append(running.state)
         with pytest.raises(RebuildRunning):
-            site.core.read_models.rebuild("runs")
-        background = BackgroundRebuilds(site.core.read_models)
+            world.core.read_models.rebuild("runs")
+        background = BackgroundRebuilds(world.core.read_models)
         with pytest.raises(RebuildRunning):
             background.start("runs", "test")
 
-    site.core.read_models.rebuild("runs", on_progress=ask_again)
+    world.core.read_models.rebuild("runs", on_progress=ask_again)
     assert set(seen) == {"running"}
     with pytest.raises(ProjectionNotFound, match="there are runs, run_steps, artifacts, step_cache, run_queue"):
-        site.core.read_models.rebuild("nothing")
+        world.core.read_models.rebuild("nothing")
 
 
-async def test_several_processes_make_the_same_rows(site: Site) -> None:
-    await make_log(site.core, 120_000)
-    make_read_models(site.core)
-    right = dump(site.core)
+async def test_several_processes_make_the_same_rows(world: World) -> None:
+    await make_log(world.core, 120_000)
+    make_read_models(world.core)
+    right = dump(world.core)
     for name in NAMES:
         for busy in (False, True):
-            assert site.core.read_models.rebuild(name, processes=2, busy=busy).differing == 0
-    assert dump(site.core) == right
+            assert world.core.read_models.rebuild(name, processes=2, busy=busy).differing == 0
+    assert dump(world.core) == right
 
 
 @dataclass
@@ -183,35 +182,32 @@ def newer(core: Core, **options: Any) -> tuple[Projector, ReadModelSupervisor]:
     )
 
 
-async def test_a_newer_program_rebuilds_what_it_changed_while_the_old_one_serves(site: Site) -> None:
-    run_ids = await make_history(site)
-    old = build_projector(site.core)
+async def test_a_newer_program_rebuilds_what_it_changed_while_the_old_one_serves(world: World) -> None:
+    run_ids = await make_history(world)
+    old = build_projector(world.core)
     while old.project_batch():
         pass
-    projector, supervisor = newer(site.core)
+    projector, supervisor = newer(world.core)
     assert [one.name for one in supervisor.standings() if one.is_outdated] == ["runs"]
     while projector.project_batch():
         pass
-    assert site.core.reader.run("default", run_ids[0])["status"] == "completed"
+    assert world.core.reader.run("default", run_ids[0])["status"] == "completed"
     renewer = Renewer(supervisor)
     renewer.start()
-    late = await site.trigger("long", ms=1)  # the old program is still there, and the log goes on
+    late = await world.trigger("long", ms=1)  # the old program is still there, and the log goes on
     while old.project_batch():
         pass
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while supervisor.standing("runs").is_outdated:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+    await until(lambda: not supervisor.standing("runs").is_outdated, what="the rebuild is done")
     renewer.stop()
     while projector.project_batch():
         pass
     assert {one.lag_events for one in supervisor.standings()} == {0}
-    assert {row["owner"] for row in owners(site.core)} <= {row["owner"].upper() for row in owners(site.core)}
-    assert site.core.reader.run("default", late)["status"] == "queued"
+    assert {row["owner"] for row in owners(world.core)} <= {row["owner"].upper() for row in owners(world.core)}
+    assert world.core.reader.run("default", late)["status"] == "queued"
     with pytest.raises(ProgramTooOld):
-        site.core.read_models.rebuild("runs")
+        world.core.read_models.rebuild("runs")
     # what the old program's projector does now leaves the new rows alone
-    await site.trigger("long", ms=1)
+    await world.trigger("long", ms=1)
     while old.project_batch():
         pass
     assert supervisor.standing("runs").lag_events == 1
@@ -222,12 +218,12 @@ def owners(core: Core) -> list[Row]:
         return connection.execute(SQL.owners).fetchall()
 
 
-async def test_an_event_that_one_read_model_cannot_apply_stops_that_one_alone(site: Site) -> None:
-    run_ids = await make_history(site)
+async def test_an_event_that_one_read_model_cannot_apply_stops_that_one_alone(world: World) -> None:
+    run_ids = await make_history(world)
     position = next(
-        one.position for one in reversed(site.core.log.read(run_ids[0])) if type(one.event).__name__ == "RunCompleted"
+        one.position for one in reversed(world.core.log.read(run_ids[0])) if type(one.event).__name__ == "RunCompleted"
     )
-    projector, supervisor = newer(site.core, poison=run_ids[0])
+    projector, supervisor = newer(world.core, poison=run_ids[0])
     while projector.project_batch():
         pass
     standings = {one.name: one for one in supervisor.standings()}
@@ -248,7 +244,7 @@ async def test_an_event_that_one_read_model_cannot_apply_stops_that_one_alone(si
     while projector.project_batch():
         pass
     assert supervisor.standing("runs").lag_events == 0
-    with site.core.database.connection() as connection:
+    with world.core.database.connection() as connection:
         (skipped,) = connection.execute(SQL.skips).fetchall()
     assert (skipped["name"], skipped["position"], skipped["skipped_by"]) == ("runs", position, "somebody")
     assert "beyond us" in skipped["error"]
@@ -256,15 +252,15 @@ async def test_an_event_that_one_read_model_cannot_apply_stops_that_one_alone(si
     assert supervisor.rebuild("runs").differing == 0
 
 
-async def test_an_event_that_nobody_can_read_stops_a_rebuild_with_its_position(site: Site) -> None:
-    await make_history(site)
-    project_all(site.core)
-    poisoned = site.core.log.last_position()
-    change(site.core, SQL.damage)
+async def test_an_event_that_nobody_can_read_stops_a_rebuild_with_its_position(world: World) -> None:
+    await make_history(world)
+    project_all(world.core)
+    poisoned = world.core.log.last_position()
+    change(world.core, SQL.damage)
     with pytest.raises(RebuildStopped) as stopped:
-        site.core.read_models.rebuild("run_steps")
+        world.core.read_models.rebuild("run_steps")
     assert stopped.value.position == poisoned
-    (standing,) = [one for one in site.core.read_models.standings() if one.name == "run_steps"]
+    (standing,) = [one for one in world.core.read_models.standings() if one.name == "run_steps"]
     assert standing.rebuild is not None
-    change(site.core, SQL.skip_damage)
-    assert site.core.read_models.rebuild("run_steps").position == poisoned
+    change(world.core, SQL.skip_damage)
+    assert world.core.read_models.rebuild("run_steps").position == poisoned

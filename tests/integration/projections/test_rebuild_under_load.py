@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,8 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.postgres.sql import load_sql
 from tests.integration.projections.test_read_models import dump
-from tests.integration.workers.site import PATIENCE_SECONDS, Site, open_site
+from tests.waiting import eventually, until
+from tests.world.core import World, open_world
 
 SQL = load_sql(__file__)
 NAMES = ("runs", "run_steps", "artifacts")
@@ -31,8 +33,8 @@ EVENTS_A_SECOND = 2000
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with open_world(database_url, tmp_path) as opened:
         yield opened
 
 
@@ -45,7 +47,7 @@ def writing(database_url: str) -> Iterator[list[float]]:
         try:
             yield rate
         finally:
-            out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+            out, _ = process.communicate(timeout=60)
     written, seconds = json.loads(out)
     rate.append(written / seconds)
 
@@ -90,28 +92,27 @@ class Reader:
             self.faults.append(otherwise)
 
 
-async def test_readers_and_writers_do_not_notice(site: Site, database_url: str, tmp_path: Path) -> None:
-    await make_log(site.core, LOG_EVENTS)
-    make_read_models(site.core)
-    known = site.core.reader.runs("default", limit=200)[0][-1]["id"]
-    reader = Reader(site.core, known)
+async def test_readers_and_writers_do_not_notice(world: World, database_url: str, tmp_path: Path) -> None:
+    await make_log(world.core, LOG_EVENTS)
+    make_read_models(world.core)
+    known = world.core.reader.runs("default", limit=200)[0][-1]["id"]
+    reader = Reader(world.core, known)
     thread = threading.Thread(target=reader.work)
-    with open_site(database_url, tmp_path) as other, open_projector(other.core):
+    with open_world(database_url, tmp_path) as other, open_projector(other.core):
         with writing(database_url) as rate:
-            before = site.core.log.last_position()
-            while site.core.log.last_position() < before + 100:
-                await asyncio.sleep(0.05)
+            before = world.core.log.last_position()
+            await until(world.core.log.last_position, what="runs go on", right=lambda last: last >= before + 100)
             thread.start()
-            reports = [site.core.read_models.rebuild(name, processes=2) for name in NAMES]
+            reports = [world.core.read_models.rebuild(name, processes=2) for name in NAMES]
         reader.stopping.set()
         thread.join()
-        await site.projected()
+        await world.projected()
     assert reader.faults == []
     assert reader.reads > 10
     assert [report.differing for report in reports] == [0, 0, 0]
     assert min(report.position for report in reports) > LOG_EVENTS
     assert rate[0] > 1000
-    assert [site.core.read_models.verify(name).differing for name in NAMES] == [0, 0, 0]
+    assert [world.core.read_models.verify(name).differing for name in NAMES] == [0, 0, 0]
 
 
 def rebuilding(database_url: str, folder: Path, name: str) -> "subprocess.Popen[bytes]":
@@ -127,39 +128,37 @@ def gone(processes: list[psutil.Process]) -> bool:
 @pytest.mark.chaos
 @pytest.mark.parametrize("name", ["runs", "run_steps"])
 def test_killed_at_random_points_it_goes_on_to_the_same_result(
-    site: Site, database_url: str, tmp_path: Path, name: str
+    world: World, database_url: str, tmp_path: Path, name: str
 ) -> None:
-    asyncio.run(make_log(site.core, 4 * LOG_EVENTS))
-    make_read_models(site.core)
-    right = dump(site.core)
+    asyncio.run(make_log(world.core, 4 * LOG_EVENTS))
+    make_read_models(world.core)
+    right = dump(world.core)
     with psycopg.connect(database_url) as connection:
         connection.execute(SQL[f"damage_{name}"])
+
+    def has_begun(process: "subprocess.Popen[bytes]") -> bool:
+        return world.core.read_models.standing(name).rebuild is not None or process.poll() is not None
+
     source, kills, points = random.Random(), 0, []
     while kills < 4:
         process = rebuilding(database_url, tmp_path, name)
-        begun = time.monotonic()
-        while site.core.read_models.standing(name).rebuild is None and process.poll() is None:
-            assert time.monotonic() - begun < PATIENCE_SECONDS
-            time.sleep(0.05)
-        time.sleep(source.uniform(0.0, 1.5))
+        eventually(partial(has_begun, process), what="the rebuild has begun")
+        time.sleep(source.uniform(0.0, 1.5))  # the time itself is the subject: it is killed at any point
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if process.returncode != -signal.SIGKILL:
             break  # it was done before it could be killed
         kills += 1
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not gone(children):
-            assert time.monotonic() < deadline, "what it had started goes on without it"
-            time.sleep(0.05)
-        standing = site.core.read_models.standing(name).rebuild
+        eventually(partial(gone, children), what="what it had started does not go on without it")
+        standing = world.core.read_models.standing(name).rebuild
         points.append(None if standing is None else standing.events)
     else:
         process = rebuilding(database_url, tmp_path, name)
-        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        out, _ = process.communicate(timeout=60)
         (report,) = json.loads(out)["reports"]
         # what the server was about to commit when its client was killed may have come after the last look
         assert report["resumedAt"] >= (points[-1] or 0)
     assert kills > 0
-    assert dump(site.core) == right
-    assert site.core.read_models.verify(name).differing == 0
+    assert dump(world.core) == right
+    assert world.core.read_models.verify(name).differing == 0

@@ -1,6 +1,5 @@
 """Who tells of events, and when: once each, in order, whichever projector reads them and however often it starts."""
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -18,6 +17,7 @@ from orchestrator.eventstore.recorded import Recorded
 from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.projector import Projector
 from orchestrator.settings import load_settings
+from tests.waiting import until
 
 _SQL = load_sql(__file__)
 WORKFLOW = Workflow("w.v1", "1", {"a": Step("a", "s")})
@@ -140,9 +140,7 @@ async def test_read_models_go_on_though_nobody_can_be_told(core: Core, caplog: p
     try:
         for _ in range(3):
             run_id = await trigger(core)
-            async with asyncio.timeout(30):
-                while await core.database.call(core.reader.position) < core.log.last_position():
-                    await asyncio.sleep(0.01)
+            await until(lambda: core.reader.position() == core.log.last_position(), 30, "everything is projected")
             assert (await core.database.call(core.reader.run, "default", run_id))["status"] == "queued"
     finally:
         projector.stop()
@@ -160,15 +158,12 @@ async def test_a_projector_that_fails_is_started_again_and_counted(
         connection.execute(_SQL.hide)
     projector.start()
     try:
-        async with asyncio.timeout(30):
-            while "background duty failed, restarting" not in caplog.text:
-                await asyncio.sleep(0.01)
+        told = "background duty failed, restarting"
+        await until(lambda: caplog.text, 30, "the failure is logged", right=lambda text: told in text)
         with core.database.connection() as connection:
             connection.execute(_SQL.show)
         await trigger(core)
-        async with asyncio.timeout(30):
-            while await core.database.call(core.reader.position) < core.log.last_position():
-                await asyncio.sleep(0.01)
+        await until(lambda: core.reader.position() == core.log.last_position(), 30, "everything is projected")
     finally:
         projector.stop()
     assert b'orchestrator_duty_restarts_total{duty="projector"}' in generate_latest(core.metrics.registry)

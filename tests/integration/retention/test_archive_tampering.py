@@ -11,12 +11,11 @@ from orchestrator.application.core import Core
 from orchestrator.audit.transfer import parquet
 from orchestrator.audit.transfer.export import read_export, write_export
 from orchestrator.bootstrap.auditing import build_auditor
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.postgres.sql import load_sql
-from orchestrator.settings import Settings
-from tests.integration.changes.world import world
 from tests.integration.retention.test_retention import NO_CACHE, kept, plain
+from tests.world.core import open_world
+from tests.world.echo import open_echo_world
 
 SQL = load_sql(__file__)
 
@@ -24,7 +23,7 @@ SQL = load_sql(__file__)
 @pytest.fixture
 async def archive(database_url: str, tmp_path: Path) -> Path:
     """The file of one archived run."""
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(NO_CACHE)
         await plain(here)
         await plain(here)
@@ -68,8 +67,8 @@ def test_a_file_that_was_harmed_is_named(
     archive: Path, database_url: str, tmp_path: Path, harm: Callable[[Path], None], said: str
 ) -> None:
     harm(archive)
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        places = dict(faults(core))
+    with open_world(database_url, tmp_path) as world:
+        places = dict(faults(world.core))
         name = f"{archive.parent.name}/{archive.name}"
         assert said in places[name]
 
@@ -83,8 +82,8 @@ def test_a_file_that_was_written_anew_is_found_by_the_event_that_differs(
     assert rows[3][3] != state
     write_export(rows, archive, "parquet")
     tamper(database_url, "change_record", file=archive)
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        assert faults(core) == [
+    with open_world(database_url, tmp_path) as world:
+        assert faults(world.core) == [
             (
                 f"{archive.parent.name}/{archive.name}, run {stream}, position {position}",
                 f"{name} differs from what was recorded",
@@ -96,22 +95,23 @@ def test_events_that_were_left_out_are_found(archive: Path, database_url: str, t
     rows = list(read_export(archive))
     write_export(rows[:-1], archive, "parquet")
     tamper(database_url, "change_record", file=archive)
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        found = [message for _, message in faults(core)]
-        assert found == [f"has {len(rows) - 1} events, but {len(rows)} were archived"]
+    with open_world(database_url, tmp_path) as world:
+        assert [message for _, message in faults(world.core)] == [
+            f"has {len(rows) - 1} events, but {len(rows)} were archived"
+        ]
 
 
 def test_tombstones_that_were_changed_are_found_by_the_chain(archive: Path, database_url: str, tmp_path: Path) -> None:
     position = list(read_export(archive))[1][4]
     tamper(database_url, "change_digest")
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        found = [finding for finding in build_auditor(core).verify() if finding.kind == "chain"]
+    with open_world(database_url, tmp_path) as world:
+        found = [finding for finding in build_auditor(world.core).verify() if finding.kind == "chain"]
         assert [(one.place, one.message) for one in found] == [
             (f"position {position}", "the archived event differs from what was recorded")
         ]
     tamper(database_url, "delete_tombstone")
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
-        found = list(build_auditor(core).verify())
+    with open_world(database_url, tmp_path) as world:
+        found = list(build_auditor(world.core).verify())
         assert {one.kind for one in found} == {"chain", "archive"}
 
 

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.retaining import build_inspector
 from orchestrator.retention.archive import Archive
-from orchestrator.settings import Settings
-from tests.integration.changes.world import world
-from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in_log, plain, projected
+from tests.integration.retention.test_retention import NO_CACHE, all_is_well, in_log, plain
+from tests.world.core import open_world
+from tests.world.echo import open_echo_world
 
 RUNS, KILLS = 24, 5
 PROGRAM = """
@@ -45,11 +44,11 @@ def places(core: Core, runs: set[str]) -> tuple[set[str], list[str]]:
 
 async def fill(database_url: str, folder: Path) -> set[str]:
     """Runs that may leave, and one that holds the newest event."""
-    async with world(database_url, folder) as here:
+    async with open_echo_world(database_url, folder) as here:
         await here.register(NO_CACHE)
         runs = set(await asyncio.gather(*(plain(here, first=number) for number in range(RUNS))))
         await plain(here)
-        await projected(here.core)
+        await here.projected()
     return runs
 
 
@@ -61,7 +60,7 @@ def apply(variables: dict[str, str], killed_after: float | None) -> int:
         assert process.stdout.readline() == "ready\n"
         if killed_after is not None:
             process.stdout.readline()  # the first file is done
-            time.sleep(killed_after)
+            time.sleep(killed_after)  # the time itself is the subject: it is killed at any point
             process.kill()
         return process.wait()
 
@@ -71,12 +70,12 @@ def test_killed_at_any_point_nothing_is_lost(database_url: str, tmp_path: Path) 
     runs = asyncio.run(fill(database_url, tmp_path))
     variables = {**os.environ, "ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_DATA_DIR": str(tmp_path)}
     chance = random.Random()
-    with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
+    with open_world(database_url, tmp_path) as world:
         for killed_after in (*(chance.random() * 0.1 for _ in range(KILLS)), None):
             code = apply(variables, killed_after)
-            still, filed = places(core, runs)
+            still, filed = places(world.core, runs)
             assert len(filed) == len(set(filed))  # in one file
             assert still.isdisjoint(filed)  # in one place
             assert still | set(filed) == runs  # and nowhere else
         assert (code, still) == (0, set())
-        all_is_well(core)
+        all_is_well(world.core)

@@ -20,8 +20,10 @@ from orchestrator.domain.errors import IdempotencyConflict, RunArchived, RunNotF
 from orchestrator.postgres.sql import load_sql
 from orchestrator.retention.archivist import RetentionHeld, Retired
 from orchestrator.retention.selection import Selector
-from tests.integration.audit.campaign import mixture, projected
-from tests.integration.changes.world import CALLER, World, world
+from orchestrator.workflows.document import load_document
+from tests.integration.audit.campaign import mixture
+from tests.world.core import CALLER, World
+from tests.world.echo import EchoWorld, open_echo_world
 
 SQL = load_sql(__file__)
 SOON = 3_600_000  # milliseconds: later than anything in these tests
@@ -45,11 +47,11 @@ def in_log(core: Core) -> set[str]:
 
 
 async def test_what_nothing_needs_leaves_and_all_can_still_be_proved(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         ids = await mixture(here)
         await core.cache.invalidate("default", "test", workflow="audited")
-        await projected(core)
+        await here.projected()
         before = build_chain(core).head()
         done = await asyncio.to_thread(archived, core)
         assert done.runs == len(ids) + 1  # the mixture has one more, of which it does not tell
@@ -72,9 +74,9 @@ async def test_what_nothing_needs_leaves_and_all_can_still_be_proved(database_ur
         assert {file.archived_by for file in files} == {"auditor"}
         # work goes on, at the positions that follow
         last = core.log.last_position()
-        await here.run("audited", {"seed": 1})
+        await here.make("audited", {"seed": 1})
         assert core.log.last_position() > last
-        await projected(core)
+        await here.projected()
         all_is_well(core)
         assert archived(core).runs == 0  # its results serve
 
@@ -96,17 +98,17 @@ NO_CACHE = {
 }
 
 
-async def plain(here: World, **payload: Any) -> str:
-    return await here.run("plain", {"first": 1, "second": 2, **payload})
+async def plain(here: EchoWorld, **payload: Any) -> str:
+    return await here.make("plain", {"first": 1, "second": 2, **payload})
 
 
 async def kept(core: Core) -> Retired:
-    await projected(core)
+    await World(core).projected()
     return await asyncio.to_thread(archived, core)
 
 
 async def test_what_the_cache_or_other_runs_need_stays(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         await here.register(NO_CACHE)
         await here.register(
@@ -118,14 +120,14 @@ async def test_what_the_cache_or_other_runs_need_stays(database_url: str, tmp_pa
             }
         )
         base = await plain(here)
-        await projected(core)
-        update = await here.finished(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
-        await projected(core)
-        third = await here.finished(await core.changes.update(CALLER, update, ChangeRequest("second", {"second": 4})))
+        await here.projected()
+        update = await here.done(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
+        await here.projected()
+        third = await here.done(await core.changes.update(CALLER, update, ChangeRequest("second", {"second": 4})))
         alone = await plain(here, first=5)
-        maker = await here.run("cached", {})
-        taker = await here.run("cached", {"unread": 1})
-        await projected(core)
+        maker = await here.make("cached", {})
+        taker = await here.make("cached", {"unread": 1})
+        await here.projected()
 
         # an update that stays, for it is not old enough: its base and the maker of what it reuses stay with it
         with core.database.connection() as connection:
@@ -140,21 +142,22 @@ async def test_what_the_cache_or_other_runs_need_stays(database_url: str, tmp_pa
         assert {base, update, third, alone} & in_log(core) == set()
         assert {maker, taker} <= in_log(core)  # the newest event is the taker's: positions go on from there
         all_is_well(core)
-        again = await here.run("cached", {"unread": 2})
+        again = await here.make("cached", {"unread": 2})
         assert (await here.steps(again))["one"]["reusedFromRunId"] == maker
-        await projected(core)
+        await here.projected()
         await core.cache.invalidate("default", "test", workflow="cached")
         assert (await asyncio.to_thread(archived, core)).runs == 3
         all_is_well(core)
 
 
 async def test_nothing_is_built_upon_what_left_and_keys_go_on_to_be_known(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
-        workflow = await here.register(NO_CACHE)
+        await here.register(NO_CACHE)
+        workflow = load_document(NO_CACHE, "test")
         asked = Wanted("plain", payload={"first": 1, "second": 2})
         first = await core.commands.trigger(CALLER, asked, idempotency_key="once")
-        await here.finished(first)
+        await here.done(first)
         await plain(here)
         assert (await kept(core)).runs == 1  # the newest event stays, and its run with it
         events = core.log.last_position()
@@ -179,12 +182,13 @@ async def test_nothing_is_built_upon_what_left_and_keys_go_on_to_be_known(databa
 
 
 async def test_what_is_marked_is_not_built_upon_and_leaves_the_next_time(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
-        workflow = await here.register(NO_CACHE)
+        await here.register(NO_CACHE)
+        workflow = load_document(NO_CACHE, "test")
         base = await plain(here)
         await plain(here)
-        await projected(core)
+        await here.projected()
         build_chain(core).head()
         Selector(core.database, core.log).mark(now() + SOON)  # as if killed after that
         late = TriggerRun(now(), "update", {}, base_run_id=base, impacted=("second",))
@@ -197,12 +201,12 @@ async def test_what_is_marked_is_not_built_upon_and_leaves_the_next_time(databas
 
 
 async def test_an_artifact_is_handed_on_to_whoever_made_it_next(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         await here.register(NO_CACHE)
         await plain(here)
         second = await plain(here)
-        await projected(core)
+        await here.projected()
         artifact = core.reader.artifacts("default", second)[0]["id"]
         before = core.reader.artifact("default", artifact)
         assert before is not None
@@ -215,12 +219,12 @@ async def test_an_artifact_is_handed_on_to_whoever_made_it_next(database_url: st
 
 
 async def test_a_rebuild_is_not_disturbed(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         await here.register(NO_CACHE)
         await plain(here)
         await plain(here)
-        await projected(core)
+        await here.projected()
         with core.database.connection() as guard:  # as a rebuild does
             guard.execute(SQL.begin_rebuild)
             with pytest.raises(RetentionHeld, match="being rebuilt"):
@@ -231,7 +235,7 @@ async def test_a_rebuild_is_not_disturbed(database_url: str, tmp_path: Path) -> 
 
 
 async def test_the_database_lets_no_event_go_without_a_tombstone(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(NO_CACHE)
         left, stays = await plain(here), await plain(here)
         assert (await kept(here.core)).runs == 1

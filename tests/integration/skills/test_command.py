@@ -6,6 +6,7 @@ import signal
 import stat
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from orchestrator.domain.errors import DomainError
 from orchestrator.domain.output import Output
 from orchestrator.skills import StepContext, kept
 from tests.integration.skills.programs import alive, failed, run
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("way")
 
@@ -26,10 +28,7 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 
 async def read_pid(file: Path) -> int:
-    async with asyncio.timeout(20):
-        while (pid := _written(file)) is None:
-            await asyncio.sleep(0.01)
-    return pid
+    return int(await until(lambda: _written(file), 20, f"a pid is in {file.name}") or 0)
 
 
 def _written(file: Path) -> int | None:
@@ -38,9 +37,8 @@ def _written(file: Path) -> int | None:
 
 
 async def gone(*pids: int) -> None:
-    async with asyncio.timeout(10):
-        while any(alive(pid) for pid in pids):
-            await asyncio.sleep(0.01)
+    look = partial(filter, alive, pids)
+    await until(lambda: list(look()), 10, "they have ended", right=lambda left: left == [])
 
 
 # Starts a child that does what it can to live on, writes its pid to a file and runs for ever.

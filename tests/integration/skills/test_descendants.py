@@ -12,6 +12,7 @@ import uvloop
 
 from orchestrator.skills import close_nursery
 from tests.integration.skills.programs import alive, failed, run
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="keepers are child subreapers, which only Linux has")
 
@@ -48,9 +49,7 @@ def runner(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 
 async def pid_in(folder: Path) -> int:
-    async with asyncio.timeout(60):
-        while not (folder / "pid").exists():
-            await asyncio.sleep(0.01)
+    await until((folder / "pid").exists, what="it has begun")
     return int((folder / "pid").read_text())
 
 
@@ -94,11 +93,12 @@ async def test_many_generations_end(folder: Path) -> None:
             os.setsid()
         time.sleep(600)"""
     task = asyncio.create_task(run(source, grace_ms=0))
-    pids: list[int] = []
-    async with asyncio.timeout(60):
-        while len(pids) < 30:
-            await asyncio.sleep(0.01)
-            pids = [int(line) for line in (folder / "pids").read_text().split()] if (folder / "pids").exists() else []
+
+    def begun() -> list[int]:
+        file = folder / "pids"
+        return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+    pids = await until(begun, what="all generations have begun", right=lambda pids: len(pids) >= 30)
     task.cancel()
     await asyncio.wait([task])
     assert not [pid for pid in pids if alive(pid)]
@@ -123,9 +123,7 @@ async def test_a_program_that_kills_those_above_it_gains_nothing(folder: Path, v
     with pytest.raises(Exception):  # noqa: B017, PT011 - how it fails depends on whom it killed
         await program
     pid = await pid_in(folder)
-    async with asyncio.timeout(30):
-        while alive(pid):
-            await asyncio.sleep(0.01)
+    await until(lambda: not alive(pid), 30, "the descendant has ended")
     assert (await run(("echo", "7"))).data == 7, "the next program finds a nursery"
 
 
@@ -144,9 +142,7 @@ async def test_it_ends_with_a_worker_that_is_killed(folder: Path) -> None:
     pid = await pid_in(folder)
     worker.kill()
     await worker.wait()
-    async with asyncio.timeout(30):
-        while alive(pid):
-            await asyncio.sleep(0.01)
+    await until(lambda: not alive(pid), 30, "the descendant has ended")
 
 
 async def test_no_process_is_left_when_the_nursery_is_closed() -> None:

@@ -26,6 +26,7 @@ from orchestrator.skills import (
 )
 from orchestrator.skills.connections import _MAX_IDLE_TENANTS, _pools
 from orchestrator.skills.http import retry_after_ms
+from tests.waiting import until
 
 
 class Service(ThreadingHTTPServer):
@@ -297,9 +298,7 @@ class TestTime:
     async def test_cancel_drops_the_request(self, service: Service) -> None:
         service.hold.clear()
         task = asyncio.create_task(run(service.url))
-        async with asyncio.timeout(10):
-            while not service.seen:
-                await asyncio.sleep(0.005)
+        await until(lambda: service.seen, 10, "the request has come")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(task, 5)

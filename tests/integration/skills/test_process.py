@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ import pytest
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills import SkillCall, perform_in_process, to_step_error
+from tests.waiting import eventually
 
 SKILLS = """
 import os, time
@@ -111,10 +111,7 @@ def test_commands_and_timeouts_work_there(asked: Asked, tmp_path: Path) -> None:
 def test_sigterm_cancels_the_attempt_and_spares_the_process(asked: Asked, tmp_path: Path) -> None:
     file = tmp_path / "slow"
     future = asked.submit("test.slow", str(file))
-    deadline = time.monotonic() + 30
-    while not (file.exists() and file.read_text().endswith("\n")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: file.exists() and file.read_text().endswith("\n"), 30, "the skill has begun")
     pid = int(file.read_text())
     os.kill(pid, signal.SIGTERM)
     error = future.result(30)
@@ -123,9 +120,7 @@ def test_sigterm_cancels_the_attempt_and_spares_the_process(asked: Asked, tmp_pa
     after = asked.submit("test.make", 1).result(30)
     assert isinstance(after, Output)
     assert after.data["pid"] == pid
-    while not Path(f"{file}.asked").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(Path(f"{file}.asked").exists, 30, "the skill was asked to stop")
 
 
 def test_death_of_the_process_is_told(asked: Asked) -> None:

@@ -16,15 +16,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from orchestrator.api.app import create_app
 from orchestrator.application.core import Core
-from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.working import open_worker
-from orchestrator.settings import Settings
 from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.telemetry.tracing import Tracing
 from orchestrator.workflows import define, step
-from tests.integration.api.conftest import LIMITS, connect, core
-from tests.integration.api.world import RUNS, eventually, register
+from tests.integration.api.conftest import core
+from tests.waiting import until
+from tests.world.core import open_world, register
+from tests.world.http import LIMITS, RUNS, connect
 
 __all__ = ["core"]
 
@@ -79,7 +79,7 @@ async def run_through(core: Core, client: httpx.AsyncClient, workflow: str, **he
     async def is_over() -> bool:
         return (await core.database.call(core.runs.load, run_id)).run.is_finished
 
-    await eventually(is_over)
+    await until(is_over)
     return run_id
 
 
@@ -99,7 +99,7 @@ async def test_request_run_and_steps_are_one_trace_with_the_callers(core: Core) 
     core = replace(core, tracing=spans.tracing)
     async with at_work(core) as client:
         run_id = await run_through(core, client, "test.traced", traceparent=GIVEN)
-        await eventually(lambda: "run test.traced" in spans.all)
+        await until(lambda: "run test.traced" in spans.all)
     request, run = spans.all[f"POST {RUNS}"], spans.all["run test.traced"]
     one, two = spans.all["step one"], spans.all["step two"]
     assert {trace_of(span) for span in (request, run, one, two)} == {int(GIVEN.split("-")[1], 16)}
@@ -143,7 +143,7 @@ async def test_a_failure_is_marked_where_it_happened(core: Core) -> None:
     core = replace(core, tracing=spans.tracing)
     async with at_work(core) as client:
         await run_through(core, client, "test.failing")
-        await eventually(lambda: "run test.failing" in spans.all)
+        await until(lambda: "run test.failing" in spans.all)
         await client.get(f"{RUNS}/nonsense")
     for name in ("step only", "run test.failing"):
         span = spans.all[name]
@@ -180,9 +180,9 @@ async def test_spans_reach_a_collector(tmp_path: Path, database_url: str) -> Non
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         endpoint = f"http://127.0.0.1:{server.server_port}"
-        with open_core(Settings(database_url=database_url, data_dir=tmp_path, otlp_endpoint=endpoint)) as core:
-            async with at_work(core) as client:
-                await run_through(core, client, "test.traced")
+        with open_world(database_url, tmp_path, otlp_endpoint=endpoint) as world:
+            async with at_work(world.core) as client:
+                await run_through(world.core, client, "test.traced")
         server.shutdown()
         thread.join()
     assert {path for path, _ in received} == {"/v1/traces"}

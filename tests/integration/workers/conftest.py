@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.workers.site import Journal, Site, open_site
+from tests.world.core import World, open_world
+from tests.world.work import Journal
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
-    with open_site(database_url, tmp_path) as opened:
+def world(database_url: str, tmp_path: Path) -> Iterator[World]:
+    with open_world(database_url, tmp_path) as opened:
         yield opened
 
 

@@ -17,6 +17,7 @@ import uvloop
 from orchestrator.artifacts import ArtifactStore
 from orchestrator.skills import SkillCall, SkillError, SkillRegistry
 from orchestrator.workers.processes import ProcessExecutor
+from tests.waiting import until
 
 SKILLS = """
 import os, subprocess, sys, threading, time
@@ -133,9 +134,7 @@ def alive(pid: int) -> bool:
 
 
 async def pid_in(file: Path) -> int:
-    async with asyncio.timeout(60):
-        while not (file.exists() and file.read_text().endswith("\n")):
-            await asyncio.sleep(0.01)
+    await until(lambda: file.exists() and file.read_text().endswith("\n"), what=f"a pid is in {file.name}")
     return int(file.read_text())
 
 

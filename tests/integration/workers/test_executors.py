@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import pytest
 from orchestrator.bootstrap.working import load_skills, open_worker
 from orchestrator.domain.workflow import RetryPolicy
 from orchestrator.workers.process_identity import has_ended
-from tests.integration.workers.site import CALLER, ONCE, Site, open_site, step, workflow
+from tests.waiting import until
+from tests.world.core import CALLER, World, open_world
+from tests.world.workflows import ONCE, step, workflow
 
 SKILLS = """
 import asyncio, os, time
@@ -105,43 +107,37 @@ def executor(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path, executor: str) -> Iterator[Site]:
+def world(database_url: str, tmp_path: Path, executor: str) -> Iterator[World]:
     (tmp_path / "skills.py").write_text(SKILLS)
     (tmp_path / "skills.yaml").write_text(COMMAND)
     for name, program in (("waits.sh", WAITS), ("sees.sh", SEES)):
         (tmp_path / name).write_text(program)
         (tmp_path / name).chmod(0o755)
     skills = (str(tmp_path / "skills.py"), str(tmp_path / "skills.yaml"))
-    with open_site(database_url, tmp_path, executor=executor, skills=skills, shutdown_grace_seconds=6.0) as opened:
+    with open_world(database_url, tmp_path, executor=executor, skills=skills, shutdown_grace_seconds=6.0) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def at_work(site: Site) -> AsyncIterator[None]:
-    async with open_worker(site.core, load_skills(site.core.settings)):
+async def at_work(world: World) -> AsyncIterator[None]:
+    async with open_worker(world.core, load_skills(world.core.settings)):
         yield
 
 
-async def one_step(site: Site, skill: str, folder: Path, retry: RetryPolicy = ONCE, **payload: Any) -> str:
+async def one_step(world: World, skill: str, folder: Path, retry: RetryPolicy = ONCE, **payload: Any) -> str:
     """Trigger a run of one step that calls a skill."""
     selectors = {name: f"trigger.{name}" for name in ("folder", *payload)}
-    await site.register(workflow(skill, step("a", skill_id=skill, retry=retry, **selectors)))
-    return await site.trigger(skill, folder=str(folder), **payload)
+    await world.register(workflow(skill, step("a", skill_id=skill, retry=retry, **selectors)))
+    return await world.trigger(skill, folder=str(folder), **payload)
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not happened():
-            await asyncio.sleep(0.01)
-
-
-async def test_a_result_and_its_artifacts_come_back(site: Site, tmp_path: Path) -> None:
+async def test_a_result_and_its_artifacts_come_back(world: World, tmp_path: Path) -> None:
     text = "long " * 100_000
-    async with at_work(site):
-        run = await site.finished(await one_step(site, "x.make", tmp_path, text=text))
+    async with at_work(world):
+        run = await world.finished(await one_step(world, "x.make", tmp_path, text=text))
     output = run.step("a").output
     assert output is not None
-    data = output.data if output.data_ref is None else site.core.store.load_data(output)
+    data = output.data if output.data_ref is None else world.core.store.load_data(output)
     assert data == {"length": len(text), "attempt": 1, "text": text}
     assert [artifact.filename for artifact in output.artifacts] == ["made.txt"]
 
@@ -150,11 +146,11 @@ ALIKE = ({"z": 1, "a": [0, 100]}, {"a": [-0.0, 1e2], "z": 1.0}, {"a": [0.0, 100.
 
 
 @pytest.mark.parametrize("skill", ["x.sees", "x.sees_on_the_loop", "x.fails_to_see", "x.sees_as_a_program"])
-async def test_inputs_of_one_key_look_the_same_to_every_skill(site: Site, tmp_path: Path, skill: str) -> None:
+async def test_inputs_of_one_key_look_the_same_to_every_skill(world: World, tmp_path: Path, skill: str) -> None:
     """`1` and `1.0` share one result in the cache, so no skill may tell them apart, whichever comes first."""
     again = RetryPolicy(max_attempts=2, backoff_ms=1)
-    async with at_work(site):
-        runs = [await site.finished(await one_step(site, skill, tmp_path, again, value=value)) for value in ALIKE]
+    async with at_work(world):
+        runs = [await world.finished(await one_step(world, skill, tmp_path, again, value=value)) for value in ALIKE]
     states = [run.step("a") for run in runs]
     assert len({state.input_hash for state in states}) == 1
     assert {state.output.data["seen"] for state in states if state.output} == {
@@ -162,10 +158,10 @@ async def test_inputs_of_one_key_look_the_same_to_every_skill(site: Site, tmp_pa
     }
 
 
-async def test_what_a_skill_raises_decides_about_the_retry(site: Site, tmp_path: Path) -> None:
+async def test_what_a_skill_raises_decides_about_the_retry(world: World, tmp_path: Path) -> None:
     retry = RetryPolicy(max_attempts=5, backoff_ms=10)
-    async with at_work(site):
-        run = await site.finished(await one_step(site, "x.fail", tmp_path, retry))
+    async with at_work(world):
+        run = await world.finished(await one_step(world, "x.fail", tmp_path, retry))
     error = run.step("a").error
     assert (run.status, run.step("a").attempt) == ("failed", 2)
     assert error is not None
@@ -173,42 +169,42 @@ async def test_what_a_skill_raises_decides_about_the_retry(site: Site, tmp_path:
 
 
 @pytest.mark.parametrize("skill", ["x.async", "x.thread", "x.command"])
-async def test_a_cancelled_run_stops_its_skill(site: Site, tmp_path: Path, skill: str) -> None:
+async def test_a_cancelled_run_stops_its_skill(world: World, tmp_path: Path, skill: str) -> None:
     """R3: async by cancellation, a thread by `ctx.cancelled`, a program by SIGTERM."""
-    async with at_work(site):
-        run_id = await one_step(site, skill, tmp_path)
+    async with at_work(world):
+        run_id = await one_step(world, skill, tmp_path)
         await until((tmp_path / "begun").exists)
         asked = time.monotonic()
-        await site.core.commands.cancel(CALLER, run_id)
-        assert (await site.folded(run_id)).status == "cancelled"
+        await world.core.commands.cancel(CALLER, run_id)
+        assert (await world.folded(run_id)).status == "cancelled"
         assert time.monotonic() - asked < 5
         await until((tmp_path / "stopped").exists)
 
 
 @pytest.mark.parametrize("executor", ["process"], indirect=True)
-async def test_a_skill_that_will_not_stop_is_ended_with_its_process(site: Site, tmp_path: Path) -> None:
-    async with at_work(site):
-        run_id = await one_step(site, "x.stubborn", tmp_path)
+async def test_a_skill_that_will_not_stop_is_ended_with_its_process(world: World, tmp_path: Path) -> None:
+    async with at_work(world):
+        run_id = await one_step(world, "x.stubborn", tmp_path)
         await until((tmp_path / "begun").exists)
-        await site.core.commands.cancel(CALLER, run_id)
-        assert (await site.folded(run_id)).status == "cancelled"
+        await world.core.commands.cancel(CALLER, run_id)
+        assert (await world.folded(run_id)).status == "cancelled"
         await until(lambda: has_ended((tmp_path / "begun").read_text()))
-        run = await site.finished(await one_step(site, "x.make", tmp_path, text="another takes the place"))
+        run = await world.finished(await one_step(world, "x.make", tmp_path, text="another takes the place"))
         assert run.status == "completed"
 
 
 @pytest.mark.parametrize("executor", ["process"], indirect=True)
-async def test_a_skill_that_takes_its_process_along_is_tried_again(site: Site, tmp_path: Path) -> None:
+async def test_a_skill_that_takes_its_process_along_is_tried_again(world: World, tmp_path: Path) -> None:
     retry = RetryPolicy(max_attempts=2, backoff_ms=10)
-    async with at_work(site):
-        run = await site.finished(await one_step(site, "x.dies_once", tmp_path, retry))
+    async with at_work(world):
+        run = await world.finished(await one_step(world, "x.dies_once", tmp_path, retry))
     assert run.status == "completed"
     assert [past.error.code for past in run.step("a").past if past.error] == ["WORKER_LOST"]
 
 
 @pytest.mark.parametrize("executor", ["process"], indirect=True)
-async def test_when_the_worker_is_killed_its_skills_end_too(site: Site, database_url: str, tmp_path: Path) -> None:
-    run_id = await one_step(site, "x.stubborn", tmp_path)
+async def test_when_the_worker_is_killed_its_skills_end_too(world: World, database_url: str, tmp_path: Path) -> None:
+    run_id = await one_step(world, "x.stubborn", tmp_path)
     variables = {"ORCHESTRATOR_DATABASE_URL": database_url, "ORCHESTRATOR_EXECUTOR": "process"}
     command = [sys.executable, "-m", "orchestrator", "worker", "--skills", str(tmp_path / "skills.py")]
     quiet, env = asyncio.subprocess.DEVNULL, {**os.environ, **variables}
@@ -219,4 +215,4 @@ async def test_when_the_worker_is_killed_its_skills_end_too(site: Site, database
         worker.kill()
         await worker.wait()
     await until(lambda: has_ended((tmp_path / "begun").read_text()))
-    await site.core.commands.cancel(CALLER, run_id)
+    await world.core.commands.cancel(CALLER, run_id)

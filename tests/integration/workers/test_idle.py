@@ -31,9 +31,9 @@ async def test_an_idle_worker_and_projector_ask_less_than_once_a_second(database
         try:
             with open_projector(core):
                 async with open_worker(core, SkillRegistry()):
-                    await asyncio.sleep(2)
+                    await asyncio.sleep(2)  # nothing tells when: the start is over
                     begun, beaten = database.lent, heartbeat(database_url)
-                    await asyncio.sleep(8)
+                    await asyncio.sleep(8)  # the time itself is the subject: what it asks meanwhile is counted
                     assert database.lent - begun <= 6
                     assert heartbeat(database_url) > beaten
         finally:

@@ -4,7 +4,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,10 @@ from orchestrator.domain.events import RunRecovered
 from orchestrator.postgres.listener import CHANNELS
 from orchestrator.postgres.sql import load_sql
 from orchestrator.skills import SkillRegistry
-from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
+from tests.world.core import World, open_world
+from tests.world.work import Journal
+from tests.world.workflows import step, workflow
 
 SQL = load_sql(__file__)
 SLOW = workflow("slow", step("a", ms="`2500`"), step("b", "a"))
@@ -53,14 +56,8 @@ def no_heartbeats(database_url: str) -> Iterator[None]:
         yield
 
 
-async def until(what: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not what():
-            await asyncio.sleep(0.01)
-
-
-def recoveries(site: Site, run_ids: list[str]) -> list[str]:
-    return [run_id for run_id in run_ids for one in site.history(run_id) if isinstance(one.event, RunRecovered)]
+def recoveries(world: World, run_ids: list[str]) -> list[str]:
+    return [run_id for run_id in run_ids for one in world.history(run_id) if isinstance(one.event, RunRecovered)]
 
 
 async def test_a_worker_whose_sessions_another_role_cannot_see(
@@ -68,8 +65,8 @@ async def test_a_worker_whose_sessions_another_role_cannot_see(
 ) -> None:
     with (
         role(database_url) as other_url,
-        open_site(database_url, tmp_path, **QUICK) as one,
-        open_site(other_url, tmp_path, **QUICK) as other,
+        open_world(database_url, tmp_path, **QUICK) as one,
+        open_world(other_url, tmp_path, **QUICK) as other,
     ):
         await one.register(SLOW)
         async with open_worker(one.core, journal.registry()) as worker:
@@ -87,14 +84,14 @@ async def test_a_worker_whose_connections_are_replaced_again_and_again(
     database_url: str, tmp_path: Path, journal: Journal
 ) -> None:
     """As a pooler does; its heartbeats go on over new ones."""
-    with open_site(database_url, tmp_path, **QUICK) as one, open_site(database_url, tmp_path, **QUICK) as other:
+    with open_world(database_url, tmp_path, **QUICK) as one, open_world(database_url, tmp_path, **QUICK) as other:
         await one.register(SLOW)
 
         async def replace() -> None:
             while True:
                 with psycopg.connect(database_url, autocommit=True) as connection, suppress(psycopg.Error):
                     connection.execute(SQL.terminate_others)
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(0.4)  # the time itself is the subject: the pace of the replacing
 
         async with open_worker(one.core, journal.registry()) as worker, open_worker(other.core, journal.registry()):
             await worker.has_claimed()
@@ -111,27 +108,25 @@ async def test_a_worker_whose_connections_are_replaced_again_and_again(
 async def test_a_worker_that_cannot_write_heartbeats_stops_in_time_and_goes_on_later(
     database_url: str, tmp_path: Path, journal: Journal
 ) -> None:
-    with open_site(database_url, tmp_path, lease_seconds=1.5, heartbeat_seconds=0.3) as site:
-        await site.register(SLOW)
+    with open_world(database_url, tmp_path, lease_seconds=1.5, heartbeat_seconds=0.3) as world:
+        await world.register(SLOW)
         name = str(psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
-        async with open_worker(site.core, journal.registry()) as worker:
+        async with open_worker(world.core, journal.registry()) as worker:
             await worker.has_claimed()
-            run_id = await site.trigger("slow")
+            run_id = await world.trigger("slow")
             await journal.begun()
             with psycopg.connect(database_url, autocommit=True) as connection:
                 alter = sql.SQL(SQL.turn_read_only).format(name=sql.Identifier(name))
                 connection.execute(alter)
                 connection.execute(SQL.terminate_others)
-                async with asyncio.timeout(20):
-                    while not journal.calls[0].cancelled:
-                        await asyncio.sleep(0.01)
+                await until(lambda: journal.calls[0].cancelled, 20, "it has stopped")
                 row = connection.execute(SQL.lease_left).fetchone()
                 assert row is not None
                 assert row[0] > 0, "it stopped before its lease ended"
                 connection.execute(SQL.writable_here)
                 connection.execute(sql.SQL(SQL.turn_writable).format(name=sql.Identifier(name)))
                 connection.execute(SQL.terminate_others)
-            run = await site.finished(run_id)
+            run = await world.finished(run_id)
         assert run.status == "completed"
         assert (run.step("a").attempt, run.step("a").lost) == (2, 1)
 
@@ -140,19 +135,20 @@ async def test_a_worker_whose_lease_has_lapsed_takes_no_run(
     database_url: str, tmp_path: Path, journal: Journal
 ) -> None:
     """The database answers everything but heartbeats: what it gave back may be executed by others from now on."""
-    with open_site(database_url, tmp_path, **QUICK) as site:
-        await site.register(SLOW)
-        async with open_worker(site.core, journal.registry()) as worker:
+    with open_world(database_url, tmp_path, **QUICK) as world:
+        await world.register(SLOW)
+        async with open_worker(world.core, journal.registry()) as worker:
             await worker.has_claimed()
-            first = await site.trigger("slow")
+            first = await world.trigger("slow")
             await journal.begun()
             with no_heartbeats(database_url):
                 await until(lambda: journal.calls[0].cancelled)
-                second = await site.trigger("slow")
+                second = await world.trigger("slow")
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
-                assert site.queue()[second] is None
+                assert world.queue()[second] is None
                 assert len(journal.calls) == 1
-            runs = await site.all_finished([first, second])
+            runs = await world.all_finished([first, second])
         assert {run.status for run in runs} == {"completed"}
         assert len(journal.calls) == 5, "one attempt was lost"
 
@@ -161,19 +157,21 @@ async def test_a_worker_whose_first_heartbeat_is_not_written_takes_no_run(
     database_url: str, tmp_path: Path, journal: Journal
 ) -> None:
     """Others would take its runs at once: they know nothing of it."""
-    with open_site(database_url, tmp_path, **QUICK) as site:
-        await site.register(SLOW)
-        waiting = await site.trigger("slow")
+    with open_world(database_url, tmp_path, **QUICK) as world:
+        await world.register(SLOW)
+        waiting = await world.trigger("slow")
         with psycopg.connect(database_url) as connection:
             connection.execute(SQL.lock_workers)
-            async with open_worker(site.core, journal.registry()):
+            async with open_worker(world.core, journal.registry()):
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(4 * QUICK["heartbeat_seconds"])
-                second = await site.trigger("slow")
+                second = await world.trigger("slow")
+                # the time itself is the subject: nothing is taken meanwhile
                 await asyncio.sleep(2 * QUICK["heartbeat_seconds"])
-                assert site.queue() == {waiting: None, second: None}
+                assert world.queue() == {waiting: None, second: None}
                 assert journal.calls == []
                 connection.rollback()
-                runs = await site.all_finished([waiting, second])
+                runs = await world.all_finished([waiting, second])
         assert {run.status for run in runs} == {"completed"}
         assert len(journal.calls) == 4
 
@@ -181,18 +179,18 @@ async def test_a_worker_whose_first_heartbeat_is_not_written_takes_no_run(
 async def test_a_run_that_somebody_holds_does_not_hold_up_heartbeats(
     database_url: str, tmp_path: Path, journal: Journal
 ) -> None:
-    with open_site(database_url, tmp_path, **QUICK) as site:
-        await site.register(SLOW)
-        async with open_worker(site.core, journal.registry()) as worker:
+    with open_world(database_url, tmp_path, **QUICK) as world:
+        await world.register(SLOW)
+        async with open_worker(world.core, journal.registry()) as worker:
             await worker.has_claimed()
-            held = await site.trigger("slow")
+            held = await world.trigger("slow")
             await journal.begun()
             with psycopg.connect(database_url) as connection:
                 connection.execute(SQL.orphan, (held,))
                 connection.commit()
                 connection.execute(SQL.hold_run, (held,))
-                mine = await site.trigger("slow")
-                assert (await site.finished(mine)).status == "completed"
+                mine = await world.trigger("slow")
+                assert (await world.finished(mine)).status == "completed"
         assert [call.cancelled for call in journal.calls if call.run == mine] == [False, False]
 
 
@@ -208,15 +206,15 @@ async def test_a_thread_that_is_not_through_yet_is_not_begun_again(database_url:
         executed[-1][1] = time.monotonic()
         return ctx.attempt
 
-    with open_site(database_url, tmp_path, **QUICK) as site:
-        await site.register(workflow("thread", step("a")))
-        async with open_worker(site.core, SkillRegistry([stubborn])) as worker:
+    with open_world(database_url, tmp_path, **QUICK) as world:
+        await world.register(workflow("thread", step("a")))
+        async with open_worker(world.core, SkillRegistry([stubborn])) as worker:
             await worker.has_claimed()
-            run_id = await site.trigger("thread")
+            run_id = await world.trigger("thread")
             await until(lambda: len(executed) == 1)
             with no_heartbeats(database_url):
-                await asyncio.sleep(0.9 * QUICK["lease_seconds"])
-            run = await site.finished(run_id)
+                await asyncio.sleep(0.9 * QUICK["lease_seconds"])  # the time itself is the subject: most of a lease
+            run = await world.finished(run_id)
     assert (run.status, run.step("a").attempt) == ("completed", 2)
     first, second = executed
     assert first[1] <= second[0]
@@ -232,15 +230,15 @@ async def test_a_worker_that_ends_while_a_thread_does_not_keeps_its_run_until_it
         go_on.wait(30)
         return "late"
 
-    with open_site(database_url, tmp_path, shutdown_grace_seconds=0.1, max_runs=1, **QUICK) as site:
-        await site.register(workflow("thread", step("a")))
-        async with open_worker(site.core, SkillRegistry([stubborn])) as worker:
+    with open_world(database_url, tmp_path, shutdown_grace_seconds=0.1, max_runs=1, **QUICK) as world:
+        await world.register(workflow("thread", step("a")))
+        async with open_worker(world.core, SkillRegistry([stubborn])) as worker:
             await worker.has_claimed()
-            run_id = await site.trigger("thread")
-            await until(lambda: "StepStarted a" in site.events(run_id))
-        assert site.queue() == {run_id: worker.identity.id}
-        async with open_worker(site.core, Journal().registry()):
-            run = await site.finished(run_id)
+            run_id = await world.trigger("thread")
+            await until(lambda: "StepStarted a" in world.events(run_id))
+        assert world.queue() == {run_id: worker.identity.id}
+        async with open_worker(world.core, Journal().registry()):
+            run = await world.finished(run_id)
         go_on.set()
     assert (run.status, run.step("a").attempt) == ("completed", 2)
 
@@ -249,12 +247,12 @@ async def test_notifications_of_others_that_mean_nothing_end_no_duty(
     database_url: str, tmp_path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever may connect may notify."""
-    with open_site(database_url, tmp_path) as site:
-        await site.register(SLOW)
-        async with open_worker(site.core, journal.registry()):
+    with open_world(database_url, tmp_path) as world:
+        await world.register(SLOW)
+        async with open_worker(world.core, journal.registry()):
             with psycopg.connect(database_url, autocommit=True) as connection:
                 for payload in ("rubbish", "-1", "9" * 60, "\u0663", "\ud7ff " * 500, "1e9"):
                     for channel in CHANNELS:
                         connection.execute(SQL.notify, (channel, payload))
-            assert (await site.run("slow")).status == "completed"
+            assert (await world.run("slow")).status == "completed"
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

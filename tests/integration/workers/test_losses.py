@@ -13,7 +13,9 @@ from orchestrator.postgres.sql import load_sql
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import MAX_LOSSES
 from orchestrator.workers.worker import new_identity
-from tests.integration.workers.site import Journal, Site, step, workflow
+from tests.world.core import World
+from tests.world.work import Journal
+from tests.world.workflows import step, workflow
 
 SQL = load_sql(__file__)
 TWO = workflow("two", step("a"), step("b", "a"))
@@ -22,11 +24,11 @@ TWO = workflow("two", step("a"), step("b", "a"))
 class Doomed:
     """Workers that claim and then die, one after the other."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def claims(self) -> Claims:
-        core = self._site.core
+        core = self._world.core
         identity = replace(new_identity(60), process=None)
         return Claims(core.database, core.log.mapper, core.runs, identity)
 
@@ -36,7 +38,7 @@ class Doomed:
         return claims, (await claims.claim(100, ["test.work"])).runs
 
     async def die(self, claims: Claims) -> None:
-        with self._site.core.database.connection() as connection:
+        with self._world.core.database.connection() as connection:
             connection.execute(SQL.lose_worker, {"id": claims._worker.id})
         survivor = self.claims()
         await survivor.beat([])
@@ -48,12 +50,12 @@ class Doomed:
         return runs
 
 
-def losses(site: Site) -> dict[str, int]:
-    with site.core.database.connection() as connection:
+def losses(world: World) -> dict[str, int]:
+    with world.core.database.connection() as connection:
         return {row["run_id"]: row["losses"] for row in connection.execute(SQL.losses).fetchall()}
 
 
-async def get_on(site: Site, loaded: LoadedRun) -> None:
+async def get_on(world: World, loaded: LoadedRun) -> None:
     """Complete the first step."""
     run, events = loaded.run, []
     for command in (
@@ -64,63 +66,65 @@ async def get_on(site: Site, loaded: LoadedRun) -> None:
         for event in decide(command, run):
             evolve(run, event)
             events.append(event)
-    await site.core.runs.save(run, events, tenant="default", actor="doomed")
+    await world.core.runs.save(run, events, tenant="default", actor="doomed")
 
 
-async def test_a_run_that_loses_worker_after_worker_before_its_first_event_fails(site: Site, journal: Journal) -> None:
-    await site.register(TWO)
-    run_id = await site.trigger("two")
-    doomed = Doomed(site)
+async def test_a_run_that_loses_worker_after_worker_before_its_first_event_fails(
+    world: World, journal: Journal
+) -> None:
+    await world.register(TWO)
+    run_id = await world.trigger("two")
+    doomed = Doomed(world)
     for number in range(1, MAX_LOSSES + 1):
         assert [loaded.run.id for loaded in await doomed.claim_and_die()] == [run_id]
-        assert losses(site) == {run_id: number}
-    async with open_worker(site.core, journal.registry()):
-        run = await site.finished(run_id)
+        assert losses(world) == {run_id: number}
+    async with open_worker(world.core, journal.registry()):
+        run = await world.finished(run_id)
     assert (run.status, run.failed_step) == ("failed", "a")
     assert run.error is not None
     assert (run.error.code, run.error.retryable) == ("WORKER_LOST", False)
     assert journal.calls == [], "nothing of it was touched"
 
 
-async def test_a_run_that_gets_on_in_between_is_not_suspected(site: Site, journal: Journal) -> None:
-    await site.register(TWO)
-    run_id = await site.trigger("two")
-    doomed = Doomed(site)
+async def test_a_run_that_gets_on_in_between_is_not_suspected(world: World, journal: Journal) -> None:
+    await world.register(TWO)
+    run_id = await world.trigger("two")
+    doomed = Doomed(world)
     for _ in range(3):
         await doomed.claim_and_die()
     claims, (loaded,) = await doomed.claim()
-    await get_on(site, loaded)
+    await get_on(world, loaded)
     await doomed.die(claims)
-    assert losses(site) == {run_id: 1}
-    async with open_worker(site.core, journal.registry()):
-        assert (await site.finished(run_id)).status == "completed"
+    assert losses(world) == {run_id: 1}
+    async with open_worker(world.core, journal.registry()):
+        assert (await world.finished(run_id)).status == "completed"
 
 
-async def test_suspects_are_claimed_one_at_a_time_and_others_beside_them(site: Site) -> None:
-    await site.register(TWO)
-    suspects = {await site.trigger("two") for _ in range(3)}
-    doomed = Doomed(site)
+async def test_suspects_are_claimed_one_at_a_time_and_others_beside_them(world: World) -> None:
+    await world.register(TWO)
+    suspects = {await world.trigger("two") for _ in range(3)}
+    doomed = Doomed(world)
     for _ in range(3):
         assert {loaded.run.id for loaded in await doomed.claim_and_die()} == suspects
-    others = {await site.trigger("two") for _ in range(4)}
+    others = {await world.trigger("two") for _ in range(4)}
     claims, runs = await doomed.claim()
     claimed = {loaded.run.id for loaded in runs}
     assert len(claimed & suspects) == 1
     assert claimed >= others
     assert (await claims.claim(100, ["test.work"])).runs == []
     (suspect,) = (loaded for loaded in runs if loaded.run.id in suspects)
-    await get_on(site, suspect)
+    await get_on(world, suspect)
     assert len((await claims.claim(100, ["test.work"])).runs) == 1, "the next one, since that one got on"
 
 
-async def test_two_that_sweep_at_once_count_a_loss_once(site: Site) -> None:
-    await site.register(TWO)
-    run_ids = [await site.trigger("two") for _ in range(20)]
-    doomed = Doomed(site)
+async def test_two_that_sweep_at_once_count_a_loss_once(world: World) -> None:
+    await world.register(TWO)
+    run_ids = [await world.trigger("two") for _ in range(20)]
+    doomed = Doomed(world)
     claims, _ = await doomed.claim()
-    with site.core.database.connection() as connection:
+    with world.core.database.connection() as connection:
         connection.execute(SQL.lose_worker, {"id": claims._worker.id})
     survivors = [doomed.claims() for _ in range(4)]
     freed = await asyncio.gather(*(survivor.sweep() for survivor in survivors))
     assert sum(freed) == 20
-    assert losses(site) == dict.fromkeys(run_ids, 1)
+    assert losses(world) == dict.fromkeys(run_ids, 1)

@@ -15,8 +15,9 @@ from orchestrator.domain.fingerprint import canonical, canonical_value
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import CachePolicy
 from orchestrator.skills import SkillRegistry
-from tests.integration.workers.site import Site, open_site, statuses, step, workflow
 from tests.servers import Databases
+from tests.world.core import World, open_world, statuses
+from tests.world.workflows import step, workflow
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,8 +32,8 @@ def deep(levels: int) -> list[Any]:
 class Stage:
     """A workflow of two steps: one does what it is told, one takes the first one's result as its input."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
+    def __init__(self, world: World) -> None:
+        self.world = world
         self.name = ""
         self.what: Callable[[StepContext], Any] = lambda _: None
 
@@ -52,21 +53,21 @@ class Stage:
         self.name, kept = f"odd-{uuid7()}", CachePolicy()
         odd = step("odd", skill_id="test.odd", cache=kept)
         echo = step("echo", "odd", skill_id="test.echo", cache=kept, got="steps.odd.data")
-        await self.site.register(workflow(self.name, odd, echo))
+        await self.world.register(workflow(self.name, odd, echo))
 
     async def perform(self, what: Callable[[StepContext], Any]) -> Run:
         """See a run to its end, in the log and in the read models."""
         self.what = what
-        run = await self.site.run(self.name)
-        await self.site.projected()
-        assert self.site.core.reader.run("default", run.id)["status"] == run.status
+        run = await self.world.run(self.name)
+        await self.world.projected()
+        assert self.world.core.reader.run("default", run.id)["status"] == run.status
         return run
 
     def data(self, run: Run, step_id: str) -> Any:
         """Return the data of a step, wherever it is kept."""
         output = run.step(step_id).output
         assert output is not None
-        return output.data if output.data_ref is None else self.site.core.store.load_data(output)
+        return output.data if output.data_ref is None else self.world.core.store.load_data(output)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -75,9 +76,9 @@ async def theatre(
 ) -> AsyncIterator[Stage]:
     """One worker and one projector for all of it: what goes wrong in one test must not reach the next."""
     name = databases.create(template_database)
-    with open_site(databases.url(name), tmp_path_factory.mktemp("odd")) as site, open_projector(site.core):
-        stage = Stage(site)
-        async with open_worker(site.core, stage.skills()):
+    with open_world(databases.url(name), tmp_path_factory.mktemp("odd")) as world, open_projector(world.core):
+        stage = Stage(world)
+        async with open_worker(world.core, stage.skills()):
             yield stage
     databases.drop(name)
 
@@ -182,6 +183,6 @@ async def test_whatever_it_does_the_run_ends_and_the_read_models_go_on(stage: St
     assert run.is_finished
     after = await stage.perform(lambda _: {"sound": run.id})
     assert after.is_finished
-    assert stage.site.core.reader.run("default", after.id)["status"] == after.status
-    core = stage.site.core
+    assert stage.world.core.reader.run("default", after.id)["status"] == after.status
+    core = stage.world.core
     assert core.reader.steps("default", run.id) == core.reader.folded_steps(core.runs.load(run.id))

@@ -11,7 +11,10 @@ import pytest
 
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.domain.workflow import RetryPolicy
-from tests.integration.workers.site import Journal, Site, open_site, step, workflow
+from tests.waiting import until
+from tests.world.core import World, open_world
+from tests.world.work import Journal
+from tests.world.workflows import step, workflow
 
 QUICK = {"lease_seconds": 1.0, "heartbeat_seconds": 0.2}
 
@@ -19,9 +22,9 @@ QUICK = {"lease_seconds": 1.0, "heartbeat_seconds": 0.2}
 class Elsewhere:
     """A worker on a loop of its own, which can be frozen in the middle of whatever it does."""
 
-    def __init__(self, site: Site, journal: Journal) -> None:
+    def __init__(self, world: World, journal: Journal) -> None:
         self.id = ""
-        self._site = site
+        self._world = world
         self._journal = journal
         self._up = threading.Event()
         self._thawed = threading.Event()
@@ -30,7 +33,7 @@ class Elsewhere:
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._end = asyncio.Event()
-        async with open_worker(self._site.core, self._journal.registry()) as worker:
+        async with open_worker(self._world.core, self._journal.registry()) as worker:
             self.id = worker.identity.id
             self._up.set()
             await self._end.wait()
@@ -46,7 +49,7 @@ class Elsewhere:
     def die(self) -> None:
         """Freeze, and close the session that says the process lives."""
         self.freeze()
-        self._site.core.listener.stop()
+        self._world.core.listener.stop()
 
     def end(self) -> None:
         """Let it wake up, find out that its time is over, and end."""
@@ -58,8 +61,8 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere(site: Site, journal: Journal) -> Iterator[Elsewhere]:
-    worker = Elsewhere(site, journal)
+def elsewhere(world: World, journal: Journal) -> Iterator[Elsewhere]:
+    worker = Elsewhere(world, journal)
     worker.start()
     try:
         yield worker
@@ -68,18 +71,18 @@ def elsewhere(site: Site, journal: Journal) -> Iterator[Elsewhere]:
 
 
 @pytest.fixture
-def sites(database_url: str, tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+def worlds(database_url: str, tmp_path: Path) -> Iterator[tuple[World, World]]:
     """Two programs on one database."""
-    with open_site(database_url, tmp_path, **QUICK) as one, open_site(database_url, tmp_path, **QUICK) as other:
+    with open_world(database_url, tmp_path, **QUICK) as one, open_world(database_url, tmp_path, **QUICK) as other:
         yield one, other
 
 
 @pytest.mark.parametrize("how", ["dies", "hangs"])
 async def test_its_runs_are_recovered_within_the_lease_and_a_second(
-    sites: tuple[Site, Site], journal: Journal, how: str
+    worlds: tuple[World, World], journal: Journal, how: str
 ) -> None:
     """R20: no run is lost, and only what was executing is executed again."""
-    one, other = sites
+    one, other = worlds
     await other.register(workflow("three", step("a"), step("b", "a", ms="`1200`"), step("c", "b")))
     with elsewhere(one, journal) as lost:
         ids = [await other.trigger("three") for _ in range(5)]
@@ -100,9 +103,9 @@ async def test_its_runs_are_recovered_within_the_lease_and_a_second(
         assert run.step("a").worker == lost.id
 
 
-async def test_one_that_was_taken_for_dead_cannot_write_any_more(sites: tuple[Site, Site], journal: Journal) -> None:
+async def test_one_that_was_taken_for_dead_cannot_write_any_more(worlds: tuple[World, World], journal: Journal) -> None:
     """The zombie wakes up, its step comes to an end, and the log refuses what it has to say (the fence)."""
-    one, other = sites
+    one, other = worlds
     await other.register(workflow("slow", step("a", ms="`300`"), step("b", "a", ms="`1500`"), step("c", "b")))
     with elsewhere(one, journal) as zombie:
         run_id = await other.trigger("slow")
@@ -123,10 +126,10 @@ async def test_one_that_was_taken_for_dead_cannot_write_any_more(sites: tuple[Si
 
 
 async def test_a_zombie_that_goes_on_to_claim_claims_only_what_is_free(
-    sites: tuple[Site, Site], journal: Journal
+    worlds: tuple[World, World], journal: Journal
 ) -> None:
     """Taken for dead and awake again, it is a worker like any other."""
-    one, other = sites
+    one, other = worlds
     await other.register(workflow("slow", step("a", ms="`100`"), step("b", "a")))
     with elsewhere(one, journal) as zombie:
         first = await other.trigger("slow")
@@ -141,16 +144,15 @@ async def test_a_zombie_that_goes_on_to_claim_claims_only_what_is_free(
     assert all(journal.steps(run_id) == ["a", "b"] for run_id in later)
 
 
-async def test_a_run_that_waits_for_a_retry_survives(sites: tuple[Site, Site], journal: Journal) -> None:
+async def test_a_run_that_waits_for_a_retry_survives(worlds: tuple[World, World], journal: Journal) -> None:
     """R18: timers survive a crash."""
-    one, other = sites
+    one, other = worlds
     retry = RetryPolicy(max_attempts=2, backoff_ms=2500, jitter=0.0)
     await other.register(workflow("retry", step("a", retry=retry, fails="`1`")))
     with elsewhere(one, journal) as lost:
         run_id = await other.trigger("retry")
         await journal.begun(1)
-        while not (await other.folded(run_id)).due:
-            await asyncio.sleep(0.005)
+        await until(lambda: other.folded(run_id), what="it waits for its retry", right=lambda run: run.due)
         lost.die()
         async with open_worker(other.core, journal.registry()):
             run = await other.finished(run_id)
@@ -165,13 +167,13 @@ async def test_all_workers_gone_the_next_one_resumes_at_once(
 ) -> None:
     """R20: a restarted single worker resumes within a second of its start, however long the lease of the dead one."""
     patient = {"lease_seconds": 1.0, "heartbeat_seconds": 0.5}
-    with open_site(database_url, tmp_path, **patient) as one, open_site(database_url, tmp_path, **patient) as other:
+    with open_world(database_url, tmp_path, **patient) as one, open_world(database_url, tmp_path, **patient) as other:
         await other.register(workflow("two", step("a"), step("b", "a", ms="`400`")))
         with elsewhere(one, journal) as lost:
             ids = [await other.trigger("two") for _ in range(5)]
             await journal.begun(10)
             lost.die()
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1.5)  # the time itself is the subject: longer than a lease
             started = time.monotonic()
             async with open_worker(other.core, journal.registry()):
                 await journal.begun(15)

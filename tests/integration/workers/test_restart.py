@@ -1,6 +1,5 @@
 """Worker processes that are killed: their runs go on at once, whatever the lease."""
 
-import asyncio
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from orchestrator.domain.events import RunRecovered, StepCompleted, StepStarted
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from tests.chaos.fleet import open_fleet
 from tests.chaos.ledger import Ledger, open_ledger
+from tests.waiting import until
 
 RUNS = 5
 
@@ -31,13 +31,11 @@ async def under_way(ledger: Ledger) -> None:
 
 
 async def recovered(ledger: Ledger) -> list[RunRecovered]:
-    async with asyncio.timeout(60):
-        while True:
-            ledger.follow()
-            found = [one.event for run in ledger.history.values() for one in run if isinstance(one.event, RunRecovered)]
-            if len(found) >= RUNS:
-                return found
-            await asyncio.sleep(0.01)
+    def takeovers() -> list[RunRecovered]:
+        ledger.follow()
+        return [one.event for run in ledger.history.values() for one in run if isinstance(one.event, RunRecovered)]
+
+    return await until(takeovers, what="all runs were taken over", right=lambda found: len(found) >= RUNS)
 
 
 async def test_a_restarted_worker_goes_on_at_once_though_postgres_has_just_started_too(

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.watchdog import EXIT_CODE, Watchdog
+from tests.waiting import until
 
 
 async def block_until(event: threading.Event) -> None:
@@ -32,9 +33,8 @@ async def test_what_blocks_the_loop_is_named_and_the_lease_is_kept(caplog: pytes
     watchdog.start()
     try:
         await block_until(beaten)
-        async with asyncio.timeout(20):
-            while "event loop is free again" not in caplog.text:
-                await asyncio.sleep(0.05)
+        told = "event loop is free again"
+        await until(lambda: caplog.text, 20, "the loop is free", right=lambda text: told in text)
     finally:
         watchdog.stop()
     blocked = next(record for record in caplog.records if record.getMessage() == "event loop blocked")
@@ -47,7 +47,7 @@ async def test_a_loop_that_turns_is_left_alone() -> None:
     watchdog = Watchdog(lambda: calls.append(1), pause_seconds=0.1, stall_seconds=1, end=calls.append)
     watchdog.start()
     for _ in range(25):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # the time itself is the subject: the loop turns slowly, and turns
     watchdog.stop()
     assert calls == []
 

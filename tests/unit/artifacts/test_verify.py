@@ -50,12 +50,12 @@ def test_damage_is_noticed(store: ArtifactStore, damage: Callable[[Path], object
 def test_damage_is_noticed_after_the_hash_was_remembered(tmp_path: Path) -> None:
     blobs = Blobs(str(tmp_path), settled_seconds=0.05)
     path, content_hash, size = blobs.write([b"original"], str(tmp_path))
-    time.sleep(0.1)
+    time.sleep(0.1)  # the time itself is the subject: the file settles
     assert blobs.fault(path, size, content_hash) is None
     stamp = Path(path).stat().st_mtime_ns
     Path(path).write_bytes(b"0riginal")
     os.utime(path, ns=(stamp, stamp))  # same size, same mtime, same inode
-    time.sleep(0.1)
+    time.sleep(0.1)  # the time itself is the subject: the file settles
     assert (blobs.fault(path, size, content_hash) or "").startswith("altered: hash")
 
 
@@ -70,7 +70,7 @@ class CountingBlobs(Blobs):
 def test_file_left_alone_is_hashed_once(tmp_path: Path) -> None:
     blobs = CountingBlobs(str(tmp_path), settled_seconds=0.05)
     path, content_hash, size = blobs.write([b"original"], str(tmp_path))
-    time.sleep(0.1)
+    time.sleep(0.1)  # the time itself is the subject: the file settles
     assert [blobs.fault(path, size, content_hash) for _ in range(5)] == [None] * 5
     assert blobs.reads == 1
 

@@ -39,7 +39,7 @@ async def waited(flights: Flights, key: str, meanwhile: Callable[[], None] = lam
     """Wait so many times for a key, and return how long the last of them took."""
     started = time.monotonic()
     waiting = [asyncio.create_task(flights.wait(key)) for _ in range(count)]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)  # now they wait
     meanwhile()
     await asyncio.gather(*waiting)
     return time.monotonic() - started
@@ -66,7 +66,7 @@ async def test_a_landing_just_before_the_wait_began_is_not_missed(flights: Fligh
 
 async def test_who_gives_up_takes_nobody_along(flights: Flights, ear: Ear) -> None:
     first = asyncio.create_task(flights.wait("a"))
-    await asyncio.sleep(LOOK_AGAIN_SECONDS * 0.6)
+    await asyncio.sleep(LOOK_AGAIN_SECONDS * 0.6)  # the time itself is the subject: most of a wait
     second = asyncio.create_task(flights.wait("a"))
     await first
     started = time.monotonic()

@@ -90,11 +90,11 @@ async def test_skill_that_cancels_itself_fails(blocking: bool) -> None:
 async def test_skill_that_cancels_its_own_task_fails() -> None:
     async def at_once() -> None:
         current().cancel()
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
 
     async def through_another() -> None:
         asyncio.get_running_loop().call_soon(current().cancel)
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
 
     async def without_awaiting() -> None:
         current().cancel()
@@ -113,10 +113,10 @@ async def test_a_real_cancel_wins_over_what_the_skill_did_to_itself(blocking: bo
     async def gives_up_first() -> None:
         current().cancel()
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
         except asyncio.CancelledError:
             begun.set()
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
 
     def in_a_thread() -> Any:
         return gives_up_first()
@@ -136,7 +136,7 @@ def test_coroutine_that_is_closed_with_its_loop_is_no_failure() -> None:
     loop = asyncio.new_event_loop()
     coroutine = perform(FunctionSkill("test.skill", waits), CALL, StepContext.for_call(CALL), DaemonThreads())
     task = loop.create_task(coroutine)
-    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.run_until_complete(asyncio.sleep(0.01))  # nothing tells when: it waits
     coroutine.close()  # raises what comes out instead of GeneratorExit
     for waiting in asyncio.all_tasks(loop):
         waiting.cancel()

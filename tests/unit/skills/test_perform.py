@@ -6,7 +6,6 @@ import functools
 import pickle
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,7 @@ from orchestrator.skills import (
 )
 from orchestrator.skills.perform import ABANDON
 from tests.unit.skills.calls import CALL, failed, performed
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
+from tests.waiting import until
 
 
 def test_calls_are_picklable() -> None:
@@ -67,10 +61,10 @@ class TestResults:
             nonlocal beats
             while True:
                 beats += 1
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.005)  # the time itself is the subject: the pace of the beats
 
         task = asyncio.create_task(beat())
-        await performed(lambda: time.sleep(0.2))
+        await performed(lambda: time.sleep(0.2))  # the time itself is the subject: a skill that blocks
         task.cancel()
         assert beats > 5
 
@@ -154,7 +148,7 @@ class TestTime:
 
         async def slow(value: Any, ctx: StepContext) -> None:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             finally:
                 stopped.append(True)
 
@@ -166,7 +160,7 @@ class TestTime:
     async def test_late_result_is_not_taken(self) -> None:
         async def stubborn() -> str:
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             except asyncio.CancelledError:
                 return "late"
             return "never"
@@ -179,7 +173,7 @@ class TestTime:
         def slow(value: Any, ctx: StepContext) -> str:
             while not ctx.wait(10):
                 pass
-            time.sleep(0.1)  # it cleans up
+            time.sleep(0.1)  # the time itself is the subject: it cleans up
             left.set()
             return "late"
 
@@ -201,16 +195,16 @@ class TestTime:
             return "late"
 
         task = asyncio.create_task(failed(stubborn, timeout_ms=50))
-        await eventually(asked.is_set)
+        await until(asked.is_set)
         task.cancel()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the time itself is the subject: nothing ends or begins meanwhile
         assert not task.done(), "it is still being executed"
         task.cancel(ABANDON)
         with pytest.raises(asyncio.CancelledError):
             await task
         assert folders[0].exists(), "it still works there"
         go_on.set()
-        await eventually(lambda: not folders[0].exists())
+        await until(lambda: not folders[0].exists())
         assert left.is_set()
 
     async def test_in_time_is_in_time(self) -> None:
@@ -225,7 +219,7 @@ class TestCancellation:
         async def slow() -> None:
             begun.set()
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
             finally:
                 stopped.set()
 
@@ -251,9 +245,9 @@ class TestCancellation:
             raise ValueError("late, and nobody is there to hear it")
 
         task = asyncio.create_task(performed(slow))
-        await eventually(begun.is_set)
+        await until(begun.is_set)
         task.cancel()
-        await eventually(lambda: seen == [True])
+        await until(lambda: seen == [True])
         assert not task.done(), "it is still being executed"
         release.set()
         with pytest.raises(asyncio.CancelledError):
@@ -267,7 +261,7 @@ class TestCancellation:
             threads.submit(release.wait, 10)
             one = FunctionSkill("test.skill", lambda: started.append(True))
             task = asyncio.create_task(perform(one, CALL, StepContext.for_call(CALL), threads))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the time itself is the subject: nothing ends or begins meanwhile
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

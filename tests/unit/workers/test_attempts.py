@@ -108,9 +108,9 @@ async def test_one_that_ends_in_time_is_waited_for() -> None:
 
     async def perform(_call: SkillCall) -> Output:
         try:
-            await asyncio.sleep(60)
+            await asyncio.sleep(60)  # the time itself is the subject: a skill that takes long
         finally:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the time itself is the subject: it tidies up
             ended.set()
         return Output(None)
 
@@ -131,7 +131,7 @@ async def test_the_end_is_waited_for_though_whoever_waits_is_cancelled() -> None
     await stubborn.cancelled.wait()
     for _ in range(2):
         ending.cancel()
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # the time itself is the subject: it does not end meanwhile
         assert not ending.done()
     stubborn.let_go.set()
     with pytest.raises(asyncio.CancelledError):
@@ -155,7 +155,7 @@ async def test_the_wait_for_a_turn_is_not_counted() -> None:
     attempts = Attempts(Busy(perform), lambda: 17, OFF, told.set, abandon_seconds=0.05)
     attempts.launch([call(timeout_ms=1)])
     await waiting.wait()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # the time itself is the subject: longer than it may take
     assert attempts.take() == []
     turn.set()
     await told.wait()

@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 import psutil
 
+from tests.waiting import eventually
+
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGN = ROOT / "examples" / "campaign"
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = ROOT / "tests" / "acceptance" / "fixtures"
 PATIENCE_SECONDS = 90.0
 
 
@@ -113,7 +115,12 @@ class Program:
 
     def ready(self) -> str:
         """Wait until it says that it is ready, and return for what: an address, or a name."""
-        wait_until(lambda: "\n" in self.out or self.process.poll() is not None, self.err)
+        eventually(
+            lambda: "\n" in self.out or self.process.poll() is not None,
+            PATIENCE_SECONDS,
+            "it is ready",
+            shows=lambda: self.err,
+        )
         assert self.out.startswith("ready "), f"{self.out}\n{self.err}"
         return self.out.splitlines()[0].removeprefix("ready ")
 
@@ -177,22 +184,9 @@ class Site:
 
     def ended(self, run_id: str) -> dict[str, Any]:
         """Wait until a run has ended, and return it."""
-
-        def look() -> dict[str, Any] | None:
-            run: dict[str, Any] = self.get(f"/runs/{run_id}")
-            return run if run["status"] in ("completed", "failed", "cancelled") else None
-
-        found: dict[str, Any] = wait_until(look)
-        return found
-
-
-def wait_until(look: Any, told: str = "") -> Any:
-    """Return the first answer that is not false."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (answer := look()):
-        assert time.monotonic() < deadline, f"waited in vain {told}"
-        time.sleep(0.05)
-    return answer
+        over = ("completed", "failed", "cancelled")
+        look: Callable[[], dict[str, Any]] = partial(self.get, f"/runs/{run_id}")
+        return eventually(look, PATIENCE_SECONDS, "the run is over", right=lambda run: run["status"] in over)
 
 
 def started(events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
