@@ -126,7 +126,8 @@ class _Exchange:
         """Stop receiving the body, because it arrives too slowly."""
         self.aborted = True
         self.arriving = False
-        self.deadline.reschedule(0.0)
+        if not self.deadline.expired():
+            self.deadline.reschedule(0.0)
 
     async def receive(self) -> Message:
         if self.body_pending and not self.arriving:
@@ -151,6 +152,8 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if not self.started:
+            if self.deadline.expired():  # the request is being cancelled: too late for this answer
+                raise asyncio.CancelledError
             self.started = True
             self.deadline.reschedule(None)
         await self._send(message)

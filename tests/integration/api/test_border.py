@@ -157,6 +157,10 @@ def not_ours(method: str, path: str, **request: Any) -> Callable[[Border], Await
     return case
 
 
+async def me(border: Border) -> None:
+    assert (await border.us.get("/api/v1/me")).json()["tenant"] == "us"
+
+
 async def says_nothing(_: Border) -> None:
     """For everybody: it tells nothing of any tenant."""
 
@@ -185,6 +189,7 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "GET /api/v1/health/live": says_nothing,
     "GET /api/v1/health/ready": says_nothing,
     "GET /api/v1/health/queues": not_ours("GET", "/api/v1/health/queues"),
+    "GET /api/v1/me": me,
     "GET /health/live": says_nothing,
     "GET /health/ready": says_nothing,
     "GET /health/queues": not_ours("GET", "/health/queues"),
