@@ -220,7 +220,7 @@ def test_a_database_that_is_away(verb: tuple[str, ...]) -> None:
 def test_a_port_that_is_taken_and_an_address_for_all(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"Port {port}" in refused(call("dev", "--port", port, "--data-dir", home))
+        assert f"Cannot listen on port {port}" in refused(call("dev", "--port", port, "--data-dir", home))
     assert "Refusing" in refused(call("dev", "--host", "0.0.0.0", "--data-dir", home))
 
 

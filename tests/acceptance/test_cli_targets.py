@@ -210,7 +210,7 @@ def refused(done: Done) -> str:
     ("words", "told"),
     [
         (("trigger", "nothing.v1"), ["Unknown workflow nothing.v1", "workflows register"]),
-        (("trigger", "chian.v1"), ["Unknown workflow chian.v1; did you mean 'chain.v1'? `orchestrator"]),
+        (("trigger", "chian.v1"), ["Unknown workflow chian.v1; did you mean 'chain.v1'?"]),
         (("trigger", "chain.v1", "--payload", '{"file": 1, "gate": 1}'), ["gate: 1 is not of", "file: 1 is not of"]),
         (("status", UNKNOWN), ["no run", "runs list"]),
         (("update", UNKNOWN, "payload.patch"), ["no run", "runs list"]),

@@ -235,7 +235,7 @@ async def test_a_provider_that_is_away(
         await tokens._keys._asking
     clock.now += 3601
     await refused(tokens, token(FIRST), ProviderAway)
-    assert "cannot be read" in caplog.text
+    assert "cannot read the keys" in caplog.text
 
 
 async def test_a_token_without_a_key_id_needs_a_set_of_one(served: Provider, tokens: Tokens, clock: Clock) -> None:
