@@ -36,12 +36,13 @@ _UNRESPONSIVE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that a process runs."""
+    """The parts that a process runs. `development` accepts definitions that changed under the same version."""
 
     api: bool = False
     worker: bool = False
     projector: bool = False
     migrates: bool = False
+    development: bool = False
 
 
 def serve(parts: Parts, **given: Any) -> None:
@@ -69,7 +70,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         core = stack.enter_context(open_core(settings, migrates=parts.migrates))
         needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
         await core.database.call(check_grants, core.database, *needed)
-        await _register(core, definitions, skills)
+        await _register(core, definitions, skills, development=parts.development)
         ready = "projector"
         if parts.projector:
             stack.enter_context(open_projector(core))
@@ -110,12 +111,21 @@ def _load_endpoint() -> _Endpoint:
     return answer
 
 
-async def _register(core: Core, definitions: list[Workflow], skills: SkillRegistry | None) -> None:
+async def _register(
+    core: Core, definitions: list[Workflow], skills: SkillRegistry | None, *, development: bool
+) -> None:
     known = None if skills is None else set(skills.ids)
+    tenant, actor = core.settings.tenant, actor_name()
     for workflow in definitions:
         for warning in warnings(workflow, known):
             logger.warning("workflow %s %s: %s", workflow.name, workflow.version, warning)
-        await core.workflows.register(workflow, tenant=core.settings.tenant, actor=actor_name())
+        if not development:
+            await core.workflows.register(workflow, tenant=tenant, actor=actor)
+            continue
+        registered = await core.workflows.register_development(workflow, tenant=tenant, actor=actor)
+        if registered.version != workflow.version:
+            what = (workflow.name, workflow.version, registered.version)
+            logger.info("workflow %s %s has changed: registered as %s", *what)
 
 
 @contextmanager
