@@ -12,6 +12,8 @@ from orchestrator.domain.errors import Fault
 from orchestrator.skills.errors import InvalidSkills, describe
 from orchestrator.skills.skill import FunctionSkill, skill_of, skills_of
 
+_LEFT_OUT = ("_", ".", "test_", "conftest.py")
+
 ENTRY_POINT_GROUP = "orchestrator.skills"
 
 
@@ -34,6 +36,27 @@ def load_module(source: str) -> ModuleType:
         raise
     except BaseException as error:
         raise InvalidSkills(f"skills {source!r}", [_fault(source, error)]) from error
+
+
+def files_of(source: str) -> list[str] | None:
+    """Return the files with skills in a folder that is not a package, or None if the source is anything else.
+
+    These are its `.py` files and the `.yaml` and `.yml` files that have `skills:` at the top level, sorted by name.
+    Subfolders, `conftest.py`, and files whose names begin with `_`, `.` or `test_` are left out.
+    """
+    folder = Path(source)
+    if not folder.is_dir() or (folder / "__init__.py").is_file():
+        return None
+    names = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(_LEFT_OUT))
+    return [str(file) for file in names if file.suffix == ".py" or _declares_skills(file)]
+
+
+def _declares_skills(file: Path) -> bool:
+    """Return whether a YAML file declares skills: a folder may have workflows too."""
+    if file.suffix not in {".yaml", ".yml"}:
+        return False
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return any(line.startswith(("skills:", '"skills":')) for line in lines)
 
 
 def load_installed() -> list[FunctionSkill]:

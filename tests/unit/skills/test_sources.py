@@ -10,8 +10,8 @@ import pytest
 from orchestrator.skills import InvalidSkills, SkillRegistry
 
 WRITTEN_WRONG = {
-    "bare": "@skill\ndef greet(): ...",
-    "no_id": "@skill()\ndef greet(): ...",
+    "bare": "@skill\ndef _greet(): ...",
+    "no_id": "skill()(lambda: None)",
     "method": "class Studio:\n    @skill('a')\n    def greet(self, input): ...",
     "generator": "@skill('a')\ndef greet(): yield 1",
     "nothing": "def greet(): ...",
@@ -59,6 +59,15 @@ def test_skills_that_the_module_does_not_hold_by_name(content: str, tmp_path: Pa
     assert ids(write(tmp_path / "studio.py", content)) == ("a", "b")
 
 
+def test_without_an_id_a_skill_has_the_name_of_its_function(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "bare.py", "@skill\ndef a(): ...\n@skill()\ndef b(): ...\n@skill(version='2')\ndef c(): ..."
+    )
+    registry = SkillRegistry()
+    registry.load_modules([str(file)])
+    assert [(one.id, one.version) for one in registry] == [("a", "1"), ("b", "1"), ("c", "2")]
+
+
 def test_a_helper_makes_skills_for_whoever_calls_it(tmp_path: Path) -> None:
     write(tmp_path / "makers.py", "def make(name):\n    @skill(name)\n    def made(): ...\nmake('of.the.makers')")
     one = write(tmp_path / "one.py", "from makers import make\nmake('one')")
@@ -71,8 +80,8 @@ def test_a_helper_makes_skills_for_whoever_calls_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bare", r'write @skill\("greet"\) above greet'),
-        ("no_id", "missing 1 required positional argument: 'id'"),
+        ("bare", r"the name '_greet' cannot be the id of a skill: give one"),
+        ("no_id", r"the name '<lambda>' cannot be the id of a skill: give one"),
         ("method", r"Studio\.greet cannot be a skill: it is a method"),
         ("generator", "is a generator"),
         ("nothing", "no skill found"),
@@ -90,6 +99,23 @@ def test_a_package_whose_modules_are_not_imported_is_a_fault(tmp_path: Path) -> 
     for source in (package, "studio"):
         with pytest.raises(InvalidSkills, match=r"The __init__\.py of a package must import"):
             ids(source)
+
+
+def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
+    folder = write(tmp_path / "studio" / "audio.py", "from chords import NAME\nskill(NAME)(lambda: None)").parent
+    write(folder / "chords.py", "NAME = 'a'")
+    write(folder / "video.py", "@skill\ndef b(): ...")
+    write(folder / "test_audio.py", "raise AssertionError('a test')")
+    write(folder / "_private.py", "raise AssertionError('private')")
+    (folder / "services.yaml").write_text("skills:\n  - {skillId: c, kind: http, url: 'http://127.0.0.1:9/'}\n")
+    (folder / "flow.yaml").write_text("workflowName: flow\n")
+    assert ids(folder) == ("a", "b", "c")
+
+
+def test_a_folder_without_skills_is_a_fault(tmp_path: Path) -> None:
+    folder = write(tmp_path / "studio" / "chords.py", "NAME = 'a'").parent
+    with pytest.raises(InvalidSkills, match=r"no skill found in the \.py files of this folder"):
+        ids(folder)
 
 
 def test_what_lies_beside_a_file_can_be_imported(tmp_path: Path) -> None:
