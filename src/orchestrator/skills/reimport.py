@@ -8,9 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-import orchestrator
-
-_OWN = Path(orchestrator.__file__).resolve().parent
+_OWN = Path(__file__).resolve().parents[1]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 

@@ -1,15 +1,13 @@
 """Load Python skills from modules by name, from files and folders by path, and from installed packages."""
 
 import importlib
-import importlib.util
-import sys
-from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from orchestrator.domain.errors import Fault
 from orchestrator.skills.errors import InvalidSkills, describe
+from orchestrator.skills.neighbours import private_name, search
 from orchestrator.skills.skill import FunctionSkill, skill_of, skills_of
 
 _LEFT_OUT = ("_", ".", "test_", "conftest.py")
@@ -21,7 +19,8 @@ def load_module(source: str) -> ModuleType:
     """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
 
     Loading a path again, also in another spelling, returns the same module. A file or package can import what is next
-    to it, and modules by name are also searched for in the current folder. Installed modules take precedence.
+    to it (see `neighbours`), and modules by name are also searched for in the current folder. Installed modules take
+    precedence.
 
     Raises:
         InvalidSkills: there is no such module, or importing it fails in any way, including `sys.exit`; the cause is
@@ -30,7 +29,7 @@ def load_module(source: str) -> ModuleType:
     try:
         if _is_path(source):
             return _load_path(Path(source))
-        _look_in(Path.cwd())
+        search(Path.cwd().resolve(), holds_skills=False)
         return importlib.import_module(source)
     except InvalidSkills:
         raise
@@ -101,27 +100,7 @@ def _load_path(path: Path) -> ModuleType:
         file /= "__init__.py"
     if not file.is_file():
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"there is no file {file}")])
-    stem = file.parent.name if is_package else file.stem
-    name = f"_skills_{sha256(str(file).encode()).hexdigest()[:12]}_{stem.replace('-', '_').replace('.', '_')}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(file.parent)] if is_package else None
-    )
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
-    _look_in(file.parent.parent if is_package else file.parent)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses, pickle and relative imports look up modules by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _look_in(folder: Path) -> None:
-    """Let imports find modules in a folder, after all installed ones, so that none of those is shadowed."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    search(file.parent.parent if is_package else file.parent, holds_skills=True)
+    return importlib.import_module(private_name(file))

@@ -11,12 +11,12 @@ from orchestrator.skills.sources import load_module
 
 
 @pytest.fixture(autouse=True)
-def imports() -> Iterator[None]:
+def imports(tmp_path: Path) -> Iterator[None]:
     """Leave what can be imported, and what is, as it was."""
-    path, known = list(sys.path), set(sys.modules)
+    path = list(sys.path)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - known:
+    for name in imported_below([tmp_path]):
         del sys.modules[name]
 
 

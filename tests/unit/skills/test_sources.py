@@ -22,12 +22,13 @@ WRITTEN_WRONG = {
 @pytest.fixture(autouse=True)
 def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave what can be imported, and what is, as it was."""
-    path, known = list(sys.path), set(sys.modules)
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def write(file: Path, content: str) -> Path:
@@ -134,6 +135,39 @@ def test_what_lies_beside_a_file_can_be_imported(tmp_path: Path) -> None:
     registry = SkillRegistry()
     registry.load_modules([str(tmp_path / "far" / "tunes.py")])
     assert registry.get("major").call(None, None) == {"scale": "c"}  # type: ignore[arg-type]
+
+
+def test_modules_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        write(folder / "words.py", f"NAME = '{name}'\ndef late():\n    import deep.er\n    return deep.er.NAME")
+        write(folder / "deep" / "__init__.py", "")
+        write(folder / "deep" / "er.py", f"from words import NAME as FOUND\nNAME = 'deep ' + FOUND + ' {name}'")
+        write(folder / "through.py", "from words import NAME, late")  # a neighbour that imports another
+        write(
+            folder / "skills.py",
+            """
+            import through
+            import words
+            from deep import er
+            @skill(words.NAME)
+            def play():
+                from words import late  # when it is called
+                return [through.NAME, late(), er.NAME, through.late()]
+            """,
+        )
+    registry = SkillRegistry()
+    registry.load_modules([str(tmp_path / name / "skills.py") for name in ("one", "two")])
+    for name in ("one", "two"):
+        deep = f"deep {name} {name}"
+        assert registry.get(name).call(None, None) == [name, deep, deep, deep]  # type: ignore[arg-type]
+
+
+def test_a_module_of_the_current_folder_is_not_that_of_another(tmp_path: Path) -> None:
+    write(tmp_path / "words.py", "NAME = 'here'\nskill(NAME)(lambda: None)")
+    write(tmp_path / "far" / "words.py", "NAME = 'far'")
+    file = write(tmp_path / "far" / "skills.py", "from words import NAME\nskill(NAME)(lambda: None)")
+    assert ids("words", file) == ("far", "here")
 
 
 def test_what_lies_beside_a_package_can_be_imported(tmp_path: Path) -> None:
