@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from orchestrator.domain.output import Artifact
     from orchestrator.domain.workflow import Workflow
     from orchestrator.skills import SkillError, StepContext, skill
+    from orchestrator.testing import run
 
 __all__ = [
     "ApiError",
@@ -18,6 +19,7 @@ __all__ = [
     "SkillError",
     "StepContext",
     "Workflow",
+    "run",
     "skill",
 ]
 
@@ -31,6 +33,7 @@ _HOMES = {
     "SkillError": "orchestrator.skills",
     "StepContext": "orchestrator.skills",
     "Workflow": "orchestrator.domain.workflow",
+    "run": "orchestrator.testing",
     "skill": "orchestrator.skills",
 }
 

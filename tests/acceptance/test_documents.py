@@ -163,3 +163,18 @@ def test_the_workflows_of_the_document_on_workflows(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
     exec(compile(built, "workflows.md", "exec"), names)
     assert isinstance(names["workflow"], Workflow)
+
+
+def test_the_tests_of_the_document_on_testing(tmp_path: Path) -> None:
+    module, tests, script = (block.text for block in blocks("python") if block.document == "testing-workflows")
+    (tmp_path / "pages.py").write_text(module)
+    (tmp_path / "test_pages.py").write_text(tests)
+    (tmp_path / "script.py").write_text(script)
+    words = ["-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error"]
+    for given, expected in ((words, "4 passed"), (["script.py"], "completed {'find': {'name': 'Ada'}, 'render'")):
+        done = subprocess.run(
+            [sys.executable, *given],
+            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=environment(),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert expected in done.stdout

@@ -41,9 +41,9 @@ def test_a_file_with_a_neighbour_runs_in_threads_and_in_processes(home: Path) ->
         assert steps[0]["data"] == {"text": "Hello", "child": executor == "process"}
 
 
-def test_a_bare_decorator_is_one_clear_line(home: Path) -> None:
-    (home / "hello.py").write_text("from orchestrator import skill\n\n\n@skill\ndef greet(): ...\n")
+def test_a_name_that_is_no_id_is_one_clear_line(home: Path) -> None:
+    (home / "hello.py").write_text("from orchestrator import skill\n\n\n@skill\ndef _greet(): ...\n")
     done = call("worker", "--skills", home / "hello.py", "--data-dir", home / "data")
     assert done.code == 1
-    assert 'write @skill("greet") above greet' in done.err
+    assert "the name '_greet' cannot be the id of a skill: give one" in done.err
     assert "This is a bug" not in done.err

@@ -48,8 +48,8 @@ Skills = Annotated[
     typer.Option(
         "--skills",
         metavar="SOURCE",
-        help="Source of skills: package.module, a .py file, a package directory, or a .yaml file of "
-        "declarations. Can be repeated (env: ORCHESTRATOR_SKILLS).",
+        help="Source of skills: package.module, a .py file, a directory (a package or files), or a .yaml "
+        "file of declarations. Can be repeated (env: ORCHESTRATOR_SKILLS).",
     ),
 ]
 Executor = Annotated[

@@ -7,12 +7,18 @@ from typing import Any
 from orchestrator.domain.errors import Fault
 from orchestrator.skills.errors import InvalidSkills, SkillConflict, SkillNotFound
 from orchestrator.skills.skill import Skill, skill_of, skills_of
-from orchestrator.skills.sources import load_installed, load_module
+from orchestrator.skills.sources import files_of, load_installed, load_module
 
 _DECLARATIONS = (".yaml", ".yml", ".json")
 _NONE = (
     'no skill found; decorate a function with @skill("some.id"). The __init__.py of a package must import the modules '
     "that define its skills"
+)
+
+
+_NO_FILES = (
+    "no skill found in the .py files of this folder, nor in its .yaml files with `skills:`; "
+    "decorate a function with @skill"
 )
 
 
@@ -64,21 +70,33 @@ class SkillRegistry:
             raise SkillNotFound(skill_id, self._skills) from None
 
     def load_modules(self, sources: Iterable[str]) -> None:
-        """Add the skills of each source: `package.module`, a `.py` file, a package folder or a YAML file.
+        """Add the skills of each source: `package.module`, a `.py` file, a folder or a YAML file.
+
+        A folder with an `__init__.py` is a package. Any other folder means the files in it; see `files_of`.
 
         Raises:
             InvalidSkills: a source cannot be loaded, or defines no skill.
             SkillConflict: two different skills have the same id.
         """
         for source in sources:
-            if source.endswith(_DECLARATIONS):
-                self.load_declarations(source)
-            else:
-                found = skills_of(load_module(source))
-                if not found:
+            files = files_of(source)
+            if files is None:
+                if not self._load_file(source):
                     raise InvalidSkills(f"skills {source!r}", [Fault(source, _NONE)])
-                for each in found:
-                    self.add(each)
+            # A file without skills is a neighbour that the others import, but a folder without any is a mistake.
+            elif not sum([self._load_file(file) for file in files]):
+                raise InvalidSkills(f"skills {source!r}", [Fault(source, _NO_FILES)])
+
+    def _load_file(self, source: str) -> int:
+        """Add the skills of a source that is not a folder of files, and return how many it has."""
+        if source.endswith(_DECLARATIONS):
+            before = len(self._skills)
+            self.load_declarations(source)
+            return max(1, len(self._skills) - before)
+        found = skills_of(load_module(source))
+        for each in found:
+            self.add(each)
+        return len(found)
 
     def load_entry_points(self) -> None:
         """Add the skills of installed packages (entry-point group `orchestrator.skills`).

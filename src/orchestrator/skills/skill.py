@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from types import ModuleType
-from typing import Any, Literal, Protocol, TypeVar, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, get_type_hints, overload
 
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.skills.context import StepContext
@@ -124,24 +124,33 @@ class FunctionSkill:
         return get_type_hints(holder, globalns=original.__globals__, include_extras=True)[name]
 
 
-def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # noqa: A002
+@overload
+def skill(id: Function) -> Function: ...
+
+
+@overload
+def skill(id: str | None = None, *, version: str = "1") -> Callable[[Function], Function]: ...
+
+
+def skill(id: str | Function | None = None, *, version: str = "1") -> Any:  # noqa: A002
     """Register a function as a skill. The function itself is unchanged and can be called directly.
 
+    It is written `@skill("audio.generate_bgm")`, or `@skill` alone: then the id is the name of the function.
+
     Args:
-        id: the name steps use, such as `audio.generate_bgm`.
+        id: the name steps use, such as `audio.generate_bgm`; the name of the function if it is not given.
         version: change it whenever the same input may now give another result.
 
     Raises:
-        TypeError: `@skill` has no id; or the function is a generator, has other parameters than `(input, ctx)`,
+        TypeError: the function is a generator, has other parameters than `(input, ctx)`,
             `(input)` or `()`, has a type that cannot be validated, or its result type contains a set.
         ValueError: the id or version contains characters other than letters, digits, `.`, `_` and `-`.
     """
     if callable(id):
-        name = getattr(id, "__name__", "name")
-        raise TypeError(f'@skill needs the id of the skill: write @skill("{name}") above {name}')
+        return skill()(id)
 
     def mark(function: Function) -> Function:
-        made = FunctionSkill(id, function, version)
+        made = FunctionSkill(_name_of(function) if id is None else id, function, version)
         setattr(function, _MARK, made)
         module = _module_under_way()
         if module is not None:
@@ -149,6 +158,18 @@ def skill(id: str, *, version: str = "1") -> Callable[[Function], Function]:  # 
         return function
 
     return mark
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """Return the name of a function as the id of a skill.
+
+    Raises:
+        ValueError: it cannot be an id, such as `<lambda>` or a name that begins with `_`.
+    """
+    name = getattr(function, "__name__", "")
+    if inspect.isfunction(function) and not _NAME.fullmatch(name):
+        raise ValueError(f'the name {name!r} cannot be the id of a skill: give one, @skill("some.id")')
+    return name
 
 
 def skill_of(value: object) -> FunctionSkill | None:

@@ -1,16 +1,16 @@
 """Load Python skills from modules by name, from files and folders by path, and from installed packages."""
 
 import importlib
-import importlib.util
-import sys
-from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
 from orchestrator.domain.errors import Fault
 from orchestrator.skills.errors import InvalidSkills, describe
+from orchestrator.skills.neighbours import private_name, search
 from orchestrator.skills.skill import FunctionSkill, skill_of, skills_of
+
+_LEFT_OUT = ("_", ".", "test_", "conftest.py")
 
 ENTRY_POINT_GROUP = "orchestrator.skills"
 
@@ -19,7 +19,8 @@ def load_module(source: str) -> ModuleType:
     """Import `package.module`, `path/to/skills.py` or `path/to/package` (a folder with `__init__.py`).
 
     Loading a path again, also in another spelling, returns the same module. A file or package can import what is next
-    to it, and modules by name are also searched for in the current folder. Installed modules take precedence.
+    to it (see `neighbours`), and modules by name are also searched for in the current folder. Installed modules take
+    precedence.
 
     Raises:
         InvalidSkills: there is no such module, or importing it fails in any way, including `sys.exit`; the cause is
@@ -28,12 +29,33 @@ def load_module(source: str) -> ModuleType:
     try:
         if _is_path(source):
             return _load_path(Path(source))
-        _look_in(Path.cwd())
+        search(Path.cwd().resolve(), holds_skills=False)
         return importlib.import_module(source)
     except InvalidSkills:
         raise
     except BaseException as error:
         raise InvalidSkills(f"skills {source!r}", [_fault(source, error)]) from error
+
+
+def files_of(source: str) -> list[str] | None:
+    """Return the files with skills in a folder that is not a package, or None if the source is anything else.
+
+    These are its `.py` files and the `.yaml` and `.yml` files that have `skills:` at the top level, sorted by name.
+    Subfolders, `conftest.py`, and files whose names begin with `_`, `.` or `test_` are left out.
+    """
+    folder = Path(source)
+    if not folder.is_dir() or (folder / "__init__.py").is_file():
+        return None
+    names = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(_LEFT_OUT))
+    return [str(file) for file in names if file.suffix == ".py" or _declares_skills(file)]
+
+
+def _declares_skills(file: Path) -> bool:
+    """Return whether a YAML file declares skills: a folder may have workflows too."""
+    if file.suffix not in {".yaml", ".yml"}:
+        return False
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        return any(line.startswith(("skills:", '"skills":')) for line in lines)
 
 
 def load_installed() -> list[FunctionSkill]:
@@ -78,27 +100,7 @@ def _load_path(path: Path) -> ModuleType:
         file /= "__init__.py"
     if not file.is_file():
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"there is no file {file}")])
-    stem = file.parent.name if is_package else file.stem
-    name = f"_skills_{sha256(str(file).encode()).hexdigest()[:12]}_{stem.replace('-', '_').replace('.', '_')}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(
-        name, file, submodule_search_locations=[str(file.parent)] if is_package else None
-    )
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise InvalidSkills(f"skills {str(path)!r}", [Fault(str(path), f"{file} is not a Python file")])
-    _look_in(file.parent.parent if is_package else file.parent)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses, pickle and relative imports look up modules by name
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _look_in(folder: Path) -> None:
-    """Let imports find modules in a folder, after all installed ones, so that none of those is shadowed."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
+    search(file.parent.parent if is_package else file.parent, holds_skills=True)
+    return importlib.import_module(private_name(file))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from orchestrator.eventstore.recorded import workflow_stream
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.postgres.sql import load_sql
+from orchestrator.workflows.development import development_version
 from orchestrator.workflows.weighted_cache import WeightedCache
 
 _SQL = load_sql(__file__)
@@ -95,6 +97,27 @@ class WorkflowRegistry:
             except VersionConflict:
                 continue
             return True
+
+    async def register_development(self, workflow: Workflow, *, tenant: str, actor: str) -> Workflow:
+        """Register a workflow whose content may have changed under the same version, and return what is registered.
+
+        If the version was registered with different content, the workflow becomes a development version: `1.0.0+dev.1`
+        and so on. If the last of these has the same content, nothing is registered.
+
+        Raises:
+            WorkflowVersionExists: the content changed, and the version is too long for a development version.
+        """
+        stream = workflow_stream(tenant, workflow.name)
+        while True:
+            history = await self._database.call(self._log.read, stream)
+            events = [recorded.event for recorded in history]
+            known = [(event.version, event.digest) for event in events if isinstance(event, WorkflowRegistered)]
+            wanted, is_registered = await asyncio.to_thread(development_version, workflow, known)
+            if is_registered:
+                return wanted
+            with suppress(WorkflowVersionExists):  # another process has just registered this version: look again
+                await self.register(wanted, tenant=tenant, actor=actor)
+                return wanted
 
     async def find(self, tenant: str, name: str, version: str | None = None) -> Workflow:
         """Return what `get` returns, without blocking the event loop; concurrent calls share the newest-version query.

@@ -157,8 +157,8 @@ request = Proxy()
         with pytest.raises(InvalidSkills, match="absent"):
             SkillRegistry().load_modules([source])
 
-    def test_folder_that_is_no_package(self, tmp_path: Path) -> None:
-        with pytest.raises(InvalidSkills, match=r"__init__\.py"):
+    def test_folder_without_files(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidSkills, match=r"no skill found in the \.py files of this folder"):
             SkillRegistry().load_modules([str(tmp_path)])
 
 

@@ -10,8 +10,8 @@ import pytest
 from orchestrator.skills import InvalidSkills, SkillRegistry
 
 WRITTEN_WRONG = {
-    "bare": "@skill\ndef greet(): ...",
-    "no_id": "@skill()\ndef greet(): ...",
+    "bare": "@skill\ndef _greet(): ...",
+    "no_id": "skill()(lambda: None)",
     "method": "class Studio:\n    @skill('a')\n    def greet(self, input): ...",
     "generator": "@skill('a')\ndef greet(): yield 1",
     "nothing": "def greet(): ...",
@@ -22,12 +22,13 @@ WRITTEN_WRONG = {
 @pytest.fixture(autouse=True)
 def imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave what can be imported, and what is, as it was."""
-    path, known = list(sys.path), set(sys.modules)
+    path = list(sys.path)
     monkeypatch.chdir(tmp_path)
     yield
     sys.path[:] = path
-    for name in set(sys.modules) - known:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def write(file: Path, content: str) -> Path:
@@ -59,6 +60,15 @@ def test_skills_that_the_module_does_not_hold_by_name(content: str, tmp_path: Pa
     assert ids(write(tmp_path / "studio.py", content)) == ("a", "b")
 
 
+def test_without_an_id_a_skill_has_the_name_of_its_function(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "bare.py", "@skill\ndef a(): ...\n@skill()\ndef b(): ...\n@skill(version='2')\ndef c(): ..."
+    )
+    registry = SkillRegistry()
+    registry.load_modules([str(file)])
+    assert [(one.id, one.version) for one in registry] == [("a", "1"), ("b", "1"), ("c", "2")]
+
+
 def test_a_helper_makes_skills_for_whoever_calls_it(tmp_path: Path) -> None:
     write(tmp_path / "makers.py", "def make(name):\n    @skill(name)\n    def made(): ...\nmake('of.the.makers')")
     one = write(tmp_path / "one.py", "from makers import make\nmake('one')")
@@ -71,8 +81,8 @@ def test_a_helper_makes_skills_for_whoever_calls_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("bare", r'write @skill\("greet"\) above greet'),
-        ("no_id", "missing 1 required positional argument: 'id'"),
+        ("bare", r"the name '_greet' cannot be the id of a skill: give one"),
+        ("no_id", r"the name '<lambda>' cannot be the id of a skill: give one"),
         ("method", r"Studio\.greet cannot be a skill: it is a method"),
         ("generator", "is a generator"),
         ("nothing", "no skill found"),
@@ -92,6 +102,23 @@ def test_a_package_whose_modules_are_not_imported_is_a_fault(tmp_path: Path) -> 
             ids(source)
 
 
+def test_a_folder_stands_for_its_files(tmp_path: Path) -> None:
+    folder = write(tmp_path / "studio" / "audio.py", "from chords import NAME\nskill(NAME)(lambda: None)").parent
+    write(folder / "chords.py", "NAME = 'a'")
+    write(folder / "video.py", "@skill\ndef b(): ...")
+    write(folder / "test_audio.py", "raise AssertionError('a test')")
+    write(folder / "_private.py", "raise AssertionError('private')")
+    (folder / "services.yaml").write_text("skills:\n  - {skillId: c, kind: http, url: 'http://127.0.0.1:9/'}\n")
+    (folder / "flow.yaml").write_text("workflowName: flow\n")
+    assert ids(folder) == ("a", "b", "c")
+
+
+def test_a_folder_without_skills_is_a_fault(tmp_path: Path) -> None:
+    folder = write(tmp_path / "studio" / "chords.py", "NAME = 'a'").parent
+    with pytest.raises(InvalidSkills, match=r"no skill found in the \.py files of this folder"):
+        ids(folder)
+
+
 def test_what_lies_beside_a_file_can_be_imported(tmp_path: Path) -> None:
     write(tmp_path / "far" / "chords.py", "MAJOR = 'major'")
     write(
@@ -108,6 +135,39 @@ def test_what_lies_beside_a_file_can_be_imported(tmp_path: Path) -> None:
     registry = SkillRegistry()
     registry.load_modules([str(tmp_path / "far" / "tunes.py")])
     assert registry.get("major").call(None, None) == {"scale": "c"}  # type: ignore[arg-type]
+
+
+def test_modules_of_one_name_in_two_folders_do_not_collide(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        write(folder / "words.py", f"NAME = '{name}'\ndef late():\n    import deep.er\n    return deep.er.NAME")
+        write(folder / "deep" / "__init__.py", "")
+        write(folder / "deep" / "er.py", f"from words import NAME as FOUND\nNAME = 'deep ' + FOUND + ' {name}'")
+        write(folder / "through.py", "from words import NAME, late")  # a neighbour that imports another
+        write(
+            folder / "skills.py",
+            """
+            import through
+            import words
+            from deep import er
+            @skill(words.NAME)
+            def play():
+                from words import late  # when it is called
+                return [through.NAME, late(), er.NAME, through.late()]
+            """,
+        )
+    registry = SkillRegistry()
+    registry.load_modules([str(tmp_path / name / "skills.py") for name in ("one", "two")])
+    for name in ("one", "two"):
+        deep = f"deep {name} {name}"
+        assert registry.get(name).call(None, None) == [name, deep, deep, deep]  # type: ignore[arg-type]
+
+
+def test_a_module_of_the_current_folder_is_not_that_of_another(tmp_path: Path) -> None:
+    write(tmp_path / "words.py", "NAME = 'here'\nskill(NAME)(lambda: None)")
+    write(tmp_path / "far" / "words.py", "NAME = 'far'")
+    file = write(tmp_path / "far" / "skills.py", "from words import NAME\nskill(NAME)(lambda: None)")
+    assert ids("words", file) == ("far", "here")
 
 
 def test_what_lies_beside_a_package_can_be_imported(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.bootstrap.core import open_core
+from orchestrator.bootstrap.definitions import PYTHON, load_definition
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
 from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
+from orchestrator.cli.actor import actor_name
 from orchestrator.cli.asking import calls_here
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
@@ -21,13 +23,12 @@ from orchestrator.cli.output.reasons import print_reasons
 from orchestrator.cli.output.terminal import duration, open_console, print_json, print_line
 from orchestrator.cli.output.watch import load_progress, outcome, watch
 from orchestrator.cli.process import Stop
-from orchestrator.domain.workflow import Workflow, workflow_to_json
+from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
-from orchestrator.workflows import load_file
 
 if TYPE_CHECKING:
-    from orchestrator.application.calls import Calls
+    from orchestrator.application.core import Core
 
 _EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
 
@@ -45,9 +46,23 @@ class RunOrder:
 class Place:
     """A client together with the worker and the projector in this process."""
 
-    def __init__(self, client: "Calls", stop: Stop) -> None:
-        self.client = client
+    def __init__(self, core: "Core", stop: Stop) -> None:
+        self.client = calls_here(core)
         self.stop = stop
+        self._core = core
+
+    async def register(self, workflow: Workflow) -> Workflow:
+        """Register a workflow, as a development version if its content changed, and return what is registered.
+
+        Raises:
+            WorkflowVersionExists: the content changed, and the version is too long for a development version.
+        """
+        tenant = self._core.settings.tenant
+        registered = await self._core.workflows.register_development(workflow, tenant=tenant, actor=actor_name())
+        if registered.version != workflow.version:
+            told = f"{workflow.name} {workflow.version} has changed: running it as {registered.version}"
+            open_console(stderr=True).print(told, soft_wrap=True, markup=False, highlight=False)
+        return registered
 
     async def follow(self, run_id: str) -> RunProgress:
         """Show a run until it ends, and return its progress. Ctrl-C cancels the run; SIGTERM only stops showing it."""
@@ -72,22 +87,22 @@ async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator
     with open_core(settings) as core:
         await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
         with open_projector(core):
-            place = Place(calls_here(core), stop)
+            place = Place(core, stop)
             async with open_worker(core, skills) as worker:
                 with open_watchdog(core, worker):
                     yield place
 
 
 def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegistry]:
-    """Return a workflow and the skills to run it with.
+    """Return a workflow and the skills to run it with. A Python file adds the skills that it defines.
 
     Raises:
         InvalidWorkflow: the file is invalid.
         InvalidSkills: a source of skills cannot be loaded.
         Complaint: the workflow needs skills that are not loaded.
     """
-    workflow = load_file(file, max_attempts_bound=settings.max_attempts_bound)
-    skills = load_skills(settings)
+    workflow = load_definition(file, max_attempts_bound=settings.max_attempts_bound).workflow
+    skills = load_skills(with_sources(file, settings))
     missing = missing_skills(workflow, skills.ids)
     if missing:
         raise Complaint(
@@ -97,12 +112,28 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
     return workflow, skills
 
 
+def with_sources(file: Path, settings: Settings) -> Settings:
+    """Return the settings with a Python file that defines skills as another source, so that child processes load it.
+
+    Raises:
+        InvalidWorkflow: the file does not define one workflow.
+        InvalidSkills: the file cannot be imported.
+    """
+    if PYTHON not in file.name:
+        return settings
+    definition = load_definition(file, max_attempts_bound=settings.max_attempts_bound)
+    if not definition.skills:
+        return settings
+    return settings.model_copy(update={"skills": (*settings.skills, str(definition.file))})
+
+
 async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int:
     """Run a workflow file once, and return the exit code: 0 completed, 1 failed, 130 cancelled, or 128 + a signal."""
     configure_logging(settings, quiet=True)
+    settings = with_sources(order.file, settings)
     workflow, skills = load_runnable(order.file, settings)
     async with open_place(settings, skills) as place:
-        await place.client.register(workflow_to_json(workflow))
+        workflow = await place.register(workflow)
         accepted = await place.client.trigger(
             workflow.name,
             order.payload,

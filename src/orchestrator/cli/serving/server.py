@@ -14,7 +14,7 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
+from orchestrator.bootstrap.working import load_skills
 from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
@@ -22,6 +22,7 @@ from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.terminal import print_line
 from orchestrator.cli.process import Stop, hide_secrets, run_async
+from orchestrator.cli.serving.worker_slot import WorkerSlot
 from orchestrator.domain.workflow import Workflow
 from orchestrator.settings import Settings
 from orchestrator.skills import SkillRegistry
@@ -36,12 +37,18 @@ _UNRESPONSIVE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts that a process runs."""
+    """The parts that a process runs.
+
+    `development` accepts definitions that changed under the same version. `reloads` loads skills and definitions again
+    when their files change.
+    """
 
     api: bool = False
     worker: bool = False
     projector: bool = False
     migrates: bool = False
+    development: bool = False
+    reloads: bool = False
 
 
 def serve(parts: Parts, **given: Any) -> None:
@@ -69,14 +76,13 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         core = stack.enter_context(open_core(settings, migrates=parts.migrates))
         needed = (LOG, *([WORKER] if parts.worker else []), *([PROJECTOR] if parts.projector else []))
         await core.database.call(check_grants, core.database, *needed)
-        await _register(core, definitions, skills)
-        ready = "projector"
+        await _register(core, definitions, skills, development=parts.development)
+        ready, slot = "projector", None
         if parts.projector:
             stack.enter_context(open_projector(core))
         if skills is not None:
-            worker = await stack.enter_async_context(open_worker(core, skills))
-            stack.enter_context(open_watchdog(core, worker))
-            await worker.has_claimed()
+            slot = await stack.enter_async_context(WorkerSlot(core))
+            worker = await slot.put(skills)
             ready = f"worker {worker.identity.id}"
         if listening is not None:
             # The worker is running by now, so runs continue after a crash while the slow web framework is imported.
@@ -93,9 +99,28 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         # again under traffic would pause every request for 35 ms or more.
         gc.freeze()
         print_line(f"ready {ready}")
-        await stop.wait()
+        if parts.reloads and slot is not None:
+            await _reload_until(stop, core, slot, skills)
+        else:
+            await stop.wait()
         logger.info("stopping", extra={"signal": stop.signal.name if stop.signal else None})
         core.database.end_waits(settings.shutdown_grace_seconds + _UNRESPONSIVE_SECONDS)
+
+
+async def _reload_until(stop: Stop, core: Core, slot: WorkerSlot, skills: SkillRegistry | None) -> None:
+    """Load skills and definitions again when their files change, until the process is to stop."""
+    from orchestrator.cli.serving.reload import Reloader  # noqa: PLC0415 - only for `dev --reload`
+
+    known = skills
+
+    async def use(loaded: SkillRegistry | None, definitions: list[Workflow]) -> None:
+        nonlocal known
+        known = loaded or known
+        await _register(core, definitions, known, development=True)
+        if loaded is not None:
+            await slot.put(loaded)
+
+    await Reloader(core.settings, use).watch(stop.wait())
 
 
 class _Endpoint(Protocol):
@@ -110,12 +135,21 @@ def _load_endpoint() -> _Endpoint:
     return answer
 
 
-async def _register(core: Core, definitions: list[Workflow], skills: SkillRegistry | None) -> None:
+async def _register(
+    core: Core, definitions: list[Workflow], skills: SkillRegistry | None, *, development: bool
+) -> None:
     known = None if skills is None else set(skills.ids)
+    tenant, actor = core.settings.tenant, actor_name()
     for workflow in definitions:
         for warning in warnings(workflow, known):
             logger.warning("workflow %s %s: %s", workflow.name, workflow.version, warning)
-        await core.workflows.register(workflow, tenant=core.settings.tenant, actor=actor_name())
+        if not development:
+            await core.workflows.register(workflow, tenant=tenant, actor=actor)
+            continue
+        registered = await core.workflows.register_development(workflow, tenant=tenant, actor=actor)
+        if registered.version != workflow.version:
+            what = (workflow.name, workflow.version, registered.version)
+            logger.info("workflow %s %s has changed: registered as %s", *what)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from orchestrator.cli.options import AsJson, DataDir, Executor, Labels, Payload,
 
 
 def run(
-    file: Annotated[Path, typer.Argument(metavar="WORKFLOW_FILE", help="A workflow in YAML or JSON.")],
+    file: Annotated[Path, typer.Argument(metavar="WORKFLOW_FILE", help="A workflow in YAML, JSON or Python.")],
     *,
     payload: Payload = None,
     skills: Skills = None,
@@ -24,6 +24,9 @@ def run(
 
     Exit code: 0 completed, 1 failed, 130 cancelled (Ctrl-C cancels the run). SIGTERM releases the run, and a
     worker on the same data continues it.
+
+    A Python file adds the skills that it defines. If it has several workflows, FILE.py:NAME selects one. If the
+    definition changed under the same version, it runs as a development version, such as 1.0.0+dev.1.
 
     Example: orchestrator run examples/campaign/campaign.build.v1.yaml
     --payload @examples/campaign/brief.json --skills examples/campaign/skills

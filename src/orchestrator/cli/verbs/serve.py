@@ -17,6 +17,10 @@ Projecting = Annotated[
         help="Also run a projector in this process. Of several projectors, one is active and the others stand by.",
     ),
 ]
+Reload = Annotated[
+    bool,
+    typer.Option("--reload", help="Load skills and workflows again when their files change. Executing steps may end."),
+]
 
 
 def dev(
@@ -27,18 +31,20 @@ def dev(
     workflows: WorkflowFiles = None,
     skills: Skills = None,
     executor: Executor = None,
+    reload: Reload = False,
 ) -> None:
     """Serve everything in one process: API, worker, projector and an embedded Postgres.
 
     Prints `ready http://HOST:PORT` when it accepts requests. On SIGINT or SIGTERM it releases its runs.
+    If a definition changed under the same version, it is a development version, such as 1.0.0+dev.1.
 
-    Example: orchestrator dev --workflows examples/campaign --skills examples/campaign/skills
+    Example: orchestrator dev --reload --workflows examples/campaign --skills examples/campaign/skills
     """
     with _loading():
         from orchestrator.cli.serving.server import Parts, serve
 
     serve(
-        Parts(api=True, worker=True, projector=True, migrates=True),
+        Parts(api=True, worker=True, projector=True, migrates=True, development=True, reloads=reload),
         host=host,
         port=port,
         data_dir=data_dir,
