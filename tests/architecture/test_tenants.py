@@ -16,6 +16,7 @@ OF_ALL = {
     "audit.large_data": "an audit looks at the log of all tenants",
     "selection": "retention looks at the runs of all tenants",
     "run_queue": "a rebuild compares the queue of all tenants",
+    "reader.progress": "watchers of a run have been checked to be of its tenant",
     "reader.queues": "figures about the installation, for its own tenant only",
 }
 BLOCK = re.compile(r"^-- name: (\w+)$", re.MULTILINE)

@@ -15,7 +15,6 @@ INSTEAD = {
     r"(is|are) (told|let in)|letting in": "is notified, is authenticated",
     r"stands? for": "means, represents",
     r"in spite of": "despite",
-    r"meanwhile": "say what happens at the same time",
     r"put up with": "how long something may fail",
     r"figures": "metrics, numbers, results",
     r"is not whole": "is incomplete",

@@ -42,7 +42,7 @@ def imported_below(folders: Iterable[Path]) -> Mapping[str, ModuleType]:
 
 @contextmanager
 def reimporting(folders: Iterable[Path]) -> Iterator[None]:
-    """Import the modules below folders anew in this block. If it raises, the modules of before are back."""
+    """Import the modules below folders again in this block. If it raises, the modules of before are back."""
     roots = tuple(folders)
     importlib.invalidate_caches()
     before = imported_below(roots)

@@ -36,7 +36,7 @@ class CollectingExecutor:
         self.exceptions: dict[str, Exception] = {}
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill. One that only chosen results stand for has the version `chosen`."""
+        """Return `id@version` of a skill. One that only chosen results mean has the version `chosen`."""
         return skill_name(self._skills, skill_id) or f"{skill_id}@chosen"
 
     def trouble(self) -> str | None:

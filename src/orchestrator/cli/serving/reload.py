@@ -103,7 +103,7 @@ class Reloader:
 
     async def watch(self, stop: Awaitable[None]) -> None:
         """Reload on every change until `stop` is done."""
-        # A compiled file is only written anew when the time of its source changes by a second, or its size.
+        # A compiled file is only written again when the time of its source changes by a second, or its size.
         sys.dont_write_bytecode = True
         stopping = asyncio.ensure_future(stop)
         try:
