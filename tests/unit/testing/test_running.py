@@ -87,6 +87,8 @@ def test_a_chosen_exception_fails_the_step_in_each_attempt() -> None:
     assert "count" not in ran.outputs
     assert "NO_PAPER" in repr(ran)
     assert time.perf_counter() - started < 5, "pauses of an hour are skipped"
+    times = [event["at"] for event in ran.events]
+    assert times == sorted(times), "the clock went back"
 
 
 def test_a_skill_that_fails_once_is_tried_again() -> None:
