@@ -60,6 +60,7 @@ def test_a_backup_is_restored_in_another_place(
     first = programs.enter_context(Program("dev", *SERVE, env=here))
     with Client(first.ready()) as client:
         made = client.wait(client.trigger("keeper.v1", GIVEN)["runId"], timeout=60)
+        assert client.step_data(made["id"], "read")["characters"] == GIVEN["characters"]  # a selector read 5 MB
 
     postgres("pg_dump", "--format=custom", "--schema=orchestrator", f"--file={tmp_path / 'dump'}", database_url)
     with Client(first.ready()) as client:  # work goes on while the store is copied: the copy is younger

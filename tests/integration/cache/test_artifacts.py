@@ -66,6 +66,7 @@ def file_of(studio: Studio, run: Run) -> Path:
 
 
 def truncate(path: Path) -> None:
+    path.chmod(0o600)
     os.truncate(path, 500)
 
 
