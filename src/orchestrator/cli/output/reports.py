@@ -142,7 +142,7 @@ def _step_row(step: Document) -> Sequence[Text | str]:
         past = step["attempts"][-1]
         note = f"attempt {past['number']} failed: {error_words(past['error'])}"
     elif step["dataRef"]:
-        note = f"{size(step['dataRef']['sizeBytes'])} of data: {_beginning(step['dataPreview'])}"
+        note = f"{size(step['dataRef']['sizeBytes'])} of data: {_beginning(step.get('dataPreview'))}"
     attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
     return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
 
