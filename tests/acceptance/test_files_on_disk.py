@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from orchestrator.client import Client
@@ -126,7 +127,17 @@ def test_large_data_is_there_for_everybody(env: dict[str, str], home: Path) -> N
     expected = {"text": "x" * 50_000}
     found = steps(made["id"], home / "data", env)
     assert (found["make"]["data"], found["make"]["dataRef"]["sizeBytes"]) == (None, len(json.dumps(expected)) - 1)
-    assert found["read"]["dataRef"] is None
+    assert found["make"]["dataPreview"] == json.dumps(expected, separators=(",", ":"))[:1024]
+    assert found["make"]["dataUrl"] == f"/api/v1/runs/{made['id']}/steps/make/data"
+    assert [found["read"][name] for name in ("dataRef", "dataPreview", "dataUrl")] == [None] * 3
+    listed = call("steps", made["id"], *here, env=env).out
+    assert '50.0 kB of data: {"text":"xxxx' in " ".join(listed.split())
+    words = ("steps", made["id"], *here, "--download", home / "data.json", "--json")
+    written = call(*words, "--data", "make", env=env).document
+    assert written == {"runId": made["id"], "stepId": "make", "path": str(home / "data.json"), "sizeBytes": 50_011}
+    assert json.loads((home / "data.json").read_text()) == expected
+    assert "Add --data STEP" in call(*words, env=env).err
+    assert "Cannot write" in call(*words[:-2], home / "no" / "folder", "--data", "make", env=env).err
     for run_id in (made["id"], again["id"]):
         assert call("steps", run_id, "--data", "make", *here, env=env).document == expected
     small = call("steps", made["id"], "--data", "read", *here, env=env).document
@@ -141,6 +152,14 @@ def test_large_data_is_there_for_everybody(env: dict[str, str], home: Path) -> N
         assert (step["data"], step["dataRef"]) == (None, found["make"]["dataRef"])
         assert client.step_data(again["id"], "make") == expected
         assert client.step_data(again["id"], "read") == small
+        assert httpx.get(f"{program.ready()}{step['dataUrl']}").json() == expected
+        assert step["dataUrl"].split("/")[4] == again["id"]
+        for name, whole in (("make", expected), ("read", small)):
+            client.download_data(again["id"], name, home / "got.json")
+            assert json.loads((home / "got.json").read_text()) == whole
+        words = ("steps", again["id"], "--data", "make", "--download", home / "far.json", "--server", program.ready())
+        assert call(*words).code == 0
+        assert (home / "far.json").read_bytes() == (home / "data.json").read_bytes()
         with pytest.raises(InvalidRequest, match="no step 'mak'"):
             client.step_data(again["id"], "mak")
         with pytest.raises(RunNotFound):
@@ -150,6 +169,10 @@ def test_large_data_is_there_for_everybody(env: dict[str, str], home: Path) -> N
                 lost.unlink()
         with pytest.raises(ArtifactGone):
             client.step_data(again["id"], "make")
+        with pytest.raises(ArtifactGone):
+            client.download_data(again["id"], "make", home / "got.json")
+        assert json.loads((home / "got.json").read_text()) == small, "whole or not at all"
+        assert list(home.glob(".*.part")) == []
 
 
 def test_every_artifact_is_copied_whatever_the_names(env: dict[str, str], home: Path) -> None:

@@ -1,5 +1,7 @@
 """Endpoints for artifacts: list those of a run, and get the bytes of one."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, BinaryIO
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from orchestrator.api.content import chunks, content_type, disposition, etag, pa
 from orchestrator.api.openapi import MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
-from orchestrator.api.services import Serving
+from orchestrator.api.services import Served, Serving
 from orchestrator.artifacts import ArtifactGone, ArtifactStore, verify
 from orchestrator.domain.output import Artifact
 
@@ -45,12 +47,21 @@ async def list_artifacts(
     return Json(await rendered({"runId": str(run_id), "artifacts": found}))
 
 
+Wanted = Annotated[str | None, Header(alias="Range", description="One range of bytes.")]
+IfRange = Annotated[
+    str | None, Header(alias="If-Range", description="An ETag. If it does not match, the full content is sent.")
+]
+IfNoneMatch = Annotated[str | None, Header(alias="If-None-Match", description="ETags that the client already has.")]
+
+
 @router.get(
     "/runs/{runId}/steps/{stepId}/data",
     response_class=StreamingResponse,
     responses={
-        **answers(400, 404, 410),
+        **answers(400, 404, 410, 416),
         200: {"description": "The data; null if there is none yet.", "content": {"application/json": {"schema": {}}}},
+        206: {"description": "The requested range of stored data.", **_BYTES},
+        304: {"description": "Not modified: the client already has the data."},
     },
 )
 async def get_data(
@@ -59,6 +70,9 @@ async def get_data(
     *,
     run_id: RunId,
     step_id: Annotated[str, Path(alias="stepId", min_length=1, max_length=255, description="Id of a step.")],
+    wanted: Wanted = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
     min_position: MinPosition = None,
 ) -> Response:
     """Return the data of a step, whatever its size. Stored data is verified against the recorded hash first."""
@@ -67,10 +81,9 @@ async def get_data(
     output = await core.database.call(core.reader.output, caller.tenant, str(run_id), step_id)
     if output is None or output.data_ref is None:
         return Json(None if output is None else output.data)
-    kept = output.data_ref
-    file = await serving.checks.run(caller.tenant, _open_intact, core.store, kept, caller.tenant)
-    headers = {"Content-Type": "application/json", "Content-Length": str(kept.size_bytes), "ETag": etag(kept)}
-    return StreamingResponse(chunks(file, 0, kept.size_bytes), 200, headers)
+    headers = {"Content-Type": "application/json", "Accept-Ranges": "bytes"}
+    conditions = Conditions(wanted, if_range, if_none_match)
+    return await _stored(serving, caller.tenant, output.data_ref, conditions, headers=headers)
 
 
 @router.get(
@@ -89,33 +102,49 @@ async def get_artifact_content(
     caller: Viewer,
     *,
     artifact_id: Annotated[UUID, Path(alias="artifactId", description="Id of an artifact.")],
-    wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[
-        str | None, Header(alias="If-Range", description="An ETag. If it does not match, the full content is sent.")
-    ] = None,
-    if_none_match: Annotated[
-        str | None, Header(alias="If-None-Match", description="ETags that the client already has.")
-    ] = None,
+    wanted: Wanted = None,
+    if_range: IfRange = None,
+    if_none_match: IfNoneMatch = None,
     min_position: MinPosition = None,
 ) -> Response:
     """Return the bytes of an artifact, after verifying them against the recorded hash."""
-    core = serving.core
     await serving.reach(min_position)
     artifact = await serving.calls(caller).artifact(str(artifact_id))
     if artifact.uri.startswith(_OUTSIDE):
         return Response(status_code=307, headers={"Location": artifact.uri})
+    named = {"Content-Type": content_type(artifact), "Content-Disposition": disposition(artifact)}
+    conditions = Conditions(wanted, if_range, if_none_match)
+    headers = {**_HEADERS, "Accept-Ranges": "bytes"}
+    return await _stored(serving, caller.tenant, artifact, conditions, headers=headers, named=named)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The headers of a request that decide which part of the content is sent, if any."""
+
+    wanted: str | None
+    if_range: str | None
+    if_none_match: str | None
+
+
+async def _stored(
+    serving: Served,
+    tenant: str,
+    artifact: Artifact,
+    conditions: Conditions,
+    *,
+    headers: Mapping[str, str],
+    named: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response with stored bytes. `named` are headers that a 304 does not have."""
     tag = etag(artifact)
-    headers = {**_HEADERS, "ETag": tag, "Accept-Ranges": "bytes"}
-    if is_match(if_none_match, tag):
+    headers = {**headers, "ETag": tag}
+    if is_match(conditions.if_none_match, tag):
         return Response(status_code=304, headers=headers)
-    span = parse_range(wanted, artifact.size_bytes) if if_range in (None, tag) else None
-    file = await serving.checks.run(caller.tenant, _open_intact, core.store, artifact, caller.tenant)
+    span = parse_range(conditions.wanted, artifact.size_bytes) if conditions.if_range in (None, tag) else None
+    file = await serving.checks.run(tenant, _open_intact, serving.core.store, artifact, tenant)
     start, end = span or (0, artifact.size_bytes)
-    headers |= {
-        "Content-Type": content_type(artifact),
-        "Content-Disposition": disposition(artifact),
-        "Content-Length": str(end - start),
-    }
+    headers |= {**(named or {}), "Content-Length": str(end - start)}
     if span is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{artifact.size_bytes}"
     return StreamingResponse(chunks(file, start, end), 200 if span is None else 206, headers)

@@ -121,7 +121,8 @@ class DataRef(Shape):
 class StepView(Shape):
     """A step of a run. `attempt` is the number of the latest attempt, from 1; `attempts` lists the earlier ones.
 
-    If the data is too large for the log, `data` is null and `dataRef` has its size.
+    If the data is too large for the log, `data` is null, `dataRef` has its size, `dataPreview` the first 1,024 bytes of
+    its JSON text (null if an earlier release recorded the step), and `dataUrl` the path that returns all of it.
     """
 
     id: str = Field(json_schema_extra={"format": "uuid"})
@@ -137,6 +138,8 @@ class StepView(Shape):
     output_artifact_ids: list[str]
     data: Any
     data_ref: DataRef | None
+    data_preview: str | None
+    data_url: str | None
     error: AttemptError | None
     attempts: list[PastAttempt]
     worker: str | None

@@ -14,7 +14,7 @@ from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Accepted, Wanted
 from orchestrator.application.core import Core
 from orchestrator.application.cursors import from_cursor, to_cursor
-from orchestrator.application.downloads import save
+from orchestrator.application.downloads import save, save_data
 from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
 from orchestrator.application.following import follow
@@ -208,6 +208,12 @@ class Calls:
         await self._catch_up()
         output = await self._core.database.call(self._core.reader.output, self._tenant, run_id, step_id)
         return None if output is None else await asyncio.to_thread(self._core.store.load_data, output, self._tenant)
+
+    async def download_data(self, run_id: str, step_id: str, target: str | PathLike[str]) -> None:
+        """Write the data of a step to a file as JSON, completely or not at all. See `step_data` and `save`."""
+        await self._catch_up()
+        output = await self._core.database.call(self._core.reader.output, self._tenant, run_id, step_id)
+        await asyncio.to_thread(save_data, self._core.store, output, self._tenant, target)
 
     async def artifacts(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
         """Return the artifacts of a run, new and reused; raises RunNotFound."""

@@ -14,7 +14,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from orchestrator.artifacts.private import create_private_file, make_private_folder
+from orchestrator.artifacts.private import WRITE_BITS, create_private_file, make_private_folder, make_read_only
 
 CHUNK_BYTES = 1 << 20
 
@@ -29,15 +29,19 @@ class Blobs:
     Args:
         url: the root, an fsspec URL.
         durable: whether to flush local files to disk before they are published.
+        read_only: whether written local files are read-only (0400), since nothing ever changes them.
         settled_seconds: a hash is cached only if the file has been unchanged for this long. A second change within
             one clock tick of the file system (up to 2 s on some) does not change the file's timestamps.
     """
 
-    def __init__(self, url: str, *, durable: bool = True, settled_seconds: float = 2.0) -> None:
+    def __init__(
+        self, url: str, *, durable: bool = True, read_only: bool = False, settled_seconds: float = 2.0
+    ) -> None:
         self._fs, root = fsspec.core.url_to_fs(url)
         self.is_local = isinstance(self._fs, LocalFileSystem)
         self.root: str = str(Path(root).resolve()) if self.is_local else root.rstrip("/")
         self._durable = durable and self.is_local
+        self._read_only = read_only and self.is_local
         self._settled_seconds = settled_seconds
         self._hashes: dict[tuple[Any, ...], str] = {}
 
@@ -54,6 +58,8 @@ class Blobs:
                     digest.update(chunk)
                     size += len(chunk)
                     file.write(chunk)
+                if self._read_only:
+                    make_read_only(file)
                 if self._durable:
                     file.flush()
                     os.fsync(file.fileno())
@@ -102,6 +108,10 @@ class Blobs:
         except OSError as error:
             return f"unreadable: {error}"
         return None if found == content_hash else f"altered: hash {found} instead of {content_hash}"
+
+    def is_read_only(self, path: str) -> bool:
+        """Return whether a path is a local file that its mode protects from being changed."""
+        return self.is_local and not Path(path).stat().st_mode & WRITE_BITS
 
     def holds(self, path: str, size: int, content_hash: str) -> bool:
         """Return whether these bytes are already stored. For object stores, only the size is checked."""

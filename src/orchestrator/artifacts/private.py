@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 FILE_MODE = 0o600
+READ_ONLY_MODE = 0o400
+WRITE_BITS = 0o222
 FOLDER_MODE = 0o700
 
 
@@ -41,3 +43,8 @@ def create_private_file(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
     os.fchmod(descriptor, FILE_MODE)
     return os.fdopen(descriptor, "wb")
+
+
+def make_read_only(file: BinaryIO) -> None:
+    """Make an open file read-only, also for its owner. What is already open for writing can still be written."""
+    os.fchmod(file.fileno(), READ_ONLY_MODE)

@@ -23,9 +23,12 @@ from orchestrator.artifacts.names import (
     tenant_folder,
 )
 from orchestrator.artifacts.outside import Outside
+from orchestrator.artifacts.verified import verified
 from orchestrator.domain.output import Artifact, Output, artifact_id
 
 JSON_TYPE = "application/json"
+PREVIEW_BYTES = 1024
+"""How much of the JSON text of spilled data is recorded with its reference, as `preview`."""
 
 # The end of the URI of every artifact that a store has written.
 _KEPT = re.compile(
@@ -50,7 +53,7 @@ class ArtifactStore:
         self.url = url
         self.spill_bytes = spill_bytes
         self.outside = Outside(networks)
-        self.blobs = Blobs(url, durable=durable)
+        self.blobs = Blobs(url, durable=durable, read_only=True)
 
     def put_bytes(
         self,
@@ -152,6 +155,27 @@ class ArtifactStore:
             raise ArtifactGone(f"artifact {artifact.id} was altered", artifactId=artifact.id)
         return content
 
+    def open_verified(self, artifact: Artifact, tenant: str) -> BinaryIO:
+        """Open an artifact of a tenant: a stream that is verified against the hash by the read that reaches the end.
+
+        Raises:
+            ArtifactGone: the bytes are missing; later, from a read: they were altered.
+            ArtifactRejected: the artifact is not in this store, or belongs to another tenant.
+        """
+        return verified(self.open(artifact, tenant), artifact)
+
+    def read_only_path(self, artifact: Artifact, tenant: str) -> Path | None:
+        """Return the path of an artifact's verified file, or None if it is not a local, read-only file.
+
+        Raises:
+            ArtifactGone: the bytes are missing or altered.
+            ArtifactRejected: the artifact is not in this store, or belongs to another tenant.
+        """
+        path = self._own_path(artifact, tenant)
+        if self.blobs.is_local and (reason := self.fault(artifact)) is not None:
+            raise ArtifactGone(f"artifact {artifact.id} is {reason}", artifactId=artifact.id, reason=reason)
+        return Path(path) if self.blobs.is_read_only(path) else None
+
     def local_path(self, artifact: Artifact) -> Path | None:
         """Return the local path of the bytes, or None if the store is not on a local disk."""
         path = self._kept_path(artifact) if self.blobs.is_local else None
@@ -169,11 +193,15 @@ class ArtifactStore:
         return output.data is not None and len(orjson.dumps(output.data)) > self.spill_bytes
 
     def spill(self, tenant: str, output: Output) -> Output:
-        """Return the output, with `data` moved to the store if it is longer than `spill_bytes` as JSON."""
+        """Return the output, with `data` moved to the store if it is longer than `spill_bytes` as JSON.
+
+        The metadata of the reference holds the beginning of the text as `preview`.
+        """
         if not self.must_spill(output):
             return output
         ordered = orjson.dumps(output.data, option=orjson.OPT_SORT_KEYS)  # equal data, equal hash
-        reference = self.put_bytes(tenant, ordered, type=JSON_TYPE, filename="data.json")
+        preview = ordered[:PREVIEW_BYTES].decode("utf-8", "ignore")
+        reference = self.put_bytes(tenant, ordered, type=JSON_TYPE, filename="data.json", metadata={"preview": preview})
         return replace(output, data=None, data_ref=reference)
 
     def load_data(self, output: Output, tenant: str | None = None) -> Any:

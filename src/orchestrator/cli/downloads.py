@@ -1,4 +1,4 @@
-"""Copy a run's artifacts out of the store."""
+"""Copy a run's artifacts and data out of the store."""
 
 import asyncio
 from pathlib import Path
@@ -50,3 +50,18 @@ async def download(client: "Calls", artifact: Document, paths: Paths, *folders: 
     except OSError as error:
         raise Complaint(f"Cannot write {target}: {error.strerror or error}", "Choose another directory.") from error
     return str(target)
+
+
+async def download_data(client: "Calls", run_id: str, step_id: str, target: Path) -> Document:
+    """Write the data of a step to a file, and return `{runId, stepId, path, sizeBytes}`.
+
+    Raises:
+        Complaint: the file cannot be written.
+        ArtifactGone: the data no longer exists.
+    """
+    try:
+        await client.download_data(run_id, step_id, target)
+        size_bytes = (await asyncio.to_thread(target.stat)).st_size
+    except OSError as error:
+        raise Complaint(f"Cannot write {target}: {error.strerror or error}", "Choose another file.") from error
+    return {"runId": run_id, "stepId": step_id, "path": str(target), "sizeBytes": size_bytes}

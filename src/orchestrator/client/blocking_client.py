@@ -95,6 +95,7 @@ class Client:
     run_page = _blocking(Calls.run_page)
     steps = _blocking(Calls.steps)
     step_data = _blocking(Calls.step_data)
+    download_data = _blocking(Calls.download_data)
     artifacts = _blocking(Calls.artifacts)
     content = _blocking(Calls.content)
     download = _blocking(Calls.download)

@@ -111,7 +111,8 @@ class DataRef(TypedDict):
 class Step(TypedDict):
     """A step of a run. `attempt` is the number of the latest attempt, from 1; `attempts` lists the earlier ones.
 
-    If the data is too large for the log, `data` is None and `dataRef` has its size; `step_data` returns it.
+    If the data is too large for the log, `data` is None, `dataRef` has its size and `dataPreview` the beginning of its
+    JSON text; `step_data` and `download_data` return all of it, as `dataUrl` of the server does.
     """
 
     id: str
@@ -127,6 +128,8 @@ class Step(TypedDict):
     outputArtifactIds: list[str]
     data: Any
     dataRef: DataRef | None
+    dataPreview: str | None
+    dataUrl: str | None
     error: AttemptError | None
     attempts: list[PastAttempt]
     worker: str | None

@@ -1,4 +1,4 @@
-"""Downloads of artifacts: resumed when interrupted, verified against the hash, complete or not at all."""
+"""Downloads of artifacts and data: resumed when interrupted, verified against the hash, complete or not at all."""
 
 import hashlib
 import io
@@ -15,11 +15,11 @@ _ELSEWHERE = 307
 
 
 class Fetching:
-    """The download of one artifact. `artifact_id` is a percent-encoded path segment."""
+    """The download of the content at a path of the server."""
 
-    def __init__(self, exchange: Exchange, artifact_id: str) -> None:
+    def __init__(self, exchange: Exchange, path: str) -> None:
         self._exchange = exchange
-        self._id = artifact_id
+        self._path = path
         self._received = 0
         self._furthest = 0
         self._tag = ""
@@ -65,18 +65,18 @@ class Fetching:
             else:
                 break
         if self._tag and self._tag != f'"{self._hash.hexdigest()}"':
-            raise ContentDamaged(f"artifact {self._id} is damaged: the received bytes do not have the hash {self._tag}")
+            raise ContentDamaged(f"{self._path} is damaged: the received bytes do not have the hash {self._tag}")
 
     def _request(self) -> Request:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
         if self._received and self._tag:
             headers |= {"Range": f"bytes={self._received}-", "If-Range": self._tag}
-        return Request("GET", f"/artifacts/{self._id}/content", headers=headers)
+        return Request("GET", self._path, headers=headers)
 
     async def _begin(self, answer: OpenAnswer, file: BinaryIO) -> None:
         """Resume at the last received byte if the server sends only the rest; otherwise start over."""
         if answer.status == _ELSEWHERE:
-            raise ArtifactElsewhere(self._id, answer.headers.get("Location", ""))
+            raise ArtifactElsewhere(self._path.split("/")[2], answer.headers.get("Location", ""))
         if answer.status != _PARTIAL:
             await self._exchange.wire.apart(file.seek, 0)
             await self._exchange.wire.apart(file.truncate)

@@ -214,6 +214,20 @@ class Reads:
         """
         return await self._get(f"/runs/{part(run_id)}/steps/{part(step_id)}/data")
 
+    async def download_data(self, run_id: str, step_id: str, target: str | PathLike[str]) -> None:
+        """Download the data of a step to a file, as JSON of any size, without holding it in memory; see `download`.
+
+        Raises:
+            RunNotFound, InvalidRequest, ArtifactGone: see `step_data`.
+            ContentDamaged, OSError: see `download`.
+
+        >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
+        >>> client.download_data(run["id"], "greet", "greet.json")
+        >>> Path("greet.json").read_text()
+        '{"text":"Hello Ada"}'
+        """
+        await Fetching(self._exchange, f"/runs/{part(run_id)}/steps/{part(step_id)}/data").download(target)
+
     async def artifacts(self, run_id: str, *, step_id: str | None = None) -> list[documents.Artifact]:
         """Return the artifacts of the completed and skipped steps of a run, including reused ones.
 
@@ -240,7 +254,7 @@ class Reads:
         >>> client.content(client.artifacts(run["id"])[0]["id"])
         b'<h1>Hello Ada</h1>'
         """
-        return await Fetching(self._exchange, part(artifact_id)).content()
+        return await Fetching(self._exchange, f"/artifacts/{part(artifact_id)}/content").content()
 
     async def download(self, artifact_id: str, target: str | PathLike[str]) -> None:
         """Download an artifact to a file. An interrupted download is resumed; an incomplete file never appears.
@@ -258,7 +272,7 @@ class Reads:
         >>> Path("card.html").read_text()
         '<h1>Hello Ada</h1>'
         """
-        await Fetching(self._exchange, part(artifact_id)).download(target)
+        await Fetching(self._exchange, f"/artifacts/{part(artifact_id)}/content").download(target)
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[documents.StepCacheAnalysis]:
         """Return, for each step, whether its result came from the cache, its cache key, and what changed.

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from uuid import UUID, uuid5
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from orchestrator.domain.output import Artifact, artifact_from_json
+from orchestrator.domain.output import Artifact
+from orchestrator.skills import inputs
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_CANCELLED, SKILL_INPUT_INVALID, SkillError, WorkerUnfit
+from orchestrator.skills.errors import SKILL_CANCELLED, SkillError, WorkerUnfit
 
 IDEMPOTENCY_NAMESPACE = UUID("0d6f2c1e-93c1-4d53-9a55-0f7f6b2f6c37")
 
@@ -66,6 +67,14 @@ class ArtifactSink(Protocol):
 
     def read(self, artifact: Artifact, tenant: str) -> bytes:
         """Return the bytes of an artifact of this tenant."""
+        ...
+
+    def open_verified(self, artifact: Artifact, tenant: str) -> BinaryIO:
+        """Open an artifact of this tenant; the read that reaches the end verifies it."""
+        ...
+
+    def read_only_path(self, artifact: Artifact, tenant: str) -> Path | None:
+        """Return the path of a verified local file that cannot be changed, or None if there is none."""
         ...
 
 
@@ -234,13 +243,37 @@ class StepContext:
             ArtifactRejected: the artifact is not kept in the artifact store, or belongs to another tenant.
             SkillError: the value does not describe an artifact.
         """
-        if not isinstance(artifact, Artifact):
-            try:
-                artifact = artifact_from_json(artifact)
-            except (KeyError, TypeError, AttributeError) as error:
-                message = f"not an artifact: {error!r}; select one with steps.<id>.artifacts[0]"
-                raise SkillError(SKILL_INPUT_INVALID, message) from error
-        return self._open_sink().read(artifact, self.tenant)
+        return self._open_sink().read(inputs.artifact_of(artifact), self.tenant)
+
+    def open_artifact(self, artifact: Artifact | Mapping[str, Any]) -> BinaryIO:
+        """Return a binary stream over an earlier step's artifact, for bytes that are too many for `read_artifact`.
+
+        It reads forward only. The read that reaches the end raises ArtifactGone if the bytes have changed. Close it.
+
+        Raises:
+            ArtifactGone, ArtifactRejected, SkillError: see `read_artifact`.
+        """
+        return self._open_sink().open_verified(inputs.artifact_of(artifact), self.tenant)
+
+    def artifact_path(self, artifact: Artifact | Mapping[str, Any]) -> Path:
+        """Return the path of a file with the verified bytes of an earlier step's artifact, for programs to read.
+
+        The file is read-only, has the artifact's filename, and is there until the attempt ends. It is a link to the
+        file of a store on a local disk, else a copy in the workspace. This call blocks while it verifies or copies.
+
+        Raises:
+            ArtifactGone, ArtifactRejected, SkillError: see `read_artifact`.
+            OSError: the workspace cannot be written.
+        """
+        sink, described = self._open_sink(), inputs.artifact_of(artifact)
+        own = sink.read_only_path(described, self.tenant)
+        path = inputs.file_for(described, self.workspace)
+        if own is not None:
+            inputs.link(own, path)
+        elif not path.exists():
+            with sink.open_verified(described, self.tenant) as source:
+                inputs.copy(source, path)
+        return path
 
     def register_uri(
         self,

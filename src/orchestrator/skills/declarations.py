@@ -21,6 +21,7 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator.documents.text import read_file
 from orchestrator.domain.errors import Fault, InvalidDocument
+from orchestrator.skills.bodies import MAX_BYTES, ArtifactBody, content_type_fault, selector_fault
 from orchestrator.skills.command import CommandSkill
 from orchestrator.skills.endpoint import headers_fault, url_fault
 from orchestrator.skills.errors import InvalidSkills
@@ -42,12 +43,36 @@ class _Declaration(BaseModel):
         return checked_name("it", value)
 
 
+class _Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True)
+
+    artifact: _Text
+    content_type: str | None = None
+
+    @field_validator("artifact")
+    @classmethod
+    def _is_selector(cls, value: str) -> str:
+        if why := selector_fault(value):
+            raise ValueError(f"is not a selector over the input, such as picture or files[0]: {why}")
+        return value
+
+    @field_validator("content_type")
+    @classmethod
+    def _is_content_type(cls, value: str | None) -> str | None:
+        if value is not None and (why := content_type_fault(value)):
+            raise ValueError(why)
+        return value
+
+
 class _HttpDeclaration(_Declaration):
     kind: Literal["http"]
     url: str
     headers: dict[str, str] = {}
     connect_timeout_ms: Annotated[int, Field(gt=0, le=600_000)] = 10_000
     max_response_bytes: Annotated[int, Field(gt=0, le=1 << 30)] = 16 << 20
+
+    body: _Body | None = None
+    max_bytes: Annotated[int, Field(gt=0, le=1 << 40)] = MAX_BYTES
 
     @field_validator("url")
     @classmethod
@@ -72,6 +97,8 @@ class _HttpDeclaration(_Declaration):
             self.headers,
             self.connect_timeout_ms,
             self.max_response_bytes,
+            None if self.body is None else ArtifactBody(self.body.artifact, self.body.content_type),
+            self.max_bytes,
         )
 
 

@@ -22,6 +22,10 @@ _OURS = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
+        "x-orchestrator-attempt",
+        "x-orchestrator-run-id",
+        "x-orchestrator-step-id",
+        "x-orchestrator-tenant",
     }
 )
 

@@ -1,9 +1,11 @@
-"""HTTP skills: services that receive `{input, context}` and respond with `{data, artifacts}`."""
+"""HTTP skills: services that receive `{input, context}` or bytes, and respond with `{data, artifacts}` or bytes."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,6 +14,9 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator.domain.errors import InputNotCanonical
 from orchestrator.domain.exact import check_numbers
+from orchestrator.domain.output import Artifact
+from orchestrator.skills import bodies
+from orchestrator.skills.bodies import MAX_BYTES, ArtifactBody
 from orchestrator.skills.connections import open_client
 from orchestrator.skills.context import StepContext
 from orchestrator.skills.endpoint import headers_fault, url_fault
@@ -33,6 +38,7 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
 
 _BODY_SHOWN_BYTES = 2048
+_TEXTS = frozenset({"text/plain", "text/html"})  # what frameworks call JSON text unless they are told its type
 
 
 class _Registered(BaseModel):
@@ -60,12 +66,15 @@ class HttpSkill:
 
     Each call sends `POST url` with the body `{input, context: {runId, stepId, attempt, tenant, idempotencyKey}}`, the
     header `Idempotency-Key` and, within a trace, the header `traceparent`. A 2xx response contains `{data, artifacts:
-    [{uri, type, contentHash?, sizeBytes?, filename?, metadata?}]}`. Redirects are not followed. Cookies are not kept.
+    [{uri, type, contentHash?, sizeBytes?, filename?, metadata?}]}`, or bytes of another media type than JSON, which
+    become an artifact. Redirects are not followed. Cookies are not kept.
 
     Attributes:
         headers: the headers sent with every request.
         connect_timeout_ms: milliseconds to wait for the connection; the response may take as long as the attempt.
-        max_response_bytes: a longer response is an invalid output.
+        max_response_bytes: a longer JSON response is an invalid output.
+        body: the artifact of the input to send in place of the JSON, or None.
+        max_bytes: a longer response that is not JSON is an invalid output.
     """
 
     id: str
@@ -74,6 +83,8 @@ class HttpSkill:
     headers: Mapping[str, str] = field(default_factory=dict)
     connect_timeout_ms: int = 10_000
     max_response_bytes: int = 16 << 20
+    body: ArtifactBody | None = None
+    max_bytes: int = MAX_BYTES
     kind: SkillKind = field(default="http", init=False)
     blocking: bool = field(default=False, init=False)
 
@@ -83,14 +94,16 @@ class HttpSkill:
         if why := headers_fault(self.headers):
             raise ValueError(f"the headers of {self.id}: {why}")
 
-    def prepare(self, document: Any) -> bytes:
-        """Return the input as JSON text; raise SkillError(SKILL_INPUT_INVALID) if it is not JSON."""
+    def prepare(self, document: Any) -> bytes | Artifact:
+        """Return the input as JSON text, or the artifact to send; raise SkillError(SKILL_INPUT_INVALID) otherwise."""
+        if self.body is not None:
+            return self.body.picked(document)
         try:
             return orjson.dumps(document)
         except TypeError as error:
             raise SkillError(SKILL_INPUT_INVALID, f"the input of {self.id} is not JSON: {error}") from error
 
-    async def call(self, prepared: bytes, ctx: StepContext) -> Any:
+    async def call(self, prepared: bytes | Artifact, ctx: StepContext) -> Any:
         """Call the service, register the artifacts in its response, and return its data.
 
         Raises:
@@ -99,6 +112,8 @@ class HttpSkill:
                 SKILL_OUTPUT_INVALID for a response of another form.
         """
         status, headers, body = await self._post(prepared, ctx)
+        if isinstance(body, Path):
+            return await bodies.stored(body, headers, ctx)
         if not 200 <= status < 300:
             raise self._refused(status, headers, body)
         answer = self._answer(status, body)
@@ -124,20 +139,13 @@ class HttpSkill:
         except InputNotCanonical as error:
             raise invalid_output(self.id, error) from error
 
-    async def _post(self, prepared: bytes, ctx: StepContext) -> "tuple[int, httpx.Headers, bytes]":
+    async def _post(self, prepared: bytes | Artifact, ctx: StepContext) -> "tuple[int, httpx.Headers, bytes | Path]":
         import httpx  # noqa: PLC0415 - slow to import, and not every worker has HTTP skills
 
-        context = {
-            "runId": ctx.run_id,
-            "stepId": ctx.step_id,
-            "attempt": ctx.attempt,
-            "tenant": ctx.tenant,
-            "idempotencyKey": ctx.idempotency_key,
-        }
-        content = orjson.dumps({"input": orjson.Fragment(prepared), "context": context})
+        content, described = await self._request(prepared, ctx)
         headers = {
             **self.headers,
-            "Content-Type": "application/json",
+            **described,
             "Idempotency-Key": ctx.idempotency_key,
             **({} if ctx.trace is None else {"traceparent": ctx.trace}),
         }
@@ -147,13 +155,40 @@ class HttpSkill:
                 open_client(ctx.tenant) as client,
                 client.stream("POST", self.url, content=content, headers=headers, timeout=timeout) as response,
             ):
-                return response.status_code, response.headers, await self._body(response)
+                return response.status_code, response.headers, await self._response(response, ctx)
         except httpx.TimeoutException as error:
             raise SkillError(SKILL_TIMEOUT, f"{self.url} did not respond in time: {error}") from error
         except httpx.HTTPError as error:
             raise SkillError(
                 SKILL_EXECUTION_FAILED, f"{self.url} cannot be reached: {type(error).__name__}: {error}"
             ) from error
+
+    async def _request(
+        self, prepared: bytes | Artifact, ctx: StepContext
+    ) -> tuple[bytes | AsyncIterator[bytes], Mapping[str, str]]:
+        """Return the body of the request and the headers that describe it."""
+        if isinstance(prepared, Artifact):
+            source = await asyncio.to_thread(ctx.open_artifact, prepared)
+            return bodies.sent(source), bodies.described(
+                prepared, ctx, None if self.body is None else self.body.content_type
+            )
+        context = {
+            "runId": ctx.run_id,
+            "stepId": ctx.step_id,
+            "attempt": ctx.attempt,
+            "tenant": ctx.tenant,
+            "idempotencyKey": ctx.idempotency_key,
+        }
+        content = orjson.dumps({"input": orjson.Fragment(prepared), "context": context})
+        return content, {"Content-Type": "application/json"}
+
+    async def _response(self, response: "httpx.Response", ctx: StepContext) -> bytes | Path:
+        """Return the body of a response, as a file of the workspace if it is to become an artifact."""
+        kind = bodies.media_type(response.headers)
+        if not response.is_success or response.status_code == 204 or bodies.is_json(kind):
+            return await self._body(response)
+        path = await bodies.received(response, ctx, self.url, self.max_bytes)
+        return await asyncio.to_thread(_answer_in_text, path, self.max_response_bytes) if kind in _TEXTS else path
 
     async def _body(self, response: "httpx.Response") -> bytes:
         body = bytearray()
@@ -213,6 +248,18 @@ def retry_after_ms(value: str | None, now: datetime | None = None) -> int | None
         due = due if due.tzinfo else due.replace(tzinfo=UTC)
         seconds = (due - (now or datetime.now(UTC))).total_seconds()
     return min(MAX_RETRY_AFTER_MS, max(0, round(seconds * 1000)))
+
+
+def _answer_in_text(path: Path, max_bytes: int) -> bytes | Path:
+    """Return the text of an answer that a service sent as JSON under the media type of a text; otherwise the path."""
+    if path.stat().st_size > max_bytes:
+        return path
+    body = path.read_bytes()
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return path
+    return body if isinstance(document, dict) and "data" in document else path
 
 
 def _shown(body: bytes) -> str:

@@ -103,6 +103,7 @@ async def test_bytes_that_are_not_what_they_were_are_gone(
     client: httpx.AsyncClient, artifact: dict[str, Any], harm: str
 ) -> None:
     path = Path(artifact["uri"].removeprefix("file://"))
+    path.chmod(0o600)
     match harm:
         case "removed":
             path.unlink()

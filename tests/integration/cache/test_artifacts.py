@@ -67,6 +67,7 @@ def file_of(world: World, run: Run) -> Path:
 
 
 def truncate(path: Path) -> None:
+    path.chmod(0o600)
     os.truncate(path, 500)
 
 

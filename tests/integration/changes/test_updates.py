@@ -108,6 +108,7 @@ async def test_a_reused_result_whose_file_is_gone_is_made_again(database_url: st
         kept = await here.core.database.call(here.core.reader.artifacts, "default", base, "c")
         path = Path(str(kept[0]["uri"]).removeprefix("file://"))
         content = path.read_bytes()
+        path.chmod(0o600)
         match damage:
             case "deleted":
                 path.unlink()

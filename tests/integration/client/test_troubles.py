@@ -1,6 +1,7 @@
 """What the client makes of networks and servers that fail: nothing twice, nothing lost, one clear error at the end."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -198,6 +199,26 @@ async def test_a_download_that_breaks_is_resumed(
     ranges = [line for request in relay.requests for line in request.lower().splitlines() if b"range: b" in line]
     assert len(ranges) == 2
     assert int(ranges[1].partition(b"=")[2].rstrip(b"-")) > int(ranges[0].partition(b"=")[2].rstrip(b"-")) > 0
+
+
+@skill("test.nobody_knows")
+async def make_much(asked: dict[str, Any]) -> dict[str, Any]:
+    return {"text": LONG}
+
+
+async def test_a_download_of_data_is_resumed(
+    core: Core, far: AsyncClient, client: AsyncClient, relay: Relay, tmp_path: Path
+) -> None:
+    run_id = (await client.trigger("test.strange"))["runId"]
+    async with open_worker(core, SkillRegistry([make_much])):
+        await client.wait(run_id, timeout=30)
+    relay.next.extend([relay.cut(100_000), relay.refuse, relay.cut(100_000)])
+    await far.download_data(run_id, "nobody", tmp_path / "data.json")
+    assert (
+        json.loads((tmp_path / "data.json").read_text()) == {"text": LONG} == await client.step_data(run_id, "nobody")
+    )
+    assert sum(b"range: bytes=" in request.lower() for request in relay.requests) == 2
+    assert [path.name for path in tmp_path.glob("*data*")] == ["data.json"]
 
 
 async def test_a_download_is_whole_or_not_at_all(core: Core, client: AsyncClient, relay: Relay, tmp_path: Path) -> None:

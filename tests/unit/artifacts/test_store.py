@@ -149,6 +149,7 @@ class TestAtomicity:
         made = local.put_bytes("acme", b"original", type="x")
         path = local.local_path(made)
         assert path is not None
+        path.chmod(0o600)
         path.write_bytes(damage)
         assert local.put_bytes("acme", b"original", type="x") == made
         assert local.read(made) == b"original"
@@ -307,6 +308,7 @@ class TestGone:
         made = local.put_bytes("acme", b"x", type="x")
         path = local.local_path(made)
         assert path is not None
+        path.chmod(0o600)
         path.write_bytes(b"y")
         with pytest.raises(ArtifactGone, match="altered"):
             local.read(made)
@@ -328,6 +330,13 @@ class TestSpill:
         assert spilled.data_ref is not None
         assert spilled.data_ref.type == "application/json"
         assert store.load_data(spilled) == data
+
+    def test_the_reference_has_the_beginning_of_the_text(self, store: ArtifactStore) -> None:
+        output = store.spill("acme", Output({"b": "ö" * 40_000, "a": "\0"}))
+        assert output.data_ref is not None
+        preview = output.data_ref.metadata["preview"]
+        assert store.read(output.data_ref).decode().startswith(preview)
+        assert len(preview.encode()) in (1023, 1024)
 
     def test_equal_data_has_one_reference(self, store: ArtifactStore) -> None:
         one = store.spill("acme", Output({"a": "x" * 40_000, "b": 1}))

@@ -43,6 +43,7 @@ def test_intact_is_none(store: ArtifactStore) -> None:
 def test_damage_is_noticed(store: ArtifactStore, damage: Callable[[Path], object], reason: str) -> None:
     made = store.put_bytes("acme", b"original", type="x")
     assert verify(store, made) is None
+    path_of(store, made).chmod(0o600)
     damage(path_of(store, made))
     assert (verify(store, made) or "").startswith(reason)
 
@@ -99,6 +100,7 @@ def test_artifact_of_another_store_is_out_of_reach(store: ArtifactStore) -> None
 def test_batch_lists_what_is_at_fault(store: ArtifactStore) -> None:
     made = [store.put_bytes("acme", bytes([n]), type="x") for n in range(4)]
     path_of(store, made[1]).unlink()
+    path_of(store, made[3]).chmod(0o600)
     path_of(store, made[3]).write_bytes(b"?")
     faults = verify_all(store, made)
     assert [artifact for artifact, _ in faults] == [made[1], made[3]]

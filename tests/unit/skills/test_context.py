@@ -1,8 +1,10 @@
 """The context: one key for all attempts, a folder that goes away, artifacts in order."""
 
+import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.artifacts import ArtifactRejected, ArtifactStore
-from orchestrator.domain.output import Artifact
+from orchestrator.artifacts import ArtifactGone, ArtifactRejected, ArtifactStore
+from orchestrator.domain.output import Artifact, artifact_to_json
 from orchestrator.skills import ArtifactSink, SkillCall, SkillError, StepContext
 
 
@@ -133,6 +135,65 @@ class TestArtifacts:
         ctx.close()
         with pytest.raises(SkillError, match="has ended"):
             ctx.artifact(b"late", "x")
+
+    @pytest.mark.parametrize("kind", ["file", "memory"])
+    def test_an_earlier_artifact_is_a_stream_and_a_file(self, tmp_path: Path, kind: str) -> None:
+        store = ArtifactStore(str(tmp_path / "store") if kind == "file" else f"memory://{tmp_path.name}")
+        content = os.urandom(3_000_000)
+        made = store.put_bytes("default", content, type="x", filename="in/notes.v1.txt")
+        ctx = StepContext("run", "step", sink=store)
+        with ctx.open_artifact(artifact_to_json(made)) as stream:
+            assert stream.read() == content
+        path = ctx.artifact_path(made)
+        assert (path.name, path.is_relative_to(ctx.workspace)) == ("notes.v1.txt", True)
+        assert path.read_bytes() == content
+        assert path.resolve().is_relative_to(tmp_path / "store") is (kind == "file")
+        assert path.stat().st_mode & 0o222 == 0, "nobody changes it by mistake"
+        assert ctx.artifact_path(artifact_to_json(made)) == path
+        ctx.close()
+        assert not path.exists()
+        assert store.read(made) == content
+
+    def test_a_file_of_the_store_that_can_be_changed_is_copied(self, tmp_path: Path) -> None:
+        store = ArtifactStore(str(tmp_path))
+        made = store.put_bytes("default", b"x", type="x")
+        kept = store.local_path(made)
+        assert kept is not None
+        kept.chmod(0o600)  # as versions before 0.2 and some ways to restore leave it
+        ctx = StepContext("run", "step", sink=store)
+        path = ctx.artifact_path(made)
+        assert (path.name, path.is_symlink(), path.read_bytes()) == ("artifact", False, b"x")
+        kept.write_bytes(b"y")
+        for read in (ctx.read_artifact, lambda made: ctx.open_artifact(made).read()):
+            with pytest.raises(ArtifactGone, match="altered"):
+                read(made)
+        ctx.close()
+
+    @pytest.mark.parametrize("name", ["..", "a/..", "/", "x" * 254 + ".txt", "a\0b", None])
+    def test_a_filename_does_not_lead_out_of_the_workspace(self, tmp_path: Path, name: str | None) -> None:
+        store = ArtifactStore(f"memory://{tmp_path.name}")
+        made = replace(store.put_bytes("default", b"x", type="x"), filename=name)
+        ctx = StepContext("run", "step", sink=store)
+        path = ctx.artifact_path(made)
+        assert path.resolve().is_relative_to(ctx.workspace.resolve())
+        assert path.read_bytes() == b"x"
+        ctx.close()
+
+    @pytest.mark.parametrize("method", ["read_artifact", "open_artifact", "artifact_path"])
+    def test_what_is_no_artifact_of_this_tenant_is_refused(self, tmp_path: Path, method: str) -> None:
+        store = ArtifactStore(str(tmp_path))
+        made = store.put_bytes("other", b"x", type="x")
+        ctx = StepContext("run", "step", sink=store)
+        with pytest.raises(ArtifactRejected, match="does not belong to tenant default"):
+            getattr(ctx, method)(made)
+        escaping = replace(made, content_hash="../../x", uri="file:///etc/passwd")
+        with pytest.raises(ArtifactRejected, match="not in this store"):
+            getattr(ctx, method)(escaping)
+        with pytest.raises(SkillError, match=r"select one with steps\.<id>\.artifacts\[0\]"):
+            getattr(ctx, method)({"data": 1})
+        ctx.close()
+        with pytest.raises(SkillError, match="has ended"):
+            getattr(ctx, method)(made)
 
     def test_without_a_sink_it_says_so(self) -> None:
         with pytest.raises(TypeError, match="without an artifact sink"):

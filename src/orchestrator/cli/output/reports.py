@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 _PAGE = 200
+_PREVIEW_CHARACTERS = 40
 
 
 async def watched_run(client: "Calls", run_id: str) -> Document:
@@ -146,8 +147,23 @@ def _step_row(step: Document) -> Sequence[Text | str]:
     elif step["attempts"]:
         past = step["attempts"][-1]
         note = f"attempt {past['number']} failed: {error_words(past['error'])}"
+    elif step["dataRef"]:
+        note = f"{size(step['dataRef']['sizeBytes'])} of data: {_beginning(step.get('dataPreview'))}"
     attempt = str(step["attempt"]) if step["startedAt"] and not step["cacheHit"] else ""
     return step["stepId"], styled(step["status"]), duration(step["durationMs"]), attempt, step["skillId"], note
+
+
+def _beginning(preview: str | None) -> str:
+    """Return the first characters of the JSON text of large data."""
+    return "" if preview is None else f"{preview[:_PREVIEW_CHARACTERS]}…"
+
+
+def print_downloaded(downloaded: Document, *, as_json: bool) -> None:
+    """Print where data was written to."""
+    if as_json:
+        print_json(downloaded)
+    else:
+        print_line(f"{downloaded['path']} ({size(downloaded['sizeBytes'])})")
 
 
 def progress_words(step: Document) -> str:

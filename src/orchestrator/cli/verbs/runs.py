@@ -106,21 +106,32 @@ def steps(
     data: Annotated[
         str | None, typer.Option("--data", metavar="STEP", help="Print only the output data of this step, as JSON.")
     ] = None,
+    download: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the data of --data STEP to a file instead.")
+    ] = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the steps of a run, or print the output data of one.
+    """List the steps of a run, or print or download the output data of one.
 
-    Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --status failed
+    Example: orchestrator steps 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --data make --download data.json
     """
     from orchestrator.cli.asking import ask
+    from orchestrator.cli.complaint import Complaint
+    from orchestrator.cli.downloads import download_data
     from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import print_steps
+    from orchestrator.cli.output.reports import print_downloaded, print_steps
     from orchestrator.cli.output.terminal import print_json
 
     run_id = read_run_id(run)
+    if download is not None:
+        if data is None:
+            raise Complaint("--download writes the data of one step.", "Add --data STEP.")
+        done = ask(Target(data_dir, server, key), lambda client: download_data(client, run_id, data, download))
+        print_downloaded(done, as_json=as_json)
+        return
     if data is not None:
         print_json(ask(Target(data_dir, server, key), lambda client: client.step_data(run_id, data)))
         return

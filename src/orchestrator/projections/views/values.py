@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from orchestrator.domain.bounds import FIRST_TIME_MS, LAST_TIME_MS
@@ -91,6 +92,8 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
         "outputArtifactIds": [artifact["id"] for artifact in output.get("artifacts", ())],
         "data": output.get("data"),
         "dataRef": _data_ref(output),
+        "dataPreview": _data_preview(output),
+        "dataUrl": None if output.get("dataRef") is None else data_url(run_id, step_id),
         "error": None if row["error"] is None else _attempt_error(row["error"], row["attempt"], row["ended_at"]),
         "attempts": [_past_attempt(past) for past in row["past"]],
         "worker": row["worker"],
@@ -127,6 +130,8 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
                 "reusedFromRunId",
                 "data",
                 "dataRef",
+                "dataPreview",
+                "dataUrl",
                 "error",
                 "worker",
                 "dueAt",
@@ -153,6 +158,7 @@ def reused_step_view(run_id: str, maker: str, view: View) -> View:
     return {
         **view,
         "id": step_uuid(run_id, view["stepId"]),
+        "dataUrl": None if view["dataUrl"] is None else data_url(run_id, view["stepId"]),
         "status": "skipped",
         "cacheHit": False,
         "hitReason": "reused",
@@ -172,6 +178,17 @@ def _data_ref(output: Mapping[str, Any]) -> View | None:
     """Return the reference to data that is too large for the log, or None; clients fetch the data separately."""
     kept = output.get("dataRef")
     return None if kept is None else {"contentHash": kept["contentHash"], "sizeBytes": kept["sizeBytes"]}
+
+
+def _data_preview(output: Mapping[str, Any]) -> str | None:
+    """Return the beginning of data that is too large for the log, or None; releases before 0.2 did not record it."""
+    kept = output.get("dataRef")
+    return None if kept is None else kept.get("metadata", {}).get("preview")
+
+
+def data_url(run_id: str, step_id: str) -> str:
+    """Return the path of the whole data of a step on a server."""
+    return f"/api/v1/runs/{run_id}/steps/{quote(step_id, safe='')}/data"
 
 
 def step_uuid(run_id: str, step_id: str) -> str:
