@@ -70,6 +70,41 @@ def test_why_a_step_was_or_was_not_taken_from_the_cache(env: dict[str, str], hom
     assert gate in told
 
 
+def test_a_run_can_do_without_the_cache_or_force_some_steps(env: dict[str, str], home: Path) -> None:
+    payload = json.dumps({"file": str(home / "made")})
+    order = ("run", CHAIN, "--payload", payload, *SKILLS)
+
+    def made() -> list[str]:
+        """The steps executed since the last look, in order."""
+        lines = (home / "made").read_text().split()
+        (home / "made").write_text("")
+        return lines
+
+    every = ["first", "second", "third", "fourth", "fifth", "last"]
+    ran(env, home)
+    assert made() == every
+    ran(env, home)
+    assert made() == []
+    forced = call(*order, "--force", "last", "--force", "second", "--json", env=env)
+    assert made() == ["second", "last"]
+    assert forced.document["stepsSummary"]["skipped"] == 4
+    assert call(*order, "--no-cache", "--json", env=env).document["stepsSummary"]["completed"] == 6
+    assert made() == every
+    told = call("cache", "explain", forced.document["id"], "last", env=env).out
+    assert "forced by the trigger" in told
+    wrong = call(*order, "--force", "secnod", env=env)
+    assert (wrong.code, wrong.out) == (1, "")
+    assert wrong.err == ("error: force names step 'secnod', which chain.v1 does not have; did you mean 'second'?\n")
+    queued = call("trigger", "chain.v1", "--payload", payload, "--no-cache", "--json", env=env).document["runId"]
+    history = call("history", queued, "--json", env=env).document["events"]
+    assert history[0]["data"]["forced"] == every
+    (home / "each").write_text(f"{payload}\n" * 2)
+    batch = call("trigger", "chain.v1", "--each", home / "each", "--force", "third", "--json", env=env).document
+    for run in batch["runs"]:
+        history = call("history", run["runId"], "--json", env=env).document["events"]
+        assert history[0]["data"]["forced"] == ["third"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
