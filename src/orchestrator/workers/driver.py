@@ -312,7 +312,7 @@ class RunDriver:
                 if policy.enabled and policy.scope == "global":
                     key, skill = state.cache_key or "", state.skill or ""
                     question = Question(event.step, key, state.input_hash or "", skill, True, policy.ttl_seconds)
-                    made.append((question, Entry(skill, self.run.id, event.output)))
+                    made.append((question, Entry(skill, self.run.id, event.output, event.at)))
         if made:
             self.around.cache.keep(self.tenant, epoch, made)
 
