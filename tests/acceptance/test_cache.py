@@ -105,6 +105,44 @@ def test_a_run_can_do_without_the_cache_or_force_some_steps(env: dict[str, str],
         assert history[0]["data"]["forced"] == ["third"]
 
 
+def test_changed_code_is_another_version_for_run_unless_the_setting_says_otherwise(
+    env: dict[str, str], home: Path
+) -> None:
+    source = home / "links.py"
+
+    def run(code: str, **setting: str) -> Done:
+        source.write_text((FIXTURES / "links.py").read_text() + f"\n# {code}\n")
+        payload = json.dumps({"file": str(home / "made")})
+        done = call("run", CHAIN, "--payload", payload, "--skills", source, "--json", env=env | setting)
+        assert done.code == 0, done.err
+        return done
+
+    def executed(done: Done) -> int:
+        return int(done.document["stepsSummary"]["completed"])
+
+    assert executed(run("one")) == 6
+    assert executed(run("one")) == 0
+    changed = run("two")
+    assert executed(changed) == 6
+    told = call("cache", "explain", changed.document["id"], "first", "--json", env=env).document
+    (difference,) = told["differences"]
+    assert difference["field"] == "skill"
+    assert difference["before"].startswith("chain.link@1+")
+    assert difference["after"].startswith("chain.link@1+")
+    assert executed(run("one")) == 0, "the results of the earlier code are still there"
+
+    warn = {"ORCHESTRATOR_SKILL_FINGERPRINT": "warn"}
+    assert executed(run("one", **warn)) == 6, "the version alone is another one than with the code"
+    warned = run("two", **warn)
+    assert executed(warned) == 0
+    assert warned.err.count("code changed, but the version did not") == 1
+    assert "chain.link@1" in warned.err
+    assert "code changed" not in run("two", **warn).err
+    wrong = call("run", CHAIN, env=env | {"ORCHESTRATOR_SKILL_FINGERPRINT": "always"})
+    assert wrong.code == 1
+    assert "ORCHESTRATOR_SKILL_FINGERPRINT" in wrong.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -95,7 +95,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
         Complaint: the workflow needs skills that are not loaded.
     """
     workflow = load_file(file, max_attempts_bound=settings.max_attempts_bound)
-    skills = load_skills(settings)
+    skills = load_skills(settings, develops=True)
     missing = missing_skills(workflow, skills.ids)
     if missing:
         raise Complaint(

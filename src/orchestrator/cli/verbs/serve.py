@@ -38,7 +38,7 @@ def dev(
         from orchestrator.cli.serving.server import Parts, serve
 
     serve(
-        Parts(api=True, worker=True, projector=True, migrates=True),
+        Parts(api=True, worker=True, projector=True, migrates=True, develops=True),
         host=host,
         port=port,
         data_dir=data_dir,
