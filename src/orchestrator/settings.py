@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         compress: Whether stored events are compressed.
         cache_memory_bytes: Size of the memory tier of one worker; 0 turns it off.
         cache_ttl_seconds: How long the hot tier keeps an entry, unless the step sets `ttlSeconds`.
+        skill_fingerprint: What happens when the code of a skill changes but its version does not: nothing (`off`), a
+            warning (`warn`), or the code is part of the version for the cache (`version`). None means `version` for
+            `dev` and `run`, and `warn` for `worker`.
         redis_timeout_ms: How long to wait for Redis before the cold tier is used instead.
         shutdown_grace_seconds: How long executing steps may take to finish after SIGTERM.
         projector_batch: How many events a projection applies in one transaction.
@@ -162,6 +165,7 @@ class Settings(BaseSettings):
     compress: bool = False
     cache_memory_bytes: int = Field(default=64 << 20, ge=0, le=1 << 40)
     cache_ttl_seconds: int = Field(default=86_400, ge=1, le=MAX_TTL_SECONDS)
+    skill_fingerprint: Literal["off", "warn", "version"] | None = None
     redis_timeout_ms: int = Field(default=250, ge=1, le=60_000)
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
@@ -188,7 +192,7 @@ class Settings(BaseSettings):
                 raise ValueError('expected a list, a,b or ["a", "b"]') from None
         return tuple(word.strip() for word in value.split(",") if word.strip())
 
-    @field_validator("log_level", "log_format", "executor", mode="before")
+    @field_validator("log_level", "log_format", "executor", "skill_fingerprint", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value

@@ -1,6 +1,6 @@
 """The next release, played: a copy of the package with what a release may bring.
 
-    a migration             0019_remarks: a table and a column
+    a migration             0700_remarks: a table and a column
     a field of an event     `host` of RunStarted
     an event                RunRemarked, for runs whose payload has a `remark`
     a word of definitions   `team`
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.world.programs import ROOT
 
-MIGRATION = "0019_remarks"
+MIGRATION = "0700_remarks"
 _CHANGES = Path(__file__).with_name("next_release.changes")
 _CHANGE = re.compile(r"^@@ (?P<name>.+)\n(?P<there>(?:(?!@@ ).*\n)*?)==\n(?P<instead>(?:(?!@@ ).*\n)*)", re.MULTILINE)
 _MIGRATION_TEXT = """\

@@ -70,6 +70,79 @@ def test_why_a_step_was_or_was_not_taken_from_the_cache(env: dict[str, str], hom
     assert gate in told
 
 
+def test_a_run_can_do_without_the_cache_or_force_some_steps(env: dict[str, str], home: Path) -> None:
+    payload = json.dumps({"file": str(home / "made")})
+    order = ("run", CHAIN, "--payload", payload, *SKILLS)
+
+    def made() -> list[str]:
+        """The steps executed since the last look, in order."""
+        lines = (home / "made").read_text().split()
+        (home / "made").write_text("")
+        return lines
+
+    every = ["first", "second", "third", "fourth", "fifth", "last"]
+    ran(env, home)
+    assert made() == every
+    ran(env, home)
+    assert made() == []
+    forced = call(*order, "--force", "last", "--force", "second", "--json", env=env)
+    assert made() == ["second", "last"]
+    assert forced.document["stepsSummary"]["skipped"] == 4
+    assert call(*order, "--no-cache", "--json", env=env).document["stepsSummary"]["completed"] == 6
+    assert made() == every
+    told = call("cache", "explain", forced.document["id"], "last", env=env).out
+    assert "forced by the trigger" in told
+    wrong = call(*order, "--force", "secnod", env=env)
+    assert (wrong.code, wrong.out) == (1, "")
+    assert wrong.err == ("error: force names step 'secnod', which chain.v1 does not have; did you mean 'second'?\n")
+    queued = call("trigger", "chain.v1", "--payload", payload, "--no-cache", "--json", env=env).document["runId"]
+    history = call("history", queued, "--json", env=env).document["events"]
+    assert history[0]["data"]["forced"] == every
+    (home / "each").write_text(f"{payload}\n" * 2)
+    batch = call("trigger", "chain.v1", "--each", home / "each", "--force", "third", "--json", env=env).document
+    for run in batch["runs"]:
+        history = call("history", run["runId"], "--json", env=env).document["events"]
+        assert history[0]["data"]["forced"] == ["third"]
+
+
+def test_changed_code_is_another_version_for_run_unless_the_setting_says_otherwise(
+    env: dict[str, str], home: Path
+) -> None:
+    source = home / "links.py"
+
+    def run(code: str, **setting: str) -> Done:
+        source.write_text((FIXTURES / "links.py").read_text() + f"\n# {code}\n")
+        payload = json.dumps({"file": str(home / "made")})
+        done = call("run", CHAIN, "--payload", payload, "--skills", source, "--json", env=env | setting)
+        assert done.code == 0, done.err
+        return done
+
+    def executed(done: Done) -> int:
+        return int(done.document["stepsSummary"]["completed"])
+
+    assert executed(run("one")) == 6
+    assert executed(run("one")) == 0
+    changed = run("two")
+    assert executed(changed) == 6
+    told = call("cache", "explain", changed.document["id"], "first", "--json", env=env).document
+    (difference,) = told["differences"]
+    assert difference["field"] == "skill"
+    assert difference["before"].startswith("chain.link@1+")
+    assert difference["after"].startswith("chain.link@1+")
+    assert executed(run("one")) == 0, "the results of the earlier code are still there"
+
+    warn = {"ORCHESTRATOR_SKILL_FINGERPRINT": "warn"}
+    assert executed(run("one", **warn)) == 6, "the version alone is another one than with the code"
+    warned = run("two", **warn)
+    assert executed(warned) == 0
+    assert warned.err.count("code changed, but the version did not") == 1
+    assert "chain.link@1" in warned.err
+    assert "code changed" not in run("two", **warn).err
+    wrong = call("run", CHAIN, env=env | {"ORCHESTRATOR_SKILL_FINGERPRINT": "always"})
+    assert wrong.code == 1
+    assert "ORCHESTRATOR_SKILL_FINGERPRINT" in wrong.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -15,6 +15,7 @@ OF_ALL = {
     "archivist": "retention takes away runs by their ids, whosever they are",
     "audit.large_data": "an audit looks at the log of all tenants",
     "selection": "retention looks at the runs of all tenants",
+    "code_history": "all tenants share the skills",
     "run_queue": "a rebuild compares the queue of all tenants",
     "reader.progress": "watchers of a run have been checked to be of its tenant",
     "reader.queues": "figures about the installation, for its own tenant only",

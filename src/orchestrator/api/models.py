@@ -4,16 +4,43 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from orchestrator.application.commands import MAX_AT_ONCE
 from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
+from orchestrator.domain.forcing import Force
+from orchestrator.workflows.shape import MAX_STEPS
 
 MAX_LABELS = 64
 MAX_LABEL = 255
+MAX_STEP_ID = 255
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL, pattern=r"^[^:]+$")]
 LabelValue = Annotated[str, StringConstraints(max_length=MAX_LABEL)]
+
+
+def _checked_force(value: object) -> list[str] | bool:
+    """Return the steps to force. The errors of a union would not name the field as the request does."""
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list) or len(value) > MAX_STEPS:
+        raise ValueError(f"must be true, false or a list of at most {MAX_STEPS:,} step ids")
+    for number, step in enumerate(value):
+        if not isinstance(step, str) or not 1 <= len(step) <= MAX_STEP_ID:
+            raise ValueError(f"item {number} must be a step id of 1 to {MAX_STEP_ID} characters")
+    return value
+
+
+ForcedSteps = Annotated[
+    list[str] | bool,
+    PlainValidator(
+        _checked_force,
+        json_schema_input_type=Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=MAX_STEP_ID)]], Field(max_length=MAX_STEPS)
+        ]
+        | bool,
+    ),
+]
 
 
 class _Body(BaseModel):
@@ -46,6 +73,20 @@ class TriggerRunBody(_Body):
         max_length=MAX_LABELS,
         description=f"Up to {MAX_LABELS} labels to find the run by. Keys must not contain a colon.",
     )
+    no_cache: bool = Field(
+        default=False,
+        alias="noCache",
+        description="Take no result from the cache. What the run makes is stored in the cache as usual.",
+    )
+    force: ForcedSteps = Field(
+        default=False,
+        description="Ids of steps to execute without using the cache. `true` forces all steps, as `noCache` does.",
+    )
+
+    @property
+    def forced(self) -> Force:
+        """The steps that `noCache` and `force` name together."""
+        return self.no_cache or (self.force if isinstance(self.force, bool) else tuple(self.force))
 
 
 class TriggerRunsBody(_Body):

@@ -95,6 +95,8 @@ async def trigger_run(
         version=body.workflow_version,
         priority=body.priority,
         labels=body.labels,
+        no_cache=body.no_cache,
+        force=body.force,
         idempotency_key=idempotency_key,
         traceparent=traceparent(trace),
     )
@@ -119,7 +121,14 @@ async def trigger_runs(
     """Trigger several runs, of one or more workflows. If one of them is invalid, no run is created."""
     await serving.authenticator.charge(request, len(body.runs))
     wanted = [
-        Wanted(one.workflow_name, one.workflow_version, one.trigger_payload or {}, one.priority, one.labels or {})
+        Wanted(
+            one.workflow_name,
+            one.workflow_version,
+            one.trigger_payload or {},
+            one.priority,
+            one.labels or {},
+            one.forced,
+        )
         for one in body.runs
     ]
     accepted = await serving.calls(caller).trigger_all(

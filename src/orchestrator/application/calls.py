@@ -19,6 +19,7 @@ from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
 from orchestrator.application.following import follow
 from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.forcing import Force
 from orchestrator.domain.output import Artifact
 from orchestrator.domain.workflow import Workflow
 from orchestrator.projections.views.event_views import event_view
@@ -68,11 +69,14 @@ class Calls:
         version: str | None = None,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        force: Collection[str] | bool = False,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> RecordedDocument:
         """Trigger a run and return `{runId, status, message}`. See `RunCommands.trigger`."""
-        wanted = Wanted(workflow, version, payload or {}, priority, labels or {})
+        forced = no_cache or _force(force)
+        wanted = Wanted(workflow, version, payload or {}, priority, labels or {}, forced)
         accepted = await self._core.commands.trigger(
             self._caller, wanted, idempotency_key=idempotency_key, trace=traceparent
         )
@@ -86,11 +90,14 @@ class Calls:
         version: str | None = None,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        force: Collection[str] | bool = False,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> RecordedDocument:
         """Trigger one run for each payload, all or none, and return `{runs: [{runId, status, message}]}`."""
-        wanted = [Wanted(workflow, version, payload, priority, labels or {}) for payload in payloads]
+        forced = no_cache or _force(force)
+        wanted = [Wanted(workflow, version, payload, priority, labels or {}, forced) for payload in payloads]
         return await self.trigger_all(wanted, idempotency_key=idempotency_key, traceparent=traceparent)
 
     async def trigger_all(
@@ -302,7 +309,13 @@ def _accepted(accepted: Accepted, message: str) -> RecordedDocument:
 
 
 def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> ChangeRequest:
-    return ChangeRequest(change, payload or {}, force if isinstance(force, bool) else tuple(force))
+    return ChangeRequest(change, payload or {}, _force(force))
+
+
+def _force(force: Collection[str] | bool) -> Force:
+    if isinstance(force, bool):
+        return force
+    return (force,) if isinstance(force, str) else tuple(force)
 
 
 def _summary(entry: CatalogueSummary) -> Document:

@@ -138,7 +138,8 @@ class RunChanges:
     ) -> Accepted:
         """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps.
 
-        It has the labels and the priority of that run.
+        It has the labels and the priority of that run. Steps that were forced in that run, and have to run again, are
+        forced again.
 
         Raises:
             RunNotFound: the run does not exist, or belongs to another tenant.
@@ -154,6 +155,7 @@ class RunChanges:
             base_run_id=run_id,
             impacted=plan.impacted,
             reused=plan.reused,
+            forced=plan.forced,
             priority=base.priority,
             labels=base.labels,
             request=request,
@@ -185,7 +187,7 @@ class RunChanges:
             raise RunNotRetryable(f"run {run_id} is {finished.status}; only failed and cancelled runs can be retried")
         run = self._runs.load(run_id).run
         done = {step for step, state in run.states() if state.status in DONE}
-        return plan_retry(finished.workflow, finished.base, done), finished
+        return plan_retry(finished.workflow, finished.base, done, run.forced), finished
 
     def _gone(self, tenant: str, plan: Plan) -> set[str]:
         """Return the reused steps whose artifacts are missing or altered. They must run again."""

@@ -20,11 +20,13 @@ from orchestrator.domain.errors import (
     InvalidPayload,
     RunArchived,
     RunNotFound,
+    UnknownStep,
     VersionConflict,
 )
 from orchestrator.domain.events import RunTriggered
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.forcing import Force, forced_steps
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow
 from orchestrator.eventstore.inline import NewRun, needs
@@ -57,28 +59,44 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A requested run. Without a `version`, it uses the version of the workflow that was registered last."""
+    """A requested run. Without a `version`, it uses the version of the workflow that was registered last.
+
+    `force` names the steps to execute despite the cache; True means all of them.
+    """
 
     workflow: str
     version: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
+    force: Force = False
 
     @property
     def request(self) -> list[Any]:
         """The parts that identify the request. Two requests are the same if they are equal."""
-        return [self.workflow, self.version, self.payload, self.priority, self.labels]
+        forced = [self.force if isinstance(self.force, bool) else sorted(set(self.force))] if self.force else []
+        return [self.workflow, self.version, self.payload, self.priority, self.labels, *forced]
 
-    def command(self, request: str | None, trace: str | None) -> TriggerRun:
+    def command(self, workflow: Workflow, request: str | None, trace: str | None) -> TriggerRun:
         """Return the command that starts the run now.
 
         Args:
+            workflow: the workflow of the run.
             request: the fingerprint of a request with an idempotency key, or None without a key.
             trace: the W3C trace context of the request, or None.
+
+        Raises:
+            UnknownStep: `force` names a step that the workflow does not have.
         """
         return TriggerRun(
-            now(), "initial", self.payload, priority=self.priority, labels=self.labels, request=request, trace=trace
+            now(),
+            "initial",
+            self.payload,
+            forced=forced_steps(workflow, self.force),
+            priority=self.priority,
+            labels=self.labels,
+            request=request,
+            trace=trace,
         )
 
 
@@ -108,17 +126,20 @@ class RunCommands:
         Raises:
             WorkflowNotFound: there is no such workflow or version.
             InvalidPayload: the payload does not match the workflow's payloadSchema.
+            UnknownStep: `force` names a step that the workflow does not have.
             IdempotencyConflict: the key was already used with another request.
         """
-        command = wanted.command(await request_hash(idempotency_key, wanted.request), trace)
+        request = await request_hash(idempotency_key, wanted.request)
         name, version = wanted.workflow, wanted.version
         if version is None and (seen := self._workflows.newest_seen(caller.tenant, name)) is not None:
-            with suppress(VersionConflict, InvalidPayload):  # it may no longer be the newest version: look it up
+            # it may no longer be the newest version: look it up
+            with suppress(VersionConflict, InvalidPayload, UnknownStep):
                 await self.check(seen, wanted.payload)
+                command = wanted.command(seen, request, trace)
                 return await self.begin_run(caller, command, seen, idempotency_key, needs_newest=True)
         workflow = await self._workflows.find(caller.tenant, name, version)
         await self.check(workflow, wanted.payload)
-        return await self.begin_run(caller, command, workflow, idempotency_key)
+        return await self.begin_run(caller, wanted.command(workflow, request, trace), workflow, idempotency_key)
 
     async def trigger_many(
         self,
@@ -136,6 +157,7 @@ class RunCommands:
         Raises:
             WorkflowNotFound: there is no such workflow or version.
             InvalidPayload: some payloads are invalid. The path of each fault names its run, such as `runs[3]`.
+            UnknownStep: `force` of a run names a step that its workflow does not have. The message names the run.
             IdempotencyConflict: the key was already used with another request.
         """
         named = dict.fromkeys((one.workflow, one.version) for one in wanted)
@@ -149,7 +171,7 @@ class RunCommands:
                 # The key of a single run never contains a line break.
                 key = None if idempotency_key is None else f"{idempotency_key}\n{number}"
                 workflow = workflows[one.workflow, one.version]
-                return await self.begin_run(caller, one.command(request, trace), workflow, key)
+                return await self.begin_run(caller, one.command(workflow, request, trace), workflow, key)
 
             # With a key, the first run goes alone, to find out whether the key was used with another request.
             accepted = [] if idempotency_key is None else [await begin_one(0)]
@@ -179,8 +201,11 @@ class RunCommands:
     async def _check_all(self, wanted: Sequence[Wanted], workflows: Mapping[tuple[str, str | None], Workflow]) -> None:
         problems: list[tuple[str, str]] = []
         for number, one in enumerate(wanted):
+            workflow = workflows[one.workflow, one.version]
+            if one.force:
+                forced_steps(workflow, one.force, f"runs[{number}].force")
             try:
-                await self.check(workflows[one.workflow, one.version], one.payload)
+                await self.check(workflow, one.payload)
             except InvalidPayload as error:
                 problems += [(f"runs[{number}].{fault['path']}", fault["message"]) for fault in error.details["faults"]]
             if len(problems) > MAX_LISTED:

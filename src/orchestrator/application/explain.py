@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.cache.catalogue import CacheCatalogue
+from orchestrator.cache.code_history import CodeHistory, Seen, has_changed
 from orchestrator.domain.change import changed_paths
 from orchestrator.domain.errors import UnknownStep
 from orchestrator.domain.events import StepCacheInvalidated
@@ -53,8 +54,11 @@ class Explanation:
 class CacheExplainer:
     """Explains the cache use of runs."""
 
-    def __init__(self, database: Database, runs: RunStore, catalogue: CacheCatalogue, source: OutputSource) -> None:
+    def __init__(
+        self, database: Database, runs: RunStore, catalogue: CacheCatalogue, codes: CodeHistory, source: OutputSource
+    ) -> None:
         self._database = database
+        self._codes = codes
         self._runs = runs
         self._catalogue = catalogue
         self._source = source
@@ -74,6 +78,8 @@ class CacheExplainer:
         wanted = workflow.graph.order if steps is None else steps
         explaining = _Explaining(loaded, self._database, self._runs, self._catalogue, self._source)
         await explaining.look_back(wanted)
+        called = {workflow.steps[step].skill for step in wanted}
+        explaining.code_changes = await self._database.call(self._codes.changes, called)
         explained = []
         for number, step in enumerate(wanted):
             explained.append(await explaining.step(step))
@@ -93,6 +99,7 @@ class _Explaining:
         catalogue: CacheCatalogue,
         source: OutputSource,
     ) -> None:
+        self.code_changes: Mapping[str, Sequence[Seen]] = {}
         self._run = loaded.run
         self._tenant = loaded.tenant
         self._database = database
@@ -126,10 +133,10 @@ class _Explaining:
             "input": value,
         }
         if state.hit == "unchanged":
-            reason = "the base run had the same input"
+            reason = "the base run had the same input" + await self._code_note(step, state)
             return Explanation(step, "unchanged", reason, state.cache_key, components, state.source_run)
         if state.hit is not None:
-            reason = "the cache had a result for this key"
+            reason = "the cache had a result for this key" + await self._code_note(step, state)
             return Explanation(step, "hit", reason, state.cache_key, components, state.source_run)
         earlier = self._earlier.get(step)
         if earlier is None:
@@ -156,6 +163,16 @@ class _Explaining:
             )
         if rest.keys() - self._earlier.keys():
             self._withdrawals = await self._database.call(self._catalogue.withdrawals, self._tenant)
+
+    async def _code_note(self, step: str, state: StepState) -> str:
+        """Return a note if the code of a skill changed since it made a result, although its version did not."""
+        if state.source_run is None or not self.code_changes:
+            return ""
+        made = (await self._other(state.source_run))[0].step(step)
+        history = self.code_changes.get(made.skill or "", ())
+        if made.ended_at is None or state.ended_at is None or not has_changed(history, made.ended_at, state.ended_at):
+            return ""
+        return f"; the code of {made.skill} changed since then, but its version did not"
 
     def _alone(self, step: str, state: StepState) -> str:
         """Return the reason of a miss when there is no earlier result to compare with."""

@@ -20,6 +20,7 @@ from orchestrator.bootstrap.database import open_database
 from orchestrator.bootstrap.filling import build_writer, open_source
 from orchestrator.bootstrap.tracing import open_tracing
 from orchestrator.cache.catalogue import CacheCatalogue
+from orchestrator.cache.code_history import CodeHistory
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.domain.output import Output
 from orchestrator.eventstore.formats import Formats
@@ -106,7 +107,9 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
                 cache_counts=counts,
                 metrics=metrics,
                 tracing=tracing,
-                explainer=CacheExplainer(database, runs, catalogue, Outputs(database, reader, store)),
+                explainer=CacheExplainer(
+                    database, runs, catalogue, CodeHistory(database), Outputs(database, reader, store)
+                ),
                 store=store,
                 read_models=ReadModelSupervisor(
                     database,

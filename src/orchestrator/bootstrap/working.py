@@ -1,6 +1,7 @@
 """Build a worker: its skills, its executor and its step cache."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -11,6 +12,7 @@ from orchestrator.application.core import Core
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.bootstrap.configured import package_of
 from orchestrator.bootstrap.core import Outputs, StoredArtifacts
+from orchestrator.cache.code_history import CodeHistory
 from orchestrator.cache.cold_tier import ColdTier
 from orchestrator.cache.counts import CacheCounts
 from orchestrator.cache.epochs import Epochs
@@ -19,6 +21,7 @@ from orchestrator.cache.memory_tier import MemoryTier
 from orchestrator.cache.step_cache import StepCache
 from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings
+from orchestrator.skills.code import codes_of
 from orchestrator.skills.connections import close_connections
 from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
@@ -33,6 +36,14 @@ from orchestrator.workers.worker import Worker, new_identity
 
 if TYPE_CHECKING:
     from orchestrator.cache.hot_tier import HotTier
+
+logger = logging.getLogger(__name__)
+
+_MAX_NAMED = 5
+"""How many skills a warning names."""
+
+_CHECK_SECONDS = 2.0
+"""How long a worker that stops waits for the check of its skills' code."""
 
 
 @asynccontextmanager
@@ -75,11 +86,18 @@ def build_hot_tier(url: str, ttl_seconds: int, timeout_ms: int, counts: CacheCou
     return HotTier(url, ttl_seconds=ttl_seconds, timeout_seconds=timeout_ms / 1000, counts=counts)
 
 
-def load_skills(settings: Settings) -> SkillRegistry:
-    """Return the skills from the settings and from installed packages."""
+def load_skills(settings: Settings, *, develops: bool = False) -> SkillRegistry:
+    """Return the skills from the settings and from installed packages.
+
+    Args:
+        settings: the settings.
+        develops: whether, by default, the code of a skill is part of its version, so that a change is seen at once.
+    """
     registry = SkillRegistry()
     registry.load_entry_points()
     registry.load_modules(settings.skills)
+    if (settings.skill_fingerprint or ("version" if develops else "warn")) == "version":
+        registry.stamp(codes_of(registry))
     return registry
 
 
@@ -137,6 +155,42 @@ async def open_progress(core: Core) -> AsyncIterator[ReportStep]:
         await writer.close()
 
 
+async def check_code(core: Core, skills: SkillRegistry) -> None:
+    """Record the code of the skills, and warn about those that changed, have the same version and cached results.
+
+    If it cannot be recorded, that is logged: a worker needs it only for this warning.
+    """
+    if core.settings.skill_fingerprint == "off" or skills.is_stamped:
+        return
+    try:
+        codes = await asyncio.to_thread(codes_of, skills)
+        labels = {f"{skill_id}@{skills.get(skill_id).version}": code for skill_id, code in codes.items()}
+        changed = await core.database.call(CodeHistory(core.database).record, labels, now())
+    except Exception as error:  # noqa: BLE001 - it must not end the worker
+        logger.warning("code of skills not recorded: %r", error)
+        return
+    if changed:
+        more = f" and {len(changed) - _MAX_NAMED} more" if len(changed) > _MAX_NAMED else ""
+        logger.warning(
+            "code changed, but the version did not, and cached results of the earlier code are used: %s%s; change "
+            "the version, or invalidate the results with `orchestrator cache invalidate`",
+            ", ".join(changed[:_MAX_NAMED]),
+            more,
+        )
+
+
+@asynccontextmanager
+async def _checking_code(core: Core, skills: SkillRegistry) -> AsyncIterator[None]:
+    checking = asyncio.create_task(check_code(core, skills))
+    try:
+        yield
+    finally:
+        await asyncio.wait({checking}, timeout=_CHECK_SECONDS)  # a short run may end first
+        checking.cancel()
+        with suppress(asyncio.CancelledError):
+            await checking
+
+
 @asynccontextmanager
 async def open_worker(core: Core, skills: SkillRegistry) -> AsyncIterator[Worker]:
     """Run a worker on this event loop. At the end, it releases its runs within the grace period."""
@@ -172,8 +226,9 @@ async def open_worker(core: Core, skills: SkillRegistry) -> AsyncIterator[Worker
         # If the worker fails, cancel this task too, so that the process ends instead of only looking alive.
         working.add_done_callback(lambda _: None if worker.is_stopping or body is None else body.cancel())
         try:
-            with core.local_workers.announced(worker, skills.ids):
-                yield worker
+            async with _checking_code(core, skills):
+                with core.local_workers.announced(worker, skills.ids):
+                    yield worker
         finally:
             await worker.stop(settings.shutdown_grace_seconds)
             with suppress(asyncio.CancelledError):

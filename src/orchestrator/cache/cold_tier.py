@@ -20,8 +20,12 @@ _SQL = load_sql(__file__)
 
 _CONSULT = Statement("consult", _SQL.consult, (*("text",) * 3, *("text[]",) * 7))
 
-_Row = tuple[str, str | None, str | None, bool]
-"""The key, the run that produced the result, the result as JSON text, and whether the caller must produce it."""
+_CONSULT_DATED = Statement("consult_dated", _SQL.consult_dated, (*("text",) * 3, *("text[]",) * 7))
+"""Also returns the age of the results. It takes one more lookup for each, so it is used only if a step has a limit."""
+
+_Row = tuple[str, str | None, str | None, bool, str | None]
+"""The key, the run that produced the result, the result as JSON text, whether the caller must produce it, and when it
+was stored: only for a question with `ttl_seconds`."""
 
 Spoiled = tuple[str, str | None]
 """An unusable result: its key and the run that produced it, or None for all results with this key."""
@@ -53,7 +57,7 @@ class ColdTier:
         if not self._session.is_busy:
             asked = self._parameters(tenant, run_id, serving, questions, spoiled)
             with suppress(DatabaseUnavailable):
-                found = await self._session.run(_CONSULT, [_encoded(value) for value in asked])
+                found = await self._session.run(_statement(questions), [_encoded(value) for value in asked])
                 return _answers(questions, _rows(found))
         return await self._database.ask(self.consult, tenant, run_id, serving, questions, spoiled)
 
@@ -76,8 +80,8 @@ class ColdTier:
         """
         asked = self._parameters(tenant, run_id, serving, questions, spoiled)
         with self._database.connection() as connection, RawCursor(connection, row_factory=tuple_row) as cursor:
-            rows = cursor.execute(_CONSULT.text, asked, prepare=True).fetchall()
-        return _answers(questions, rows)
+            rows = cursor.execute(_statement(questions).text, asked, prepare=True).fetchall()
+        return _answers(questions, ((*row, None)[:5] for row in rows))
 
     def close(self) -> None:
         """Close the connection of the event loop."""
@@ -111,6 +115,10 @@ class ColdTier:
         return int(row["epoch"]) if row else 0
 
 
+def _statement(questions: Sequence[Question]) -> Statement:
+    return _CONSULT if all(question.ttl_seconds is None for question in questions) else _CONSULT_DATED
+
+
 def _encoded(value: str | list[str]) -> bytes:
     return value.encode() if isinstance(value, str) else text_array(value)
 
@@ -118,20 +126,23 @@ def _encoded(value: str | list[str]) -> bytes:
 def _rows(found: PGresult) -> Iterator[_Row]:
     for row in range(found.ntuples):
         key, source_run, output = (found.get_value(row, column) for column in range(3))
+        stored_at = found.get_value(row, 4) if found.nfields > 4 else None
         yield (
             (key or b"").decode(),
             None if source_run is None else source_run.decode(),
             None if output is None else output.decode(),
             found.get_value(row, 3) == b"\x01",
+            None if stored_at is None else stored_at.decode(),
         )
 
 
 def _answers(questions: Sequence[Question], rows: Iterable[_Row]) -> list[Answer]:
-    answers = {key: _answer(source_run, output, granted) for key, source_run, output, granted in rows}
+    answers = {key: _answer(run, output, granted, stored_at) for key, run, output, granted, stored_at in rows}
     return [answers[question.key] for question in questions]
 
 
-def _answer(source_run: str | None, output: str | None, granted: bool) -> Answer:
+def _answer(source_run: str | None, output: str | None, granted: bool, stored_at: str | None) -> Answer:
     if source_run is not None:
-        return Hit(output_from_json(orjson.loads(output or "")), source_run, "cold")
+        at = None if stored_at is None else int(stored_at)
+        return Hit(output_from_json(orjson.loads(output or "")), source_run, "cold", stored_at=at)
     return Granted(NO_RESULT) if granted else Taken()

@@ -1,5 +1,7 @@
 """Encode results for the fast tiers as bytes, so that no caller can modify a cached result."""
 
+from typing import Any
+
 import orjson
 
 from orchestrator.cache.answers import Entry
@@ -8,7 +10,10 @@ from orchestrator.domain.output import output_from_json, output_to_json
 
 def encode(entry: Entry) -> bytes:
     """Return the encoded form of a result."""
-    return orjson.dumps({"skill": entry.skill, "run": entry.source_run, "output": output_to_json(entry.output)})
+    document: dict[str, Any] = {"skill": entry.skill, "run": entry.source_run, "output": output_to_json(entry.output)}
+    if entry.stored_at is not None:
+        document["at"] = entry.stored_at
+    return orjson.dumps(document)
 
 
 def decode(body: bytes) -> Entry:
@@ -19,6 +24,14 @@ def decode(body: bytes) -> Entry:
     """
     document = orjson.loads(body)
     try:
-        return Entry(document["skill"], document["run"], output_from_json(document["output"]))
+        return Entry(
+            document["skill"], document["run"], output_from_json(document["output"]), _time(document.get("at"))
+        )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a cached result: {error!r}") from error
+
+
+def _time(value: object) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError(f"{value!r} is not a time")
+    return value

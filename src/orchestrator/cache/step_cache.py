@@ -2,12 +2,14 @@
 
     the earlier run's result -> memory and Redis tiers -> cold tier -> check the artifacts
 
-Results found in a slower tier are copied to the faster ones. A result with missing or altered artifacts is a miss.
+Results found in a slower tier are copied to the faster ones. A result with missing or altered artifacts is a miss, and
+so is one older than the step's `ttlSeconds`, unless it is the earlier run's.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question, Taken
@@ -60,6 +62,11 @@ class _Spoiled:
         ]
 
 
+def _now() -> int:
+    """Return the time in milliseconds since 1970 UTC."""
+    return time.time_ns() // 1_000_000
+
+
 class StepCache:
     """Queries the tiers in order, and waits for results that other runs are producing."""
 
@@ -74,6 +81,7 @@ class StepCache:
         earlier: EarlierResults,
         check: ArtifactCheck,
         counts: CacheCounts,
+        clock: Callable[[], int] = _now,
     ) -> None:
         self._database = database
         self._cold = cold
@@ -82,6 +90,7 @@ class StepCache:
         self._tiers = tiers
         self._earlier = earlier
         self._check = check
+        self._clock = clock
         self._writes: set[asyncio.Task[None]] = set()
         self.counts = counts
 
@@ -163,9 +172,18 @@ class StepCache:
         for place, tier in enumerate(self._tiers):
             if not shared:
                 break
-            found = await tier.find(tenant, epoch, shared)
+            now = self._clock()
+            entries = await tier.find(tenant, epoch, shared)
+            found = {
+                question.key: entry
+                for question in shared
+                if (entry := entries.get(question.key)) is not None and question.allows(entry.stored_at, now)
+            }
             promoted = [(question, found[question.key]) for question in shared if question.key in found]
-            hits |= {question.step: Hit(entry.output, entry.source_run, tier.name) for question, entry in promoted}
+            hits |= {
+                question.step: Hit(entry.output, entry.source_run, tier.name, stored_at=entry.stored_at)
+                for question, entry in promoted
+            }
             for quicker in self._tiers[:place] if promoted else ():
                 await quicker.keep(tenant, epoch, promoted)
                 self.counts.promoted += len(promoted)
@@ -188,7 +206,7 @@ class StepCache:
             found = await self._cold.ask(tenant, run_id, serving, asked, spoiled.results())
             answers |= {question.step: answer for question, answer in zip(asked, found, strict=True)}
             hits = {question.step: answer for question in asked if isinstance(answer := answers[question.step], Hit)}
-            sound = await self._intact(tenant, hits, asked, spoiled)
+            sound = await self._intact(tenant, self._recent(hits, asked, spoiled), asked, spoiled)
             asked = [question for question in asked if question.step in hits and question.step not in sound]
         for question in questions:
             if question.key in spoiled.reasons and isinstance(answers[question.step], Granted):
@@ -198,7 +216,7 @@ class StepCache:
     def _promote(self, tenant: str, epoch: int, questions: Sequence[Question], answers: Mapping[str, Answer]) -> None:
         """Copy the results of the cold tier to the fast tiers, without waiting for completion."""
         promoted = [
-            (question, Entry(question.skill, answer.source_run, answer.output))
+            (question, Entry(question.skill, answer.source_run, answer.output, answer.stored_at))
             for question in questions
             if question.shared and isinstance(answer := answers[question.step], Hit)
         ]
@@ -206,6 +224,18 @@ class StepCache:
             self._keep(tenant, epoch, promoted)
             self.counts.promoted += len(promoted)
             _log_entries("promoted in the cache", promoted)
+
+    def _recent(self, hits: dict[str, Hit], questions: Sequence[Question], spoiled: _Spoiled) -> dict[str, Hit]:
+        """Return the hits that are not too old for their step, and record which others are."""
+        now, recent = self._clock(), dict(hits)
+        for question in questions:
+            hit = hits.get(question.step)
+            if hit is not None and not question.allows(hit.stored_at, now):
+                del recent[question.step]
+                spoiled.add(
+                    question.key, hit.source_run, f"it is older than the step's ttlSeconds ({question.ttl_seconds})"
+                )
+        return recent
 
     async def _intact(
         self, tenant: str, hits: dict[str, Hit], questions: Sequence[Question], spoiled: _Spoiled

@@ -1,7 +1,7 @@
 """Trigger many runs: send the payloads in batches, and print the ids as they are accepted."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.asking import ask
@@ -25,6 +25,8 @@ def trigger_each(
     version: str | None,
     labels: Mapping[str, str],
     priority: int,
+    no_cache: bool = False,
+    force: Collection[str] = (),
     as_json: bool,
 ) -> None:
     """Trigger a run for each payload and print the ids, or as JSON `{runs: [{runId, status, message}]}` at the end.
@@ -35,7 +37,15 @@ def trigger_each(
 
     async def trigger_batches(client: "Calls") -> None:
         for part in parts(payloads):
-            answer = await client.trigger_many(workflow, part, version=version, labels=labels, priority=priority)
+            answer = await client.trigger_many(
+                workflow,
+                part,
+                version=version,
+                labels=labels,
+                priority=priority,
+                no_cache=no_cache,
+                force=force,
+            )
             accepted.extend(answer["runs"])
             if not as_json:
                 for one in answer["runs"]:

@@ -101,6 +101,14 @@ Labels = Annotated[
 Priority = Annotated[
     int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs with a higher priority start first.")
 ]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="Take no result from the cache. New results are stored in the cache as usual."),
+]
+Force = Annotated[
+    list[str] | None,
+    typer.Option(metavar="STEP", help="Execute this step without using the cache. Can be repeated."),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
 
 

@@ -23,6 +23,8 @@ class Calls(Reads):
         version: str | None = None,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        force: Collection[str] | bool = False,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> documents.AcceptedRun:
@@ -34,19 +36,22 @@ class Calls(Reads):
             version: a version of the workflow. By default, the one registered last.
             priority: queued runs with a higher priority start first.
             labels: key-value pairs to find the run by.
+            no_cache: take no result from the cache. What the run makes is stored in the cache as usual.
+            force: ids of steps to execute without using the cache. True forces all steps, as `no_cache` does.
             idempotency_key: requests with the same key create only one run, and all return that run. By default,
                 each call generates its own key, so only the retries of one call share a run.
             traceparent: a W3C trace context; it is stored with the run.
 
         Raises:
             WorkflowNotFound: the workflow, or this version of it, does not exist.
-            InvalidRequest: an argument is invalid, or the payload does not match the workflow's `payloadSchema`.
+            InvalidRequest: an argument is invalid, `force` names an unknown step, or the payload does not match the
+                workflow's `payloadSchema`.
             IdempotencyConflict: the key was already used with another request.
 
         >>> client.trigger("hello.v1", {"name": "Ada"})
         {'runId': '...', 'status': 'queued', 'message': 'Run queued - 2 steps'}
         """
-        body = _run(workflow, payload, version, priority, labels)
+        body = _run(workflow, payload, version, priority, labels) | _forcing(no_cache, force)
         return cast("documents.AcceptedRun", await self._make("/runs", body, idempotency_key, traceparent))
 
     async def trigger_many(
@@ -57,6 +62,8 @@ class Calls(Reads):
         version: str | None = None,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        no_cache: bool = False,
+        force: Collection[str] | bool = False,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> documents.AcceptedRuns:
@@ -70,6 +77,8 @@ class Calls(Reads):
             version: a version of the workflow. By default, the one registered last.
             priority: queued runs with a higher priority start first.
             labels: key-value pairs to find the runs by.
+            no_cache: see `trigger`.
+            force: see `trigger`.
             idempotency_key: see `trigger`. One key covers the whole batch.
             traceparent: a W3C trace context; it is stored with each run.
 
@@ -80,7 +89,8 @@ class Calls(Reads):
         >>> len(accepted["runs"])
         2
         """
-        body = {"runs": [_run(workflow, payload, version, priority, labels) for payload in payloads]}
+        forcing = _forcing(no_cache, force)
+        body = {"runs": [_run(workflow, payload, version, priority, labels) | forcing for payload in payloads]}
         return cast("documents.AcceptedRuns", await self._make("/runs:batch", body, idempotency_key, traceparent))
 
     async def update(
@@ -259,6 +269,17 @@ def _run(
     }
 
 
+def _forcing(no_cache: bool, force: Collection[str] | bool) -> dict[str, Any]:
+    """Return the fields about the cache. They are omitted if not set: an earlier server does not know them."""
+    forced = _force(force)
+    return ({"noCache": True} if no_cache else {}) | ({"force": forced} if forced else {})
+
+
+def _force(force: Collection[str] | bool) -> list[str] | bool:
+    if isinstance(force, bool):
+        return force
+    return [force] if isinstance(force, str) else list(force)
+
+
 def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> dict[str, Any]:
-    forced = force if isinstance(force, bool) else list(force)
-    return {"changeRequest": {"type": change, "payload": dict(payload or {}), "force": forced}}
+    return {"changeRequest": {"type": change, "payload": dict(payload or {}), "force": _force(force)}}

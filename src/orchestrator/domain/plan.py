@@ -15,9 +15,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 from orchestrator.domain.change import PAYLOAD_PATCH, ChangeRequest, changed_paths, merge_patch
-from orchestrator.domain.errors import UnknownChangeType, UnknownStep
+from orchestrator.domain.errors import UnknownChangeType
 from orchestrator.domain.events import Reuse
 from orchestrator.domain.fingerprint import fingerprint
+from orchestrator.domain.forcing import forced_steps
 from orchestrator.domain.selectors import Path, is_touched
 from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow
@@ -103,7 +104,8 @@ def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: 
     seeds, force_all = _declared_seeds(workflow, change)
     for step, field in _readers(workflow, frozenset(changed_paths(base.payload, payload, ("trigger",)))):
         seeds.setdefault(step, f"reads {field}, which the change alters")
-    forced = tuple(seeds) if force_all else _forced_steps(workflow, change)
+    named = () if isinstance(change.force, bool) else change.force
+    forced = tuple(seeds) if force_all else forced_steps(workflow, named)
     for step in forced:
         seeds[step] = "forced by the change request" if step not in seeds else f"{seeds[step]}; forced"
     for step in gone:
@@ -111,10 +113,14 @@ def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: 
     return _plan(workflow, base, change, payload=payload, seeds=seeds, forced=forced)
 
 
-def plan_retry(workflow: Workflow, base: BaseRun, done: Collection[str]) -> Plan:
-    """Plan the retry of a failed or cancelled run: every step that is not `done` yet runs."""
+def plan_retry(workflow: Workflow, base: BaseRun, done: Collection[str], forced: Collection[str] = ()) -> Plan:
+    """Plan the retry of a failed or cancelled run: every step that is not `done` yet runs.
+
+    Those that were `forced` in the base run are forced again.
+    """
     seeds = {step: "was not completed" for step in workflow.graph.order if step not in done}
-    return _plan(workflow, base, ChangeRequest("retry", {}), payload=base.payload, seeds=seeds)
+    again = [step for step in seeds if step in forced]
+    return _plan(workflow, base, ChangeRequest("retry", {}), payload=base.payload, seeds=seeds, forced=again)
 
 
 def _plan(
@@ -164,16 +170,6 @@ def _declared_seeds(workflow: Workflow, change: ChangeRequest) -> tuple[dict[str
         )
     names = workflow.graph.order if declared.seeds is None else declared.seeds
     return dict.fromkeys(names, f"seed of {change.type}"), declared.force or change.force is True
-
-
-def _forced_steps(workflow: Workflow, change: ChangeRequest) -> tuple[str, ...]:
-    if isinstance(change.force, bool):
-        return ()
-    for step in change.force:
-        if step not in workflow.steps:
-            hint = did_you_mean(step, workflow.steps)
-            raise UnknownStep(f"force names step {step!r}, which {workflow.name} does not have{hint}", step=step)
-    return tuple(dict.fromkeys(change.force))
 
 
 def _readers(workflow: Workflow, changed: frozenset[Path]) -> Iterator[tuple[str, str]]:

@@ -68,7 +68,8 @@ class Run:
     """One execution of a workflow.
 
     `waiting` counts the unfinished dependencies of each step of this run; `ready`, `executing` and `due` hold
-    the steps that can start, the running attempts, and the retry timers (milliseconds since 1970 UTC).
+    the steps that can start, the running attempts, and the retry timers (milliseconds since 1970 UTC). `forced` holds
+    the steps that are executed despite the cache.
     """
 
     id: str
@@ -88,6 +89,11 @@ class Run:
     error: StepError | None = None
     started_at: int | None = None
     ended_at: int | None = None
+    forced: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Index the forced steps: there may be as many as the workflow has."""
+        self.forced = frozenset(self.trigger.forced)
 
     @property
     def is_finished(self) -> bool:

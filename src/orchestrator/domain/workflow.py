@@ -31,7 +31,7 @@ CacheScope = Literal["global", "run_only"]
 class CachePolicy:
     """Whether a step's result is cached, and for which runs.
 
-    `ttl_seconds` limits the time in the hot tier; None takes the tier's default.
+    `ttl_seconds` is how old a result from the cache may be, in every tier; None means any age.
     """
 
     enabled: bool = True

@@ -123,7 +123,7 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
     fields: Fields = {"step_id": step_id, "worker": worker, "cache_key": run.step(step_id).cache_key}
     match event:
         case StepStarted():
-            asked = run.workflow.steps[step_id].cache.enabled and step_id not in run.trigger.forced
+            asked = run.workflow.steps[step_id].cache.enabled and step_id not in run.forced
             fields |= {"status": "running", "attempt": event.attempt, "skill": event.skill}
             return "step started", fields | {"cache": "miss" if asked else "off", "reason": event.miss}
         case StepCacheHit():

@@ -1,6 +1,6 @@
 """The registry of the skills that this process has."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class SkillRegistry:
 
     def __init__(self, skills: Iterable[Skill | Callable[..., Any]] = ()) -> None:
         self._skills: dict[str, Skill] = {}
+        self._codes: Mapping[str, str] = {}
         for one in skills:
             self.add(one)
 
@@ -68,6 +69,23 @@ class SkillRegistry:
             return self._skills[skill_id]
         except KeyError:
             raise SkillNotFound(skill_id, self._skills) from None
+
+    def stamp(self, codes: Mapping[str, str]) -> None:
+        """Make the code of skills part of their version: `codes` maps skill ids to fingerprints (see `code`)."""
+        self._codes = dict(codes)
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether the code of skills is part of their version."""
+        return bool(self._codes)
+
+    def label(self, skill_id: str) -> str | None:
+        """Return `id@version`, or `id@version+code` if the code is part of the version; None for an unknown skill."""
+        skill = self._skills.get(skill_id)
+        if skill is None:
+            return None
+        code = self._codes.get(skill_id)
+        return f"{skill_id}@{skill.version}" + (f"+{code}" if code else "")
 
     def load_modules(self, sources: Iterable[str]) -> None:
         """Add the skills of each source: `package.module`, a `.py` file, a folder or a YAML file.

@@ -11,7 +11,7 @@ from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.skill import FunctionSkill, Skill
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.testing.collected import CollectingContext
-from orchestrator.workers.executor import OnBegun, ignore, skill_name, spilled
+from orchestrator.workers.executor import OnBegun, ignore, spilled
 
 
 class CollectingExecutor:
@@ -36,8 +36,8 @@ class CollectingExecutor:
         self.exceptions: dict[str, Exception] = {}
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill. One that only chosen results mean has the version `chosen`."""
-        return skill_name(self._skills, skill_id) or f"{skill_id}@chosen"
+        """Return `id@version` of a skill. A skill that is only in the chosen results has the version `chosen`."""
+        return self._skills.label(skill_id) or f"{skill_id}@chosen"
 
     def trouble(self) -> str | None:
         """Return None: what a test lacks fails its calls."""

@@ -51,7 +51,7 @@ async def run_in_memory(
     await asyncio.to_thread(check_payload, workflow, payload)
     log, store = MemoryLog(), memory_store()
     runs = RunStore(log, lambda *_: workflow)
-    trigger = decide_trigger(Wanted(workflow.name, workflow.version, payload).command(None, None), workflow)
+    trigger = decide_trigger(Wanted(workflow.name, workflow.version, payload).command(workflow, None, None), workflow)
     run = begin(str(uuid7()), workflow, trigger)
     await runs.save(run, [trigger], tenant=TENANT, actor=_ACTOR)
     executor = CollectingExecutor(skills, store, chosen, secrets)

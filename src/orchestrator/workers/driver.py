@@ -25,6 +25,7 @@ from orchestrator.domain.decide import decide, next_attempt
 from orchestrator.domain.errors import StaleAttempt
 from orchestrator.domain.events import RunEvent, StepCompleted
 from orchestrator.domain.evolve import evolve
+from orchestrator.domain.forcing import ALL_FORCED, FORCED
 from orchestrator.domain.next_steps import BeginStep, next_due, next_steps
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run, maker_of
@@ -238,8 +239,8 @@ class RunDriver:
         answers: dict[str, Answer] = {}
         questions = []
         for begin, skill, found in resolved:
-            if begin.step in self.run.trigger.forced:
-                answers[begin.step] = Granted("forced")
+            if begin.step in self.run.forced:
+                answers[begin.step] = Granted(self._why_forced())
             elif not self.run.workflow.steps[begin.step].cache.enabled:
                 answers[begin.step] = Granted("the step's cachePolicy is off")
             else:
@@ -250,6 +251,12 @@ class RunDriver:
             replies = await self.around.cache.consult(self.tenant, self.run.id, serving, questions)
             answers |= {question.step: reply for question, reply in zip(questions, replies, strict=True)}
         return answers
+
+    def _why_forced(self) -> str:
+        trigger = self.run.trigger
+        if trigger.trigger_type == "update":
+            return "forced"
+        return ALL_FORCED if len(self.run.forced) == len(self.run.workflow.steps) else FORCED
 
     def _question(self, step_id: str, skill: str, found: ResolvedInput) -> Question:
         policy = self.run.workflow.steps[step_id].cache
@@ -305,7 +312,7 @@ class RunDriver:
                 if policy.enabled and policy.scope == "global":
                     key, skill = state.cache_key or "", state.skill or ""
                     question = Question(event.step, key, state.input_hash or "", skill, True, policy.ttl_seconds)
-                    made.append((question, Entry(skill, self.run.id, event.output)))
+                    made.append((question, Entry(skill, self.run.id, event.output, event.at)))
         if made:
             self.around.cache.keep(self.tenant, epoch, made)
 

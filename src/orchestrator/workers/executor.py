@@ -39,7 +39,7 @@ class StepExecutor(Protocol):
     """What a driver needs: looking up skills and performing calls."""
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill, or None when this worker does not have it."""
+        """Return the label of a skill, such as `id@version`, or None when this worker does not have it."""
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call; see `perform` for the errors it raises.
@@ -84,8 +84,8 @@ class LocalExecutor:
         return self._fitness.trouble()
 
     def skill(self, skill_id: str) -> str | None:
-        """Return `id@version` of a skill, or None when this worker does not have it."""
-        return skill_name(self._registry, skill_id)
+        """Return the label of a skill, or None when this worker does not have it; see `SkillRegistry.label`."""
+        return self._registry.label(skill_id)
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
@@ -107,11 +107,6 @@ class LocalExecutor:
     def _reporter(self, call: SkillCall) -> Callable[[float, str], None] | None:
         report = self._on_progress
         return None if report is None else lambda fraction, message: report(call, fraction, message)
-
-
-def skill_name(registry: SkillRegistry, skill_id: str) -> str | None:
-    """Return `id@version` of a skill, or None when the registry does not know it."""
-    return f"{skill_id}@{registry.get(skill_id).version}" if skill_id in registry else None
 
 
 async def spilled(keeper: OutputKeeper, tenant: str, output: Output) -> Output:

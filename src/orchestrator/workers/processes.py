@@ -16,7 +16,7 @@ from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.child import Child
-from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, ReportStep, ignore, skill_name, spilled
+from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, ReportStep, ignore, spilled
 
 
 class ProcessExecutor:
@@ -54,7 +54,7 @@ class ProcessExecutor:
 
     def skill(self, skill_id: str) -> str | None:
         """Return `id@version` of a skill, or None when this worker does not have it."""
-        return skill_name(self._registry, skill_id)
+        return self._registry.label(skill_id)
 
     def trouble(self) -> str | None:
         """Return what this process lacks to perform any call, or None."""

@@ -20,7 +20,7 @@ from orchestrator.cache.cold_tier import NO_RESULT, ColdTier, Spoiled
 from orchestrator.cache.flights import LOOK_AGAIN_SECONDS
 from orchestrator.domain.output import Output
 from orchestrator.postgres.sql import load_sql
-from orchestrator.skills import SkillError, skill
+from orchestrator.skills import SkillError, StepContext, skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.tiers import question
 from tests.servers import ValkeyServer
@@ -137,6 +137,38 @@ async def test_a_maker_that_fails_is_followed_by_the_next_at_once(world: World) 
     assert attempts == 4
     assert sorted(run.status for run in runs) == ["completed"] * 17 + ["failed"] * 3
     assert took < 4 * LOOK_AGAIN_SECONDS  # they were woken
+
+
+async def test_a_forced_step_neither_waits_for_another_run_nor_makes_others_wait(world: World) -> None:
+    begun, released = asyncio.Queue[str](), asyncio.Event()
+
+    @skill("test.slow")
+    async def slow(given: dict[str, Any], ctx: StepContext) -> dict[str, Any]:
+        begun.put_nowait(ctx.run_id)
+        await released.wait()
+        return {"made": ctx.run_id}
+
+    await world.register(SLOW)
+    payload = {"journal": "/", "seconds": 0}
+
+    async def begin(force: bool = False) -> str:
+        accepted = await world.core.commands.trigger(CALLER, Wanted("test.slow", payload=payload, force=force))
+        return accepted.run_id
+
+    async with at_work(world.core, [slow]), asyncio.timeout(60):
+        forced = await begin(force=True)
+        assert await begun.get() == forced
+        maker = await begin()
+        assert await begun.get() == maker  # the forced run serves nobody before its result is there
+        another = await begin(force=True)
+        assert await begun.get() == another  # nor does it wait
+        waiting = await begin()
+        await asyncio.sleep(0.2)
+        assert begun.empty()
+        released.set()
+        runs = await world.all_finished([forced, maker, another, waiting])
+    assert [statuses(run)["wait"] for run in runs] == ["completed", "completed", "completed", "skipped"]
+    assert begun.empty()
 
 
 async def test_a_maker_that_is_cancelled_is_followed_by_the_next_at_once(world: World) -> None:

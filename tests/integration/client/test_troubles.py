@@ -64,6 +64,17 @@ async def test_two_calls_are_two_runs_unless_they_carry_the_same_key(client: Asy
     assert len({each["runId"] for each in keyed}) == 1
 
 
+async def test_what_a_run_forces_is_sent_and_nothing_else_is(core: Core, far: AsyncClient, relay: Relay) -> None:
+    plain = (await far.trigger("test.line"))["runId"]
+    assert not any(b"noCache" in request or b"force" in request for request in relay.requests)
+    named = (await far.trigger("test.line", force=["read"]))["runId"]
+    one = (await far.trigger("test.line", force="read"))["runId"]
+    every = (await far.trigger("test.line", no_cache=True))["runId"]
+    (batched,) = (await far.trigger_many("test.line", [{}], force=True))["runs"]
+    forced = [core.log.read(run)[0].event.forced for run in (plain, named, one, every, batched["runId"])]  # type: ignore[union-attr]
+    assert forced == [(), ("read",), ("read",), ("write", "read"), ("write", "read")]
+
+
 async def test_a_cancel_whose_answer_was_lost_is_no_error(far: AsyncClient, relay: Relay) -> None:
     run_id = (await far.trigger("test.line"))["runId"]
     relay.next.append(relay.cut(0))

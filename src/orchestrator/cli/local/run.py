@@ -35,12 +35,14 @@ _EXIT_CODES = {"completed": 0, "failed": 1, "cancelled": 130}
 
 @dataclass(frozen=True, slots=True)
 class RunOrder:
-    """What to run: a workflow file, its payload, labels and priority."""
+    """What to run: a workflow file, its payload, labels and priority, and the steps that do not use the cache."""
 
     file: Path
     payload: Mapping[str, Any]
     labels: Mapping[str, str]
     priority: int = 0
+    no_cache: bool = False
+    force: tuple[str, ...] = ()
 
 
 class Place:
@@ -102,7 +104,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
         Complaint: the workflow needs skills that are not loaded.
     """
     workflow = load_definition(file, max_attempts_bound=settings.max_attempts_bound).workflow
-    skills = load_skills(with_sources(file, settings))
+    skills = load_skills(with_sources(file, settings), develops=True)
     missing = missing_skills(workflow, skills.ids)
     if missing:
         raise Complaint(
@@ -140,6 +142,8 @@ async def run_once(settings: Settings, order: RunOrder, *, as_json: bool) -> int
             version=workflow.version,
             labels=order.labels,
             priority=order.priority,
+            no_cache=order.no_cache,
+            force=order.force,
         )
         progress = await place.follow(accepted["runId"])
         if as_json:

@@ -63,7 +63,7 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     stop = Stop(settings.shutdown_grace_seconds)
     # Find errors in the user's files and settings before anything is started.
     definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
-    skills = load_skills(settings) if parts.worker else None
+    skills = load_skills(settings, develops=parts.development) if parts.worker else None
     async with AsyncExitStack() as stack:
         listening = None
         if parts.api:

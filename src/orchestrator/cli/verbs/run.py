@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Executor, Labels, Payload, Priority, Skills, listed
+from orchestrator.cli.options import (
+    AsJson,
+    DataDir,
+    Executor,
+    Force,
+    Labels,
+    NoCache,
+    Payload,
+    Priority,
+    Skills,
+    listed,
+)
 
 
 def run(
@@ -16,6 +27,8 @@ def run(
     skills: Skills = None,
     label: Labels = None,
     priority: Priority = 0,
+    no_cache: NoCache = False,
+    force: Force = None,
     executor: Executor = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -35,7 +48,7 @@ def run(
     from orchestrator.cli.local.run import RunOrder, run_once
     from orchestrator.cli.process import hide_secrets, run_async
 
-    order = RunOrder(file, read_payload(payload), read_labels(label), priority)
+    order = RunOrder(file, read_payload(payload), read_labels(label), priority, no_cache, tuple(force or ()))
     settings = read_settings(data_dir=data_dir, skills=listed(skills), executor=executor)
     hide_secrets()
     raise typer.Exit(run_async(run_once(settings, order, as_json=as_json)))

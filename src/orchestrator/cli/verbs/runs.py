@@ -6,7 +6,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.cli.options import AsJson, DataDir, Each, Key, Labels, Payload, Priority, RunId, Server, Target
+from orchestrator.cli.options import (
+    AsJson,
+    DataDir,
+    Each,
+    Force,
+    Key,
+    Labels,
+    NoCache,
+    Payload,
+    Priority,
+    RunId,
+    Server,
+    Target,
+)
 
 StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
@@ -22,6 +35,8 @@ def trigger(
     ] = None,
     label: Labels = None,
     priority: Priority = 0,
+    no_cache: NoCache = False,
+    force: Force = None,
     data_dir: DataDir = None,
     server: Server = None,
     key: Key = None,
@@ -39,12 +54,24 @@ def trigger(
     target, labels = Target(data_dir, server, key), read_labels(label)
     if each is not None:
         payloads = read_each(each, payload)
-        trigger_each(target, workflow, payloads, version=version, labels=labels, priority=priority, as_json=as_json)
+        trigger_each(
+            target,
+            workflow,
+            payloads,
+            version=version,
+            labels=labels,
+            priority=priority,
+            no_cache=no_cache,
+            force=force or (),
+            as_json=as_json,
+        )
         return
     given = read_payload(payload)
     accepted = ask(
         target,
-        lambda client: client.trigger(workflow, given, version=version, labels=labels, priority=priority),
+        lambda client: client.trigger(
+            workflow, given, version=version, labels=labels, priority=priority, no_cache=no_cache, force=force or ()
+        ),
     )
     if as_json:
         print_json(accepted)

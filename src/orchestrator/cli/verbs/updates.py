@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import AsJson, Change, DataDir, Key, RunId, Server, Target
+from orchestrator.cli.options import AsJson, Change, DataDir, Force, Key, RunId, Server, Target
 
 
 def update(
@@ -13,10 +13,7 @@ def update(
     change: Annotated[str, typer.Argument(metavar="TYPE", help="A change type of the workflow, or payload.patch.")],
     *,
     payload: Change = None,
-    force: Annotated[
-        list[str] | None,
-        typer.Option(metavar="STEP", help="Execute this step without using the cache. Can be repeated."),
-    ] = None,
+    force: Force = None,
     force_all: Annotated[
         bool, typer.Option("--force-all", help="Execute all seed steps of the change without using the cache.")
     ] = False,
