@@ -6,8 +6,7 @@ A crash loses nothing: until that transaction commits, the whole run is in the l
 was read back. The next call continues with the runs that are marked.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -29,6 +28,7 @@ from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers
 from orchestrator.retention.selection import RunSelection, Selector
+from orchestrator.retention.turn import exclusively
 
 _SQL = load_sql(__file__)
 _MAX_EVENTS = 10_000
@@ -38,10 +38,6 @@ _STATUS: Mapping[type[Any], str] = {RunCompleted: "completed", RunFailed: "faile
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of runs archived so far, and the total."""
-
-
-class RetentionRunning(Exception):
-    """Another process is archiving runs."""
 
 
 class RetentionHeld(Exception):
@@ -122,11 +118,11 @@ class Archivist:
         """Archive the runs that ended before a time (milliseconds since 1970 UTC) and are not needed.
 
         Raises:
-            RetentionRunning: another process is archiving runs.
+            RetentionRunning: another process is archiving runs, deleting a run or pruning artifacts.
             RetentionHeld: a read model is being rebuilt.
             DamagedExport, ParquetMissing, OSError: a file cannot be written. Files written before remain archived.
         """
-        with self._exclusively():
+        with exclusively(self._database):
             self._chain.head()  # only events that the chain covers may be archived
             selection = self._selector.mark(before)
             makers = Makers(self._database, self._log)
@@ -143,17 +139,6 @@ class Archivist:
             if runs:
                 self._vacuum()
         return Retired(runs, events, tuple(files), selection.kept_for_cache, selection.kept_for_runs)
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        with self._database.connection() as guard:
-            row = guard.execute(_SQL.exclusive).fetchone()
-            if row is None or not row["locked"]:
-                raise RetentionRunning("another process is archiving runs")
-            try:
-                yield
-            finally:
-                guard.execute(_SQL.release)
 
     def _next_batch(self) -> _Batch | None:
         marked = self._all(_SQL.marked, {"limit": self._max_runs})

@@ -1,9 +1,3 @@
--- name: exclusive
-SELECT pg_try_advisory_lock(715004) AS locked
-
--- name: release
-SELECT pg_advisory_unlock(715004)
-
 -- name: marked
 SELECT run_id::text AS run_id, month, events, cutoff
 FROM retiring_runs

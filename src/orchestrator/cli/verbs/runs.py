@@ -1,7 +1,6 @@
-"""The run commands: trigger, cancel, status, steps, artifacts, history, runs list; and version."""
+"""The run commands: trigger, cancel, status, steps, history, runs list; and version."""
 # ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -126,32 +125,6 @@ def steps(
         return
     found = ask(Target(data_dir, server, key), lambda client: client.steps(run_id, status=status))
     print_steps(run_id, found, as_json=as_json)
-
-
-def artifacts(
-    run: RunId,
-    *,
-    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.")] = None,
-    download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the artifacts to DIR/STEP/FILENAME.")
-    ] = None,
-    data_dir: DataDir = None,
-    server: Server = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the artifacts of a run, or copy them.
-
-    Example: orchestrator artifacts 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
-    """
-    from orchestrator.cli.asking import ask
-    from orchestrator.cli.downloads import found_artifacts
-    from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import print_artifacts
-
-    run_id = read_run_id(run)
-    found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
-    print_artifacts(run_id, found, as_json=as_json)
 
 
 def history(
