@@ -18,7 +18,7 @@ from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_
 from orchestrator.cli.verbs.replay import diff, replay
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.verbs.run import run
-from orchestrator.cli.verbs.runs import cancel, history, list_runs, status, steps, trigger, version
+from orchestrator.cli.verbs.runs import cancel, delete_run, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.verbs.serve import api, dev, projector, worker
 from orchestrator.cli.verbs.updates import retry, update
 from orchestrator.cli.verbs.whoami import whoami
@@ -78,7 +78,7 @@ _add_group(
     {"list": list_artifacts, "prune": prune_artifacts},
     ListsByDefault,
 )
-_add_group("Inspect", "runs", "List runs.", {"list": list_runs})
+_add_group("Inspect", "runs", "List and delete runs.", {"list": list_runs, "delete": delete_run})
 _add_group(
     "Inspect",
     "workflows",

@@ -68,6 +68,15 @@ class NamedContent:
                     if row["content_hash"]:
                         yield row["content_hash"]
 
+    def among(self, hashes: Collection[str], position: int) -> set[str]:
+        """Return those of some hashes that something names, once the read models have reached a position."""
+        wanted, found = set(hashes), set[str]()
+        for names in (self.in_rows(wanted), self._in_log(silent, position), self._in_archive(silent)):
+            if found == wanted:
+                break
+            found.update(wanted.intersection(names))
+        return found
+
     def in_events(self, after: int, until: int) -> Iterator[str]:
         """Yield the content that the events between two log positions name."""
         with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
@@ -77,8 +86,8 @@ class NamedContent:
             if recorded.tenant == self._tenant:
                 yield from content_named(recorded.event)
 
-    def _in_log(self, on_stage: OnStage) -> Iterator[str]:
-        position, end = 0, self._log.last_position()
+    def _in_log(self, on_stage: OnStage, after: int = 0) -> Iterator[str]:
+        position, end = after, self._log.last_position()
         while position < end:
             until = min(end, position + _PAGE)
             yield from self.in_events(position, until)

@@ -6,13 +6,17 @@ The first question comes first: what is stored after it was answered is too new 
 safe beside workers, without stopping them.
 """
 
+import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from psycopg.rows import tuple_row
 
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.sweeper import Sweep, Sweeper
+from orchestrator.audit.transfer.end import DamagedExport
+from orchestrator.audit.transfer.parquet import ParquetMissing
 from orchestrator.domain.events import StepStarted
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Database
@@ -21,6 +25,8 @@ from orchestrator.projections.rebuild.stages import OnStage, silent
 from orchestrator.retention.archive import Archive
 from orchestrator.retention.names import NamedContent
 from orchestrator.retention.turn import exclusively
+
+logger = logging.getLogger(__name__)
 
 _SQL = load_sql(__file__)
 
@@ -82,6 +88,24 @@ class Pruner:
                 on_objects=lambda objects: on_stage("artifact store: objects", objects, None),
             )
         return Pruned(round(before * 1000), done)
+
+    def remove_unnamed(self, hashes: Collection[str], position: int) -> Sweep:
+        """Remove those of some hashes that nothing names. The caller has the turn.
+
+        What executing attempts may be storing again right now stays for the next prune, as does everything if the
+        archive cannot be read.
+
+        Args:
+            hashes: the hashes, SHA-256 in hex.
+            position: the log position that the read models have reached.
+        """
+        before = self.oldest_needed()
+        try:
+            named = self.named.among(hashes, position)
+        except (OSError, DamagedExport, ParquetMissing):
+            logger.exception("artifacts of a deleted run are left, archive unreadable")
+            return Sweep(too_new=len(hashes))
+        return self._sweeper.remove(set(hashes) - named, before)
 
     def oldest_needed(self) -> float:
         """Return the time (seconds since 1970 UTC) since when executing attempts may have stored content.

@@ -18,7 +18,8 @@ from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import IdempotencyConflict, RunArchived, RunNotFound
 from orchestrator.postgres.sql import load_sql
-from orchestrator.retention.archivist import RetentionHeld, Retired
+from orchestrator.retention.archivist import Retired
+from orchestrator.retention.removal import RetentionHeld
 from orchestrator.retention.selection import Selector
 from tests.integration.audit.campaign import mixture, projected
 from tests.integration.changes.world import CALLER, World, world

@@ -46,6 +46,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "replay",
         "diff",
         "runs list",
+        "runs delete",
         "workflows list",
         "workflows show",
         "workflows validate",
