@@ -224,7 +224,7 @@ async def test_a_rebuild_is_not_disturbed(database_url: str, tmp_path: Path) -> 
         await projected(core)
         with core.database.connection() as guard:  # as a rebuild does
             guard.execute(SQL.begin_rebuild)
-            with pytest.raises(RetentionHeld, match="being rebuilt"):
+            with pytest.raises(RetentionHeld, match="locked, by a rebuild"):
                 build_archivist(core, "test", timeout_seconds=0.1).apply(now() + SOON)
             guard.execute(SQL.end_rebuild)
         assert archived(core).runs == 1
