@@ -12,7 +12,7 @@ OF_ALL = {
     "claims": "workers serve all tenants",
     "progress": "a worker tells of the runs it owns, by their ids",
     "gauges": "figures about the installation, for its own tenant only",
-    "archivist": "retention takes away runs by their ids, whosever they are",
+    "removal": "retention takes away runs by their ids, whosever they are",
     "audit.large_data": "an audit looks at the log of all tenants",
     "selection": "retention looks at the runs of all tenants",
     "code_history": "all tenants share the skills",

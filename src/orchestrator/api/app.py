@@ -7,7 +7,19 @@ from fastapi import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, caching, health, history, me, metrics, projections, runs, updates, workflows
+from orchestrator.api import (
+    artifacts,
+    caching,
+    deletions,
+    health,
+    history,
+    me,
+    metrics,
+    projections,
+    runs,
+    updates,
+    workflows,
+)
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.guard import Guard
@@ -21,6 +33,7 @@ from orchestrator.application.core import Core
 # Most used first, because routes are matched one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
+    deletions.router,
     updates.router,
     history.router,
     artifacts.router,

@@ -2,6 +2,7 @@
 
     Viewer                a viewer of the tenant: reads
     Operator              an operator of the tenant: triggers, changes and cancels runs, registers workflows
+    Admin                 an admin of the tenant: deletes runs
     InstallationViewer    a viewer of the installation's own tenant: reads metrics, queues and read models
     InstallationAdmin     an admin of the installation's own tenant: changes that affect all tenants
 
@@ -46,5 +47,6 @@ class Requires(SecurityBase):
 
 Viewer = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]
 Operator = Annotated[Caller, Security(Requires(Role.OPERATOR), scopes=[Role.OPERATOR.word])]
+Admin = Annotated[Caller, Security(Requires(Role.ADMIN), scopes=[Role.ADMIN.word])]
 InstallationViewer = Annotated[Caller, Security(Requires(Role.VIEWER, installation=True), scopes=[Role.VIEWER.word])]
 InstallationAdmin = Annotated[Caller, Security(Requires(Role.ADMIN, installation=True), scopes=[Role.ADMIN.word])]

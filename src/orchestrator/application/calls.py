@@ -14,6 +14,7 @@ from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Accepted, Wanted
 from orchestrator.application.core import Core
 from orchestrator.application.cursors import from_cursor, to_cursor
+from orchestrator.application.deletions import RunDeletions, deletion_view
 from orchestrator.application.downloads import save, save_data
 from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
@@ -160,6 +161,16 @@ class Calls:
         """Cancel a run and return it. See `RunCommands.cancel`."""
         loaded = await self._core.commands.cancel(self._caller, run_id, reason)
         return RecordedDocument(await self._core.database.call(self._core.reader.folded_run, loaded), loaded.position)
+
+    async def delete_run(self, run_id: str, *, reason: str) -> Document:
+        """Delete a finished run for good, and return who deleted it, when and why. See `RunDeletions.delete`."""
+        deletions = RunDeletions(self._core, self._caller)
+        loaded = await deletions.find(run_id, reason)
+        if self._project is not None:
+            await self._catch_up()
+        else:
+            await self._core.freshness.reach(loaded.position)
+        return deletion_view(await deletions.delete(run_id, reason), reason, self._caller.actor)
 
     async def me(self) -> Document:
         """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""

@@ -19,6 +19,7 @@ from orchestrator.domain.errors import (
     IdempotencyConflict,
     InvalidPayload,
     RunArchived,
+    RunDeleted,
     RunNotFound,
     UnknownStep,
     VersionConflict,
@@ -239,7 +240,7 @@ class RunCommands:
         except VersionConflict as conflict:
             try:
                 return await self._accepted_before(run_id, event)
-            except RunArchived:
+            except (RunArchived, RunDeleted):
                 raise
             except RunNotFound:
                 raise conflict from None  # the conflict was not about the id
@@ -265,11 +266,14 @@ class RunCommands:
 
         Raises:
             IdempotencyConflict: the earlier request was a different one.
+            RunDeleted: the run of the earlier request was deleted.
             RunArchived: there was no earlier request, but a run that this one is based on is being archived.
             RunNotFound: there was no earlier request.
         """
         tombstone = await self._database.call(self._runs.find_tombstone, run_id)
         if tombstone is not None:
+            if tombstone.archive is None:
+                raise self._runs.absence(run_id, None)
             request, accepted = tombstone.request, Accepted(run_id, tombstone.last_position, tombstone.steps)
         else:
             try:

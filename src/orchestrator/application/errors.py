@@ -4,6 +4,7 @@ RequestError
 ├── InvalidRequest           lists every fault of the request with its path
 ├── DeadlineExceeded
 ├── ProjectionLagging
+├── DeletionHeld
 └── ArtifactNotFound
 """
 
@@ -49,6 +50,12 @@ class ProjectionLagging(RequestError):
     """The read models did not reach the requested position in time."""
 
     code = "PROJECTION_LAGGING"
+
+
+class DeletionHeld(RequestError):
+    """The run cannot be deleted now: something else is archiving, deleting, pruning or rebuilding."""
+
+    code = "DELETION_HELD"
 
 
 class ArtifactNotFound(RequestError):

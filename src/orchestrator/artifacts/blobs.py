@@ -2,8 +2,10 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +20,22 @@ from orchestrator.artifacts.private import WRITE_BITS, create_private_file, make
 
 CHUNK_BYTES = 1 << 20
 
+FRESH_SECONDS = 60.0
+"""An object in an object store that was written less than this ago need not be written again to count as new."""
+
 _REMEMBERED = 100_000
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+"""Where file systems give the time when a file was written: local and GCS, S3, Azure, GCS, memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in a folder. `written_at` is in seconds since 1970 UTC, or None if the file system does not say."""
+
+    path: str
+    name: str
+    size_bytes: int
+    written_at: float | None
 
 
 class Blobs:
@@ -114,13 +131,91 @@ class Blobs:
         return self.is_local and not Path(path).stat().st_mode & WRITE_BITS
 
     def holds(self, path: str, size: int, content_hash: str) -> bool:
-        """Return whether these bytes are already stored. For object stores, only the size is checked."""
+        """Return whether these bytes are already stored, so that the caller need not write them.
+
+        They then count as just written, so that no sweep removes them before the log names them: a local file gets a
+        new time, and an object that is older than `FRESH_SECONDS` has to be written again. For object stores, only the
+        size is checked.
+        """
         if self.is_local:
-            return self.fault(path, size, content_hash) is None
+            return self.fault(path, size, content_hash) is None and _touch(path)
         try:
-            return bool(self._fs.info(path)["size"] == size)
+            info = self._fs.info(path)
         except FileNotFoundError:
             return False
+        written = written_at(info)
+        return bool(info["size"] == size) and (written is None or time.time() - written < FRESH_SECONDS)
+
+    def size(self, path: str) -> int | None:
+        """Return the size of a file in bytes, or None if it does not exist."""
+        try:
+            return int(self._fs.info(path)["size"])
+        except FileNotFoundError:
+            return None
+
+    def files(self, folder: str) -> Iterator[StoredFile]:
+        """Yield the files in a folder, without those in folders below it. A missing folder has none.
+
+        Raises:
+            OSError: the folder cannot be read.
+        """
+        try:
+            found = self._fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return
+        for info in found:
+            if info["type"] == "file":
+                name = str(info["name"]).rpartition("/")[2]
+                yield StoredFile(f"{folder}/{name}", name, int(info["size"]), written_at(info))
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the sorted names of the folders in a folder."""
+        try:
+            found = self._fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(str(info["name"]).rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory")
+
+    def remove_older(self, path: str, aside: str, before: float) -> bool:
+        """Remove a file unless it was written, or counted as written, at or after a time. Return whether it is gone.
+
+        A local file is first moved aside, and moved back if it is newer after all: whoever needs it at this moment
+        either gives it a new time before, or finds it missing and writes it again. Object stores cannot do that; there
+        the time is checked immediately before the removal.
+
+        Args:
+            path: the file.
+            aside: where a local file is while it is checked, on the same file system.
+            before: the time in seconds since 1970 UTC.
+        """
+        try:
+            if not self.is_local:
+                written = written_at(self._fs.info(path))
+                if written is None or written >= before:
+                    return False
+                self._fs.rm_file(path)
+                return True
+            try:
+                Path(path).replace(aside)
+            except FileNotFoundError:
+                if not Path(path).exists():
+                    return False
+                self._make_folder_of(aside)
+                Path(path).replace(aside)
+            if Path(aside).stat().st_mtime >= before:
+                self.put_back(aside, path)
+                return False
+            Path(aside).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def put_back(self, aside: str, path: str) -> None:
+        """Move a file back that was moved aside, unless it was written again meanwhile."""
+        if self._fs.exists(path):
+            self.discard(aside)
+        else:
+            self._rename(aside, path)
 
     def _sha256(self, path: str, info: dict[str, Any]) -> str:
         state = self._state(path, info)
@@ -165,6 +260,29 @@ class Blobs:
             Path(source).replace(target)
         else:
             self._fs.mv(source, target)
+
+
+def written_at(info: Mapping[str, Any]) -> float | None:
+    """Return when a file was written, in seconds since 1970 UTC, from its fsspec description; None if that has none."""
+    for name in _TIMES:
+        value = info.get(name)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    return None
+
+
+def _touch(path: str) -> bool:
+    """Give a file the current time. Return False if that is not possible, for example because it is gone."""
+    try:
+        os.utime(path)
+    except OSError:
+        return False
+    return True
 
 
 def _digest(chunks: Iterator[bytes]) -> str:

@@ -1,4 +1,4 @@
-"""Build the archivist and the inspector of the archive."""
+"""Build the archivist, the inspector of the archive, and the pruner of the artifact store."""
 
 from collections.abc import Iterator
 
@@ -9,6 +9,7 @@ from orchestrator.projections.rebuild.stages import OnStage
 from orchestrator.retention.archive import Archive
 from orchestrator.retention.archivist import Archivist
 from orchestrator.retention.inspector import Inspector
+from orchestrator.retention.pruner import Pruner
 
 
 def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_seconds: float = 60.0) -> Archivist:
@@ -32,6 +33,16 @@ def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_second
 def _archive(core: Core) -> Archive:
     with store_of("ARCHIVE_URL", core.settings.archive_url):
         return Archive(core.settings.archive_url)
+
+
+def build_pruner(core: Core) -> Pruner:
+    """Return the pruner of the artifacts of the configured tenant.
+
+    Raises:
+        NeedsNewerProgram: the log may name content in a way that this program does not know.
+    """
+    core.log.mapper.formats.require_known("artifacts prune")
+    return Pruner(core.database, core.log, _archive(core), core.store, core.settings.tenant)
 
 
 def build_inspector(core: Core) -> Inspector:

@@ -112,6 +112,13 @@ class CacheCatalogue:
             await self._withdraw(tenant, actor, [StepCacheInvalidated(_now(), "pruned", chosen)])
         return len(keys)
 
+    async def forget_run(self, tenant: str, actor: str, run_id: str) -> None:
+        """Record that a run is deleted, so that every process drops the results that it keeps in memory.
+
+        The results themselves go with the run.
+        """
+        await self._withdraw(tenant, actor, [StepCacheInvalidated(_now(), f"run {run_id} is deleted")])
+
     async def _withdraw(self, tenant: str, actor: str, events: Sequence[StepCacheInvalidated]) -> None:
         stream = cache_stream(tenant)
         rows = [withdrawal(tenant, event) for event in events]

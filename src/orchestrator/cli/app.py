@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.verb import Sections, Verb
+from orchestrator.cli.verb import ListsByDefault, Sections, Verb
+from orchestrator.cli.verbs.artifacts import list_artifacts, prune_artifacts
 from orchestrator.cli.verbs.audit import export, head, import_, keygen
 from orchestrator.cli.verbs.audit import verify as verify_log
 from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prune, stats
@@ -17,7 +18,7 @@ from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_
 from orchestrator.cli.verbs.replay import diff, replay
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.verbs.run import run
-from orchestrator.cli.verbs.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
+from orchestrator.cli.verbs.runs import cancel, delete_run, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.verbs.serve import api, dev, projector, worker
 from orchestrator.cli.verbs.updates import retry, update
 from orchestrator.cli.verbs.whoami import whoami
@@ -58,8 +59,10 @@ def _add(panel: str, **verbs: Callable[..., None]) -> None:
         app.command(name, cls=Verb, rich_help_panel=panel)(verb)
 
 
-def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[..., None]]) -> None:
-    group = typer.Typer(cls=Sections, help=about, no_args_is_help=True, rich_markup_mode=None)
+def _add_group(
+    panel: str, name: str, about: str, verbs: Mapping[str, Callable[..., None]], kind: type[Sections] = Sections
+) -> None:
+    group = typer.Typer(cls=kind, help=about, no_args_is_help=True, rich_markup_mode=None)
     for verb, function in verbs.items():
         group.command(verb, cls=Verb)(function)
     app.add_typer(group, name=name, rich_help_panel=panel)
@@ -67,8 +70,15 @@ def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[.
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
-_add("Inspect", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
-_add_group("Inspect", "runs", "List runs.", {"list": list_runs})
+_add("Inspect", status=status, steps=steps, history=history, replay=replay, diff=diff)
+_add_group(
+    "Inspect",
+    "artifacts",
+    "List or copy the artifacts of a run (`artifacts RUN`), and remove content that nothing names.",
+    {"list": list_artifacts, "prune": prune_artifacts},
+    ListsByDefault,
+)
+_add_group("Inspect", "runs", "List and delete runs.", {"list": list_runs, "delete": delete_run})
 _add_group(
     "Inspect",
     "workflows",

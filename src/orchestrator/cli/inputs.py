@@ -165,6 +165,22 @@ def read_run_id(given: str) -> str:
         ) from None
 
 
+def require_yes(question: str, *, yes: bool) -> None:
+    """Ask a question on the terminal unless `yes` is given.
+
+    Raises:
+        Complaint: nobody can answer, or the answer is not yes.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Complaint("Nobody is there to confirm it", "Add --yes.")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Complaint("Not confirmed", "Nothing was changed.")
+
+
 def require_place(keys: Sequence[str], workflow: str | None, step: str | None) -> None:
     """Check that keys or a workflow select the results to invalidate.
 

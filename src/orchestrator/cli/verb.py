@@ -32,3 +32,13 @@ class Sections(TyperGroup):
         for panel, rows in panels.items():
             with formatter.section(panel):
                 formatter.write_dl(rows)
+
+
+class ListsByDefault(Sections):
+    """A group that runs its command `list` when the first word is none of its commands: `artifacts RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before words that do not begin with a command or ask for help."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)

@@ -87,6 +87,7 @@ class Client:
     plan = _blocking(Calls.plan)
     retry = _blocking(Calls.retry)
     cancel = _blocking(Calls.cancel)
+    delete_run = _blocking(Calls.delete_run)
     run = _blocking(Calls.run)
     wait = _blocking(Calls.wait)
     events = _iterating(Calls.events)

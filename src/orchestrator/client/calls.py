@@ -203,6 +203,26 @@ class Calls(Reads):
                 await self._exchange.wire.pause(trials.pause_after(error))
                 uncertain = True
 
+    async def delete_run(self, run_id: str, *, reason: str) -> documents.DeletedRun:
+        """Delete a finished run for good: its events, results, artifacts and cached results. It needs the role admin.
+
+        Args:
+            run_id: id of a run.
+            reason: why it is deleted, 1 to 1,000 characters. It is recorded for good, with the caller and the time.
+
+        Raises:
+            RunNotFound: the run does not exist.
+            RunDeleted: the run was already deleted, perhaps by an earlier try whose response was lost.
+            Conflict: the run is not finished, other runs need it (`details["runIds"]`), or something else is archiving,
+                pruning or rebuilding now.
+
+        >>> run = client.wait(client.trigger("hello.v1", {"name": "Eve"})["runId"])
+        >>> client.delete_run(run["id"], reason="asked to be forgotten")["status"]
+        'deleted'
+        """
+        request = Request("DELETE", f"/runs/{part(run_id)}", {"reason": reason})
+        return cast("documents.DeletedRun", (await self._exchange.ask(request)).document)
+
     async def register(self, definition: Mapping[str, Any] | str) -> documents.Registration:
         """Register a version of a workflow. A registered version never changes.
 

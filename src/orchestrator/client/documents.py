@@ -21,6 +21,23 @@ class AcceptedRun(TypedDict):
     message: str
 
 
+class DeletedRun(TypedDict):
+    """A run that was deleted for good.
+
+    `contentRemoved` counts the objects that were removed from the artifact store, and `contentLeft` those that are left
+    for the next `artifacts prune`, because executing attempts may need them.
+    """
+
+    runId: str
+    status: Literal["deleted"]
+    reason: str
+    deletedBy: str
+    deletedAt: str
+    events: int
+    contentRemoved: int
+    contentLeft: int
+
+
 class AcceptedRuns(TypedDict):
     """Runs that were accepted, in the order of the request."""
 

@@ -172,6 +172,12 @@ class RunNotFound(NotFound):
     its_code = "RUN_NOT_FOUND"
 
 
+class RunDeleted(NotFound):
+    """The run was deleted for good."""
+
+    its_code = "RUN_DELETED"
+
+
 class WorkflowNotFound(NotFound):
     """The workflow, or this version of it, does not exist."""
 

@@ -6,9 +6,12 @@
     ├── WorkflowNotFound
     ├── WorkflowVersionExists      the same version was registered with other content
     ├── RunNotFound
-    │   └── RunArchived
+    │   ├── RunArchived
+    │   └── RunDeleted
     ├── CommandRefused             a rule says no; nothing was changed
     │   ├── RunFinished            terminal states are final
+    │   ├── RunNotFinished         only finished runs can be deleted
+    │   ├── RunNeeded              other runs need it, so it cannot be deleted
     │   ├── RunNotCancellable
     │   ├── RunNotRetryable
     │   ├── BaseRunNotCompleted
@@ -130,6 +133,12 @@ class RunArchived(RunNotFound):
     code = "RUN_ARCHIVED"
 
 
+class RunDeleted(RunNotFound):
+    """The run was deleted for good."""
+
+    code = "RUN_DELETED"
+
+
 class CommandRefused(DomainError):
     """The run's state does not allow the command; nothing was changed."""
 
@@ -140,6 +149,18 @@ class RunFinished(CommandRefused):
     """The run is finished; terminal states are final."""
 
     code = "RUN_FINISHED"
+
+
+class RunNotFinished(CommandRefused):
+    """The run is not finished; cancel it first."""
+
+    code = "RUN_NOT_FINISHED"
+
+
+class RunNeeded(CommandRefused):
+    """Other runs are based on the run or use its results; delete them first."""
+
+    code = "RUN_NEEDED"
 
 
 class RunNotCancellable(CommandRefused):

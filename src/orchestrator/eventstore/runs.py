@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.domain.errors import RunArchived, RunNotFound
+from orchestrator.domain.errors import RunArchived, RunDeleted, RunNotFound
 from orchestrator.domain.events import RunEvent, RunTriggered
 from orchestrator.domain.run import Run
 from orchestrator.eventstore.folding import FindWorkflow, LoadedRun
@@ -14,7 +14,7 @@ from orchestrator.eventstore.tombstones import Tombstone
 __all__ = ["FindTombstone", "FindWorkflow", "LoadedRun", "RunStore"]
 
 FindTombstone = Callable[[str], Tombstone | None]
-"""Returns the tombstone of an archived run, or None."""
+"""Returns the tombstone of an archived or deleted run, or None."""
 
 
 class RunStore:
@@ -33,6 +33,7 @@ class RunStore:
         Raises:
             RunNotFound: the run does not exist, or belongs to another tenant.
             RunArchived: the run was moved to the archive.
+            RunDeleted: the run was deleted.
         """
         return self.fold(run_id, self.log.read(run_id), tenant)
 
@@ -42,6 +43,7 @@ class RunStore:
         Raises:
             RunNotFound: the history is empty, is not that of a run, or belongs to another tenant.
             RunArchived: the history is empty because the run was moved to the archive.
+            RunDeleted: the history is empty because the run was deleted.
         """
         first = history[0].event if history else None
         if not isinstance(first, RunTriggered) or tenant not in {None, history[0].tenant}:
@@ -49,10 +51,13 @@ class RunStore:
         return LoadedRun.fold(history, self._find_workflow)
 
     def absence(self, run_id: str, tenant: str | None) -> RunNotFound:
-        """Return the error for a missing run: it was archived, or the tenant (None: any tenant) never had it."""
+        """Return the error for a missing run: archived, deleted, or unknown to the tenant (None: any tenant)."""
         tombstone = self.find_tombstone(run_id)
         if tombstone is None or tenant not in {None, tombstone.tenant}:
             return RunNotFound(f"there is no run {run_id}", runId=run_id)
+        if tombstone.archived_at is None:
+            deleted_at = None if tombstone.deleted_at is None else tombstone.deleted_at.isoformat()
+            return RunDeleted(f"run {run_id} was deleted", runId=run_id, deletedAt=deleted_at)
         return RunArchived(
             f"run {run_id} was archived (status: {tombstone.status})",
             runId=run_id,

@@ -1,4 +1,4 @@
-"""Tombstones: what remains in the database of a run whose events were moved to an archive file."""
+"""Tombstones: what remains in the database of a run that was moved to an archive file or deleted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ _PLACE_BYTES = 8
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """An archived run: its tenant and status, the position of its last event, and the file that holds its events.
+    """An archived or deleted run: its tenant and status, and the position of its last event.
 
-    When a trigger is repeated with the same Idempotency-Key, it is compared with `request`, and `steps` is part of the
-    response.
+    `archive` is the file that holds its events, or None if it was deleted. When a trigger is repeated with the same
+    Idempotency-Key, it is compared with `request`, and `steps` is part of the response.
     """
 
     run_id: str
@@ -26,8 +26,9 @@ class Tombstone:
     request: str | None
     steps: int
     last_position: int
-    archive: str
-    archived_at: datetime
+    archive: str | None
+    archived_at: datetime | None
+    deleted_at: datetime | None
 
 
 class Tombstones:
@@ -37,13 +38,13 @@ class Tombstones:
         self._database = database
 
     def find(self, run_id: str) -> Tombstone | None:
-        """Return the tombstone of a run, or None when the run was not archived."""
+        """Return the tombstone of a run, or None when the run was neither archived nor deleted."""
         with self._database.connection() as connection:
             row = connection.execute(_SQL.find, {"run_id": run_id}, prepare=True).fetchone()
         return None if row is None else Tombstone(**row)
 
     def digests(self, after: int, until: int) -> Mapping[int, bytes]:
-        """Return the digests of archived events with positions after `after` and up to `until`, by position."""
+        """Return the digests of events that left the log, by position: those after `after` and up to `until`."""
         found: dict[int, bytes] = {}
         with self._database.connection() as connection:
             for row in connection.execute(_SQL.digests, {"after": after, "until": until}, prepare=True):

@@ -70,8 +70,8 @@ class Inspector:
     def verify(self, on_runs: OnRuns | None = None) -> Iterator[ArchiveFault]:
         """Yield what is wrong. No faults at all is the proof.
 
-        Every file exists unchanged. It holds exactly the events of its runs, each with the digest in the tombstone. And
-        every history is valid.
+        Every file exists unchanged. It holds exactly the events of its runs, each with the digest in the tombstone.
+        Every history is valid. And there is a record of every run that was deleted instead.
         """
         looked_at = 0
         for archived in self.archives():
@@ -79,6 +79,10 @@ class Inspector:
             looked_at += archived.runs
             if on_runs is not None:
                 on_runs(looked_at)
+        for row in self._all(_SQL.unrecorded):
+            yield ArchiveFault(
+                f"run {row['run_id']}", "left the log without a file and without a record of its deletion"
+            )
 
     def _file_faults(self, archived: Archived) -> Iterator[ArchiveFault]:
         kept = {row["run_id"]: row for row in self._all(_SQL.digests, {"archive": archived.name})}

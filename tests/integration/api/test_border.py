@@ -170,6 +170,7 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "POST /api/v1/runs:batch": trigger_many,
     "GET /api/v1/runs": list_runs,
     "GET /api/v1/runs/{runId}": get_run,
+    "DELETE /api/v1/runs/{runId}": runs("DELETE", "?reason=x"),
     "POST /api/v1/runs/{runId}/cancel": runs("POST", "/cancel", json={}),
     "POST /api/v1/runs/{runId}/update": update,
     "POST /api/v1/runs/{runId}/update/plan": runs("POST", "/update/plan", json=CHANGE),

@@ -18,7 +18,8 @@ from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
 from orchestrator.domain.errors import IdempotencyConflict, RunArchived, RunNotFound
 from orchestrator.postgres.sql import load_sql
-from orchestrator.retention.archivist import RetentionHeld, Retired
+from orchestrator.retention.archivist import Retired
+from orchestrator.retention.removal import RetentionHeld
 from orchestrator.retention.selection import Selector
 from orchestrator.workflows.document import load_document
 from tests.integration.audit.campaign import mixture
@@ -227,7 +228,7 @@ async def test_a_rebuild_is_not_disturbed(database_url: str, tmp_path: Path) -> 
         await here.projected()
         with core.database.connection() as guard:  # as a rebuild does
             guard.execute(SQL.begin_rebuild)
-            with pytest.raises(RetentionHeld, match="being rebuilt"):
+            with pytest.raises(RetentionHeld, match="locked, by a rebuild"):
                 build_archivist(core, "test", timeout_seconds=0.1).apply(now() + SOON)
             guard.execute(SQL.end_rebuild)
         assert archived(core).runs == 1

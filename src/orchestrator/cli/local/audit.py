@@ -108,7 +108,7 @@ def export_log(
 
     Raises:
         Complaint: the format or --json needs a file, or the file cannot be written.
-        RunNotFound: the selected run does not exist.
+        RunNotFound, RunArchived, RunDeleted: the selected run is not in the log.
     """
     form = form or ("parquet" if output is not None and output.suffix == ".parquet" else "jsonl")
     if output is None and (form == "parquet" or as_json):
@@ -117,6 +117,7 @@ def export_log(
             "Give a file with --output FILE.",
         )
     configure_logging(settings, quiet=True)
+    absence: RunNotFound | None = None
     with open_core(settings) as core, open_meter() as report, _naming(output):
         total = core.log.last_position() if selection == EventSelection() else None
         tally = write_export(
@@ -126,10 +127,12 @@ def export_log(
             total=total,
             on_stage=report,
         )
-    if selection.run_id is not None and not tally.events and not selection.has_times:
+        if selection.run_id is not None and not tally.events and not selection.has_times:
+            absence = core.runs.absence(selection.run_id, None)
+    if absence is not None:
         if output is not None:
             output.unlink()
-        raise RunNotFound(f"there is no run {selection.run_id}", runId=selection.run_id)
+        raise absence
     return tally
 
 

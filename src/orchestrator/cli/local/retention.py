@@ -18,7 +18,8 @@ from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.output.meter import open_meter
 from orchestrator.cli.output.terminal import counted, print_json, print_line, print_table, size
 from orchestrator.projections.views.values import timestamp
-from orchestrator.retention.archivist import RetentionHeld, RetentionRunning
+from orchestrator.retention.removal import RetentionHeld
+from orchestrator.retention.turn import RetentionRunning
 from orchestrator.settings import Settings
 
 Document = dict[str, Any]

@@ -34,14 +34,16 @@ def print_keys(private: Path, public: Path, *, as_json: bool) -> None:
     print_line(f"public key {public}, for `orchestrator audit verify --key`; give it to those who verify")
 
 
-def print_exported(tally: Tally, output: Path, *, as_json: bool) -> None:
-    """Print the result of an export."""
+def print_exported(tally: Tally, output: Path, *, is_selection: bool, as_json: bool) -> None:
+    """Print the result of an export. One of the whole log says how many events were archived or deleted before."""
+    left_out = 0 if is_selection else tally.position - tally.events
     if as_json:
         print_json(
             {
                 "file": str(output),
                 "events": tally.events,
                 "complete": tally.is_beginning,
+                "leftOut": left_out,
                 "head": _head(tally.head),
             }
         )
@@ -49,6 +51,8 @@ def print_exported(tally: Tally, output: Path, *, as_json: bool) -> None:
     print_line(f"{tally.events:,} events written to {output}")
     if tally.is_beginning:
         print_line(f"the whole log up to position {tally.position}, link {tally.head.link}")
+    elif left_out:
+        print_line(f"{counted(left_out, 'event')} up to position {tally.position} left out: archived or deleted before")
 
 
 def print_imported(done: ImportedLog, *, as_json: bool) -> None:

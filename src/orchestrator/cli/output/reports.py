@@ -10,6 +10,7 @@ from orchestrator.cli.output.blocks import print_facts
 from orchestrator.cli.output.reasons import print_reasons
 from orchestrator.cli.output.terminal import (
     between,
+    counted,
     duration,
     open_console,
     print_json,
@@ -255,6 +256,20 @@ def _word(name: str, value: Any) -> str:
             return f"{value} {name}" if value else ""
         case _:
             return str(value)
+
+
+def print_deleted(done: Document, *, as_json: bool) -> None:
+    """Print a deleted run, and what is left of it, if anything."""
+    if as_json:
+        print_json(done)
+        return
+    print_line(
+        f"deleted run {done['runId']}: {counted(done['events'], 'event')}, "
+        f"{counted(done['contentRemoved'], 'object')} of the artifact store"
+    )
+    if done["contentLeft"]:
+        left = counted(done["contentLeft"], "object")
+        print_line(f"{left} left, because executing attempts may need them: run `orchestrator artifacts prune` later")
 
 
 def print_workflows(workflows: Iterable[Document], *, as_json: bool) -> None:

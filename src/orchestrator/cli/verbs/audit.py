@@ -77,7 +77,7 @@ def export(
     settings = read_settings(need_data=True, data_dir=data_dir)
     made = export_log(settings, selection, output, form, as_json=as_json)
     if output is not None:
-        print_exported(made, output, as_json=as_json)
+        print_exported(made, output, is_selection=selection != EventSelection(), as_json=as_json)
 
 
 def import_(

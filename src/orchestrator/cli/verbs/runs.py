@@ -1,4 +1,4 @@
-"""The run commands: trigger, cancel, status, steps, artifacts, history, runs list; and version."""
+"""The run commands: trigger, cancel, status, steps, history, runs list and delete; and version."""
 # ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
@@ -166,32 +166,6 @@ def steps(
     print_steps(run_id, found, as_json=as_json)
 
 
-def artifacts(
-    run: RunId,
-    *,
-    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.")] = None,
-    download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Copy the artifacts to DIR/STEP/FILENAME.")
-    ] = None,
-    data_dir: DataDir = None,
-    server: Server = None,
-    key: Key = None,
-    as_json: AsJson = False,
-) -> None:
-    """List the artifacts of a run, or copy them.
-
-    Example: orchestrator artifacts 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
-    """
-    from orchestrator.cli.asking import ask
-    from orchestrator.cli.downloads import found_artifacts
-    from orchestrator.cli.inputs import read_run_id
-    from orchestrator.cli.output.reports import print_artifacts
-
-    run_id = read_run_id(run)
-    found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
-    print_artifacts(run_id, found, as_json=as_json)
-
-
 def history(
     run: RunId, *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
 ) -> None:
@@ -235,6 +209,33 @@ def list_runs(
         lambda client: found_runs(client, status=status, workflow=workflow, label=wanted, cursor=cursor, limit=limit),
     )
     print_runs(page, as_json=as_json)
+
+
+def delete_run(
+    run: RunId,
+    *,
+    reason: Annotated[str, typer.Option(help="Why the run is deleted. It is recorded for good.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a finished run for good: its events, results, artifacts and cached results.
+
+    What stays is a tombstone with the digests of its events, and who deleted it, when and why.
+
+    Example: orchestrator runs delete 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --reason "request 4711" --yes
+    """
+    from orchestrator.cli.asking import ask
+    from orchestrator.cli.inputs import read_run_id, require_yes
+    from orchestrator.cli.output.reports import print_deleted
+
+    run_id = read_run_id(run)
+    require_yes(f"Delete run {run_id} for good?", yes=yes)
+    print_deleted(
+        ask(Target(data_dir, server, key), lambda client: client.delete_run(run_id, reason=reason)), as_json=as_json
+    )
 
 
 def version(as_json: AsJson = False) -> None:
