@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.acceptance.programs import FIXTURES, Program, call
 
 from orchestrator.artifacts import ArtifactStore
+from tests.world.programs import FIXTURES, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")

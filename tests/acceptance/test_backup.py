@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.programs import FIXTURES, ROOT, Program, call, started, wait_until
 
 from orchestrator.client import Client
 from orchestrator.postgres.embedded import binaries
 from orchestrator.postgres.embedded.account import Account
 from orchestrator.postgres.embedded.server import STATE_DIR
 from tests.servers import Databases
+from tests.waiting import eventually
+from tests.world.programs import FIXTURES, ROOT, Program, call, started
 
 SERVE = ("--workflows", FIXTURES / "keeper.yaml", "--skills", FIXTURES / "keeper.py", "--port", "0")
 GIVEN = {"files": ["a.txt", "b.txt"], "characters": 5_000_000}
@@ -99,7 +100,7 @@ def test_a_run_that_the_dump_shows_at_work_goes_on_where_it_is_restored(
     first = programs.enter_context(Program("dev", *chain, env=here))
     with Client(first.ready()) as client:
         run_id = client.trigger("chain.v1", {"file": str(home / "made"), "gate": str(home / "gate")})["runId"]
-        wait_until(lambda: started(list(client.history(run_id))).get("second"), first.err)
+        eventually(lambda: started(list(client.history(run_id))).get("second"), what=first.err)
     postgres("pg_dump", "--format=custom", "--schema=orchestrator", f"--file={tmp_path / 'dump'}", database_url)
     first.kill()
     shutil.move(home / "here", home / "there")

@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.acceptance.programs import call
+
+from tests.world.programs import call
 
 PYTHON = """
 from hashlib import sha256

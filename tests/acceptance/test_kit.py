@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.programs import PATIENCE_SECONDS, call, environment
+from tests.world.programs import PATIENCE_SECONDS, call, environment
 
 FLOW = """
 from orchestrator import StepContext, run, skill

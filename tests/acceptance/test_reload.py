@@ -4,7 +4,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.programs import Program, Site, started, wait_until
+from tests.waiting import eventually
+from tests.world.programs import Program, Site, started
 
 SKILLS = """
 import pathlib
@@ -48,7 +49,7 @@ class Workshop:
         (self.folder / name).write_text(text)
 
     def told(self, text: str, times: int = 1) -> None:
-        wait_until(lambda: self.program.err.count(text) >= times, text)
+        eventually(lambda: self.program.err.count(text) >= times, what=text)
 
     def speak(self) -> Any:
         self.turn += 1
@@ -91,7 +92,7 @@ def test_an_executing_step_ends_before_its_worker_does(home: Path, programs: Exi
     shop = Workshop(home, programs)
     gate = home / "gate"
     run_id = shop.site.trigger("speech", {"gate": str(gate)})
-    wait_until(gate.with_name("gate.begun").exists)
+    eventually(gate.with_name("gate.begun").exists)
 
     shop.edit("skills.py", SKILLS.format(version="2"))
     waiting = shop.site.trigger("speech", {"turn": 1})

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
-from tests.acceptance.programs import FIXTURES, Program, call
 
 from orchestrator.client import Client
 from orchestrator.client.errors import ApiError, Conflict, InvalidRequest, NotAllowed, RunDeleted
 from orchestrator.postgres.sql import load_sql
+from tests.world.programs import FIXTURES, Program, call
 
 CHAIN = FIXTURES / "chain.yaml"
 SKILLS = ("--skills", FIXTURES / "links.py")

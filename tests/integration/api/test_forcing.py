@@ -4,10 +4,13 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.api.world import FAULTY, LINE, RUNS, at_work, register, trigger, until_status
 
 from orchestrator.application.core import Core
 from tests.integration.api.test_runs import faults
+from tests.world.core import register
+from tests.world.http import RUNS, trigger, until_status
+from tests.world.lines import FAULTY, LINE
+from tests.world.work import at_work
 
 BATCH = f"{RUNS}:batch"
 NAMED, EVERY = "forced by the trigger", "every step is forced by the trigger (noCache)"

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import pytest
-from tests.integration.cache.studio import Studio, at_work, open_studio, outputs
 
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.working import check_code, load_skills
@@ -12,6 +11,8 @@ from orchestrator.cache.code_history import CodeHistory, has_changed
 from orchestrator.settings import Settings
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workflows import define, step
+from tests.world.core import World, open_world, outputs
+from tests.world.work import at_work
 
 WORKFLOW = define("test.coded", "1", [step("make", "test.coded", input={"n": "trigger.n"})])
 CHANGED = "code changed, but the version did not"
@@ -29,8 +30,8 @@ def written(folder: Path, name: str, made: int, version: str = "1") -> str:
     return str(path)
 
 
-def loaded(studio: Studio, source: str, *, develops: bool = False) -> SkillRegistry:
-    return load_skills(studio.core.settings.model_copy(update={"skills": (source,)}), develops=develops)
+def loaded(world: World, source: str, *, develops: bool = False) -> SkillRegistry:
+    return load_skills(world.core.settings.model_copy(update={"skills": (source,)}), develops=develops)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -40,62 +41,62 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_a_worker_warns_once_when_code_changed_and_cached_results_are_of_other_code(
-    studio: Studio, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    old, new = (loaded(studio, written(tmp_path, name, made)) for name, made in (("old", 1), ("new", 2)))
-    await check_code(studio.core, old)
-    await check_code(studio.core, new)
+    old, new = (loaded(world, written(tmp_path, name, made)) for name, made in (("old", 1), ("new", 2)))
+    await check_code(world.core, old)
+    await check_code(world.core, new)
     assert warnings(caplog) == []  # nothing is cached
-    await check_code(studio.core, old)
-    await studio.register(WORKFLOW)
-    async with at_work(studio, old):
-        first = await studio.run("test.coded", {"n": 1})
+    await check_code(world.core, old)
+    await world.register(WORKFLOW)
+    async with at_work(world.core, old):
+        first = await world.run("test.coded", {"n": 1})
     assert warnings(caplog) == []
-    await check_code(studio.core, new)
+    await check_code(world.core, new)
     (said,) = warnings(caplog)
     assert "earlier code are used: test.coded@1; change the version" in said
     assert "\n" not in said
-    await check_code(studio.core, new)
+    await check_code(world.core, new)
     assert warnings(caplog) == []
-    async with at_work(studio, new):
-        second = await studio.run("test.coded", {"n": 1})
+    async with at_work(world.core, new):
+        second = await world.run("test.coded", {"n": 1})
     assert second.step("make").source_run == first.id, "the keys of production stay as they are"
-    assert (await studio.explain(second, "make")).reason == (
+    assert (await world.explain(second, "make")).reason == (
         "the cache had a result for this key; the code of test.coded@1 changed since then, but its version did not"
     )
-    await check_code(studio.core, loaded(studio, written(tmp_path, "newer", 3, version="2")))
+    await check_code(world.core, loaded(world, written(tmp_path, "newer", 3, version="2")))
     assert warnings(caplog) == []
 
 
-async def test_a_worker_looks_at_the_code_when_it_starts(studio: Studio, tmp_path: Path) -> None:
-    skills = loaded(studio, written(tmp_path, "old", 1))
-    await studio.register(WORKFLOW)
-    async with at_work(studio, skills):
-        await studio.run("test.coded", {"n": 1})
-        with studio.core.database.connection() as connection:
+async def test_a_worker_looks_at_the_code_when_it_starts(world: World, tmp_path: Path) -> None:
+    skills = loaded(world, written(tmp_path, "old", 1))
+    await world.register(WORKFLOW)
+    async with at_work(world.core, skills):
+        await world.run("test.coded", {"n": 1})
+        with world.core.database.connection() as connection:
             while not (rows := connection.execute("SELECT skill, length(code) AS length FROM skill_code").fetchall()):
                 pass
     assert rows == [{"skill": "test.coded@1", "length": 12}]
 
 
-async def test_while_developing_changed_code_is_another_version(studio: Studio, tmp_path: Path) -> None:
-    old, new = (loaded(studio, written(tmp_path, name, made), develops=True) for name, made in (("old", 1), ("new", 2)))
-    await studio.register(WORKFLOW)
-    async with at_work(studio, old):
-        first = await studio.run("test.coded", {"n": 1})
-        again = await studio.run("test.coded", {"n": 1})
+async def test_while_developing_changed_code_is_another_version(world: World, tmp_path: Path) -> None:
+    old, new = (loaded(world, written(tmp_path, name, made), develops=True) for name, made in (("old", 1), ("new", 2)))
+    await world.register(WORKFLOW)
+    async with at_work(world.core, old):
+        first = await world.run("test.coded", {"n": 1})
+        again = await world.run("test.coded", {"n": 1})
     assert again.step("make").hit == "cache"
-    async with at_work(studio, new):
-        second = await studio.run("test.coded", {"n": 1})
+    async with at_work(world.core, new):
+        second = await world.run("test.coded", {"n": 1})
     made = [output.data for run in (first, second) for output in outputs(run).values()]
     assert made == [{"made": 1}, {"made": 2}]
-    explained = await studio.explain(second, "make")
+    explained = await world.explain(second, "make")
     labels = [old.label("test.coded"), new.label("test.coded")]
     assert labels[0] != labels[1]
     assert [(one.field, one.before, one.after) for one in explained.differences] == [("skill", *labels)]
     assert str(labels[1]).startswith("test.coded@1+")
-    with studio.core.database.connection() as connection:
+    with world.core.database.connection() as connection:
         assert connection.execute("SELECT FROM skill_code").fetchall() == []
 
 
@@ -116,9 +117,9 @@ def test_the_setting_decides(tmp_path: Path, setting: str | None, develops: bool
 
 
 async def test_off_records_nothing(database_url: str, tmp_path: Path) -> None:
-    with open_studio(database_url, tmp_path, skill_fingerprint="off") as studio:
-        await check_code(studio.core, loaded(studio, written(tmp_path, "old", 1)))
-        with studio.core.database.connection() as connection:
+    with open_world(database_url, tmp_path, skill_fingerprint="off") as world:
+        await check_code(world.core, loaded(world, written(tmp_path, "old", 1)))
+        with world.core.database.connection() as connection:
             assert connection.execute("SELECT FROM skill_code").fetchall() == []
 
 
@@ -128,12 +129,12 @@ async def test_a_database_without_the_table_costs_only_the_warning(
     with open_core(Settings(database_url=database_url, data_dir=tmp_path)) as core:
         with core.database.connection() as connection:
             connection.execute("DROP TABLE orchestrator.skill_code")
-        await check_code(core, loaded(Studio(core), written(tmp_path, "old", 1)))
+        await check_code(core, loaded(World(core), written(tmp_path, "old", 1)))
     assert "code of skills not recorded" in caplog.text
 
 
-def test_only_the_newest_changes_are_kept(studio: Studio) -> None:
-    history = CodeHistory(studio.core.database)
+def test_only_the_newest_changes_are_kept(world: World) -> None:
+    history = CodeHistory(world.core.database)
     for number in range(130):
         history.record({"test.coded@1": f"code {number}", "test.other@1": "same"}, 1000 + number)
     seen = history.changes(["test.coded", "test.other"])

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
-from tests.integration.cache.studio import Studio, at_work
 from uuid_utils import uuid7
 
 from orchestrator.bootstrap.core import StoredArtifacts
@@ -23,6 +22,8 @@ from orchestrator.domain.workflow import CachePolicy
 from orchestrator.skills import skill
 from orchestrator.workflows import define, step
 from tests.integration.cache.tiers import ColdShelf, question
+from tests.world.core import World
+from tests.world.work import at_work
 
 TTL = 60
 TENANT = "t"
@@ -39,8 +40,8 @@ class Clock:
 class Shelf:
     """A step cache whose clock the test sets, with at most one fast tier, and ways to put results into it."""
 
-    def __init__(self, studio: Studio, fast: CacheTier | None) -> None:
-        core, loop, self.clock = studio.core, asyncio.get_running_loop(), Clock()
+    def __init__(self, world: World, fast: CacheTier | None) -> None:
+        core, loop, self.clock = world.core, asyncio.get_running_loop(), Clock()
         self._cold, self._fast = ColdTier(core.database, "test"), fast
         self._shelf, self._database = ColdShelf(core), core.database
         self.cache = StepCache(
@@ -93,17 +94,17 @@ async def fast(request: pytest.FixtureRequest) -> AsyncIterator[CacheTier]:
 
 
 @pytest.fixture
-async def shelf(studio: Studio, fast: CacheTier) -> AsyncIterator[Shelf]:
+async def shelf(world: World, fast: CacheTier) -> AsyncIterator[Shelf]:
     """The cold tier with a fast one in front of it."""
-    shelf = Shelf(studio, fast)
+    shelf = Shelf(world, fast)
     yield shelf
     await shelf.close()
 
 
 @pytest.fixture
-async def cold_shelf(studio: Studio) -> AsyncIterator[Shelf]:
+async def cold_shelf(world: World) -> AsyncIterator[Shelf]:
     """The cold tier alone."""
-    shelf = Shelf(studio, None)
+    shelf = Shelf(world, None)
     yield shelf
     await shelf.close()
 
@@ -172,20 +173,20 @@ async def make(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-async def test_a_worker_dates_what_it_stores(studio: Studio) -> None:
-    await studio.register(LIMITED)
-    async with at_work(studio, [make]):
-        await studio.run("test.limited", {"n": 1})
-        second = await studio.run("test.limited", {"n": 1})
+async def test_a_worker_dates_what_it_stores(world: World) -> None:
+    await world.register(LIMITED)
+    async with at_work(world.core, [make]):
+        await world.run("test.limited", {"n": 1})
+        second = await world.run("test.limited", {"n": 1})
     assert second.step("make").hit == "cache"
-    assert studio.core.cache_counts.hits["memory"] == 1
+    assert world.core.cache_counts.hits["memory"] == 1
 
 
-async def test_an_update_reuses_an_unchanged_result_at_any_age(studio: Studio, cold_shelf: Shelf) -> None:
-    await studio.register(LIMITED)
-    async with at_work(studio, [make]):
-        base = await studio.run("test.limited", {"n": 1})
-        await studio.projected()
+async def test_an_update_reuses_an_unchanged_result_at_any_age(world: World, cold_shelf: Shelf) -> None:
+    await world.register(LIMITED)
+    async with at_work(world.core, [make]):
+        base = await world.run("test.limited", {"n": 1})
+        await world.projected()
     state, shelf = base.step("make"), cold_shelf
     asked = Question(
         "make", state.cache_key or "", state.input_hash or "", "test.make@1", ttl_seconds=TTL, earlier_run=base.id
@@ -193,6 +194,6 @@ async def test_an_update_reuses_an_unchanged_result_at_any_age(studio: Studio, c
     shelf.clock.now = 10**15
     answers: Sequence[Answer] = await shelf.cache.consult("default", str(uuid7()), [], [asked])
     assert [(one.tier, one.reason) for one in answers if isinstance(one, Hit)] == [("base", "unchanged")]
-    async with at_work(studio, [make]):
-        update = await studio.update(base, ChangeRequest("again", {}))
+    async with at_work(world.core, [make]):
+        update = await world.update(base, ChangeRequest("again", {}))
     assert update.step("make").hit == "unchanged"

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.changes.world import CALLER, World, world
 
 from orchestrator.application.calls import Calls
 from orchestrator.application.commands import Wanted
@@ -19,8 +18,10 @@ from orchestrator.domain.errors import RunArchived, RunDeleted, RunNeeded, RunNo
 from orchestrator.postgres.database import Database
 from orchestrator.postgres.sql import load_sql
 from orchestrator.retention.turn import exclusively
-from tests.integration.audit.campaign import DOCUMENT, every_fate, projected
+from tests.integration.audit.campaign import DOCUMENT, every_fate
 from tests.integration.retention.test_retention import NO_CACHE, all_is_well, archived, in_log
+from tests.world.core import CALLER, World
+from tests.world.echo import EchoWorld, open_echo_world
 
 SQL = load_sql(__file__)
 OPEN = {"workflowName": "open", "version": "1", "steps": [{"stepId": "one", "skillId": "test.nobody"}]}
@@ -30,7 +31,7 @@ async def delete(core: Core, run_id: str) -> dict[str, Any]:
     return await Calls(core, CALLER).delete_run(run_id, reason="asked to be forgotten")
 
 
-async def delete_all(here: World, ids: set[str]) -> None:
+async def delete_all(here: EchoWorld, ids: set[str]) -> None:
     """Delete runs, those that others need after the others."""
     while ids:
         left = set(ids)
@@ -42,7 +43,7 @@ async def delete_all(here: World, ids: set[str]) -> None:
 
 
 async def test_runs_of_every_fate_are_deleted_and_all_can_still_be_proved(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         ids = await every_fate(here)
         with pytest.raises(RunNotFinished, match="blocked"):
@@ -52,7 +53,7 @@ async def test_runs_of_every_fate_are_deleted_and_all_can_still_be_proved(databa
         await delete_all(here, set(finished))
         assert not finished & in_log(core)
         assert await asyncio.to_thread(build_chain(core).verify, [before]) is None
-        await projected(core)
+        await World(core).projected()
         all_is_well(core)
         for run_id in finished:
             for question in (core.reader.run, core.reader.steps, core.reader.history):
@@ -65,12 +66,12 @@ async def test_runs_of_every_fate_are_deleted_and_all_can_still_be_proved(databa
                 await delete(core, run_id)
         again = await here.run("audited", {"seed": 1})
         assert here.executed[again], "no deleted result serves"
-        await projected(core)
+        await World(core).projected()
         all_is_well(core)
 
 
 async def test_what_is_not_finished_known_or_said_why_is_refused(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(OPEN)
         run_id = (await here.core.commands.trigger(CALLER, Wanted("open"))).run_id
         with pytest.raises(RunNotFinished, match="cancel it first"):
@@ -85,7 +86,7 @@ async def test_what_is_not_finished_known_or_said_why_is_refused(database_url: s
 
 
 async def test_a_key_is_not_used_twice(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(DOCUMENT)
         wanted = Wanted("audited", payload={"seed": 1})
         accepted = await here.core.commands.trigger(CALLER, wanted, idempotency_key="once")
@@ -95,11 +96,11 @@ async def test_a_key_is_not_used_twice(database_url: str, tmp_path: Path) -> Non
 
 
 async def test_a_base_stays_as_long_as_it_is_one(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         await here.register(NO_CACHE)
         base = await here.run("plain", {"first": 1, "second": 2})
-        await projected(core)
+        await World(core).projected()
         update = await here.finished(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
         with pytest.raises(RunNeeded, match=update):
             await delete(core, base)
@@ -110,18 +111,18 @@ async def test_a_base_stays_as_long_as_it_is_one(database_url: str, tmp_path: Pa
 
 
 async def test_content_goes_unless_another_run_or_an_archive_names_it(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         core, store = here.core, tmp_path / "artifacts/default/sha256"
         await here.register(NO_CACHE)
         first = await here.run("plain", {"first": 1, "second": 2})
         twin = await here.run("plain", {"first": 1, "second": 2})
         assert len(list(store.glob("??/*"))) == 2
         assert (await delete(core, first))["contentRemoved"] == 0
-        await projected(core)
+        await World(core).projected()
         assert [row["id"] for row in await Calls(core, CALLER).artifacts(twin)] != []
         all_is_well(core)
         third = await here.run("plain", {"first": 1, "second": 5})
-        await projected(core)
+        await World(core).projected()
         assert (await asyncio.to_thread(archived, core)).runs == 1  # the twin
         with pytest.raises(RunArchived):
             await delete(core, twin)
@@ -133,7 +134,7 @@ async def test_content_goes_unless_another_run_or_an_archive_names_it(database_u
 
 
 async def test_one_at_a_time(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(DOCUMENT)
         run_id = await here.run("audited", {"seed": 1})
         other = Database(database_url)
@@ -146,7 +147,7 @@ async def test_one_at_a_time(database_url: str, tmp_path: Path) -> None:
 
 
 async def test_a_run_that_left_without_a_record_is_found(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await here.register(DOCUMENT)
         await delete(here.core, await here.run("audited", {"seed": 1}))
         inspector = build_inspector(here.core)

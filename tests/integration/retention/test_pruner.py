@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.changes.world import CALLER, world
 
 from orchestrator import StepContext, skill
 from orchestrator.application.commands import Wanted
@@ -16,7 +15,9 @@ from orchestrator.postgres.database import Database
 from orchestrator.retention.pruner import MARGIN_SECONDS
 from orchestrator.retention.turn import RetentionRunning, exclusively
 from orchestrator.skills.registry import SkillRegistry
-from tests.integration.audit.campaign import every_fate, projected
+from tests.integration.audit.campaign import every_fate
+from tests.world.core import CALLER
+from tests.world.echo import open_echo_world
 
 SLOW = {"workflowName": "slow", "version": "1", "steps": [{"stepId": "one", "skillId": "test.slow"}]}
 
@@ -28,9 +29,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 async def test_every_content_of_every_fate_is_named(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         await every_fate(here)
-        await projected(here.core)
+        await here.projected()
         pruner = build_pruner(here.core)
         named = await asyncio.to_thread(pruner.named.all)
         stored = {bytes.fromhex(content_hash) for content_hash in files(tmp_path)}
@@ -54,7 +55,7 @@ async def test_what_is_newer_than_the_oldest_executing_attempt_stays(database_ur
 
     registry = SkillRegistry()
     registry.add(slow)
-    async with world(database_url, tmp_path, registry) as here:
+    async with open_echo_world(database_url, tmp_path, registry) as here:
         await here.register(SLOW)
         pruner = build_pruner(here.core)
         assert abs(time.time() - await asyncio.to_thread(pruner.oldest_needed)) < 30
@@ -75,7 +76,7 @@ async def test_what_is_newer_than_the_oldest_executing_attempt_stays(database_ur
 
 
 async def test_one_at_a_time(database_url: str, tmp_path: Path) -> None:
-    async with world(database_url, tmp_path) as here:
+    async with open_echo_world(database_url, tmp_path) as here:
         other = Database(database_url)
         try:
             with exclusively(other), pytest.raises(RetentionRunning, match="another process"):
