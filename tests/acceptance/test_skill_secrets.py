@@ -246,3 +246,24 @@ def test_other_placeholders_are_warned_about(env: dict[str, str], home: Path, tm
     assert line["message"] == (
         "skill test.home: env.PLACE contains ${HOME}, which is used as it is; a secret is written ${secret:NAME}"
     )
+
+
+def test_a_provider_of_a_package_is_asked(env: dict[str, str], home: Path, tmp_path: Path) -> None:
+    """Also from a child process."""
+    packages = tmp_path / "packages"
+    about = packages / "studio_vault-1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: studio-vault\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[orchestrator.secrets]\nvault = studio_vault:Vault\n")
+    (packages / "studio_vault.py").write_text(
+        f"class Vault:\n    def get(self, name):\n        return {{'TOKEN': {SECRET!r}}}.get(name)\n"
+    )
+    env |= {"PYTHONPATH": str(packages), "ORCHESTRATOR_EXECUTOR": "process"}
+    file = define(tmp_path, "python.uses") / "python.uses.json"
+    skills = ("--skills", FIXTURES / "keeping.py", "--skills", declare(tmp_path, program("uses")))
+    done = call("run", file, *skills, "--json", env=env)
+    assert done.code == 0, done.err
+    assert (
+        leaks({"out": done.out.encode(), "err": done.err.encode(), **contents(env["ORCHESTRATOR_DATABASE_URL"], home)})
+        == []
+    )
