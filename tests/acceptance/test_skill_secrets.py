@@ -201,6 +201,7 @@ def test_a_secret_is_used_and_found_nowhere(
 
     assert running.stop() == 0
     assert "logged ***" in running.err + running.out
+    assert "with the standard library: ***" in running.err
     shown |= {"stdout": running.out.encode(), "stderr": running.err.encode()}
     assert leaks({**shown, **contents(env["ORCHESTRATOR_DATABASE_URL"], home)}) == []
 

@@ -30,7 +30,7 @@ async def checked_output(skill_id: str, output: Output) -> Output:
     else:
         found = await asyncio.to_thread(MASKER.secrets_in, text)
     if found:
-        where = next(_places(document, "$"), "$")
+        where = await asyncio.to_thread(next, _places(document, "$"), "$")
         raise SkillError(
             SECRET_IN_OUTPUT,
             f"the output of {skill_id} contains the secret {found[0]} at {where}; remove it from the result",

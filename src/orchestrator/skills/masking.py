@@ -66,12 +66,14 @@ class Masker:
             is_cut_after: whether text after this one was cut off: it may end with the beginning of a value.
         """
         forms = self._masked
+        if not forms:
+            return text
         found = [form for form in forms if form in text]
         spans = [span for form in found for span in _places(form, text)]
-        if forms and is_cut_before:
+        if is_cut_before:
             start = len(text) - len(text.lstrip(_CUT_CHARACTER))  # half of a character is left of the cut
             spans += [(0, start + size) for form in forms if (size := _overlap(text[start:], form, at_start=True))]
-        if forms and is_cut_after:
+        if is_cut_after:
             end = len(text.rstrip(_CUT_CHARACTER))
             sizes = (_overlap(text[:end], form, at_start=False) for form in forms)
             spans += [(end - size, len(text)) for size in sizes if size]

@@ -1,6 +1,7 @@
 """Perform a call in a child process: the function to submit to a process pool or a cluster."""
 
 import asyncio
+import logging
 import pickle
 import signal
 import threading
@@ -97,10 +98,17 @@ def _registry(sources: tuple[str, ...]) -> SkillRegistry:
 
 @cache
 def _secrets(pickled: bytes) -> Secrets:
-    """Return the secrets of this process, and mask them in the lines of `ctx.log`, which nothing else renders here."""
+    """Return the secrets of this process, and mask them in its log, which nothing has configured."""
     structlog.configure(processors=[*structlog.get_config()["processors"], _mask_line])
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_MaskedLines())
     secrets: Secrets = pickle.loads(pickled)  # noqa: S301 - pickled by us, in `perform_in_process`
     return secrets
+
+
+class _MaskedLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
 
 
 def _mask_line(_logger: Any, _method: str, line: Any) -> Any:
