@@ -15,13 +15,15 @@ from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.domain.bounds import MAX_TTL_SECONDS
 
 PREFIX = "ORCHESTRATOR_"
+SECRET_PREFIX = f"{PREFIX}SECRET_"
+"""The variable of a secret for skills is this and the secret's name."""
 
 # A list in the environment is `a,b` or `["a","b"]`. Without NoDecode, the library accepts only the latter.
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
         key: The API key or token to send to that server.
         skills: Sources of skills: modules, files, packages, YAML declarations.
         workflows: Workflow files, or folders with workflows, to register at start.
+        secrets_dir: Folder with a file for each secret that skills use.
         host: Address that the API listens on.
         port: Port that the API listens on; 0 picks a free one.
         allowed_hosts: Host names, besides loopback, that a server without authentication accepts.
@@ -126,6 +129,7 @@ class Settings(BaseSettings):
     key: SecretStr | None = None
     skills: Words = ()
     workflows: Paths = ()
+    secrets_dir: Path = Path("/run/secrets")
     host: str = Field(default="127.0.0.1", min_length=1)
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Words = ()
@@ -169,6 +173,12 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(default=250, ge=1, le=60_000)
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
+    _secret_variables: dict[str, str] = PrivateAttr(default_factory=lambda: _secret_variables())  # noqa: PLW0108 - defined below
+
+    @property
+    def secret_variables(self) -> Mapping[str, str]:
+        """The values of the variables `ORCHESTRATOR_SECRET_NAME`, by NAME, as they were when the settings were read."""
+        return self._secret_variables
 
     @field_validator(
         "allowed_hosts",
@@ -197,7 +207,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("data_dir", mode="after")
+    @field_validator("data_dir", "secrets_dir", mode="after")
     @classmethod
     def _expand(cls, value: Path) -> Path:
         return _expanded(value)
@@ -337,7 +347,8 @@ def forget_secrets() -> None:
     Then the child processes of Python skills do not inherit them. On Linux, they are also overwritten in the memory
     behind /proc/PID/environ, which shows the environment from the start of the process.
     """
-    names = [f"{PREFIX}{name.upper()}" for name in _FORGOTTEN]
+    secrets = [name for name in os.environ if name.startswith(SECRET_PREFIX)]
+    names = [*(f"{PREFIX}{name.upper()}" for name in _FORGOTTEN), *secrets]
     given = [name for name in names if os.environ.pop(name, None) is not None]
     if given and sys.platform == "linux":
         _overwrite([os.fsencode(name) for name in given])
@@ -358,6 +369,12 @@ def _overwrite(names: Sequence[bytes]) -> None:
             value = place + len(name) + 1  # offset in the process: after the `=`, without the byte prepended above
             length = block.find(b"\0", value + 1) - value - 1
             ctypes.memset(start + value, 0, max(0, length))
+
+
+def _secret_variables() -> dict[str, str]:
+    return {
+        name.removeprefix(SECRET_PREFIX): value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)
+    }
 
 
 def _expanded(path: Path) -> Path:

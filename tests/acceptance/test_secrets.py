@@ -27,6 +27,7 @@ def env(database_url: str, home: Path) -> dict[str, str]:
         "ORCHESTRATOR_DATABASE_URL": database_url,
         "ORCHESTRATOR_DATA_DIR": str(home),
         "ORCHESTRATOR_CIPHER_KEY": SECRET,
+        "ORCHESTRATOR_SECRET_UNUSED": SECRET,
         "STUDIO_TOKEN": "for skills",
     }
 

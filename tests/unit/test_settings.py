@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.settings import Settings, SettingsError, load_settings
+from orchestrator.settings import Settings, SettingsError, forget_secrets, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,19 @@ def test_a_bad_secret_is_refused_without_showing_it(name: str, value: str, expec
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_secrets_of_skills_are_kept_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_SECRET_A.b-C", "for skills only")
+    monkeypatch.setenv("ORCHESTRATOR_SECRETS_DIR", "~/secrets")
+    settings = load_settings(tenant="acme")
+    assert settings.secret_variables == {"A.b-C": "for skills only"}
+    assert settings.secrets_dir == Path.home() / "secrets"
+    assert "for skills only" not in f"{settings!r} {settings} {settings.model_dump()}"
+    forget_secrets()
+    assert "ORCHESTRATOR_SECRET_A.b-C" not in os.environ
+    assert settings.secret_variables == {"A.b-C": "for skills only"}
+    assert load_settings().secret_variables == {}
 
 
 def test_settings_are_frozen() -> None:

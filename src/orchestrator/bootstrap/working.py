@@ -23,8 +23,10 @@ from orchestrator.cache.tier import CacheTier
 from orchestrator.settings import Settings
 from orchestrator.skills.code import codes_of
 from orchestrator.skills.connections import close_connections
+from orchestrator.skills.declared_secrets import check_secrets
 from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.secrets import Secrets
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
@@ -101,14 +103,36 @@ def load_skills(settings: Settings, *, develops: bool = False) -> SkillRegistry:
     return registry
 
 
+def build_secrets(settings: Settings) -> Secrets:
+    """Return where skills get secrets: the environment at start, a folder of files, and installed providers."""
+    return Secrets(settings.secret_variables, settings.secrets_dir)
+
+
+def check_declared_secrets(settings: Settings, skills: SkillRegistry) -> None:
+    """Check that every secret that HTTP and command skills declare can be read.
+
+    Raises:
+        MissingSecrets: some cannot; there is one line for each, with the skill, the field and the secret.
+    """
+    check_secrets(skills, build_secrets(settings))
+
+
 @asynccontextmanager
 async def open_executor(
     settings: Settings, skills: SkillRegistry, store: ArtifactStore, on_progress: ReportStep | None = None
 ) -> AsyncIterator[StepExecutor]:
     """Open the executor of skills: in this process and its threads, or in child processes."""
+    secrets = build_secrets(settings)
     try:
         if settings.executor == "thread":
-            yield LocalExecutor(skills, store, DaemonThreads(), max_blocking=settings.threads, on_progress=on_progress)
+            yield LocalExecutor(
+                skills,
+                store,
+                DaemonThreads(),
+                max_blocking=settings.threads,
+                on_progress=on_progress,
+                secrets=secrets,
+            )
             return
         children = ProcessExecutor(
             skills,
@@ -118,6 +142,7 @@ async def open_executor(
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
             on_progress=on_progress,
+            secrets=secrets,
         )
         try:
             yield children

@@ -11,6 +11,7 @@ from structlog.typing import EventDict, Processor
 
 from orchestrator.cli.output.visible import visible
 from orchestrator.settings import Settings
+from orchestrator.skills.masking import mask
 from orchestrator.telemetry.request_id import REQUEST_ID
 
 _VERBOSE_LIBRARIES = ("httpx", "httpcore", "asyncio", "uvicorn.error")
@@ -28,7 +29,7 @@ _MULTILINE = frozenset({"exception", "stack"})
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to the current `sys.stderr`, because a live display replaces it for a while."""
+    """Writes to the current `sys.stderr`, because a live display replaces it for a while; masks secrets."""
 
     @property
     def stream(self) -> TextIO:
@@ -37,6 +38,9 @@ class _Stderr(logging.StreamHandler[TextIO]):
     @stream.setter
     def stream(self, stream: TextIO) -> None:
         """Ignore the stream that the constructor sets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
 
 
 def configure_logging(settings: Settings, *, quiet: bool = False) -> None:

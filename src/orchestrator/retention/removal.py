@@ -136,7 +136,7 @@ class Removal:
 def open_removal(database: Database, timeout_seconds: float) -> Iterator[Removal]:
     """Open the transaction in which runs are removed. It holds up rebuilds and projectors until it ends.
 
-    An interrupted rebuild begins anew.
+    An interrupted rebuild begins again.
 
     Raises:
         RetentionHeld: a read model is being rebuilt or projected for longer than the timeout.

@@ -62,5 +62,5 @@ ORDER BY s.tenant, a.id, s.ended_at, s.run_id, s.step_id, a.filename
 DELETE FROM rebuilds
 
 -- name: forget_rebuilt
--- What an interrupted rebuild has copied: the next one begins anew.
+-- What an interrupted rebuild has copied: the next one begins again.
 DROP SCHEMA IF EXISTS {schema} CASCADE

@@ -9,6 +9,8 @@ from orchestrator.skills.command import CommandSkill
 from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, StepContext
 from orchestrator.skills.errors import (
+    SECRET_IN_OUTPUT,
+    SECRET_NOT_FOUND,
     SKILL_CANCELLED,
     SKILL_EXECUTION_FAILED,
     SKILL_INPUT_INVALID,
@@ -17,6 +19,7 @@ from orchestrator.skills.errors import (
     SKILL_TIMEOUT,
     WORKER_LOST,
     InvalidSkills,
+    MissingSecrets,
     SkillConflict,
     SkillError,
     SkillNotFound,
@@ -27,10 +30,13 @@ from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.perform import perform
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.secrets import SecretNotFound, SecretProvider, Secrets
 from orchestrator.skills.skill import FunctionSkill, Skill, skill
 from orchestrator.skills.threads import DaemonThreads
 
 __all__ = [
+    "SECRET_IN_OUTPUT",
+    "SECRET_NOT_FOUND",
     "SKILL_CANCELLED",
     "SKILL_EXECUTION_FAILED",
     "SKILL_INPUT_INVALID",
@@ -44,6 +50,10 @@ __all__ = [
     "FunctionSkill",
     "HttpSkill",
     "InvalidSkills",
+    "MissingSecrets",
+    "SecretNotFound",
+    "SecretProvider",
+    "Secrets",
     "Skill",
     "SkillCall",
     "SkillConflict",

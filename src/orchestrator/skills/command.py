@@ -3,7 +3,7 @@
 import asyncio
 import mimetypes
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -22,10 +22,12 @@ from orchestrator.skills.errors import (
     SkillError,
     WorkerUnfit,
 )
-from orchestrator.skills.excerpts import beginning, last_line
+from orchestrator.skills.excerpts import beginning, end_of, last_line, start_of
 from orchestrator.skills.fitness import SHORTAGES
+from orchestrator.skills.placeholders import fill, has_secrets, placeholder_fault
 from orchestrator.skills.shape import plain
 from orchestrator.skills.skill import SkillKind, invalid_output
+from orchestrator.skills.streams import STDERR_TAIL_BYTES
 
 OUT = "out"
 _SHOWN_BYTES = 2048
@@ -41,7 +43,7 @@ class CommandSkill:
 
     The program does not inherit the worker's environment, which contains secrets and differs between machines. It gets
     only PATH, HOME and TMPDIR (the workspace), LANG, ORCHESTRATOR_RUN_ID, _STEP_ID, _ATTEMPT, _TENANT,
-    _IDEMPOTENCY_KEY, and the variables of `env`.
+    _IDEMPOTENCY_KEY, and the variables of `env`. In these, `${secret:NAME}` means the value of a secret.
 
     Attributes:
         command: the program and its arguments; never passed to a shell.
@@ -65,6 +67,20 @@ class CommandSkill:
     kind: SkillKind = field(default="command", init=False)
     blocking: bool = field(default=False, init=False)
 
+    def __post_init__(self) -> None:
+        for name, value in self.env.items():
+            if why := placeholder_fault(value):
+                raise ValueError(f"env.{name} of {self.id}: {why}")
+
+    @property
+    def secret_fields(self) -> Mapping[str, str]:
+        """The texts that may contain placeholders for secrets, by the name of their field."""
+        return {f"env.{name}": value for name, value in self.env.items()}
+
+    def fill(self, get: Callable[[str], str]) -> dict[str, str]:
+        """Return the variables of `env` with the values of secrets, which `get` returns."""
+        return {name: fill(value, get) for name, value in self.env.items()}
+
     def prepare(self, document: Any) -> bytes:
         """Return the input as JSON text for stdin; raise SkillError(SKILL_INPUT_INVALID) if it is not JSON."""
         try:
@@ -77,12 +93,14 @@ class CommandSkill:
 
         Raises:
             SkillError: SKILL_EXECUTION_FAILED, with the exit code and the end of stderr; SKILL_OUTPUT_INVALID when the
-                output is too large, or `out/` contains something other than files and folders.
+                output is too large, or `out/` contains something other than files and folders; SECRET_NOT_FOUND when
+                `env` has a placeholder for a secret that no source has.
             WorkerUnfit: this process lacks a resource to start the program.
         """
+        env = await asyncio.to_thread(self.fill, ctx.secret) if has_secrets(self.env) else self.env
         out = ctx.workspace / OUT
         out.mkdir()
-        ending = await self._run(prepared, ctx)
+        ending = await self._run(prepared, env, ctx)
         if ending.overflowed:
             raise self._invalid(f"stdout is longer than {self.max_stdout_bytes} bytes")
         if ending.exit_code != 0:
@@ -104,17 +122,17 @@ class CommandSkill:
             return plain(data)
         except orjson.JSONDecodeError as error:
             why = f"stdout is not JSON: {error}; it begins with {beginning(result)!r}"
-            raise self._invalid(why, {"stdout": result[:_SHOWN_BYTES].decode("utf-8", "replace")}) from error
+            raise self._invalid(why, {"stdout": start_of(result, _SHOWN_BYTES)}) from error
         except InputNotCanonical as error:
             raise invalid_output(self.id, error) from error
 
-    async def _run(self, stdin: bytes, ctx: StepContext) -> Ending:
+    async def _run(self, stdin: bytes, env: Mapping[str, str], ctx: StepContext) -> Ending:
         try:
             return await run_child(
                 self.command,
                 stdin=stdin,
                 folder=ctx.workspace,
-                env=self._environment(ctx),
+                env=self._environment(env, ctx),
                 grace_seconds=self.grace_ms / 1000,
                 max_stdout_bytes=self.max_stdout_bytes,
             )
@@ -129,14 +147,15 @@ class CommandSkill:
                 details={"command": list(self.command)},
             ) from error
 
-    def _environment(self, ctx: StepContext) -> dict[str, str]:
+    @staticmethod
+    def _environment(env: Mapping[str, str], ctx: StepContext) -> dict[str, str]:
         workspace = str(ctx.workspace)
         return {
             "PATH": _PATH,
             "HOME": workspace,
             "TMPDIR": workspace,
             "LANG": "C.UTF-8",
-            **self.env,
+            **env,
             "ORCHESTRATOR_RUN_ID": ctx.run_id,
             "ORCHESTRATOR_STEP_ID": ctx.step_id,
             "ORCHESTRATOR_ATTEMPT": str(ctx.attempt),
@@ -167,12 +186,13 @@ class CommandSkill:
     def _failed(self, ending: Ending) -> SkillError:
         code = ending.exit_code
         ended = f"ended with exit code {code}" if code > 0 else f"was killed by {_signal_name(-code)}"
-        reason = last_line(ending.stderr)
+        stderr = end_of(ending.stderr, STDERR_TAIL_BYTES)
+        reason = last_line(stderr)
         return SkillError(
             SKILL_EXECUTION_FAILED,
             f"{self.command[0]} {ended}" + (f": {reason}" if reason else ""),
             retryable=self.retryable_exit_codes is None or code in self.retryable_exit_codes,
-            details={"exitCode": code, "stderr": ending.stderr.decode("utf-8", "replace")},
+            details={"exitCode": code, "stderr": stderr},
         )
 
     def _invalid(self, why: str, details: Mapping[str, Any] | None = None) -> SkillError:

@@ -18,6 +18,8 @@ from orchestrator.domain.output import Artifact
 from orchestrator.skills import inputs
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import SKILL_CANCELLED, SkillError, WorkerUnfit
+from orchestrator.skills.masking import mask
+from orchestrator.skills.secrets import Secrets
 
 IDEMPOTENCY_NAMESPACE = UUID("0d6f2c1e-93c1-4d53-9a55-0f7f6b2f6c37")
 
@@ -98,6 +100,7 @@ class StepContext:
         "_lock",
         "_log",
         "_report",
+        "_secrets",
         "_sink",
         "_workspace",
         "attempt",
@@ -117,6 +120,7 @@ class StepContext:
         sink: ArtifactSink | None = None,
         on_progress: ReportProgress | None = None,
         trace: str | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
@@ -125,6 +129,7 @@ class StepContext:
         self.trace = trace
         self._sink = sink
         self._report = on_progress
+        self._secrets = secrets
         self._artifacts: dict[tuple[str, str | None], Artifact] = {}
         self._cancelled = False
         self._event: threading.Event | None = None  # created on the first wait: many contexts never need it
@@ -136,11 +141,22 @@ class StepContext:
 
     @classmethod
     def for_call(
-        cls, call: SkillCall, sink: ArtifactSink | None = None, on_progress: ReportProgress | None = None
+        cls,
+        call: SkillCall,
+        sink: ArtifactSink | None = None,
+        on_progress: ReportProgress | None = None,
+        secrets: Secrets | None = None,
     ) -> "StepContext":
         """Return the context of a call."""
         return cls(
-            call.run_id, call.step_id, call.attempt, call.tenant, sink=sink, on_progress=on_progress, trace=call.trace
+            call.run_id,
+            call.step_id,
+            call.attempt,
+            call.tenant,
+            sink=sink,
+            on_progress=on_progress,
+            trace=call.trace,
+            secrets=secrets,
         )
 
     @property
@@ -207,7 +223,21 @@ class StepContext:
     def progress(self, fraction: float, message: str = "") -> None:
         """Report the progress of the attempt: `fraction` from 0 to 1 (clamped) and a short message."""
         if self._report is not None and not self._closed and not self._cancelled:
-            self._report(min(1.0, max(0.0, fraction)), message)
+            self._report(min(1.0, max(0.0, fraction)), mask(message))
+
+    def secret(self, name: str) -> str:
+        """Return the value of a secret: from the environment, a file or a provider.
+
+        From then on `***` means it in errors, `ctx.log` and progress. A result that contains it fails the step.
+        This call blocks when a file or a provider is read, at most every 30 seconds: in an async skill, call it
+        through `asyncio.to_thread`.
+
+        Raises:
+            SecretNotFound: no source has the secret; the message names each place where it was looked for.
+        """
+        if self._secrets is None:
+            raise TypeError("this StepContext was made without secrets")
+        return self._secrets.get(name)
 
     def artifact(
         self,

@@ -26,6 +26,7 @@ from orchestrator.skills.command import CommandSkill
 from orchestrator.skills.endpoint import headers_fault, url_fault
 from orchestrator.skills.errors import InvalidSkills
 from orchestrator.skills.http import HttpSkill
+from orchestrator.skills.placeholders import placeholder_fault, secret_names
 from orchestrator.skills.skill import checked_name
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -117,6 +118,16 @@ class _CommandDeclaration(_Declaration):
     def _no_nul(cls, value: list[str]) -> list[str]:
         if any("\0" in part for part in value):
             raise ValueError("contains a NUL character")
+        if any(secret_names(part) for part in value):
+            raise ValueError("a secret cannot be in a command, which every user of the machine can read; put it in env")
+        return value
+
+    @field_validator("env")
+    @classmethod
+    def _has_valid_placeholders(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if why := placeholder_fault(text):
+                raise ValueError(f"{name}: {why}")
         return value
 
     def build(self, folder: Path) -> CommandSkill:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from orchestrator.skills.placeholders import placeholder_fault, secret_names
+
 MAX_URL = 8192
 MAX_HEADERS = 100
 MAX_HEADER_VALUE = 8192
@@ -36,6 +38,10 @@ def url_fault(url: str) -> str | None:
         return f"has {len(url)} characters; at most {MAX_URL} are allowed"
     if " " in url or not url.isprintable():
         return "contains a space or an unprintable character; percent-encode it, such as %20"
+    if why := placeholder_fault(url):
+        return f"is invalid: {why}"
+    if secret_names(url.partition("?")[0]):
+        return "has a secret outside of its query; put the secret into a header or into the query"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -68,6 +74,8 @@ def headers_fault(headers: Mapping[str, str]) -> str | None:
             return f"the value of {name} has {len(value)} characters; at most {MAX_HEADER_VALUE} are allowed"
         if not _VALUE.fullmatch(value):
             return f"the value of {name} must be printable ASCII on one line, without spaces around it"
+        if why := placeholder_fault(value):
+            return f"the value of {name}: {why}"
     return None
 
 

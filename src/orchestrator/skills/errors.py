@@ -1,11 +1,13 @@
 """Errors of skills, and the conversion of any exception to the `StepError` that is recorded in the log.
 
 SkillError                     what a skill raises to say how an attempt failed
-└── SkillNotFound              this process does not have the skill: the run is blocked, not failed
+├── SkillNotFound              this process does not have the skill: the run is blocked, not failed
+└── SecretNotFound             no source has a secret that the skill needs; in `secrets`
 WorkerUnfit                    this worker lacks a resource to make the attempt: it counts as lost, not as failed
 DomainError
 ├── SkillConflict              two different skills have the same id
-└── InvalidSkills              a source of skills cannot be loaded; all faults are listed
+├── InvalidSkills              a source of skills cannot be loaded; all faults are listed
+└── MissingSecrets             skills declare secrets that no source has; all of them are listed
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from orchestrator.domain.bounds import MAX_PAUSE_MS
 from orchestrator.domain.errors import DomainError, Fault
 from orchestrator.domain.fingerprint import MAX_NESTING, is_nested_deeper
 from orchestrator.domain.output import StepError
+from orchestrator.skills.masking import mask, mask_json
 
 SKILL_NOT_FOUND: Final = "SKILL_NOT_FOUND"
 SKILL_INPUT_INVALID: Final = "SKILL_INPUT_INVALID"
@@ -30,10 +33,14 @@ SKILL_OUTPUT_INVALID: Final = "SKILL_OUTPUT_INVALID"
 SKILL_EXECUTION_FAILED: Final = "SKILL_EXECUTION_FAILED"
 SKILL_TIMEOUT: Final = "SKILL_TIMEOUT"
 SKILL_CANCELLED: Final = "SKILL_CANCELLED"
+SECRET_NOT_FOUND: Final = "SECRET_NOT_FOUND"  # noqa: S105 - a code
+SECRET_IN_OUTPUT: Final = "SECRET_IN_OUTPUT"  # noqa: S105 - a code
 WORKER_LOST: Final = "WORKER_LOST"
 
 # Another attempt with the same input and the same code would fail the same way.
-NEVER_RETRYABLE: Final = frozenset({SKILL_NOT_FOUND, SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_CANCELLED})
+NEVER_RETRYABLE: Final = frozenset(
+    {SKILL_NOT_FOUND, SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_CANCELLED, SECRET_IN_OUTPUT}
+)
 
 _MESSAGE_CHARACTERS = 2_000
 _TRACEBACK_FRAMES = 8
@@ -118,10 +125,19 @@ class InvalidSkills(DomainError):
         self.faults = tuple(faults)
 
 
+class MissingSecrets(DomainError):
+    """Skills declare secrets that no source has, or whose values cannot be sent; one line for each."""
+
+    code = SECRET_NOT_FOUND
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(mask(line) for line in lines))
+
+
 def to_step_error(exception: BaseException) -> StepError:
     """Convert an exception to the StepError that the log records: text of limited length, and details in plain JSON.
 
-    Never raises, even if the exception's own code, such as `__str__`, fails.
+    Values of secrets are replaced by `***`. Never raises, even if the exception's own code, such as `__str__`, fails.
     """
     try:
         return _read(exception)
@@ -187,13 +203,13 @@ def _pause_ms(wanted: object) -> int | None:
 
 
 def readable(text: str, limit: int = _MESSAGE_CHARACTERS) -> str:
-    """Return text that can be stored anywhere: no NUL, no lone surrogate, at most `limit` characters."""
-    clean = text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+    """Return text that can be stored anywhere: no secret, NUL or lone surrogate, and at most `limit` characters."""
+    clean = mask(text).replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
     return clean if len(clean) <= limit else f"{clean[: limit - 1]}…"
 
 
 def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
-    """Return details as plain JSON of at most 16 KiB; values that are not JSON become their repr."""
+    """Return details as plain JSON of at most 16 KiB without secrets; values that are not JSON become their repr."""
     try:
         content = orjson.dumps(dict(details), default=_safe_repr, option=orjson.OPT_NON_STR_KEYS)
         plain = not is_nested_deeper(details, MAX_NESTING)
@@ -201,7 +217,7 @@ def json_details(details: Mapping[str, Any]) -> dict[str, Any]:
         return {"repr": readable(_safe_repr(details))}
     if len(content) > _DETAILS_BYTES or rb"\u0000" in content or not plain:
         return {"json": readable(content.decode().replace(r"\u0000", ""), _DETAILS_BYTES // 4)}
-    kept: dict[str, Any] = orjson.loads(content)
+    kept: dict[str, Any] = mask_json(orjson.loads(content))
     return kept
 
 

@@ -1,12 +1,13 @@
 """HTTP skills: services that receive `{input, context}` or bytes, and respond with `{data, artifacts}` or bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 from pydantic import BaseModel, ConfigDict
@@ -27,7 +28,8 @@ from orchestrator.skills.errors import (
     SKILL_TIMEOUT,
     SkillError,
 )
-from orchestrator.skills.excerpts import beginning
+from orchestrator.skills.excerpts import beginning, start_of
+from orchestrator.skills.placeholders import fill, has_secrets
 from orchestrator.skills.shape import ShapeMismatch, Typed, plain
 from orchestrator.skills.skill import SkillKind, invalid_output
 
@@ -69,6 +71,9 @@ class HttpSkill:
     [{uri, type, contentHash?, sizeBytes?, filename?, metadata?}]}`, or bytes of another media type than JSON, which
     become an artifact. Redirects are not followed. Cookies are not kept.
 
+    In the values of `headers` and in the query of `url`, `${secret:NAME}` means the value of a secret. In the
+    query it is URL-encoded.
+
     Attributes:
         headers: the headers sent with every request.
         connect_timeout_ms: milliseconds to wait for the connection; the response may take as long as the attempt.
@@ -94,6 +99,24 @@ class HttpSkill:
         if why := headers_fault(self.headers):
             raise ValueError(f"the headers of {self.id}: {why}")
 
+    @property
+    def secret_fields(self) -> Mapping[str, str]:
+        """The texts that may contain placeholders for secrets, by the name of their field."""
+        return {"url": self.url, **{f"headers.{name}": value for name, value in self.headers.items()}}
+
+    def fill(self, get: Callable[[str], str]) -> tuple[str, dict[str, str]]:
+        """Return the url and the headers with the values of secrets, which `get` returns.
+
+        Raises:
+            SkillError: SKILL_EXECUTION_FAILED when a value cannot be sent.
+        """
+        url = fill(self.url, lambda name: quote(get(name), safe=""))
+        headers = {name: fill(value, get) for name, value in self.headers.items()}
+        if why := headers_fault(headers):
+            message = f"the headers of {self.id} cannot be sent with their secrets: {why}"
+            raise SkillError(SKILL_EXECUTION_FAILED, message, retryable=False)
+        return url, headers
+
     def prepare(self, document: Any) -> bytes | Artifact:
         """Return the input as JSON text, or the artifact to send; raise SkillError(SKILL_INPUT_INVALID) otherwise."""
         if self.body is not None:
@@ -109,7 +132,8 @@ class HttpSkill:
         Raises:
             SkillError: SKILL_TIMEOUT when the service does not respond in time; SKILL_EXECUTION_FAILED for a failed
                 connection (retryable) and for a status other than 2xx (retryable for 5xx, 408, 425 and 429);
-                SKILL_OUTPUT_INVALID for a response of another form.
+                SKILL_OUTPUT_INVALID for a response of another form; SECRET_NOT_FOUND when there is a placeholder for
+                a secret that no source has.
         """
         status, headers, body = await self._post(prepared, ctx)
         if isinstance(body, Path):
@@ -143,8 +167,11 @@ class HttpSkill:
         import httpx  # noqa: PLC0415 - slow to import, and not every worker has HTTP skills
 
         content, described = await self._request(prepared, ctx)
+        url, own = self.url, self.headers
+        if has_secrets(self.secret_fields):
+            url, own = await asyncio.to_thread(self.fill, ctx.secret)
         headers = {
-            **self.headers,
+            **own,
             **described,
             "Idempotency-Key": ctx.idempotency_key,
             **({} if ctx.trace is None else {"traceparent": ctx.trace}),
@@ -153,7 +180,7 @@ class HttpSkill:
         try:
             async with (
                 open_client(ctx.tenant) as client,
-                client.stream("POST", self.url, content=content, headers=headers, timeout=timeout) as response,
+                client.stream("POST", url, content=content, headers=headers, timeout=timeout) as response,
             ):
                 return response.status_code, response.headers, await self._response(response, ctx)
         except httpx.TimeoutException as error:
@@ -263,4 +290,4 @@ def _answer_in_text(path: Path, max_bytes: int) -> bytes | Path:
 
 
 def _shown(body: bytes) -> str:
-    return body[:_BODY_SHOWN_BYTES].decode("utf-8", "replace")
+    return start_of(body, _BODY_SHOWN_BYTES)

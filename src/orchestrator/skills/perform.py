@@ -17,6 +17,7 @@ from orchestrator.skills.errors import (
     to_skill_error,
     to_step_error,
 )
+from orchestrator.skills.leaks import checked_output
 from orchestrator.skills.skill import Skill
 
 ABANDON = "abandoned: it did not stop in time"
@@ -33,8 +34,8 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
 
     Raises:
         SkillError: SKILL_INPUT_INVALID, SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SKILL_CANCELLED (the skill raised
-            CancelledError by itself), the SkillError the skill raised, or SKILL_EXECUTION_FAILED when it raised a
-            BaseException that is not an Exception.
+            CancelledError by itself), SECRET_IN_OUTPUT, the SkillError the skill raised, or SKILL_EXECUTION_FAILED
+            when it raised a BaseException that is not an Exception.
         asyncio.CancelledError: the caller was cancelled. A CancelledError of the skill itself is never passed on.
         Exception: any other exception of the skill; `to_step_error` converts it to a StepError.
     """
@@ -42,7 +43,7 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
     try:
         prepared = skill.prepare(call.input)
         result = await _called(skill, prepared, call, ctx, threads)
-        return Output(skill.finish(result), ctx.artifacts)
+        return await checked_output(skill.id, Output(skill.finish(result), ctx.artifacts))
     except Exception:
         raise
     except BaseException as error:

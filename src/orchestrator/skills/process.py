@@ -1,6 +1,7 @@
 """Perform a call in a child process: the function to submit to a process pool or a cluster."""
 
 import asyncio
+import logging
 import pickle
 import signal
 import threading
@@ -8,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import cache
 from typing import Any
+
+import structlog
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
@@ -17,6 +20,7 @@ from orchestrator.skills.errors import WorkerUnfit, to_step_error
 from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.secrets import Secrets, mask
 from orchestrator.skills.threads import DaemonThreads
 
 
@@ -25,6 +29,7 @@ def perform_in_process(
     call: SkillCall,
     make_sink: Callable[[], ArtifactSink],
     on_progress: ReportProgress | None = None,
+    secrets: Secrets | None = None,
 ) -> Output | StepError | WorkerUnfit:
     """Perform one attempt in this process, which does nothing else at the same time.
 
@@ -37,10 +42,12 @@ def perform_in_process(
         call: the call to perform.
         make_sink: builds the artifact store, once per process; picklable, such as `partial(ArtifactStore, url)`.
         on_progress: called from the thread in which the skill reports progress.
+        secrets: where skills get secrets, kept from call to call; None for none.
     """
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
-        return asyncio.run(_perform(registry, call, sink, on_progress))
+        kept = None if secrets is None else _secrets(pickle.dumps(secrets))
+        return asyncio.run(_perform(registry, call, sink, on_progress, kept))
     except Exception as error:  # noqa: BLE001 - returned as a value
         return Fitness().judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
@@ -48,7 +55,11 @@ def perform_in_process(
 
 
 async def _perform(
-    registry: SkillRegistry, call: SkillCall, sink: ArtifactSink, on_progress: ReportProgress | None
+    registry: SkillRegistry,
+    call: SkillCall,
+    sink: ArtifactSink,
+    on_progress: ReportProgress | None,
+    secrets: Secrets | None,
 ) -> Output:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     listens = task is not None and threading.current_thread() is threading.main_thread()
@@ -56,7 +67,7 @@ async def _perform(
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     threads = _Threads()
     try:
-        ctx = StepContext.for_call(call, sink, on_progress)
+        ctx = StepContext.for_call(call, sink, on_progress, secrets)
         return await perform(registry.get(call.skill_id), call, ctx, threads)
     finally:
         wait(threads.calls)
@@ -83,6 +94,25 @@ def _registry(sources: tuple[str, ...]) -> SkillRegistry:
     registry = SkillRegistry()
     registry.load_modules(sources)
     return registry
+
+
+@cache
+def _secrets(pickled: bytes) -> Secrets:
+    """Return the secrets of this process, and mask them in its log, which nothing has configured."""
+    structlog.configure(processors=[*structlog.get_config()["processors"], _mask_line])
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_MaskedLines())
+    secrets: Secrets = pickle.loads(pickled)  # noqa: S301 - pickled by us, in `perform_in_process`
+    return secrets
+
+
+class _MaskedLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def _mask_line(_logger: Any, _method: str, line: Any) -> Any:
+    return mask(line) if isinstance(line, str) else line
 
 
 @cache

@@ -58,7 +58,7 @@ class CollectingContext(StepContext):
     def __init__(self, call: SkillCall, sink: ArtifactSink, secrets: Mapping[str, str]) -> None:
         self.logs: list[CollectedLog] = []
         self.reported: list[tuple[float, str]] = []
-        self._secrets = secrets
+        self._given_secrets = secrets
         super().__init__(
             call.run_id,
             call.step_id,
@@ -84,9 +84,9 @@ class CollectingContext(StepContext):
         Raises:
             LookupError: there is none of this name.
         """
-        if name not in self._secrets:
+        if name not in self._given_secrets:
             raise LookupError(f"no secret {name!r}; pass secrets={{{name!r}: ...}} to the test kit")
-        return self._secrets[name]
+        return self._given_secrets[name]
 
     def _collect(self, _logger: Any, level: str, line: MutableMapping[str, Any]) -> NoReturn:
         fields = {name: value for name, value in line.items() if name not in (*_BOUND, "event")}

@@ -18,6 +18,7 @@ from orchestrator.skills import keeper
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.process import perform_in_process
+from orchestrator.skills.secrets import Secrets
 
 _SPAWN = multiprocessing.get_context("spawn")
 _HAS_KEEPER = sys.platform == "linux"
@@ -65,9 +66,11 @@ class Child:
         call: SkillCall,
         make_sink: Callable[[], ArtifactSink],
         report: Report | None,
+        *,
+        secrets: Secrets | None = None,
     ) -> None:
         """Send a call; `answer` returns its result."""
-        self._answer = threads.submit(self._exchange, sources, call, make_sink, report)
+        self._answer = threads.submit(self._exchange, sources, call, make_sink, report, secrets)
 
     async def answer(self) -> Output | StepError | Exception:
         """Return the child's answer, or the error of the exchange: EOFError or OSError when the child died."""
@@ -107,9 +110,10 @@ class Child:
         call: SkillCall,
         make_sink: Callable[[], ArtifactSink],
         report: Report | None,
+        secrets: Secrets | None = None,
     ) -> Output | StepError | Exception:
         try:
-            self._pipe.send((sources, call, make_sink, report is not None))
+            self._pipe.send((sources, call, make_sink, report is not None, secrets))
             while True:
                 message: Output | StepError | tuple[float, str] = self._pipe.recv()
                 if not isinstance(message, tuple):
@@ -145,11 +149,11 @@ def _serve(pipe: Connection, orders: Connection) -> None:
 
     while True:
         try:
-            sources, call, make_sink, wants_progress = pipe.recv()
+            sources, call, make_sink, wants_progress, secrets = pipe.recv()
         except EOFError:
             return
         report = (lambda fraction, message: send((float(fraction), str(message)))) if wants_progress else None
-        result = perform_in_process(sources, call, make_sink, report)
+        result = perform_in_process(sources, call, make_sink, report, secrets)
         if _HAS_KEEPER:
             keeper.end_descendants()
         send(result)

@@ -11,6 +11,7 @@ from orchestrator.skills.context import ArtifactSink, StepContext
 from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.secrets import Secrets
 
 ReportStep = Callable[[SkillCall, float, str], None]
 """Called with a call, the fraction done (0 to 1) and a short message."""
@@ -71,12 +72,14 @@ class LocalExecutor:
         *,
         max_blocking: int = 8,
         on_progress: ReportStep | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
         self._threads = threads
         self._slots = asyncio.Semaphore(max_blocking)
         self._on_progress = on_progress
+        self._secrets = secrets
         self._fitness = Fitness()
 
     def trouble(self) -> str | None:
@@ -94,7 +97,7 @@ class LocalExecutor:
 
     async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
         skill = self._registry.get(call.skill_id)
-        context = StepContext.for_call(call, self._keeper, self._reporter(call))
+        context = StepContext.for_call(call, self._keeper, self._reporter(call), self._secrets)
         if skill.blocking:
             async with self._slots:
                 begun()

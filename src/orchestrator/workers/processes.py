@@ -14,6 +14,7 @@ from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError, to_skill_error
 from orchestrator.skills.fitness import Fitness
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.secrets import Secrets
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.child import Child
 from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, ReportStep, ignore, spilled
@@ -36,6 +37,7 @@ class ProcessExecutor:
         size: int = 4,
         grace_seconds: float = 5.0,
         on_progress: ReportStep | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
@@ -43,10 +45,11 @@ class ProcessExecutor:
         self._make_sink = make_sink
         self._grace_seconds = grace_seconds
         self._on_progress = on_progress
+        self._secrets = secrets
         self._slots = asyncio.Semaphore(size)
         # A separate thread pool: asyncio's is small, and each call occupies a thread until its child answers.
         self._threads = DaemonThreads("child")
-        self._local = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress)
+        self._local = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress, secrets=secrets)
         self._fitness = Fitness()
         self._idle: list[Child] = []
         self._starting: set[asyncio.Future[Child]] = set()
@@ -127,7 +130,7 @@ class ProcessExecutor:
 
     async def _result(self, child: Child, call: SkillCall) -> Output | StepError:
         limit = None if call.timeout_ms is None else call.timeout_ms / 1000 + self._grace_seconds
-        child.perform(self._threads, self._sources, call, self._make_sink, self._on_progress)
+        child.perform(self._threads, self._sources, call, self._make_sink, self._on_progress, secrets=self._secrets)
         try:
             async with asyncio.timeout(limit):
                 result = await child.answer()

@@ -12,7 +12,7 @@ from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.definitions import PYTHON, load_definition
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import load_skills, open_watchdog, open_worker
+from orchestrator.bootstrap.working import check_declared_secrets, load_skills, open_watchdog, open_worker
 from orchestrator.cli.actor import actor_name
 from orchestrator.cli.asking import calls_here
 from orchestrator.cli.complaint import Complaint
@@ -102,6 +102,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
         InvalidWorkflow: the file is invalid.
         InvalidSkills: a source of skills cannot be loaded.
         Complaint: the workflow needs skills that are not loaded.
+        MissingSecrets: the skills declare secrets that no source has.
     """
     workflow = load_definition(file, max_attempts_bound=settings.max_attempts_bound).workflow
     skills = load_skills(with_sources(file, settings), develops=True)
@@ -111,6 +112,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
             f"{file} needs skills that are not loaded: {', '.join(missing)}",
             "Give their source with --skills (package.module, a .py file, a directory, a .yaml file of declarations).",
         )
+    check_declared_secrets(settings, skills)
     return workflow, skills
 
 

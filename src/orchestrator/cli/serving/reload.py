@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from orchestrator.bootstrap.working import load_skills
+from orchestrator.bootstrap.working import check_declared_secrets, load_skills
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.domain.errors import DomainError
@@ -129,7 +129,8 @@ class Reloader:
         skills = None
         with reimporting(self._files.roots if any(map(self._files.holds_skills, changed)) else ()):
             if any(map(self._files.holds_skills, changed)):
-                skills = load_skills(self._settings)
+                skills = load_skills(self._settings, develops=True)
+                check_declared_secrets(self._settings, skills)
             definitions = find_definitions(self._settings.workflows, self._settings.max_attempts_bound)
         self._files.loaded()
         return skills, definitions

@@ -14,7 +14,7 @@ from orchestrator.application.core import Core
 from orchestrator.bootstrap.core import open_core
 from orchestrator.bootstrap.grants import LOG, PROJECTOR, WORKER, check_grants
 from orchestrator.bootstrap.showing import open_projector
-from orchestrator.bootstrap.working import load_skills
+from orchestrator.bootstrap.working import check_declared_secrets, load_skills
 from orchestrator.cli.actor import actor_name
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
@@ -64,6 +64,8 @@ async def _serve(settings: Settings, parts: Parts) -> None:
     # Find errors in the user's files and settings before anything is started.
     definitions = find_definitions(settings.workflows, settings.max_attempts_bound)
     skills = load_skills(settings, develops=parts.development) if parts.worker else None
+    if skills is not None:
+        check_declared_secrets(settings, skills)
     async with AsyncExitStack() as stack:
         listening = None
         if parts.api:
