@@ -50,7 +50,7 @@ def test_a_worker_says_that_it_is_ready_and_nothing_more(env: dict[str, str], pr
     assert call("workflows", "register", NOISY, env=env).code == 0
     run_id = call("trigger", "noisy.v1", "--json", env=env).document["runId"]
     wait_until(lambda: call("status", run_id, "--json", env=env).document["status"] == "completed")
-    wait_until(lambda: "noise on the loop" in worker.err)
+    wait_until(lambda: "noise on the loop" in call("logs", run_id, env=env).out)
 
     assert [line for line in worker.out.splitlines() if not line.startswith("ready ")] == []
 

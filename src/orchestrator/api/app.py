@@ -7,7 +7,19 @@ from fastapi import APIRouter
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from orchestrator.api import artifacts, caching, health, history, me, metrics, projections, runs, updates, workflows
+from orchestrator.api import (
+    artifacts,
+    caching,
+    health,
+    history,
+    logs,
+    me,
+    metrics,
+    projections,
+    runs,
+    updates,
+    workflows,
+)
 from orchestrator.api.browsers import SameSite
 from orchestrator.api.compression import Compression
 from orchestrator.api.guard import Guard
@@ -23,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     updates.router,
     history.router,
+    logs.router,
     artifacts.router,
     caching.router,
     workflows.router,

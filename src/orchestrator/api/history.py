@@ -29,7 +29,7 @@ router = APIRouter(prefix=f"{BASE}/runs", tags=["history"], route_class=Endpoint
 
 _AT_ONCE = 200
 _MOST = 2**63 - 1
-_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 LastEventId = Annotated[
     int | None,
@@ -93,7 +93,7 @@ async def stream_events(
     if seen and isinstance(last[0].event, TERMINAL_EVENTS):
         return Response(status_code=204)
     return StreamingResponse(
-        _messages(serving, request, str(run_id), seen), media_type="text/event-stream", headers=_STREAM_HEADERS
+        _messages(serving, request, str(run_id), seen), media_type="text/event-stream", headers=STREAM_HEADERS
     )
 
 
@@ -114,14 +114,14 @@ async def _messages(serving: Served, request: Request, run_id: str, seen: int) -
                     if isinstance(events[-1].event, TERMINAL_EVENTS):
                         return
                 if len(events) < _AT_ONCE:
-                    while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
+                    while not await watcher.changed(pause(request, serving.limits.heartbeat)):
                         await check()
                         yield b": nothing new\n\n"
     except RequestError as refusal:
-        yield _stream_ended(refusal)
+        yield stream_ended(refusal)
 
 
-def _pause(request: Request, heartbeat: float) -> float:
+def pause(request: Request, heartbeat: float) -> float:
     """Return how many seconds to wait for events, at most until the credentials expire."""
     identity: Identity = request.scope[IDENTITY]
     if identity.expires_at is None:
@@ -134,7 +134,7 @@ def _message(recorded: Recorded) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (recorded.version, view["type"].encode(), orjson.dumps(view))
 
 
-def _stream_ended(refusal: RequestError) -> bytes:
+def stream_ended(refusal: RequestError) -> bytes:
     """Return the last message of a stream that ends before its run, with the reason."""
     error = {"error": refusal.code, "message": refusal.message, "details": dict(refusal.details)}
     return b"event: StreamEnded\ndata: %b\n\n" % orjson.dumps(error)

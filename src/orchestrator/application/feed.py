@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Database
-from orchestrator.postgres.listener import EVENTS, Listener, wake
+from orchestrator.postgres.listener import EVENTS, LOGS, Listener, wake
 from orchestrator.projections.views.reader import Reader
 
 # The shortest interval between two queries on a busy log; one query finds all appends of an interval.
@@ -21,9 +21,10 @@ _PAUSE_SECONDS = 0.02
 class Watcher:
     """A watcher of one run."""
 
-    __slots__ = ("_changed", "_feed", "_woken")
+    __slots__ = ("_changed", "_feed", "_woken", "logs")
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: "Feed", *, logs: bool = False) -> None:
+        self.logs = logs
         self._feed = feed
         self._woken = asyncio.Event()
         self._changed = False
@@ -72,11 +73,15 @@ class Feed:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
         listener.on(EVENTS, self._notified)
+        listener.on(LOGS, self._logged)
 
     @asynccontextmanager
-    async def watch(self, run_id: str) -> AsyncIterator[Watcher]:
-        """Watch a run. Every event appended inside the `async with` block wakes the watcher."""
-        watcher = Watcher(self)
+    async def watch(self, run_id: str, *, logs: bool = False) -> AsyncIterator[Watcher]:
+        """Watch a run. Every event appended inside the `async with` block wakes the watcher.
+
+        With `logs`, new lines in the logs of its steps wake it, too.
+        """
+        watcher = Watcher(self, logs=logs)
         self._loop = asyncio.get_running_loop()
         self._watchers.setdefault(run_id, set()).add(watcher)
         try:
@@ -119,6 +124,18 @@ class Feed:
         if self._watchers and not self._appended and self._loop is not None:
             self._appended = True
             wake(self._loop, self._look)
+
+    def _logged(self, run_id: str) -> None:
+        """Handle new lines of a run's logs, or possibly missed notifications. Runs on the listener's thread."""
+        if self._watchers and self._loop is not None:
+            wake(self._loop, self._wake_logs, run_id)
+
+    def _wake_logs(self, run_id: str) -> None:
+        found = [self._watchers.get(run_id, ())] if run_id else self._watchers.values()
+        for watchers in found:
+            for watcher in watchers:
+                if watcher.logs:
+                    watcher.wake()
 
     def _look(self) -> None:
         if self._looking is None or self._looking.done():

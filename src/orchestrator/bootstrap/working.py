@@ -23,14 +23,18 @@ from orchestrator.skills.call import SkillCall
 from orchestrator.skills.connections import close_connections
 from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
+from orchestrator.skills.standard_streams import step_streams
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
-from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
+from orchestrator.workers.executor import LocalExecutor, OpenLog, ReportStep, StepExecutor, unlogged
+from orchestrator.workers.logs import LogWriter, OnPrinted
 from orchestrator.workers.processes import ProcessExecutor
 from orchestrator.workers.progress import ProgressWriter
 from orchestrator.workers.watchdog import Watchdog
 from orchestrator.workers.worker import Worker, new_identity
+
+_LOGS_END_SECONDS = 5.0
 
 if TYPE_CHECKING:
     from orchestrator.cache.hot_tier import HotTier
@@ -86,12 +90,23 @@ def load_skills(settings: Settings) -> SkillRegistry:
 
 @asynccontextmanager
 async def open_executor(
-    settings: Settings, skills: SkillRegistry, store: ArtifactStore, on_progress: ReportStep | None = None
+    settings: Settings,
+    skills: SkillRegistry,
+    store: ArtifactStore,
+    on_progress: ReportStep | None = None,
+    open_log: OpenLog = unlogged,
 ) -> AsyncIterator[StepExecutor]:
     """Open the executor of skills: in this process and its threads, or in child processes."""
     try:
         if settings.executor == "thread":
-            yield LocalExecutor(skills, store, DaemonThreads(), max_blocking=settings.threads, on_progress=on_progress)
+            yield LocalExecutor(
+                skills,
+                store,
+                DaemonThreads(),
+                max_blocking=settings.threads,
+                on_progress=on_progress,
+                open_log=open_log,
+            )
             return
         children = ProcessExecutor(
             skills,
@@ -101,6 +116,7 @@ async def open_executor(
             size=settings.threads,
             grace_seconds=settings.shutdown_grace_seconds / 2,
             on_progress=on_progress,
+            open_log=open_log,
         )
         try:
             yield children
@@ -145,16 +161,38 @@ async def open_progress(core: Core, on_progress: ReportStep | None) -> AsyncIter
 
 
 @asynccontextmanager
+async def open_logs(core: Core, on_printed: OnPrinted | None = None) -> AsyncIterator[OpenLog]:
+    """Keep what skills print; yield the function that opens the log of an attempt. At the end, write what is left."""
+    writer = LogWriter(
+        core.database,
+        core.store,
+        max_bytes=core.settings.step_log_bytes,
+        counts=core.metrics,
+        on_printed=on_printed,
+        on_restart=core.metrics.duty_restarted,
+    )
+    try:
+        with step_streams():
+            yield writer.open
+    finally:
+        await asyncio.to_thread(writer.close, _LOGS_END_SECONDS)
+
+
+@asynccontextmanager
 async def open_worker(
-    core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None
+    core: Core, skills: SkillRegistry, on_progress: ReportStep | None = None, on_printed: OnPrinted | None = None
 ) -> AsyncIterator[Worker]:
-    """Run a worker on this event loop. At the end, it releases its runs within the grace period."""
+    """Run a worker on this event loop. At the end, it releases its runs within the grace period.
+
+    `on_progress` is called when a skill reports progress, and `on_printed` for each line that a skill prints.
+    """
     settings = core.settings
     identity = new_identity(settings.lease_seconds)
     async with (
         open_cache(core, identity.id) as cache,
         open_progress(core, on_progress) as report,
-        open_executor(settings, skills, core.store, report) as executor,
+        open_logs(core, on_printed) as open_log,
+        open_executor(settings, skills, core.store, report, open_log) as executor,
     ):
         services = WorkerServices(
             worker=identity.id,

@@ -9,6 +9,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from orchestrator.cli.output.answers import real_stream
 from orchestrator.cli.output.visible import visible
 from orchestrator.settings import Settings
 from orchestrator.telemetry.request_id import REQUEST_ID
@@ -28,11 +29,11 @@ _MULTILINE = frozenset({"exception", "stack"})
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to the current `sys.stderr`, because a live display replaces it for a while."""
+    """Writes to the current `sys.stderr`, because a live display replaces it for a while, but to no step's log."""
 
     @property
     def stream(self) -> TextIO:
-        return sys.stderr
+        return real_stream(sys.stderr)
 
     @stream.setter
     def stream(self, stream: TextIO) -> None:

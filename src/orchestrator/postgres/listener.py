@@ -42,7 +42,10 @@ KEYS = "orchestrator_keys"
 FORMAT = "orchestrator_format"
 """Programs may now write a newer format; the payload is its number."""
 
-CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROJECTED, EVENTS)
+LOGS = "orchestrator_logs"
+"""Lines of a step's log were stored; the payload is the id of its run."""
+
+CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, LOGS, PROJECTED, EVENTS)
 """The order in which notifications that arrive together are delivered: invalidations first, log positions last."""
 
 Callback = Callable[[str], None]

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.domain.output import Artifact, artifact_from_json
 from orchestrator.skills.call import SkillCall
+from orchestrator.skills.context_log import bound_logger
 from orchestrator.skills.errors import SKILL_CANCELLED, SKILL_INPUT_INVALID, SkillError, WorkerUnfit
+from orchestrator.skills.logs import StepLog
 
 IDEMPOTENCY_NAMESPACE = UUID("0d6f2c1e-93c1-4d53-9a55-0f7f6b2f6c37")
 
@@ -78,6 +79,7 @@ class StepContext:
         attempt: the number of the attempt, counted from 1.
         tenant: the tenant that owns the run.
         trace: the W3C traceparent to send with outgoing requests, or None.
+        step_log: the log of the attempt, which holds what the skill prints, or None if no log is kept.
     """
 
     __slots__ = (
@@ -94,6 +96,7 @@ class StepContext:
         "attempt",
         "run_id",
         "step_id",
+        "step_log",
         "tenant",
         "trace",
     )
@@ -108,12 +111,14 @@ class StepContext:
         sink: ArtifactSink | None = None,
         on_progress: ReportProgress | None = None,
         trace: str | None = None,
+        step_log: StepLog | None = None,
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
         self.attempt = attempt
         self.tenant = tenant
         self.trace = trace
+        self.step_log = step_log
         self._sink = sink
         self._report = on_progress
         self._artifacts: dict[tuple[str, str | None], Artifact] = {}
@@ -127,11 +132,22 @@ class StepContext:
 
     @classmethod
     def for_call(
-        cls, call: SkillCall, sink: ArtifactSink | None = None, on_progress: ReportProgress | None = None
+        cls,
+        call: SkillCall,
+        sink: ArtifactSink | None = None,
+        on_progress: ReportProgress | None = None,
+        step_log: StepLog | None = None,
     ) -> "StepContext":
         """Return the context of a call."""
         return cls(
-            call.run_id, call.step_id, call.attempt, call.tenant, sink=sink, on_progress=on_progress, trace=call.trace
+            call.run_id,
+            call.step_id,
+            call.attempt,
+            call.tenant,
+            sink=sink,
+            on_progress=on_progress,
+            trace=call.trace,
+            step_log=step_log,
         )
 
     @property
@@ -155,11 +171,9 @@ class StepContext:
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """A structured logger bound to the run, step and attempt."""
+        """A structured logger bound to the run, step and attempt. The log of the attempt keeps its lines, too."""
         if self._log is None:
-            self._log = structlog.get_logger("orchestrator.skill").bind(
-                run_id=self.run_id, step_id=self.step_id, attempt=self.attempt
-            )
+            self._log = bound_logger(self.step_log, run_id=self.run_id, step_id=self.step_id, attempt=self.attempt)
         return self._log
 
     @property

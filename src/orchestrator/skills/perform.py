@@ -17,6 +17,7 @@ from orchestrator.skills.errors import (
     to_skill_error,
     to_step_error,
 )
+from orchestrator.skills.logs import logged
 from orchestrator.skills.skill import Skill
 
 ABANDON = "abandoned: it did not stop in time"
@@ -40,9 +41,10 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
     """
     task = asyncio.current_task()
     try:
-        prepared = skill.prepare(call.input)
-        result = await _called(skill, prepared, call, ctx, threads)
-        return Output(skill.finish(result), ctx.artifacts)
+        with logged(ctx.step_log):
+            prepared = skill.prepare(call.input)
+            result = await _called(skill, prepared, call, ctx, threads)
+            return Output(skill.finish(result), ctx.artifacts)
     except Exception:
         raise
     except BaseException as error:

@@ -15,6 +15,7 @@ from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, ReportProgress, StepContext
 from orchestrator.skills.errors import WorkerUnfit, to_step_error
 from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.threads import DaemonThreads
@@ -25,6 +26,7 @@ def perform_in_process(
     call: SkillCall,
     make_sink: Callable[[], ArtifactSink],
     on_progress: ReportProgress | None = None,
+    step_log: StepLog | None = None,
 ) -> Output | StepError | WorkerUnfit:
     """Perform one attempt in this process, which does nothing else at the same time.
 
@@ -37,10 +39,11 @@ def perform_in_process(
         call: the call to perform.
         make_sink: builds the artifact store, once per process; picklable, such as `partial(ArtifactStore, url)`.
         on_progress: called from the thread in which the skill reports progress.
+        step_log: gets what the skill prints (see `step_streams`) and logs, or None if nothing is kept.
     """
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
-        return asyncio.run(_perform(registry, call, sink, on_progress))
+        return asyncio.run(_perform(registry, call, sink, on_progress, step_log))
     except Exception as error:  # noqa: BLE001 - returned as a value
         return Fitness().judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
@@ -48,7 +51,11 @@ def perform_in_process(
 
 
 async def _perform(
-    registry: SkillRegistry, call: SkillCall, sink: ArtifactSink, on_progress: ReportProgress | None
+    registry: SkillRegistry,
+    call: SkillCall,
+    sink: ArtifactSink,
+    on_progress: ReportProgress | None,
+    step_log: StepLog | None,
 ) -> Output:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     listens = task is not None and threading.current_thread() is threading.main_thread()
@@ -56,7 +63,7 @@ async def _perform(
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     threads = _Threads()
     try:
-        ctx = StepContext.for_call(call, sink, on_progress)
+        ctx = StepContext.for_call(call, sink, on_progress, step_log)
         return await perform(registry.get(call.skill_id), call, ctx, threads)
     finally:
         wait(threads.calls)

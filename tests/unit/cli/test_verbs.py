@@ -39,6 +39,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "cancel",
         "status",
         "steps",
+        "logs",
         "artifacts",
         "history",
         "whoami",
