@@ -1,5 +1,6 @@
 """What a skill prints and logs is kept per attempt, and shown by the API, the client and the command line."""
 
+import gzip
 import json
 import re
 import signal
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from orchestrator import Client
+from orchestrator.postgres.sql import load_sql
 from tests.acceptance.programs import FIXTURES, Program, call, command, environment, wait_until
 
+SQL = load_sql(__file__)
 SKILLS = ("--skills", FIXTURES / "talking.py")
 AT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 SAID = [
@@ -160,3 +164,21 @@ def test_a_killed_worker_loses_a_second_at_most(env: dict[str, str], home: Path,
     worker.process.send_signal(signal.SIGKILL)
     worker.wait()
     assert ["in pieces: one, two" in text for text in call("logs", run_id, env=env).out.splitlines()].count(True) == 1
+
+
+def test_retention_takes_logs_along(env: dict[str, str], home: Path) -> None:
+    (home / "go").touch()
+    given = json.dumps({"go": str(home / "go")})
+    run_id = call("run", FIXTURES / "talking.yaml", *SKILLS, "--payload", given, "--json", env=env).document["id"]
+    lines = call("logs", run_id, "--json", env=env).document["lines"]
+    assert call("workflows", "register", FIXTURES / "chain.yaml", env=env).code == 0  # the newest event stays
+    done = call("retention", "apply", "--older-than", "0s", "--json", env=env).document
+    assert done["runs"] == 1
+    (name,) = done["files"]
+    beside = home / "archive" / name.replace(".parquet", ".logs.jsonl.gz")
+    archived = [json.loads(line) for line in gzip.decompress(beside.read_bytes()).splitlines()]
+    assert archived == [{"runId": run_id, **line} for line in lines]
+    refused = call("logs", run_id, env=env)
+    assert (refused.code, "archived" in refused.err) == (1, True)
+    with psycopg.connect(env["ORCHESTRATOR_DATABASE_URL"]) as connection:
+        assert connection.execute(SQL.rows).fetchone() == (0,)

@@ -28,12 +28,13 @@ from orchestrator.postgres.sql import load_sql
 from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers
+from orchestrator.retention.run_logs import RunLogs
 from orchestrator.retention.selection import RunSelection, Selector
 
 _SQL = load_sql(__file__)
 _MAX_EVENTS = 10_000
 _MAX_BYTES = 64 << 20
-_TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache")
+_TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache", "step_logs")
 _STATUS: Mapping[type[Any], str] = {RunCompleted: "completed", RunFailed: "failed", RunCancelled: "cancelled"}
 
 OnProgress = Callable[[int, int], None]
@@ -101,6 +102,7 @@ class Archivist:
         archive: Archive,
         by: str,
         *,
+        logs: RunLogs,
         max_runs: int = 2000,
         timeout_seconds: float = 60.0,
     ) -> None:
@@ -110,6 +112,7 @@ class Archivist:
         self._log = log
         self._find_workflow = find_workflow
         self._archive = archive
+        self._logs = logs
         self._by = by
         self._selector = Selector(database, log)
         self._chain = Chain(database, log.recorder)
@@ -134,6 +137,7 @@ class Archivist:
             while (batch := self._next_batch()) is not None:
                 rows = batch.rows
                 file = self._archive.write(batch.month, rows)
+                self._archive.write_logs(file.name, self._logs.lines(batch.ids))
                 self._retire(batch, rows, file, makers)
                 files.append(file.name)
                 runs += len(batch.runs)
@@ -204,6 +208,7 @@ class Archivist:
                     cursor.executemany(_SQL.bury, tombstones)
                 for statement in (_SQL.forget_events, _SQL.forget_runs, _SQL.forget_steps, _SQL.unmark):
                     connection.execute(statement, {"run_ids": batch.ids})
+                self._logs.forget(connection, batch.ids)
                 self._delete_custom_rows(connection, [row["name"] for row in held], batch)
                 self._reassign_artifacts(connection, batch, makers)
                 connection.execute(_SQL.forget_rebuilds)

@@ -6,11 +6,13 @@ Adding a line never fails and never waits for the store: what does not fit is co
 """
 
 import asyncio
+import math
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from threading import get_ident
+from time import sleep, time_ns
 from typing import Literal
 
 LogStream = Literal["stdout", "stderr", "log"]
@@ -88,6 +90,7 @@ class StepLog:
     ) -> None:
         self.mask: Callable[[str], str] = unmasked
         self._max_bytes = max_bytes
+        self._limit = math.inf if max_bytes is None else max_bytes
         self._memory = memory
         self._on_news = on_news
         self._may_wait = may_wait
@@ -128,49 +131,44 @@ class StepLog:
         """
         if self._buffer_bytes > _BUFFER_BYTES:
             self._wait()
-        with self._lock:
-            if self._closed:
-                return False
-            place = stream, threading.get_ident()
-            if text == "\n":
-                self._add(stream, self._partial.pop(place, ""))
-                return True
-            begun = self._partial.pop(place, None)
-            if begun is not None:
-                text = begun + text
-            if "\n" in text:
-                *lines, text = text.split("\n")
-                for line in lines:
-                    self._add(stream, line)
-            if "\r" in text:
-                text = _overwritten(text)
-            if len(text) > LINE_CHARACTERS:
-                self._add(stream, text)
-            elif text:
-                self._partial[place] = text
-            return True
+        if self._closed:
+            return False
+        # Only this thread uses this entry, so it needs no lock. `print` writes a text, and then its line end.
+        place = stream, get_ident()
+        begun = self._partial.pop(place, "")
+        if text == "\n":
+            with self._lock:
+                self._add(time_ns() // 1_000_000, stream, begun)
+        elif not begun and "\n" not in text and "\r" not in text and len(text) <= LINE_CHARACTERS:
+            self._partial[place] = text
+        else:
+            *lines, rest = (begun + text).split("\n")
+            if "\r" in rest:
+                rest = _overwritten(rest)
+            if len(rest) > LINE_CHARACTERS:
+                lines.append(rest)
+            elif rest:
+                self._partial[place] = rest
+            self.extend((_now(), stream, line) for line in lines)
+        return True
 
     def line(self, stream: LogStream, text: str) -> None:
         """Add whole lines."""
-        with self._lock:
-            if not self._closed:
-                for line in text.split("\n"):
-                    self._add(stream, line)
+        self.extend((_now(), stream, line) for line in text.split("\n"))
 
     def extend(self, lines: Iterable[LogLine]) -> None:
-        """Add lines that another process has collected."""
+        """Add lines; a closed log ignores them."""
         with self._lock:
-            if not self._closed:
-                for at, stream, text in lines:
-                    self._add(stream, text, at)
+            for at, stream, text in lines:
+                self._add(at, stream, text)
 
     def close(self) -> None:
         """End the log. The last line says how many lines were cut."""
         with self._lock:
             if self._closed:
                 return
-            for (stream, _), text in self._partial.items():
-                self._add(stream, text)
+            for (stream, _), text in list(self._partial.items()):
+                self._add(_now(), stream, text)
             self._partial.clear()
             self._closed = True
             self._say_dropped()
@@ -187,13 +185,15 @@ class StepLog:
             self._buffer_bytes, self._urged = 0, False
         return lines, reserved
 
-    def _add(self, stream: LogStream, text: str, at: int | None = None) -> None:
+    def _add(self, at: int, stream: LogStream, text: str) -> None:
+        if self._closed:
+            return
         if "\r" in text:
             text = _overwritten(text)
-        text = self.mask(text)
+        if self.mask is not unmasked:
+            text = self.mask(text)
         if self._on_line is not None and stream != "log":
             self._on_line(stream, text)
-        at = at or _now()
         while len(text) > LINE_CHARACTERS:
             self._keep(at, stream, text[:LINE_CHARACTERS])
             text = text[LINE_CHARACTERS:]
@@ -207,12 +207,12 @@ class StepLog:
             except UnicodeEncodeError:  # lone surrogates
                 text = text.encode("utf-8", "replace").decode()
                 size = len(text) + 1
-        if self._is_full or (self._max_bytes is not None and self._kept_bytes + size > self._max_bytes):
+        if self._is_full or self._kept_bytes + size > self._limit:
             self._is_full = True
             self._over_limit += 1
             return
         needed = self._buffer_bytes + size + _LINE_OVERHEAD
-        if not self._has_room(needed):
+        if needed > self._reserved and not self._reserve(needed):
             self._dropped += 1
             self._unsaid += 1
             return
@@ -227,7 +227,7 @@ class StepLog:
             self._urged = True
             self._on_news(True)
 
-    def _has_room(self, needed: int) -> bool:
+    def _reserve(self, needed: int) -> bool:
         if needed > 2 * _BUFFER_BYTES:
             return False
         while needed > self._reserved:
@@ -248,7 +248,7 @@ class StepLog:
             asyncio.get_running_loop()
             return
         while self._buffer_bytes > _BUFFER_BYTES and not self._closed and self._may_wait():
-            time.sleep(_LOOK_SECONDS)
+            sleep(_LOOK_SECONDS)
 
 
 CURRENT: ContextVar[StepLog | None] = ContextVar("step_log", default=None)
@@ -272,4 +272,4 @@ def _overwritten(text: str) -> str:
 
 
 def _now() -> int:
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000

@@ -299,12 +299,12 @@ def _bounded(lines: list[LogLine]) -> list[list[LogLine]]:
 def encoded(lines: Sequence[LogLine]) -> tuple[bytes, int]:
     """Return lines as compressed JSON lines `{at, stream, text}`, and the size of their text in bytes."""
     pieces: list[bytes] = []
-    size, known, stamp = 0, -1, b""
+    size, begun, begin = 0, (-1, ""), b""
     for at, stream, text in lines:
-        if at != known:  # many lines share a millisecond
-            moment = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
-            known, stamp = at, moment.replace("+00:00", "Z").encode()
+        if begun != (at, stream):  # many lines share a millisecond
+            moment = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            begun, begin = (at, stream), b'{"at":"%b","stream":"%b","text":' % (moment.encode(), stream.encode())
         quoted = orjson.dumps(text)
         size += len(quoted) - 1
-        pieces.append(b'{"at":"%b","stream":"%b","text":%b}\n' % (stamp, stream.encode(), quoted))
+        pieces.append(b"%b%b}\n" % (begin, quoted))
     return gzip.compress(b"".join(pieces), 1, mtime=0), size
