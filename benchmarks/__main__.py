@@ -20,6 +20,7 @@ from benchmarks import (
     postgres,
     rebuild,
     runs,
+    step_logs,
     workers,
 )
 from benchmarks.goals import GOALS
@@ -39,6 +40,7 @@ WORKLOADS = {
     "api": api.measure,
     "idle": idle.measure,
     "workers": workers.measure,
+    "step-logs": step_logs.measure,
     "rebuild": rebuild.measure,
     "audit": audit.measure,
 }

@@ -99,6 +99,7 @@ class Settings(BaseSettings):
         otlp_endpoint: Address of a collector for spans, OTLP over HTTP; None sends none.
         statement_timeout_ms: Longest time for one SQL statement.
         network_timeout_ms: How long a database connection may stay silent before it is replaced.
+        step_log_bytes: How many bytes of what a skill prints are kept for one attempt; 0 keeps nothing.
         spill_bytes: Step data larger than this many bytes is stored as an artifact.
         max_attempts_bound: The highest `maxAttempts` that a workflow may set.
         cipher_key: Encrypts stored events (AES): base64 of 16, 24 or 32 bytes; None stores them unencrypted.
@@ -163,6 +164,7 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=8, ge=1, le=1000)
     statement_timeout_ms: int = Field(default=30_000, ge=100, le=86_400_000)
     network_timeout_ms: int = Field(default=10_000, ge=100, le=600_000)
+    step_log_bytes: int = Field(default=10 << 20, ge=0, le=1 << 34)
     spill_bytes: int = Field(default=32_768, ge=0, le=1 << 30)
     max_attempts_bound: int = Field(default=5, ge=1, le=1000)
     cipher_key: SecretStr | None = None

@@ -53,7 +53,7 @@ def test_a_worker_says_that_it_is_ready_and_nothing_more(env: dict[str, str], pr
     run_id = call("trigger", "noisy.v1", "--json", env=env).document["runId"]
     look = partial(call, "status", run_id, "--json", env=env)
     eventually(lambda: look().document, what="it is completed", right=lambda run: run["status"] == "completed")
-    eventually(lambda: "noise on the loop" in worker.err, shows=lambda: worker.err)
+    eventually(lambda: "noise on the loop" in call("logs", run_id, env=env).out)
 
     assert [line for line in worker.out.splitlines() if not line.startswith("ready ")] == []
 

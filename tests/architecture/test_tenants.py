@@ -7,10 +7,11 @@ import pytest
 from tests.architecture.sources import files
 
 TABLES = {"runs", "run_steps", "artifacts", "workflows", "step_cache", "flights", "run_queue", "cache_epochs", "keys"}
-TABLES |= {"step_progress"}
+TABLES |= {"step_progress", "step_logs"}
 OF_ALL = {
     "claims": "workers serve all tenants",
     "progress": "a worker tells of the runs it owns, by their ids",
+    "run_logs": "retention takes along the logs of the runs that it takes, whosever they are",
     "gauges": "figures about the installation, for its own tenant only",
     "removal": "retention takes away runs by their ids, whosever they are",
     "audit.large_data": "an audit looks at the log of all tenants",

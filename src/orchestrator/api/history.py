@@ -29,7 +29,7 @@ router = APIRouter(prefix=f"{BASE}/runs", tags=["history"], route_class=Endpoint
 
 _AT_ONCE = 200
 _MOST = 2**63 - 1
-_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 LastEventId = Annotated[
     int | None,
@@ -102,7 +102,7 @@ async def stream_events(
     return StreamingResponse(
         _messages(serving, request, str(run_id), seen, progress=progress),
         media_type="text/event-stream",
-        headers=_STREAM_HEADERS,
+        headers=STREAM_HEADERS,
     )
 
 
@@ -125,14 +125,14 @@ async def _messages(
                     if isinstance(events[-1].event, TERMINAL_EVENTS):
                         return
                 if len(events) < _AT_ONCE:
-                    while not await watcher.changed(_pause(request, serving.limits.heartbeat)):
+                    while not await watcher.changed(pause(request, serving.limits.heartbeat)):
                         await check()
                         yield b"".join(map(_progress_message, watcher.progress())) or b": nothing new\n\n"
     except RequestError as refusal:
-        yield _stream_ended(refusal)
+        yield stream_ended(refusal)
 
 
-def _pause(request: Request, heartbeat: float) -> float:
+def pause(request: Request, heartbeat: float) -> float:
     """Return how many seconds to wait for events, at most until the credentials expire."""
     identity: Identity = request.scope[IDENTITY]
     if identity.expires_at is None:
@@ -150,7 +150,7 @@ def _progress_message(view: Mapping[str, Any]) -> bytes:
     return b"event: StepProgress\ndata: %b\n\n" % orjson.dumps(view)
 
 
-def _stream_ended(refusal: RequestError) -> bytes:
+def stream_ended(refusal: RequestError) -> bytes:
     """Return the last message of a stream that ends before its run, with the reason."""
     error = {"error": refusal.code, "message": refusal.message, "details": dict(refusal.details)}
     return b"event: StreamEnded\ndata: %b\n\n" % orjson.dumps(error)

@@ -14,6 +14,7 @@ from orchestrator.application.calls import Calls
 from orchestrator.application.core import Core
 from orchestrator.application.feed import Feed
 from orchestrator.application.run_loader import RunLoader
+from orchestrator.application.step_logs import StepLogs
 from orchestrator.postgres.listener import KEYS
 from orchestrator.postgres.shared_calls import SharedCalls
 from orchestrator.projections.rebuild.background import BackgroundRebuilds
@@ -56,6 +57,12 @@ class Served:
     requests: ConcurrencyLimit
     registrations: TenantThreads
     checks: TenantThreads
+
+    @property
+    def step_logs(self) -> StepLogs:
+        """The logs of steps."""
+        core = self.core
+        return StepLogs(core.database, core.reader, core.store, core.workflows.get)
 
     def calls(self, caller: Caller) -> Calls:
         """Return the application calls, on behalf of a caller."""

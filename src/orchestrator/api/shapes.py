@@ -200,6 +200,24 @@ class EventPage(Shape):
     next_cursor: int | None = Field(description="Pass it as `after` to get the next page; null on the last page.")
 
 
+class LogLineView(Shape):
+    """A line that a skill printed or logged."""
+
+    at: AwareDatetime
+    stream: Literal["stdout", "stderr", "log"]
+    text: str
+    step_id: str
+    attempt: int
+
+
+class LogPageView(Shape):
+    """A page of a log. `cut` is the number of lines that are missing, because there were too many."""
+
+    lines: list[LogLineView]
+    next_cursor: str | None = Field(description="Pass it as `after` to get the next page; null on the last page.")
+    cut: int
+
+
 class WorkflowEntry(Shape):
     """A version of a workflow. `digest` is the SHA-256 of the definition's canonical form."""
 

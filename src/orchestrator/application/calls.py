@@ -18,7 +18,9 @@ from orchestrator.application.deletions import RunDeletions, deletion_view
 from orchestrator.application.downloads import save, save_data
 from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
-from orchestrator.application.following import follow
+from orchestrator.application.following import follow as follow_events
+from orchestrator.application.following import log_changes
+from orchestrator.application.step_logs import LogScope, StepLogs
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.forcing import Force
 from orchestrator.domain.output import Artifact
@@ -266,8 +268,36 @@ class Calls:
 
         With `progress`, also yield the progress that skills report, as documents of the type `StepProgress`.
         """
-        async for document in follow(self._core, self._tenant, run_id, progress=progress):
+        async for document in follow_events(self._core, self._tenant, run_id, progress=progress):
             yield dict(document)
+
+    async def logs(
+        self, run_id: str, step_id: str | None = None, *, attempt: int | None = None, follow: bool = False
+    ) -> AsyncGenerator[Document, None]:
+        """Yield what the skills of a run, a step or an attempt printed: `{at, stream, text, stepId, attempt}`.
+
+        With `follow`, wait for new lines until the run, step or attempt is over. Raises RunNotFound, UnknownStep.
+        """
+        logs, scope = self.step_logs, LogScope(self._tenant, run_id, step_id, attempt)
+        await logs.check(scope)
+        if follow:
+            async for lines in logs.follow(scope, None, log_changes(self._core)):
+                for _, line in lines:
+                    yield line
+            return
+        after: str | None = None
+        while True:
+            page = await logs.page(scope, after)
+            for after, line in page.lines:  # noqa: B007 - the last one begins the next page
+                yield line
+            if not page.has_more:
+                return
+
+    @property
+    def step_logs(self) -> StepLogs:
+        """The logs of steps, page by page."""
+        core = self._core
+        return StepLogs(core.database, core.reader, core.store, core.workflows.get)
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[Document]:
         """Return, for each step, where its result came from, and why. See `CacheExplainer.explain`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.postgres.database import Database
-from orchestrator.postgres.listener import EVENTS, PROGRESS, Listener, wake
+from orchestrator.postgres.listener import EVENTS, LOGS, PROGRESS, Listener, wake
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.projections.views.reader import Reader
 
@@ -26,9 +26,10 @@ View = Mapping[str, Any]
 class Watcher:
     """A watcher of one run."""
 
-    __slots__ = ("_changed", "_feed", "_known", "_new", "_woken", "wants_progress")
+    __slots__ = ("_changed", "_feed", "_known", "_new", "_woken", "logs", "wants_progress")
 
-    def __init__(self, feed: "Feed", *, wants_progress: bool) -> None:
+    def __init__(self, feed: "Feed", *, logs: bool = False, wants_progress: bool = False) -> None:
+        self.logs = logs
         self._feed = feed
         self._woken = asyncio.Event()
         self._changed = False
@@ -97,14 +98,15 @@ class Feed:
         self.closed = False
         listener.on(EVENTS, self._notified)
         listener.on(PROGRESS, self._progress_notified)
+        listener.on(LOGS, self._logged)
 
     @asynccontextmanager
-    async def watch(self, run_id: str, *, progress: bool = False) -> AsyncIterator[Watcher]:
+    async def watch(self, run_id: str, *, logs: bool = False, progress: bool = False) -> AsyncIterator[Watcher]:
         """Watch a run. Every event appended inside the `async with` block wakes the watcher.
 
-        With `progress`, the progress that skills report wakes it too.
+        With `logs`, new lines in the logs of its steps wake it, too, and with `progress` what skills report.
         """
-        watcher = Watcher(self, wants_progress=progress)
+        watcher = Watcher(self, logs=logs, wants_progress=progress)
         self._loop = asyncio.get_running_loop()
         self._watchers.setdefault(run_id, set()).add(watcher)
         try:
@@ -174,6 +176,18 @@ class Feed:
                         if watcher.wants_progress:
                             watcher.show_progress(reports)
             await asyncio.sleep(_PROGRESS_PAUSE_SECONDS)
+
+    def _logged(self, run_id: str) -> None:
+        """Handle new lines of a run's logs, or possibly missed notifications. Runs on the listener's thread."""
+        if self._watchers and self._loop is not None:
+            wake(self._loop, self._wake_logs, run_id)
+
+    def _wake_logs(self, run_id: str) -> None:
+        found = [self._watchers.get(run_id, ())] if run_id else self._watchers.values()
+        for watchers in found:
+            for watcher in watchers:
+                if watcher.logs:
+                    watcher.wake()
 
     def _look(self) -> None:
         if self._looking is None or self._looking.done():

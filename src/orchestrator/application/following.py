@@ -1,17 +1,35 @@
 """Follows the events of a run: the recorded ones, then each new one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from orchestrator.application.core import Core
 from orchestrator.domain.events import TERMINAL_EVENTS
-from orchestrator.postgres.listener import EVENTS, PROGRESS, wake
+from orchestrator.postgres.listener import EVENTS, LOGS, PROGRESS, wake
 from orchestrator.projections.views.event_views import event_view
 
 _POLL_SECONDS = 2.0
 _PAUSE_SECONDS = 0.02
+
+
+def log_changes(core: Core) -> Callable[[float], Awaitable[None]]:
+    """Return a function that waits until there may be new lines in a log, or until a run may be over.
+
+    This is for programs that watch few runs. A server uses `Feed` to watch many.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    for channel in (EVENTS, LOGS):
+        core.listener.on(channel, lambda _: wake(loop, changed.set))
+
+    async def wait(seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), seconds)
+        await asyncio.sleep(_PAUSE_SECONDS)
+        changed.clear()
+
+    return wait
 
 
 async def follow(

@@ -8,7 +8,14 @@ from orchestrator.postgres.sql import load_sql
 _SQL = load_sql(__file__)
 
 LOG = (("events", "SELECT"), ("events", "INSERT"), ("run_queue", "SELECT"))
-WORKER = (("workers", "INSERT"), ("workers", "UPDATE"), ("run_queue", "UPDATE"), ("step_cache", "INSERT"))
+WORKER = (
+    ("workers", "INSERT"),
+    ("workers", "UPDATE"),
+    ("run_queue", "UPDATE"),
+    ("step_cache", "INSERT"),
+    ("step_logs", "SELECT"),
+    ("step_logs", "INSERT"),
+)
 PROJECTOR = (("projections", "INSERT"), ("projections", "UPDATE"), ("runs", "INSERT"), ("runs", "UPDATE"))
 
 GRANT = "Connect as the owner of the schema orchestrator, or grant what is missing (docs/operations.md, Permissions)."

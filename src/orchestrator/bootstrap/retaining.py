@@ -10,6 +10,7 @@ from orchestrator.retention.archive import Archive
 from orchestrator.retention.archivist import Archivist
 from orchestrator.retention.inspector import Inspector
 from orchestrator.retention.pruner import Pruner
+from orchestrator.retention.run_logs import RunLogs
 
 
 def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_seconds: float = 60.0) -> Archivist:
@@ -25,6 +26,7 @@ def build_archivist(core: Core, by: str, *, max_runs: int = 2000, timeout_second
         core.workflows.get,
         _archive(core),
         by,
+        logs=RunLogs(core.database, core.store),
         max_runs=max_runs,
         timeout_seconds=timeout_seconds,
     )

@@ -27,14 +27,18 @@ from orchestrator.skills.declared_secrets import check_secrets
 from orchestrator.skills.nursery import close_nursery
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets
+from orchestrator.skills.standard_streams import step_streams
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
 from orchestrator.workers.driver import WorkerServices
-from orchestrator.workers.executor import LocalExecutor, ReportStep, StepExecutor
+from orchestrator.workers.executor import LocalExecutor, OpenLog, ReportStep, StepExecutor, unlogged
+from orchestrator.workers.logs import LogWriter, OnPrinted
 from orchestrator.workers.processes import ProcessExecutor
 from orchestrator.workers.progress import ProgressWriter
 from orchestrator.workers.watchdog import Watchdog
 from orchestrator.workers.worker import Worker, new_identity
+
+_LOGS_END_SECONDS = 5.0
 
 if TYPE_CHECKING:
     from orchestrator.cache.hot_tier import HotTier
@@ -119,7 +123,11 @@ def check_declared_secrets(settings: Settings, skills: SkillRegistry) -> None:
 
 @asynccontextmanager
 async def open_executor(
-    settings: Settings, skills: SkillRegistry, store: ArtifactStore, on_progress: ReportStep | None = None
+    settings: Settings,
+    skills: SkillRegistry,
+    store: ArtifactStore,
+    on_progress: ReportStep | None = None,
+    open_log: OpenLog = unlogged,
 ) -> AsyncIterator[StepExecutor]:
     """Open the executor of skills: in this process and its threads, or in child processes."""
     secrets = build_secrets(settings)
@@ -132,6 +140,7 @@ async def open_executor(
                 max_blocking=settings.threads,
                 on_progress=on_progress,
                 secrets=secrets,
+                open_log=open_log,
             )
             return
         children = ProcessExecutor(
@@ -143,6 +152,7 @@ async def open_executor(
             grace_seconds=settings.shutdown_grace_seconds / 2,
             on_progress=on_progress,
             secrets=secrets,
+            open_log=open_log,
         )
         try:
             yield children
@@ -217,14 +227,36 @@ async def _checking_code(core: Core, skills: SkillRegistry) -> AsyncIterator[Non
 
 
 @asynccontextmanager
-async def open_worker(core: Core, skills: SkillRegistry) -> AsyncIterator[Worker]:
-    """Run a worker on this event loop. At the end, it releases its runs within the grace period."""
+async def open_logs(core: Core, on_printed: OnPrinted | None = None) -> AsyncIterator[OpenLog]:
+    """Keep what skills print; yield the function that opens the log of an attempt. At the end, write what is left."""
+    writer = LogWriter(
+        core.database,
+        core.store,
+        max_bytes=core.settings.step_log_bytes,
+        counts=core.metrics,
+        on_printed=on_printed,
+        on_restart=core.metrics.duty_restarted,
+    )
+    try:
+        with step_streams():
+            yield writer.open
+    finally:
+        await asyncio.to_thread(writer.close, _LOGS_END_SECONDS)
+
+
+@asynccontextmanager
+async def open_worker(core: Core, skills: SkillRegistry, on_printed: OnPrinted | None = None) -> AsyncIterator[Worker]:
+    """Run a worker on this event loop. At the end, it releases its runs within the grace period.
+
+    `on_printed` is called for each line that a skill prints.
+    """
     settings = core.settings
     identity = new_identity(settings.lease_seconds)
     async with (
         open_cache(core, identity.id) as cache,
         open_progress(core) as report,
-        open_executor(settings, skills, core.store, report) as executor,
+        open_logs(core, on_printed) as open_log,
+        open_executor(settings, skills, core.store, report, open_log) as executor,
     ):
         services = WorkerServices(
             worker=identity.id,

@@ -13,6 +13,7 @@ from orchestrator.cli.verbs.cache import explain, invalidate, list_entries, prun
 from orchestrator.cli.verbs.demo import demo
 from orchestrator.cli.verbs.health import health
 from orchestrator.cli.verbs.keys import create, list_keys, revoke
+from orchestrator.cli.verbs.logs import logs
 from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.verbs.replay import diff, replay
@@ -70,7 +71,7 @@ def _add_group(
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
-_add("Inspect", status=status, steps=steps, history=history, replay=replay, diff=diff)
+_add("Inspect", status=status, steps=steps, logs=logs, history=history, replay=replay, diff=diff)
 _add_group(
     "Inspect",
     "artifacts",

@@ -9,6 +9,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+from orchestrator.cli.output.answers import real_stream
 from orchestrator.cli.output.visible import visible
 from orchestrator.settings import Settings
 from orchestrator.skills.masking import mask
@@ -29,11 +30,14 @@ _MULTILINE = frozenset({"exception", "stack"})
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
-    """Writes to the current `sys.stderr`, because a live display replaces it for a while; masks secrets."""
+    """Writes to the current `sys.stderr`, because a live display replaces it for a while, but to no step's log.
+
+    Secrets are masked.
+    """
 
     @property
     def stream(self) -> TextIO:
-        return sys.stderr
+        return real_stream(sys.stderr)
 
     @stream.setter
     def stream(self, stream: TextIO) -> None:

@@ -92,6 +92,7 @@ class Client:
     wait = _blocking(Calls.wait)
     events = _iterating(Calls.events)
     history = _iterating(Calls.history)
+    logs = _iterating(Calls.logs)
     runs = _iterating(Calls.runs)
     run_page = _blocking(Calls.run_page)
     steps = _blocking(Calls.steps)

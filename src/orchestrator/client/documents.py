@@ -194,6 +194,24 @@ class StepProgress(TypedDict):
     data: dict[str, Any]
 
 
+class LogLine(TypedDict):
+    """A line that a skill printed (`stdout`, `stderr`) or logged (`log`), without the line end."""
+
+    at: str
+    stream: Literal["stdout", "stderr", "log"]
+    text: str
+    stepId: str
+    attempt: int
+
+
+class LogPage(TypedDict):
+    """A page of a log. `cut` is the number of lines that are missing, because there were too many."""
+
+    lines: list[LogLine]
+    nextCursor: str | None
+    cut: int
+
+
 class WorkflowEntry(TypedDict):
     """A version of a workflow. `digest` is the SHA-256 of the definition's canonical form."""
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: the event type and its data. Both are empty if it was only a keep-alive comment."""
+    """A message: the event type, its data and its id. All are empty if it was only a keep-alive comment."""
 
     event: str
     data: str
+    id: str = ""
 
 
 class Messages:
@@ -17,6 +18,7 @@ class Messages:
     def __init__(self) -> None:
         self._rest = b""
         self._event = ""
+        self._id = ""
         self._data: list[str] = []
 
     def feed(self, chunk: bytes) -> list[Message]:
@@ -31,8 +33,8 @@ class Messages:
 
     def _read(self, line: str) -> Message | None:
         if not line:
-            done = Message(self._event, "\n".join(self._data)) if self._data else None
-            self._event, self._data = "", []
+            done = Message(self._event, "\n".join(self._data), self._id) if self._data else None
+            self._event, self._id, self._data = "", "", []
             return done
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -41,6 +43,8 @@ class Messages:
                 return Message("", "")
             case "event":
                 self._event = value
+            case "id":
+                self._id = value
             case "data":
                 self._data.append(value)
         return None

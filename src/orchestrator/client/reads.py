@@ -8,7 +8,8 @@ from orchestrator.client import documents
 from orchestrator.client.deadline import Deadline
 from orchestrator.client.exchange import Exchange, Request, part
 from orchestrator.client.fetching import Fetching
-from orchestrator.client.following import follow
+from orchestrator.client.following import follow as follow_events
+from orchestrator.client.logs import follow_logs, read_logs
 from orchestrator.client.wire import Wire
 
 _PAGE = 200
@@ -72,7 +73,7 @@ class Reads:
         if run["status"] not in documents.OVER:
             if run["status"] == "blocked":
                 deadline.blocked(run["missingSkills"])
-            async for _ in follow(self._exchange, part(run_id), run["version"], deadline):
+            async for _ in follow_events(self._exchange, part(run_id), run["version"], deadline):
                 pass
             run = await self.run(run_id)
         return run
@@ -97,7 +98,7 @@ class Reads:
         >>> [event["type"] for event in client.events(run_id)][-1]
         'RunCompleted'
         """
-        async for document in follow(self._exchange, part(run_id), after, progress=progress):
+        async for document in follow_events(self._exchange, part(run_id), after, progress=progress):
             yield cast("documents.RecordedEvent", document)
 
     async def history(self, run_id: str, *, after: int = 0) -> AsyncGenerator[documents.RecordedEvent, None]:
@@ -273,6 +274,30 @@ class Reads:
         '<h1>Hello Ada</h1>'
         """
         await Fetching(self._exchange, f"/artifacts/{part(artifact_id)}/content").download(target)
+
+    async def logs(
+        self, run_id: str, step_id: str | None = None, *, attempt: int | None = None, follow: bool = False
+    ) -> AsyncGenerator[documents.LogLine, None]:
+        """Yield what the skills of a run printed and logged, oldest first.
+
+        Args:
+            run_id: id of a run.
+            step_id: only lines of this step.
+            attempt: only lines of this attempt, counted from 1.
+            follow: wait for new lines until the run, or the step or attempt if it is given, is over. If the connection
+                breaks, the client reconnects and resumes after the last line it received.
+
+        Raises:
+            RunNotFound: the run does not exist.
+            InvalidRequest: the workflow has no such step.
+
+        >>> run = client.wait(client.trigger("hello.v1", {"name": "Ada"})["runId"])
+        >>> [line["text"] for line in client.logs(run["id"], "greet", follow=True)]
+        []
+        """
+        path = f"/runs/{part(run_id)}" + ("/logs" if step_id is None else f"/steps/{part(step_id)}/logs")
+        async for line in (follow_logs if follow else read_logs)(self._exchange, path, attempt):
+            yield line
 
     async def cache_analysis(self, run_id: str, *, step_id: str | None = None) -> list[documents.StepCacheAnalysis]:
         """Return, for each step, whether its result came from the cache, its cache key, and what changed.

@@ -45,7 +45,10 @@ FORMAT = "orchestrator_format"
 PROGRESS = "orchestrator_progress"
 """The progress of executing steps was reported."""
 
-CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROGRESS, PROJECTED, EVENTS)
+LOGS = "orchestrator_logs"
+"""Lines of a step's log were stored; the payload is the id of its run."""
+
+CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROGRESS, LOGS, PROJECTED, EVENTS)
 """The order in which notifications that arrive together are delivered: invalidations first, log positions last."""
 
 Callback = Callable[[str], None]

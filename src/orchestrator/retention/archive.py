@@ -4,9 +4,11 @@ A file is a normal export (see `audit.transfer`): its end record holds the chain
 contains the first 16 digits of that head.
 """
 
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import chain
 
 from orchestrator.artifacts.blobs import CHUNK_BYTES, Blobs
 from orchestrator.audit.transfer import parquet
@@ -15,6 +17,7 @@ from orchestrator.audit.transfer.export import write_export
 from orchestrator.eventstore.recorder import EventRow
 
 _INCOMING = "incoming"
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,23 @@ class Archive:
             raise DamagedExport(f"{name} does not contain the events that were written to it")
         return ArchiveFile(name, sha256, size)
 
+    def write_logs(self, name: str, lines: Iterator[bytes]) -> str | None:
+        """Write the step logs of the runs in a file beside it, and return the name; None if there are no lines.
+
+        It is a gzip file of JSON lines, named like the file with `.logs.jsonl.gz` as the suffix.
+
+        Raises:
+            OSError: the file cannot be written, or the logs cannot be read.
+        """
+        first = next(lines, None)
+        if first is None:
+            return None
+        beside = name.removesuffix(".parquet") + ".logs.jsonl.gz"
+        content = _compressed(chain([first], lines))
+        temporary, _, _ = self._blobs.write(content, f"{self._blobs.root}/{_INCOMING}")
+        self._blobs.publish(temporary, self._path(beside))
+        return beside
+
     def read(self, name: str) -> Iterator[EventRow]:
         """Yield the events of a file.
 
@@ -72,3 +92,11 @@ class Archive:
 
     def _path(self, name: str) -> str:
         return f"{self._blobs.root}/{name}"
+
+
+def _compressed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield pieces as one gzip file, without a timestamp, so that equal content is an equal file."""
+    compressor = zlib.compressobj(6, zlib.DEFLATED, _GZIP)
+    for piece in pieces:
+        yield compressor.compress(piece)
+    yield compressor.flush()

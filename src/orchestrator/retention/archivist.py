@@ -22,13 +22,14 @@ from orchestrator.postgres.sql import load_sql
 from orchestrator.retention.archive import Archive, ArchiveFile
 from orchestrator.retention.makers import Makers
 from orchestrator.retention.removal import LeavingRun, open_removal, tombstone
+from orchestrator.retention.run_logs import RunLogs
 from orchestrator.retention.selection import RunSelection, Selector
 from orchestrator.retention.turn import exclusively
 
 _SQL = load_sql(__file__)
 _MAX_EVENTS = 10_000
 _MAX_BYTES = 64 << 20
-_TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache")
+_TABLES = ("events", "runs", "run_steps", "artifacts", "step_cache", "step_logs")
 
 OnProgress = Callable[[int, int], None]
 """Called with the number of runs archived so far, and the total."""
@@ -73,6 +74,7 @@ class Archivist:
         archive: Archive,
         by: str,
         *,
+        logs: RunLogs,
         max_runs: int = 2000,
         timeout_seconds: float = 60.0,
     ) -> None:
@@ -82,6 +84,7 @@ class Archivist:
         self._log = log
         self._find_workflow = find_workflow
         self._archive = archive
+        self._logs = logs
         self._by = by
         self._selector = Selector(database, log)
         self._chain = Chain(database, log.recorder)
@@ -106,6 +109,7 @@ class Archivist:
             while (batch := self._next_batch()) is not None:
                 rows = batch.rows
                 file = self._archive.write(batch.month, rows)
+                self._archive.write_logs(file.name, self._logs.lines([one.run_id for one in batch.runs]))
                 self._retire(batch, rows, file, makers)
                 files.append(file.name)
                 runs += len(batch.runs)

@@ -88,10 +88,17 @@ class Eraser:
         with exclusively(self._database):
             self._chain.head()  # only events that the chain covers may leave
             run = LeavingRun.read(self._log, run_id)
-            erased_at, position = self._remove(run, reason, by)
             hashes = {found for recorded in run.history for found in content_named(recorded.event)}
+            hashes |= self._log_content(run_id)
+            erased_at, position = self._remove(run, reason, by)
             content = self._pruner.remove_unnamed(hashes, position)
         return Erased(run_id, erased_at, len(run.rows), content)
+
+    def _log_content(self, run_id: str) -> set[str]:
+        """Return the hashes of the chunks of the run's step logs."""
+        with self._database.connection() as connection:
+            rows = connection.execute(_SQL.log_content, {"tenant": self._tenant, "run_id": run_id}).fetchall()
+        return {row["content_hash"] for row in rows}
 
     def _remove(self, run: LeavingRun, reason: str, by: str) -> tuple[datetime, int]:
         """Remove the run in one transaction; return when, and the position of the read models."""

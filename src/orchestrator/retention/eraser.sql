@@ -27,6 +27,9 @@ ORDER BY notification_id
 DELETE FROM step_cache
 WHERE tenant = %(tenant)s AND key = ANY(%(keys)s::text[]) AND run_id = %(run_id)s::uuid
 
+-- name: log_content
+SELECT DISTINCT content_hash FROM step_logs WHERE tenant = %(tenant)s AND run_id = %(run_id)s::uuid
+
 -- name: next_epoch
 -- The fast tiers drop their entries of the tenant.
 SELECT begin_epochs(ARRAY[%(tenant)s::text])

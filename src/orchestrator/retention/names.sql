@@ -30,6 +30,11 @@ CROSS JOIN LATERAL (
 WHERE c.tenant = %(tenant)s
   AND (%(hashes)s::text[] IS NULL OR named.content_hash = ANY(%(hashes)s::text[]))
 
+-- name: kept_by_logs
+SELECT content_hash
+FROM step_logs
+WHERE tenant = %(tenant)s AND (%(hashes)s::text[] IS NULL OR content_hash = ANY(%(hashes)s::text[]))
+
 -- name: outputs
 -- The events that carry outputs.
 SELECT originator_id, originator_version, topic, state, notification_id

@@ -29,6 +29,9 @@ DELETE FROM run_steps WHERE run_id = ANY(%(run_ids)s::uuid[])
 -- name: forget_rows_progress
 DELETE FROM step_progress WHERE run_id = ANY(%(run_ids)s::uuid[])
 
+-- name: forget_rows_logs
+DELETE FROM step_logs WHERE run_id = ANY(%(run_ids)s::uuid[])
+
 -- name: forget_rows_retiring
 DELETE FROM retiring_runs WHERE run_id = ANY(%(run_ids)s::uuid[])
 

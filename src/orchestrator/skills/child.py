@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.skills import grouped, kept
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.streams import Heard
 
 # How long to wait for the remaining output in the pipes of a program that ended, and for the processes that it started
@@ -62,8 +63,9 @@ async def run_child(
     env: Mapping[str, str],
     grace_seconds: float,
     max_stdout_bytes: int,
+    log: StepLog | None = None,
 ) -> Ending:
-    """Run a program to its end. No shell is involved; `env` is its complete environment.
+    """Run a program to its end. No shell is involved; `env` is its complete environment, and `log` gets its output.
 
     When the caller is cancelled, the program's process group gets SIGTERM. As soon as the program itself has ended, or
     after `grace_seconds`, the program and all processes it started get SIGKILL. Processes that are still running when
@@ -74,7 +76,7 @@ async def run_child(
         asyncio.CancelledError: the caller was cancelled; the program and the processes it started have ended.
     """
     begin = kept.begin if kept.IS_AVAILABLE else grouped.begin
-    heard = Heard(max_stdout_bytes)
+    heard = Heard(max_stdout_bytes, log)
     child: _Child = await begin(command, stdin, folder, env, heard)
     heard.on_overflow = child.kill
     try:

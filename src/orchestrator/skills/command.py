@@ -135,6 +135,7 @@ class CommandSkill:
                 env=self._environment(env, ctx),
                 grace_seconds=self.grace_ms / 1000,
                 max_stdout_bytes=self.max_stdout_bytes,
+                log=ctx.step_log,
             )
         except OSError as error:
             if error.errno in SHORTAGES:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 from uuid import UUID, uuid5
 
-import structlog
 from structlog.typing import FilteringBoundLogger
 
 from orchestrator.domain.output import Artifact
 from orchestrator.skills import inputs
 from orchestrator.skills.call import SkillCall
+from orchestrator.skills.context_log import bound_logger
 from orchestrator.skills.errors import SKILL_CANCELLED, SkillError, WorkerUnfit
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.masking import mask
 from orchestrator.skills.secrets import Secrets
 
@@ -89,6 +90,7 @@ class StepContext:
         attempt: the number of the attempt, counted from 1.
         tenant: the tenant that owns the run.
         trace: the W3C traceparent to send with outgoing requests, or None.
+        step_log: the log of the attempt, which holds what the skill prints, or None if no log is kept.
     """
 
     __slots__ = (
@@ -106,6 +108,7 @@ class StepContext:
         "attempt",
         "run_id",
         "step_id",
+        "step_log",
         "tenant",
         "trace",
     )
@@ -121,12 +124,14 @@ class StepContext:
         on_progress: ReportProgress | None = None,
         trace: str | None = None,
         secrets: Secrets | None = None,
+        step_log: StepLog | None = None,
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
         self.attempt = attempt
         self.tenant = tenant
         self.trace = trace
+        self.step_log = step_log
         self._sink = sink
         self._report = on_progress
         self._secrets = secrets
@@ -146,6 +151,7 @@ class StepContext:
         sink: ArtifactSink | None = None,
         on_progress: ReportProgress | None = None,
         secrets: Secrets | None = None,
+        step_log: StepLog | None = None,
     ) -> "StepContext":
         """Return the context of a call."""
         return cls(
@@ -157,6 +163,7 @@ class StepContext:
             on_progress=on_progress,
             trace=call.trace,
             secrets=secrets,
+            step_log=step_log,
         )
 
     @property
@@ -180,11 +187,9 @@ class StepContext:
 
     @property
     def log(self) -> FilteringBoundLogger:
-        """A structured logger bound to the run, step and attempt."""
+        """A structured logger bound to the run, step and attempt. The log of the attempt keeps its lines, too."""
         if self._log is None:
-            self._log = structlog.get_logger("orchestrator.skill").bind(
-                run_id=self.run_id, step_id=self.step_id, attempt=self.attempt
-            )
+            self._log = bound_logger(self.step_log, run_id=self.run_id, step_id=self.step_id, attempt=self.attempt)
         return self._log
 
     @property

@@ -18,6 +18,7 @@ from orchestrator.skills.errors import (
     to_step_error,
 )
 from orchestrator.skills.leaks import checked_output
+from orchestrator.skills.logs import logged
 from orchestrator.skills.skill import Skill
 
 ABANDON = "abandoned: it did not stop in time"
@@ -41,9 +42,10 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
     """
     task = asyncio.current_task()
     try:
-        prepared = skill.prepare(call.input)
-        result = await _called(skill, prepared, call, ctx, threads)
-        return await checked_output(skill.id, Output(skill.finish(result), ctx.artifacts))
+        with logged(ctx.step_log):
+            prepared = skill.prepare(call.input)
+            result = await _called(skill, prepared, call, ctx, threads)
+            return await checked_output(skill.id, Output(skill.finish(result), ctx.artifacts))
     except Exception:
         raise
     except BaseException as error:

@@ -18,6 +18,7 @@ from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, ReportProgress, StepContext
 from orchestrator.skills.errors import WorkerUnfit, to_step_error
 from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets, mask
@@ -29,7 +30,9 @@ def perform_in_process(
     call: SkillCall,
     make_sink: Callable[[], ArtifactSink],
     on_progress: ReportProgress | None = None,
+    *,
     secrets: Secrets | None = None,
+    step_log: StepLog | None = None,
 ) -> Output | StepError | WorkerUnfit:
     """Perform one attempt in this process, which does nothing else at the same time.
 
@@ -43,11 +46,12 @@ def perform_in_process(
         make_sink: builds the artifact store, once per process; picklable, such as `partial(ArtifactStore, url)`.
         on_progress: called from the thread in which the skill reports progress.
         secrets: where skills get secrets, kept from call to call; None for none.
+        step_log: gets what the skill prints (see `step_streams`) and logs, or None if nothing is kept.
     """
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         kept = None if secrets is None else _secrets(pickle.dumps(secrets))
-        return asyncio.run(_perform(registry, call, sink, on_progress, kept))
+        return asyncio.run(_perform(registry, call, sink, on_progress, secrets=kept, step_log=step_log))
     except Exception as error:  # noqa: BLE001 - returned as a value
         return Fitness().judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
@@ -59,7 +63,9 @@ async def _perform(
     call: SkillCall,
     sink: ArtifactSink,
     on_progress: ReportProgress | None,
+    *,
     secrets: Secrets | None,
+    step_log: StepLog | None,
 ) -> Output:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     listens = task is not None and threading.current_thread() is threading.main_thread()
@@ -67,7 +73,7 @@ async def _perform(
         loop.add_signal_handler(signal.SIGTERM, task.cancel)
     threads = _Threads()
     try:
-        ctx = StepContext.for_call(call, sink, on_progress, secrets)
+        ctx = StepContext.for_call(call, sink, on_progress, secrets, step_log)
         return await perform(registry.get(call.skill_id), call, ctx, threads)
     finally:
         wait(threads.calls)

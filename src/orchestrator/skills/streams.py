@@ -1,26 +1,33 @@
 """The standard streams of a program: write stdin, collect stdout and stderr."""
 
 import asyncio
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 from contextlib import suppress
+
+from orchestrator.skills.logs import StepLog
 
 STDERR_TAIL_BYTES = 2048
 
 
 class Heard:
-    """The collected output of a program: stdout up to a limit, and the end of stderr."""
+    """The collected output of a program: stdout up to a limit, and the end of stderr. `log` gets all of it."""
 
-    def __init__(self, max_stdout_bytes: int) -> None:
+    def __init__(self, max_stdout_bytes: int, log: StepLog | None = None) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.overflowed = False
         self.everything = asyncio.Event()
         self.on_overflow: Callable[[], None] | None = None
         self._limit = max_stdout_bytes
+        self._log = log
+        self._decoders = {fd: getincrementaldecoder("utf-8")("replace") for fd in (1, 2)} if log is not None else {}
         self._open = {1, 2}
 
     def take(self, fd: int, data: bytes) -> None:
         """Collect data from stdout (1) or stderr (2)."""
+        if self._log is not None and not self.overflowed:
+            self._log.write("stderr" if fd == 2 else "stdout", self._decoders[fd].decode(data))
         if fd == 2:
             self.stderr += data
             del self.stderr[:-STDERR_TAIL_BYTES]

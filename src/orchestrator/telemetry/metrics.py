@@ -127,6 +127,18 @@ class Metrics:
             ["duty"],
             registry=registry,
         )
+        self._log_lines = Counter("orchestrator_step_log_lines", "Stored lines of step logs.", registry=registry)
+        self._log_bytes = Counter(
+            "orchestrator_step_log_bytes", "Bytes of text of the stored lines of step logs.", registry=registry
+        )
+        self._log_cut = Counter(
+            "orchestrator_step_log_cut_lines",
+            "Lines of step logs that were cut at the limit, or dropped because they could not be written in time.",
+            registry=registry,
+        )
+        self._log_failures = Counter(
+            "orchestrator_step_log_write_failures", "Failures to write step logs; each is retried.", registry=registry
+        )
         self.streams = Gauge("orchestrator_http_streams", "Open event streams.", registry=registry)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -145,6 +157,19 @@ class Metrics:
     def duty_restarted(self, duty: str) -> None:
         """Count a background duty that failed and was restarted."""
         self._restarts.labels(duty).inc()
+
+    def log_written(self, lines: int, size: int) -> None:
+        """Count stored lines of step logs, and the bytes of their text."""
+        self._log_lines.inc(lines)
+        self._log_bytes.inc(size)
+
+    def log_cut(self, lines: int) -> None:
+        """Count lines that are missing in step logs."""
+        self._log_cut.inc(lines)
+
+    def log_failed(self) -> None:
+        """Count a failure to write step logs."""
+        self._log_failures.inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is its path template, `seconds` the time to the start of the response."""

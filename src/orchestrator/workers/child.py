@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,8 +18,11 @@ from orchestrator.domain.output import Output, StepError
 from orchestrator.skills import keeper
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink
+from orchestrator.skills.logs import LogLine, StepLog
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.secrets import Secrets
+from orchestrator.skills.standard_streams import step_streams
+from orchestrator.workers.child_log import LogSender
 
 _SPAWN = multiprocessing.get_context("spawn")
 _HAS_KEEPER = sys.platform == "linux"
@@ -68,9 +72,12 @@ class Child:
         report: Report | None,
         *,
         secrets: Secrets | None = None,
+        log: StepLog | None = None,
     ) -> None:
-        """Send a call; `answer` returns its result."""
-        self._answer = threads.submit(self._exchange, sources, call, make_sink, report, secrets)
+        """Send a call; `answer` returns its result. `log` gets what the skill prints."""
+        self._answer = threads.submit(
+            partial(self._exchange, sources, call, make_sink, report, secrets=secrets, log=log)
+        )
 
     async def answer(self) -> Output | StepError | Exception:
         """Return the child's answer, or the error of the exchange: EOFError or OSError when the child died."""
@@ -110,15 +117,20 @@ class Child:
         call: SkillCall,
         make_sink: Callable[[], ArtifactSink],
         report: Report | None,
-        secrets: Secrets | None = None,
+        *,
+        secrets: Secrets | None,
+        log: StepLog | None,
     ) -> Output | StepError | Exception:
         try:
-            self._pipe.send((sources, call, make_sink, report is not None, secrets))
+            self._pipe.send((sources, call, make_sink, report is not None, secrets, log is not None))
             while True:
-                message: Output | StepError | tuple[float, str] = self._pipe.recv()
-                if not isinstance(message, tuple):
+                message: Output | StepError | tuple[float, str] | list[LogLine] = self._pipe.recv()
+                if isinstance(message, list):
+                    if log is not None:
+                        log.extend(message)
+                elif not isinstance(message, tuple):
                     return message
-                if report is not None:
+                elif report is not None:
                     report(call, *message)
         except Exception as error:  # noqa: BLE001 - returned as a value: nothing may await the future
             return error
@@ -149,11 +161,15 @@ def _serve(pipe: Connection, orders: Connection) -> None:
 
     while True:
         try:
-            sources, call, make_sink, wants_progress, secrets = pipe.recv()
+            sources, call, make_sink, wants_progress, secrets, wants_log = pipe.recv()
         except EOFError:
             return
         report = (lambda fraction, message: send((float(fraction), str(message)))) if wants_progress else None
-        result = perform_in_process(sources, call, make_sink, report, secrets)
+        if wants_log:
+            with LogSender(send) as log, step_streams():
+                result = perform_in_process(sources, call, make_sink, report, secrets=secrets, step_log=log)
+        else:
+            result = perform_in_process(sources, call, make_sink, report, secrets=secrets)
         if _HAS_KEEPER:
             keeper.end_descendants()
         send(result)

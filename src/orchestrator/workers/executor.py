@@ -1,14 +1,16 @@
 """Execute a call: find the skill, perform it, and store its output."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from typing import Protocol
 
 from orchestrator.domain.output import Output
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink, StepContext
 from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets
@@ -16,12 +18,19 @@ from orchestrator.skills.secrets import Secrets
 ReportStep = Callable[[SkillCall, float, str], None]
 """Called with a call, the fraction done (0 to 1) and a short message."""
 
+OpenLog = Callable[[SkillCall], StepLog | None]
+"""Returns a log for an attempt, or None if none is kept. The executor closes it."""
+
 OnBegun = Callable[[], None]
 """Called when a call starts to execute."""
 
 
 def ignore() -> None:
     """Do nothing."""
+
+
+def unlogged(_call: SkillCall) -> None:
+    """Return no log: what the skill prints is not kept."""
 
 
 class OutputKeeper(ArtifactSink, Protocol):
@@ -73,6 +82,7 @@ class LocalExecutor:
         max_blocking: int = 8,
         on_progress: ReportStep | None = None,
         secrets: Secrets | None = None,
+        open_log: OpenLog = unlogged,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
@@ -80,6 +90,7 @@ class LocalExecutor:
         self._slots = asyncio.Semaphore(max_blocking)
         self._on_progress = on_progress
         self._secrets = secrets
+        self._open_log = open_log
         self._fitness = Fitness()
 
     def trouble(self) -> str | None:
@@ -92,12 +103,12 @@ class LocalExecutor:
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
-        with self._fitness.judging():
-            return await self._execute(call, begun)
+        with self._fitness.judging(), attempt_log(self._open_log, call) as log:
+            return await self._execute(call, begun, log)
 
-    async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
+    async def _execute(self, call: SkillCall, begun: OnBegun, log: StepLog | None) -> Output:
         skill = self._registry.get(call.skill_id)
-        context = StepContext.for_call(call, self._keeper, self._reporter(call), self._secrets)
+        context = StepContext.for_call(call, self._keeper, self._reporter(call), self._secrets, log)
         if skill.blocking:
             async with self._slots:
                 begun()
@@ -110,6 +121,17 @@ class LocalExecutor:
     def _reporter(self, call: SkillCall) -> Callable[[float, str], None] | None:
         report = self._on_progress
         return None if report is None else lambda fraction, message: report(call, fraction, message)
+
+
+@contextmanager
+def attempt_log(open_log: OpenLog, call: SkillCall) -> Iterator[StepLog | None]:
+    """Open the log of an attempt, and close it at the end."""
+    log = open_log(call)
+    try:
+        yield log
+    finally:
+        if log is not None:
+            log.close()
 
 
 async def spilled(keeper: OutputKeeper, tenant: str, output: Output) -> Output:

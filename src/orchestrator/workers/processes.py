@@ -13,11 +13,22 @@ from orchestrator.skills.call import SkillCall
 from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError, to_skill_error
 from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.logs import StepLog
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.child import Child
-from orchestrator.workers.executor import LocalExecutor, OnBegun, OutputKeeper, ReportStep, ignore, spilled
+from orchestrator.workers.executor import (
+    LocalExecutor,
+    OnBegun,
+    OpenLog,
+    OutputKeeper,
+    ReportStep,
+    attempt_log,
+    ignore,
+    spilled,
+    unlogged,
+)
 
 
 class ProcessExecutor:
@@ -38,6 +49,7 @@ class ProcessExecutor:
         grace_seconds: float = 5.0,
         on_progress: ReportStep | None = None,
         secrets: Secrets | None = None,
+        open_log: OpenLog = unlogged,
     ) -> None:
         self._registry = registry
         self._keeper = keeper
@@ -46,10 +58,13 @@ class ProcessExecutor:
         self._grace_seconds = grace_seconds
         self._on_progress = on_progress
         self._secrets = secrets
+        self._open_log = open_log
         self._slots = asyncio.Semaphore(size)
         # A separate thread pool: asyncio's is small, and each call occupies a thread until its child answers.
         self._threads = DaemonThreads("child")
-        self._local = LocalExecutor(registry, keeper, self._threads, on_progress=on_progress, secrets=secrets)
+        self._local = LocalExecutor(
+            registry, keeper, self._threads, on_progress=on_progress, secrets=secrets, open_log=open_log
+        )
         self._fitness = Fitness()
         self._idle: list[Child] = []
         self._starting: set[asyncio.Future[Child]] = set()
@@ -73,15 +88,15 @@ class ProcessExecutor:
         """
         if self._registry.get(call.skill_id).kind != "python":
             return await self._local.execute(call, begun)
-        with self._fitness.judging():
-            return await self._execute(call, begun)
+        with self._fitness.judging(), attempt_log(self._open_log, call) as log:
+            return await self._execute(call, begun, log)
 
-    async def _execute(self, call: SkillCall, begun: OnBegun) -> Output:
+    async def _execute(self, call: SkillCall, begun: OnBegun, log: StepLog | None) -> Output:
         async with self._slots:
             child = self._idle_child() or await self._started()
             begun()
             try:
-                result = await self._result(child, call)
+                result = await self._result(child, call, log)
             except BaseException:
                 # A separate task: a second cancellation must not interrupt the cleanup.
                 ending = asyncio.create_task(self._end(child))
@@ -128,9 +143,11 @@ class ProcessExecutor:
         if not started.cancelled() and started.exception() is None:
             self._idle.append(started.result())
 
-    async def _result(self, child: Child, call: SkillCall) -> Output | StepError:
+    async def _result(self, child: Child, call: SkillCall, log: StepLog | None) -> Output | StepError:
         limit = None if call.timeout_ms is None else call.timeout_ms / 1000 + self._grace_seconds
-        child.perform(self._threads, self._sources, call, self._make_sink, self._on_progress, secrets=self._secrets)
+        child.perform(
+            self._threads, self._sources, call, self._make_sink, self._on_progress, secrets=self._secrets, log=log
+        )
         try:
             async with asyncio.timeout(limit):
                 result = await child.answer()

@@ -8,7 +8,7 @@ from orchestrator.application.cache_calls import CacheCalls
 from orchestrator.application.calls import Calls
 from orchestrator.client import AsyncClient
 
-ONLY_HERE = {"cache", "artifact", "trigger_all"}
+ONLY_HERE = {"cache", "artifact", "trigger_all", "step_logs"}
 SHARED = sorted(name for name in vars(Calls) if not name.startswith("_") and name not in ONLY_HERE)
 
 

@@ -41,6 +41,7 @@ def test_the_verbs_are_those_we_promise() -> None:
         "steps",
         "artifacts list",
         "artifacts prune",
+        "logs",
         "history",
         "whoami",
         "replay",

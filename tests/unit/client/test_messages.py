@@ -10,7 +10,7 @@ from orchestrator.client.messages import Message, Messages
 STREAM = ': hello\n\nid: 1\nevent: RunTriggered\ndata: {"a":\ndata:  "ö"}\n\n:\r\n\r\ndata: last\r\n\r\ndata: '.encode()
 FOUND = [
     Message("", ""),
-    Message("RunTriggered", '{"a":\n "ö"}'),
+    Message("RunTriggered", '{"a":\n "ö"}', "1"),
     Message("", ""),
     Message("", "last"),
 ]

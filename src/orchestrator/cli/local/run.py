@@ -18,6 +18,7 @@ from orchestrator.cli.asking import calls_here
 from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import missing_skills
 from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.log_lines import show_printed
 from orchestrator.cli.output.progress import RunProgress
 from orchestrator.cli.output.reasons import print_reasons
 from orchestrator.cli.output.terminal import duration, open_console, print_json, print_line
@@ -90,7 +91,7 @@ async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator
         await core.database.call(check_grants, core.database, LOG, WORKER, PROJECTOR)
         with open_projector(core):
             place = Place(core, stop)
-            async with open_worker(core, skills) as worker:
+            async with open_worker(core, skills, show_printed) as worker:
                 with open_watchdog(core, worker):
                     yield place
 

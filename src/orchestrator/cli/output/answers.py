@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -13,6 +15,38 @@ _claimed: list[TextIO] = []
 def answers() -> TextIO:
     """Return the stream for results."""
     return _claimed[0] if _claimed else sys.stdout
+
+
+def real_stream(stream: TextIO) -> TextIO:
+    """Return the stream behind one that collects what skills print (`skills.standard_streams`), or the stream itself.
+
+    Lines of this program go there, also if a skill caused them. The class is not imported, because that takes long.
+    """
+    found: TextIO = getattr(stream, "outside", stream)
+    return found
+
+
+@contextmanager
+def skills_collected() -> Iterator[Callable[[], None]]:
+    """Yield a function to call when a live display has replaced the standard streams.
+
+    It puts the streams that collect what skills print, if there are any, before those of the display.
+    """
+    before = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    replaced: dict[str, TextIO] = {}
+
+    def collect() -> None:
+        for name, stream in before.items():
+            if hasattr(stream, "around"):
+                replaced[name] = getattr(sys, name)
+                setattr(sys, name, stream.around(replaced[name]))
+
+    try:
+        yield collect
+    finally:
+        for name, stream in before.items():
+            if name in replaced:
+                setattr(sys, name, stream)
 
 
 def claim_stdout() -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.output.answers import answers
+from orchestrator.cli.output.answers import answers, real_stream
 from orchestrator.cli.output.blocks import natural_width, print_blocks
 from orchestrator.cli.output.visible import SafeConsole, visible, visible_json
 
@@ -32,7 +32,7 @@ _STYLES = {
 
 def open_console(*, stderr: bool = False) -> Console:
     """Return a console on stdout or stderr."""
-    stream = sys.stderr if stderr else answers()
+    stream = real_stream(sys.stderr) if stderr else answers()
     return SafeConsole(file=stream, width=None if stream.isatty() else _WIDE)
 
 
@@ -62,8 +62,9 @@ def ask_line(question: str) -> str:
 
 def print_error(line: str) -> None:
     """Print a line on stderr and flush it."""
-    sys.stderr.write(visible(line) + "\n")
-    sys.stderr.flush()
+    stream = real_stream(sys.stderr)
+    stream.write(visible(line) + "\n")
+    stream.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Text | str]], *, empty: str = "nothing") -> None:

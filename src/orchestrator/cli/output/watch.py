@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from orchestrator.cli.output.answers import skills_collected
 from orchestrator.cli.output.progress import RunProgress, StepProgress, begin_progress, count
 from orchestrator.cli.output.terminal import between, duration, open_console, styled
 from orchestrator.cli.output.tree import step_tree
@@ -65,7 +66,8 @@ def open_show(progress: RunProgress) -> Iterator[Show]:
         yield _Lines(console, progress).show
         return
     picture = _Picture(progress, console)
-    with Live(picture, console=console, refresh_per_second=_REFRESHES_A_SECOND):
+    with skills_collected() as collect, Live(picture, console=console, refresh_per_second=_REFRESHES_A_SECOND):
+        collect()
         yield lambda _: None
 
 

@@ -20,6 +20,7 @@ from orchestrator.cli.complaint import Complaint
 from orchestrator.cli.definitions import find_definitions
 from orchestrator.cli.inputs import read_settings
 from orchestrator.cli.logging import configure_logging
+from orchestrator.cli.output.log_lines import show_printed
 from orchestrator.cli.output.terminal import print_line
 from orchestrator.cli.process import Stop, hide_secrets, run_async
 from orchestrator.cli.serving.worker_slot import WorkerSlot
@@ -83,7 +84,8 @@ async def _serve(settings: Settings, parts: Parts) -> None:
         if parts.projector:
             stack.enter_context(open_projector(core))
         if skills is not None:
-            slot = await stack.enter_async_context(WorkerSlot(core))
+            on_printed = show_printed if parts.api else None  # `dev`: its user watches the terminal
+            slot = await stack.enter_async_context(WorkerSlot(core, on_printed))
             worker = await slot.put(skills)
             ready = f"worker {worker.identity.id}"
         if listening is not None:

@@ -1,0 +1,275 @@
+"""The log of an attempt: what its skill prints, what the program of a command skill prints, and `ctx.log`.
+
+    print, ctx.log, output of a program (any thread) -> whole lines -> a bounded buffer -> `take`
+
+Adding a line never fails and never waits for the store: what does not fit is counted, and a line in the log says so.
+"""
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from threading import get_ident
+from time import sleep, time_ns
+from typing import Literal
+
+LogStream = Literal["stdout", "stderr", "log"]
+"""Where a line comes from: printed to stdout or stderr, or passed to `ctx.log`."""
+
+LogLine = tuple[int, LogStream, str]
+"""A line: milliseconds since 1970 UTC, its stream, and its text without the line end."""
+
+LINE_CHARACTERS = 64 << 10
+"""A longer line is divided into several."""
+
+_BUFFER_BYTES = 8 << 20
+_URGENT_BYTES = 256 << 10
+_RESERVE_BYTES = 16 << 10
+_LINE_OVERHEAD = 100  # memory of a line besides its text
+_LOOK_SECONDS = 0.05
+
+
+def unmasked(text: str) -> str:
+    """Return a text as it is."""
+    return text
+
+
+def never() -> bool:
+    """Return False."""
+    return False
+
+
+class LogMemory:
+    """The memory that the logs of all attempts of a process may use together, in bytes. Thread-safe."""
+
+    def __init__(self, max_bytes: int = 64 << 20) -> None:
+        self._max_bytes = max_bytes
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def reserve(self, size: int) -> bool:
+        """Reserve memory, and return whether there was enough."""
+        with self._lock:
+            if self._used + size > self._max_bytes:
+                return False
+            self._used += size
+            return True
+
+    def release(self, size: int) -> None:
+        """Return reserved memory."""
+        with self._lock:
+            self._used -= size
+
+
+class StepLog:
+    """The lines of one attempt until they are taken. Safe to use from several threads.
+
+    Args:
+        max_bytes: the attempt's log is cut after this many bytes of text (UTF-8, with line ends); None means no limit.
+        memory: limits the lines that are not taken yet, over all logs of the process.
+        on_news: called with False when there is something to take, and with True when it should be taken at once. It
+            must return immediately.
+        may_wait: whether a thread that prints faster than lines are taken may wait for a moment. It is not asked on
+            an event loop.
+        on_line: called with the stream and text of each printed line, for example to show it.
+
+    Attributes:
+        mask: applied to the text of every line before it is kept. By default, texts are kept as they are.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int | None,
+        memory: LogMemory,
+        on_news: Callable[[bool], None],
+        *,
+        may_wait: Callable[[], bool] = never,
+        on_line: Callable[[LogStream, str], None] | None = None,
+    ) -> None:
+        self.mask: Callable[[str], str] = unmasked
+        self._max_bytes = max_bytes
+        self._limit = math.inf if max_bytes is None else max_bytes
+        self._memory = memory
+        self._on_news = on_news
+        self._may_wait = may_wait
+        self._on_line = on_line
+        self._lock = threading.RLock()  # a signal handler may print while its thread is in here
+        self._lines: list[LogLine] = []
+        self._partial: dict[tuple[LogStream, int], str] = {}
+        self._kept_bytes = 0
+        self._buffer_bytes = 0
+        self._reserved = 0
+        self._urged = False
+        self._is_full = False
+        self._over_limit = 0
+        self._dropped = 0
+        self._unsaid = 0
+        self._closed = False
+
+    @property
+    def cut(self) -> int:
+        """The number of lines that are missing: those beyond the limit, and those that could not be kept."""
+        return self._over_limit + self._dropped
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the attempt has ended: no more lines come."""
+        return self._closed
+
+    @property
+    def has_lines(self) -> bool:
+        """Whether there are lines to take."""
+        return bool(self._lines)
+
+    def write(self, stream: LogStream, text: str) -> bool:
+        """Add printed text, and return whether it was taken: a closed log takes nothing.
+
+        Text without a line end is kept until the rest of its line comes from the same thread. As on a terminal, a
+        carriage return starts the line again.
+        """
+        if self._buffer_bytes > _BUFFER_BYTES:
+            self._wait()
+        if self._closed:
+            return False
+        # Only this thread uses this entry, so it needs no lock. `print` writes a text, and then its line end.
+        place = stream, get_ident()
+        begun = self._partial.pop(place, "")
+        if text == "\n":
+            with self._lock:
+                self._add(time_ns() // 1_000_000, stream, begun)
+        elif not begun and "\n" not in text and "\r" not in text and len(text) <= LINE_CHARACTERS:
+            self._partial[place] = text
+        else:
+            *lines, rest = (begun + text).split("\n")
+            if "\r" in rest:
+                rest = _overwritten(rest)
+            if len(rest) > LINE_CHARACTERS:
+                lines.append(rest)
+            elif rest:
+                self._partial[place] = rest
+            self.extend((_now(), stream, line) for line in lines)
+        return True
+
+    def line(self, stream: LogStream, text: str) -> None:
+        """Add whole lines."""
+        self.extend((_now(), stream, line) for line in text.split("\n"))
+
+    def extend(self, lines: Iterable[LogLine]) -> None:
+        """Add lines; a closed log ignores them."""
+        with self._lock:
+            for at, stream, text in lines:
+                self._add(at, stream, text)
+
+    def close(self) -> None:
+        """End the log. The last line says how many lines were cut."""
+        with self._lock:
+            if self._closed:
+                return
+            for (stream, _), text in list(self._partial.items()):
+                self._add(_now(), stream, text)
+            self._partial.clear()
+            self._closed = True
+            self._say_dropped()
+            if self._over_limit:
+                said = f"[{self._over_limit:,} lines were cut: the log of an attempt keeps {self._max_bytes:,} bytes]"
+                self._lines.append((_now(), "log", said))
+        self._on_news(True)
+
+    def take(self) -> tuple[list[LogLine], int]:
+        """Return the lines since the last call, and their reserved memory, which the caller must release."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            reserved, self._reserved = self._reserved, 0
+            self._buffer_bytes, self._urged = 0, False
+        return lines, reserved
+
+    def _add(self, at: int, stream: LogStream, text: str) -> None:
+        if self._closed:
+            return
+        if "\r" in text:
+            text = _overwritten(text)
+        if self.mask is not unmasked:
+            text = self.mask(text)
+        if self._on_line is not None and stream != "log":
+            self._on_line(stream, text)
+        while len(text) > LINE_CHARACTERS:
+            self._keep(at, stream, text[:LINE_CHARACTERS])
+            text = text[LINE_CHARACTERS:]
+        self._keep(at, stream, text)
+
+    def _keep(self, at: int, stream: LogStream, text: str) -> None:
+        size = len(text) + 1
+        if not text.isascii():
+            try:
+                size = len(text.encode()) + 1
+            except UnicodeEncodeError:  # lone surrogates
+                text = text.encode("utf-8", "replace").decode()
+                size = len(text) + 1
+        if self._is_full or self._kept_bytes + size > self._limit:
+            self._is_full = True
+            self._over_limit += 1
+            return
+        needed = self._buffer_bytes + size + _LINE_OVERHEAD
+        if needed > self._reserved and not self._reserve(needed):
+            self._dropped += 1
+            self._unsaid += 1
+            return
+        if self._unsaid:
+            self._say_dropped()
+        self._buffer_bytes = needed
+        self._kept_bytes += size
+        self._lines.append((at, stream, text))
+        if len(self._lines) == 1:
+            self._on_news(False)
+        if needed > _URGENT_BYTES and not self._urged:
+            self._urged = True
+            self._on_news(True)
+
+    def _reserve(self, needed: int) -> bool:
+        if needed > 2 * _BUFFER_BYTES:
+            return False
+        while needed > self._reserved:
+            if not self._memory.reserve(_RESERVE_BYTES):
+                return False
+            self._reserved += _RESERVE_BYTES
+        return True
+
+    def _say_dropped(self) -> None:
+        if self._unsaid:
+            said = f"[{self._unsaid:,} lines were dropped here: they could not be written in time]"
+            self._lines.append((_now(), "log", said))
+            self._unsaid = 0
+
+    def _wait(self) -> None:
+        """Wait until the buffer has room, unless lines are not being taken."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            return
+        while self._buffer_bytes > _BUFFER_BYTES and not self._closed and self._may_wait():
+            sleep(_LOOK_SECONDS)
+
+
+CURRENT: ContextVar[StepLog | None] = ContextVar("step_log", default=None)
+"""The log of the attempt whose skill is being called."""
+
+
+@contextmanager
+def logged(log: StepLog | None) -> Iterator[None]:
+    """Collect what is printed inside the block, in its tasks, and in threads with a copy of its context."""
+    token = CURRENT.set(log)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a coroutine that is closed from outside ends in another context
+            CURRENT.reset(token)
+
+
+def _overwritten(text: str) -> str:
+    """Return what a terminal would show of a line with carriage returns."""
+    return text.rstrip("\r").rpartition("\r")[2]
+
+
+def _now() -> int:
+    return time_ns() // 1_000_000

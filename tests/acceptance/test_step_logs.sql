@@ -1,0 +1,2 @@
+-- name: rows
+SELECT count(*) FROM orchestrator.step_logs
