@@ -43,7 +43,10 @@ async def get_readiness(serving: Serving) -> Response:
 
 @router.get("/queues", response_model=shapes.Queues, responses=answers())
 async def get_queues(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - only for authorization
-    """Count the unfinished runs of all tenants: queued, running, and blocked because no worker has a needed skill."""
+    """Count the unfinished runs of all tenants: queued, running, and blocked because no worker has a needed skill.
+
+    `workers` is the number of workers with a current heartbeat.
+    """
     return Json(await serving.shared.call(serving.core.reader.queues))
 
 

@@ -373,8 +373,9 @@ class Readiness(Shape):
 
 
 class Queues(Shape):
-    """Number of unfinished runs of all tenants, by status."""
+    """Number of unfinished runs of all tenants, by status, and of workers with a current heartbeat."""
 
     queued: int
     running: int
     blocked: int
+    workers: int = Field(description="Number of workers with a current heartbeat.")

@@ -15,6 +15,7 @@ from orchestrator.cli.verbs.keys import create, list_keys, revoke
 from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.verbs.replay import diff, replay
+from orchestrator.cli.verbs.results import outputs, wait
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.verbs.run import run
 from orchestrator.cli.verbs.runs import artifacts, cancel, history, list_runs, status, steps, trigger, version
@@ -66,8 +67,17 @@ def _add_group(panel: str, name: str, about: str, verbs: Mapping[str, Callable[.
 
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
-_add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
-_add("Inspect", status=status, steps=steps, artifacts=artifacts, history=history, replay=replay, diff=diff)
+_add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel, wait=wait)
+_add(
+    "Inspect",
+    status=status,
+    steps=steps,
+    outputs=outputs,
+    artifacts=artifacts,
+    history=history,
+    replay=replay,
+    diff=diff,
+)
 _add_group("Inspect", "runs", "List runs.", {"list": list_runs})
 _add_group(
     "Inspect",

@@ -320,4 +320,4 @@ async def test_a_run_nobody_can_execute_is_blocked_and_says_why(core: Core, clie
         run = await until_status(client, await trigger(client, "test.strange"), "blocked")
         assert run["missingSkills"] == ["test.nobody_knows"]
         queues = await client.get("/api/v1/health/queues")
-    assert queues.json() == {"queued": 0, "running": 0, "blocked": 1}
+    assert queues.json() == {"queued": 0, "running": 0, "blocked": 1, "workers": 1}

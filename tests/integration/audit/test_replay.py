@@ -85,6 +85,6 @@ def test_what_users_get_wrong(fates_url: str, recording: Recording, verb: Verb) 
     assert "--check --all" in verb(fates_url, "replay", "--all").complaint
     assert "cannot be combined" in verb(fates_url, "replay", run_id, "--check", "--at", "1").complaint
     assert "not yet at 999" in verb(fates_url, "replay", run_id, "--at", "999").complaint
-    assert "neither a version" in verb(fates_url, "replay", run_id, "--at", "yesterday").complaint
+    assert "must be a version" in verb(fates_url, "replay", run_id, "--at", "yesterday").complaint
     assert "did not exist" in verb(fates_url, "replay", run_id, "--at", "1999-01-01T00:00:00Z").err
     assert "Two moments" in verb(fates_url, "diff", run_id).complaint

@@ -107,5 +107,5 @@ def _history(core: Core, run_id: str, at: str | None) -> list[Recorded]:
     try:
         return up_to(parse_moment(at), run_id, history)
     except InvalidRequest as error:
-        fault = error.details["faults"][0]["message"].removesuffix(" (+ is written %2B)")
+        fault = error.details["faults"][0]["message"].removesuffix(" (write + as %2B)")
         raise Complaint(f"--at {at}: {fault}", "List versions and times with `orchestrator history RUN`.") from error
