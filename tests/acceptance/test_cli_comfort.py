@@ -215,3 +215,48 @@ def test_without_a_worker_that_is_told(database_url: str, home: Path, programs: 
     retried = start("retry", run_id, "--wait", env=server)
     assert retried.code == 1
     assert alone not in retried.err
+
+
+SHELLS = {
+    "bash": lambda words: {"COMP_WORDS": "\n".join(["orchestrator", *words]), "COMP_CWORD": str(len(words))},
+    "zsh": lambda words: {"_TYPER_COMPLETE_ARGS": " ".join(["orchestrator", *words])},
+}
+
+
+def completed(shell: str, *words: str, env: dict[str, str] | None = None) -> str:
+    """What a shell is told when the user presses the tab key after these words."""
+    asked = {**SHELLS[shell](words), "_ORCHESTRATOR_COMPLETE": f"complete_{shell}", **(env or {})}
+    done = said(start(env=asked))
+    assert done.err == ""
+    return done.out
+
+
+def test_the_shell_completes_verbs_options_runs_workflows_and_steps(world: World, tmp_path: Path) -> None:
+    run_id = triggered(lambda *words: world.ask("server", *words), tmp_path / "made")
+    server, folder = {"ORCHESTRATOR_SERVER": world.address}, {"ORCHESTRATOR_DATA_DIR": str(world.data)}
+    assert {"status", "steps"} <= set(completed("bash", "st").split())
+    assert "--watch" in completed("bash", "status", "--w").split()
+    for env in (server, folder):
+        assert {"@last", run_id} <= set(completed("bash", "status", "", env=env).split())
+    assert completed("bash", "status", run_id[:12], env=server).split() == [run_id]
+    assert "chain.v1 completed" in completed("zsh", "status", run_id[:12], env=server)
+    assert completed("bash", "trigger", "--server", world.address, "ch").split() == ["chain.v1"]
+    assert completed("bash", "trigger", "ch", env=server).split() == ["chain.v1"]
+    assert completed("bash", "outputs", "@last:chain.v1", "f", env=server).split() == ["first", "fourth", "fifth"]
+
+
+def test_a_completion_that_cannot_ask_says_nothing(tmp_path: Path) -> None:
+    for env in (
+        {"ORCHESTRATOR_SERVER": "http://127.0.0.1:1"},
+        {"ORCHESTRATOR_SERVER": "nonsense"},
+        {"ORCHESTRATOR_DATA_DIR": str(tmp_path / "none")},
+        {"ORCHESTRATOR_DATA_DIR": str(tmp_path)},
+    ):
+        assert completed("bash", "trigger", "", env=env).split() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_writes_the_script_for_a_shell() -> None:
+    env = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = said(start("--show-completion", "bash", env=env)).out
+    assert "_ORCHESTRATOR_COMPLETE=complete_bash" in script

@@ -7,6 +7,7 @@
     serving/         processes that serve: sockets, HTTP with limits, start and stop
     output/          what commands print: JSON, tables, trees, progress
     asking.py        calls to the local database or to a server
+    completion.py    what the shell completes
     references.py    references to runs: ids, their beginnings, @last
     batches.py       `trigger --each`
     waiting.py       waiting for runs; results.py reads what they produced

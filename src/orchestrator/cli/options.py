@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from orchestrator.cli.completion import complete_run
 from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 
 DataDir = Annotated[
@@ -118,7 +119,12 @@ Priority = Annotated[
     int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs with a higher priority start first.")
 ]
 RunId = Annotated[
-    str, typer.Argument(metavar="RUN", help="The id of a run, its beginning, @last or @last:WORKFLOW (the newest).")
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The id of a run, its beginning, @last or @last:WORKFLOW (the newest).",
+        autocompletion=complete_run,
+    ),
 ]
 
 

@@ -54,6 +54,28 @@ def test_two_runs_and_two_moments_compared(fates_url: str, recording: Recording,
     cached = verb(fates_url, "diff", first, repeated, "--json").document
     assert cached["payload"] == []
     assert all("data" not in each["field"] for step in cached["steps"] for each in step["differences"])
+    assert {step["stepId"]: step["main"]["field"] for step in found["steps"]} == {
+        "plan": "data.saw.seed",
+        "left": "data.saw.of.saw.seed",
+        "right": "data.saw.seed",
+        "join": "data.saw.x.saw.of.saw.seed",
+    }
+    assert {step["stepId"]: step["main"] for step in cached["steps"]} == dict.fromkeys(
+        ("plan", "left", "right", "join")
+    )
+    told = verb(fates_url, "diff", first, repeated).out
+    assert "no differences" in told
+    assert "same result, produced differently: plan, left, right, join" in told
+    assert "--json" in told
+    rows = verb(fates_url, "diff", first, second).out
+    assert [len([line for line in rows.splitlines() if line.startswith(f"{name} ")]) for name in ("plan", "left")] == [
+        1,
+        1,
+    ]
+    failed = verb(fates_url, "diff", first, recording.ids[6], "--json").document
+    mains = {step["stepId"]: step["main"] for step in failed["steps"]}
+    assert mains["right"] == {"field": "status", "before": "completed", "after": "failed"}
+    assert mains["join"] == {"field": "status", "before": "completed", "after": "pending"}
     moments = verb(fates_url, "diff", first, "--at", "1", "--at", "2", "--json").document
     assert moments["run"] == [{"field": "status", "before": "queued", "after": "running"}]
     assert moments["steps"] == []

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_step
 from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 Workflow = Annotated[str | None, typer.Option(metavar="NAME", help="Only results of this workflow.")]
@@ -43,7 +44,9 @@ def list_entries(
 
 def explain(
     run: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="A step of the run's workflow.")],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="A step of the run's workflow.", autocompletion=complete_step)
+    ],
     *,
     data_dir: DataDir = None,
     server: Server = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_run
 from orchestrator.cli.options import AsJson, DataDir, RunId
 
 At = "Version of the run's history, or a time such as 2026-01-31T12:00:00Z"
@@ -12,7 +13,10 @@ At = "Version of the run's history, or a time such as 2026-01-31T12:00:00Z"
 
 def replay(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="The id of a run, or its beginning; omit it with --all.")
+        str | None,
+        typer.Argument(
+            metavar="RUN", help="The id of a run, or its beginning; omit it with --all.", autocompletion=complete_run
+        ),
     ] = None,
     *,
     at: Annotated[str | None, typer.Option(metavar="MOMENT", help=f"{At}; by default the current state.")] = None,
@@ -55,7 +59,9 @@ def replay(
 
 def diff(
     run: RunId,
-    other: Annotated[str | None, typer.Argument(metavar="RUN_B", help="The run to compare with.")] = None,
+    other: Annotated[
+        str | None, typer.Argument(metavar="RUN_B", help="The run to compare with.", autocompletion=complete_run)
+    ] = None,
     *,
     at: Annotated[list[str] | None, typer.Option(metavar="MOMENT", help=f"{At}. With one run, give it twice.")] = None,
     data_dir: DataDir = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_run, complete_step
 from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 MAX_RUNS = 1000
@@ -14,7 +15,9 @@ def wait(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help=f"Up to {MAX_RUNS:,} runs: ids, their beginnings, @last, @last:WORKFLOW."
+            metavar="RUN...",
+            help=f"Up to {MAX_RUNS:,} runs: ids, their beginnings, @last, @last:WORKFLOW.",
+            autocompletion=complete_run,
         ),
     ],
     *,
@@ -50,7 +53,12 @@ def wait(
 def outputs(
     run: RunId,
     step: Annotated[
-        str | None, typer.Argument(metavar="STEP", help="Only this step; by default all that no other depends on.")
+        str | None,
+        typer.Argument(
+            metavar="STEP",
+            help="Only this step; by default all that no other depends on.",
+            autocompletion=complete_step,
+        ),
     ] = None,
     *,
     data_dir: DataDir = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from orchestrator.cli.completion import complete_step, complete_workflow
 from orchestrator.cli.options import (
     AsJson,
     DataDir,
@@ -29,7 +30,10 @@ RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "canc
 
 
 def trigger(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="The name of a registered workflow.")],
+    workflow: Annotated[
+        str,
+        typer.Argument(metavar="WORKFLOW", help="The name of a registered workflow.", autocompletion=complete_workflow),
+    ],
     *,
     payload: Payload = None,
     each: Each = None,
@@ -127,7 +131,13 @@ def steps(
     *,
     status: Annotated[StepStatus | None, typer.Option(help="Only steps with this status.")] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="STEP", help="Print only the output data of this step, as JSON.")
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="STEP",
+            help="Print only the output data of this step, as JSON.",
+            autocompletion=complete_step,
+        ),
     ] = None,
     data_dir: DataDir = None,
     server: Server = None,
@@ -153,7 +163,7 @@ def steps(
 def artifacts(
     run: RunId,
     *,
-    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.", autocompletion=complete_step)] = None,
     download: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Copy the artifacts to DIR/STEP/FILENAME.")
     ] = None,
@@ -191,7 +201,9 @@ def history(
 def list_runs(
     *,
     status: Annotated[RunStatus | None, typer.Option(help="Only runs with this status.")] = None,
-    workflow: Annotated[str | None, typer.Option(help="Only runs of this workflow.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Only runs of this workflow.", autocompletion=complete_workflow)
+    ] = None,
     version: Annotated[str | None, typer.Option(help="With --workflow: only runs of this version.")] = None,
     since: Annotated[
         str | None,
