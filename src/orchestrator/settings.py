@@ -395,5 +395,5 @@ def _problem(details: ErrorDetails, given: Mapping[str, Any]) -> str:
         return f"unknown setting {name}"
     variable = f"{PREFIX}{name.upper()}" + "".join(f"[{part}]" for part in rest)
     value = "" if name in _SECRET else f" {details['input']!r}"
-    source = " (given as an option)" if name in given else ""
+    source = f" (given as --{name.replace('_', '-')})" if name in given else ""
     return f"{variable}{source}: invalid value{value}: {reason[:1].lower()}{reason[1:]}"

@@ -38,7 +38,8 @@ def test_artifacts_follow_the_data_directory(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_tilde_is_the_home_folder() -> None:
     assert load_settings(data_dir="~/x").data_dir == Path.home() / "x"
-    assert refused(data_dir="~no-such-user/x").startswith("ORCHESTRATOR_DATA_DIR (given as an option): ")
+    assert refused(data_dir="~no-such-user/x").startswith("ORCHESTRATOR_DATA_DIR (given as --data-dir): ")
+    assert refused(server="localhost:1").startswith("ORCHESTRATOR_SERVER (given as --server): ")
 
 
 @pytest.mark.parametrize("text", ["a.b, c ,", '["a.b", "c"]', "a.b,c"])

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from typing import Literal
 
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.responses import Response
 
-from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import InstallationViewer
 from orchestrator.api.errors import NotReady
@@ -14,18 +15,44 @@ from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
+from orchestrator.api.shapes import Shape
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 router = APIRouter(prefix=f"{BASE}/health", tags=["health"], route_class=Endpoint)
 
 
-@router.get("/live", response_model=shapes.Live, responses=answers())
+class Live(Shape):
+    """The process is running."""
+
+    status: Literal["live"]
+
+
+class Readiness(Shape):
+    """The database is available and the read models keep up."""
+
+    status: Literal["ready"]
+    position: int = Field(description="Log position that the read models have reached.")
+    last_position: int = Field(description="Last position of the log.")
+    lag: int = Field(description="Number of events between the two.")
+    lag_seconds: float = Field(description="Age of the oldest of these events.")
+
+
+class Queues(Shape):
+    """Number of unfinished runs of all tenants, by status, and of workers with a current heartbeat."""
+
+    queued: int
+    running: int
+    blocked: int
+    workers: int = Field(description="Number of workers with a current heartbeat.")
+
+
+@router.get("/live", response_model=Live, responses=answers())
 async def get_liveness() -> Response:
     """Check that the process is running. Nothing else is checked."""
     return Json({"status": "live"})
 
 
-@router.get("/ready", response_model=shapes.Readiness, responses=answers())
+@router.get("/ready", response_model=Readiness, responses=answers())
 async def get_readiness(serving: Serving) -> Response:
     """Check that the database is available and the read models keep up. If not, return 503 with details."""
     limits = serving.limits
@@ -41,9 +68,12 @@ async def get_readiness(serving: Serving) -> Response:
     return Json({"status": "ready", **found})
 
 
-@router.get("/queues", response_model=shapes.Queues, responses=answers())
+@router.get("/queues", response_model=Queues, responses=answers())
 async def get_queues(serving: Serving, caller: InstallationViewer) -> Response:  # noqa: ARG001 - only for authorization
-    """Count the unfinished runs of all tenants: queued, running, and blocked because no worker has a needed skill."""
+    """Count the unfinished runs of all tenants: queued, running, and blocked because no worker has a needed skill.
+
+    `workers` is the number of workers with a current heartbeat.
+    """
     return Json(await serving.shared.call(serving.core.reader.queues))
 
 

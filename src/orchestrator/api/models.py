@@ -7,11 +7,10 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from orchestrator.application.commands import MAX_AT_ONCE
-from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
+from orchestrator.domain.bounds import MAX_LABELS, MAX_PRIORITY, MIN_PRIORITY
 from orchestrator.domain.forcing import Force
 from orchestrator.workflows.shape import MAX_STEPS
 
-MAX_LABELS = 64
 MAX_LABEL = 255
 MAX_STEP_ID = 255
 
@@ -99,6 +98,23 @@ class TriggerRunsBody(_Body):
     )
 
 
+class InheritingBody(_Body):
+    """What a run that is based on another may have of its own."""
+
+    priority: int | None = Field(
+        default=None, ge=MIN_PRIORITY, le=MAX_PRIORITY, description="By default, the priority of the base run."
+    )
+    labels: dict[LabelKey, LabelValue] | None = Field(
+        default=None,
+        max_length=MAX_LABELS,
+        description="Labels in addition to those of the base run. They replace labels with the same keys.",
+    )
+
+
+class RetryRunBody(InheritingBody):
+    """What the retry has of its own."""
+
+
 class CancelRunBody(_Body):
     """Why a run is cancelled."""
 
@@ -126,7 +142,7 @@ class PlanUpdateBody(_Body):
     change_request: ChangeRequestBody = Field(alias="changeRequest")
 
 
-class UpdateRunBody(PlanUpdateBody):
+class UpdateRunBody(PlanUpdateBody, InheritingBody):
     """A change to apply."""
 
     expected_plan_hash: str | None = Field(

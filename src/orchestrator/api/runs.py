@@ -159,6 +159,29 @@ async def list_runs(
     base_run_id: Annotated[
         UUID | None, Query(alias="baseRunId", description="Only updates and retries of this run.")
     ] = None,
+    workflow_version: Annotated[
+        str | None,
+        Query(
+            alias="workflowVersion",
+            min_length=1,
+            max_length=255,
+            description="Only runs of this version. Give `workflowName` too.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        Query(max_length=50, description="Only runs triggered at or after this time."),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ] = None,
+    id_prefix: Annotated[
+        str | None,
+        Query(
+            alias="idPrefix",
+            pattern=r"^[0-9A-Fa-f-]{4,36}$",
+            description="Only runs whose id begins with these 4 to 32 hexadecimal digits. The list is ordered by id, "
+            "and has one page: `nextCursor` is null.",
+        ),
+    ] = None,
     cursor: Annotated[str | None, Query(max_length=100, description="`nextCursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     min_position: MinPosition = None,
@@ -169,6 +192,9 @@ async def list_runs(
     page = await serving.calls(caller).run_page(
         status=status,
         workflow=workflow_name,
+        version=workflow_version,
+        since=since,
+        id_prefix=id_prefix,
         base_run_id=None if base_run_id is None else str(base_run_id),
         label=None if label is None else (key, value),
         cursor=cursor,

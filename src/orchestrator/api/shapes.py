@@ -376,27 +376,3 @@ class ProjectionList(Shape):
     """The read models, sorted by name."""
 
     projections: list[Projection]
-
-
-class Live(Shape):
-    """The process is running."""
-
-    status: Literal["live"]
-
-
-class Readiness(Shape):
-    """The database is available and the read models keep up."""
-
-    status: Literal["ready"]
-    position: int = Field(description="Log position that the read models have reached.")
-    last_position: int = Field(description="Last position of the log.")
-    lag: int = Field(description="Number of events between the two.")
-    lag_seconds: float = Field(description="Age of the oldest of these events.")
-
-
-class Queues(Shape):
-    """Number of unfinished runs of all tenants, by status."""
-
-    queued: int
-    running: int
-    blocked: int

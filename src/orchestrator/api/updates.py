@@ -8,7 +8,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Operator, Viewer
-from orchestrator.api.models import PlanUpdateBody, UpdateRunBody
+from orchestrator.api.models import PlanUpdateBody, RetryRunBody, UpdateRunBody
 from orchestrator.api.openapi import RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE, IdempotencyKey, Trace, queued
@@ -51,6 +51,8 @@ async def update_run(
         change.type,
         change.payload,
         force=change.force,
+        priority=body.priority,
+        labels=body.labels,
         expected_plan_hash=body.expected_plan_hash,
         idempotency_key=idempotency_key,
         traceparent=traceparent(trace),
@@ -62,13 +64,24 @@ async def update_run(
     "/{runId}/retry",
     status_code=202,
     response_model=shapes.AcceptedRun,
-    responses=answers(404, 409, headers=_MADE),
+    responses=answers(404, 409, headers=_MADE, body=True),
 )
 async def retry_run(
-    serving: Serving, caller: Operator, run_id: RunId, idempotency_key: IdempotencyKey = None, trace: Trace = None
+    serving: Serving,
+    caller: Operator,
+    *,
+    run_id: RunId,
+    body: Annotated[RetryRunBody | None, Body()] = None,
+    idempotency_key: IdempotencyKey = None,
+    trace: Trace = None,
 ) -> Response:
     """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps."""
+    given = body or RetryRunBody()
     accepted = await serving.calls(caller).retry(
-        str(run_id), idempotency_key=idempotency_key, traceparent=traceparent(trace)
+        str(run_id),
+        priority=given.priority,
+        labels=given.labels,
+        idempotency_key=idempotency_key,
+        traceparent=traceparent(trace),
     )
     return queued(accepted)

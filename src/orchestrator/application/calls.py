@@ -20,6 +20,7 @@ from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
 from orchestrator.application.following import follow as follow_events
 from orchestrator.application.following import log_changes
+from orchestrator.application.run_filters import read_filter
 from orchestrator.application.step_logs import LogScope, StepLogs
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.forcing import Force
@@ -133,6 +134,8 @@ class Calls:
         payload: Mapping[str, Any] | None = None,
         *,
         force: Collection[str] | bool = False,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
         expected_plan_hash: str | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
@@ -143,6 +146,8 @@ class Calls:
             self._caller,
             run_id,
             _change(change, payload, force),
+            priority=priority,
+            labels=labels,
             expected_plan_hash=expected_plan_hash,
             idempotency_key=idempotency_key,
             trace=traceparent,
@@ -150,12 +155,18 @@ class Calls:
         return _accepted(accepted, f"Update run queued - {accepted.steps} steps may re-run")
 
     async def retry(
-        self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+        self,
+        run_id: str,
+        *,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> RecordedDocument:
         """Trigger a run that retries a failed or cancelled run. See `RunChanges.retry`."""
         await self._catch_up()
         accepted = await self._core.changes.retry(
-            self._caller, run_id, idempotency_key=idempotency_key, trace=traceparent
+            self._caller, run_id, priority=priority, labels=labels, idempotency_key=idempotency_key, trace=traceparent
         )
         return _accepted(accepted, f"Retry run queued - {accepted.steps} steps to run")
 
@@ -173,6 +184,10 @@ class Calls:
         else:
             await self._core.freshness.reach(loaded.position)
         return deletion_view(await deletions.delete(run_id, reason), reason, self._caller.actor)
+
+    async def queues(self) -> Document:
+        """Count the unfinished runs and the live workers of the installation: `{queued, running, blocked, workers}`."""
+        return await self._core.database.call(self._core.reader.queues)
 
     async def me(self) -> Document:
         """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""
@@ -194,27 +209,33 @@ class Calls:
         *,
         status: str | None = None,
         workflow: str | None = None,
+        version: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
+        since: str | None = None,
+        id_prefix: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> Document:
-        """Return a page of runs as `{runs, nextCursor}`, newest first.
+        """Return a page of runs as `{runs, nextCursor}`, newest first. See `AsyncClient.run_page`.
 
         Raises:
-            InvalidRequest: the cursor is invalid.
+            InvalidRequest: the cursor or a filter is invalid.
         """
+        wanted = read_filter(
+            status=status,
+            workflow=workflow,
+            version=version,
+            label=label,
+            base_run_id=base_run_id,
+            since=since,
+            id_prefix=id_prefix,
+            cursor=cursor,
+        )
         before = None if cursor is None else from_cursor(cursor)
         await self._catch_up()
         runs, following = await self._core.database.call(
-            self._core.reader.runs,
-            self._tenant,
-            status=status,
-            workflow=workflow,
-            label=label,
-            base_run_id=base_run_id,
-            before=before,
-            limit=limit,
+            self._core.reader.runs, self._tenant, wanted, before=before, limit=limit
         )
         return {"runs": runs, "nextCursor": None if following is None else to_cursor(following)}
 

@@ -8,12 +8,13 @@ from typing import Any
 from orchestrator.application.caller import Caller
 from orchestrator.application.clock import now
 from orchestrator.application.commands import Accepted, RunCommands, request_hash
-from orchestrator.application.errors import ProjectionLagging
+from orchestrator.application.errors import InvalidRequest, ProjectionLagging
 from orchestrator.application.freshness import Freshness
 from orchestrator.cache.step_cache import ArtifactCheck
+from orchestrator.domain.bounds import MAX_LABELS
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import TriggerRun
-from orchestrator.domain.errors import BaseRunNotCompleted, PlanChanged, RunNotRetryable
+from orchestrator.domain.errors import BaseRunNotCompleted, Fault, PlanChanged, RunNotRetryable
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.output import Output
 from orchestrator.domain.plan import Plan, plan_change, plan_retry
@@ -88,9 +89,11 @@ class RunChanges:
     ) -> Accepted:
         """Trigger a run that applies a change to a completed run and reuses all results the change cannot affect.
 
-        By default, it has the labels and the priority of its base run.
+        By default, it has the labels and the priority of its base run. Given labels are added, and replace labels with
+        the same keys.
 
         Raises:
+            InvalidRequest: there are too many labels together.
             RunNotFound: the base run does not exist, or belongs to another tenant.
             BaseRunNotCompleted: the base run is not completed.
             UnknownChangeType, UnknownStep: the workflow does not have the change type or the step.
@@ -114,7 +117,7 @@ class RunChanges:
                 actual=planned.plan_hash,
             )
         request = await request_hash(
-            idempotency_key, ["update", run_id, *_change_key(change), priority or 0, labels or {}]
+            idempotency_key, ["update", run_id, *_change_key(change), *_given(priority, labels)]
         )
         document = {"type": change.type, "payload": change.payload, "force": change.force}
         command = TriggerRun(
@@ -127,27 +130,36 @@ class RunChanges:
             reused=plan.reused,
             forced=plan.forced,
             priority=planned.base.priority if priority is None else priority,
-            labels=planned.base.labels if labels is None else labels,
+            labels=_merged(planned.base.labels, labels),
             request=request,
             trace=trace,
         )
         return await self._commands.begin_run(caller, command, plan.workflow, idempotency_key)
 
     async def retry(
-        self, caller: Caller, run_id: str, *, idempotency_key: str | None = None, trace: str | None = None
+        self,
+        caller: Caller,
+        run_id: str,
+        *,
+        idempotency_key: str | None = None,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        trace: str | None = None,
     ) -> Accepted:
         """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps.
 
-        It has the labels and the priority of that run. Steps that were forced in that run, and have to run again, are
-        forced again.
+        It inherits the priority and the labels of that run as an update does. Steps that were forced in that run, and
+        have to run again, are forced again.
 
         Raises:
+            InvalidRequest: there are too many labels together.
             RunNotFound: the run does not exist, or belongs to another tenant.
             RunNotRetryable: the run is neither failed nor cancelled.
             IdempotencyConflict: the key was already used with another request.
         """
         plan, base = await self._database.call(self._planned_retry, caller.tenant, run_id)
-        request = await request_hash(idempotency_key, ["retry", run_id])
+        given = [] if priority is None and not labels else _given(priority, labels)
+        request = await request_hash(idempotency_key, ["retry", run_id, *given])
         command = TriggerRun(
             now(),
             "retry",
@@ -156,8 +168,8 @@ class RunChanges:
             impacted=plan.impacted,
             reused=plan.reused,
             forced=plan.forced,
-            priority=base.priority,
-            labels=base.labels,
+            priority=base.priority if priority is None else priority,
+            labels=_merged(base.labels, labels),
             request=request,
             trace=trace,
         )
@@ -216,6 +228,21 @@ class RunChanges:
             for maker, steps in read.items()
             for step, output in self._reader.outputs(tenant, maker, sorted(steps)).items()
         ]
+
+
+def _merged(inherited: Mapping[str, str], given: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the labels of a run that is based on another."""
+    labels = {**inherited, **(given or {})}
+    if len(labels) > max(MAX_LABELS, len(inherited)):
+        raise InvalidRequest(
+            [Fault("labels", f"would be {len(labels)} with those of the base run; the maximum is {MAX_LABELS}")]
+        )
+    return labels
+
+
+def _given(priority: int | None, labels: Mapping[str, str] | None) -> list[Any]:
+    """Return the part of a request about priority and labels; if neither is given, as older programs recorded it."""
+    return ["priority 0" if priority == 0 else priority or 0, labels or {}]
 
 
 def _change_key(change: ChangeRequest) -> tuple[Any, ...]:

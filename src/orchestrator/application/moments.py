@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import takewhile
 
@@ -29,6 +30,18 @@ def parse_moment(text: str) -> int | datetime:
     raise InvalidRequest(
         [Fault("at", "must be a version (1 or more) or a time such as 2026-01-31T12:00:00Z (write + as %2B)")]
     )
+
+
+def parse_time(text: str, path: str) -> int:
+    """Parse an RFC 3339 time with an offset, and return it in milliseconds since 1970 UTC.
+
+    Raises:
+        InvalidRequest: the text is not one; `path` names the field.
+    """
+    if _TIME.fullmatch(text):
+        with suppress(ValueError, OverflowError):
+            return round(datetime.fromisoformat(text.upper()).timestamp() * 1000)
+    raise InvalidRequest([Fault(path, "must be a time such as 2026-01-31T12:00:00Z (write + as %2B)")])
 
 
 def up_to(moment: int | datetime, run_id: str, history: Sequence[Recorded]) -> list[Recorded]:

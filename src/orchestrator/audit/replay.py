@@ -23,6 +23,9 @@ _COMPARED = (
     "durationMs",
 )
 
+_DONE = frozenset({"completed", "skipped"})
+_RESULTS = ("data", "artifacts", "outputHash", "inputHash", "skillId")
+
 
 def frames(history: Sequence[Recorded], find_workflow: FindWorkflow) -> Iterator[View]:
     """Yield each event of a run's history with its effect: `{event, status, changes}`.
@@ -67,6 +70,8 @@ def compare(before: View, after: View) -> View:
 
     A moment is `{run, steps}`. In the result, `run` and `payload` are lists of `{field, before, after}`. `steps` has an
     entry for each step that differs, with such a list in `differences`; `only` is set if just one moment has the step.
+    `main` is the one difference that matters most. It is None if both moments hold the same result for the step, and
+    only how it was produced is different: executed or reused, in how many attempts, how fast.
     `reused` names the steps that are equal because one run reuses the other's result, or both reuse that of a third.
     """
     ours, theirs = ({step["stepId"]: step for step in each["steps"]} for each in (before, after))
@@ -74,7 +79,8 @@ def compare(before: View, after: View) -> View:
     steps, reused = [], []
     for step_id in dict.fromkeys((*ours, *theirs)):
         if step_id not in ours or step_id not in theirs:
-            steps.append({"stepId": step_id, "only": "before" if step_id in ours else "after", "differences": []})
+            only = "before" if step_id in ours else "after"
+            steps.append({"stepId": step_id, "only": only, "main": None, "differences": []})
             continue
         if runs[0] != runs[1] and _is_one_result(ours[step_id], theirs[step_id], runs):
             reused.append(step_id)
@@ -85,7 +91,8 @@ def compare(before: View, after: View) -> View:
             for difference in differences(ours[step_id].get(name), theirs[step_id].get(name), name)
         ]
         if found:
-            steps.append({"stepId": step_id, "only": None, "differences": found})
+            main = _main(found, ours[step_id], theirs[step_id])
+            steps.append({"stepId": step_id, "only": None, "main": main, "differences": found})
     run = [
         difference
         for name in ("workflowName", "workflowVersion", "triggerType", "status", "error", "labels")
@@ -97,6 +104,20 @@ def compare(before: View, after: View) -> View:
         "steps": steps,
         "reused": reused,
     }
+
+
+def _main(found: Sequence[View], ours: View, theirs: View) -> View | None:
+    """Return the difference that matters most, or None if both steps hold the same result of the same input and skill.
+
+    Whether a result was made here or reused says nothing about what the step holds.
+    """
+    ended = [step["status"] in _DONE for step in (ours, theirs)]
+    fields = _RESULTS if all(ended) else ("status", "error", *_RESULTS)
+    for name in fields:
+        for each in found:
+            if each["field"] == name or each["field"].startswith((f"{name}.", f"{name}[")):
+                return each
+    return None
 
 
 def _is_one_result(ours: View, theirs: View, runs: tuple[str, str]) -> bool:

@@ -7,7 +7,10 @@
     serving/         processes that serve: sockets, HTTP with limits, start and stop
     output/          what commands print: JSON, tables, trees, progress
     asking.py        calls to the local database or to a server
+    completion.py    what the shell completes
+    references.py    references to runs: ids, their beginnings, @last
     batches.py       `trigger --each`
+    waiting.py       waiting for runs; results.py reads what they produced
     checks.py        `workflows validate` and `workflows register`; definitions.py finds their files
     downloads.py     `artifacts --download`
     showcase.py      `demo`

@@ -17,6 +17,7 @@ from orchestrator.cli.verbs.logs import logs
 from orchestrator.cli.verbs.migrate import migrate
 from orchestrator.cli.verbs.projections import list_projections, rebuild, retry_event, skip_event, verify
 from orchestrator.cli.verbs.replay import diff, replay
+from orchestrator.cli.verbs.results import outputs, wait
 from orchestrator.cli.verbs.retention import apply_retention, list_archives, verify_archives
 from orchestrator.cli.verbs.run import run
 from orchestrator.cli.verbs.runs import cancel, delete_run, history, list_runs, status, steps, trigger, version
@@ -70,8 +71,8 @@ def _add_group(
 
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
-_add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel)
-_add("Inspect", status=status, steps=steps, logs=logs, history=history, replay=replay, diff=diff)
+_add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel, wait=wait)
+_add("Inspect", status=status, steps=steps, outputs=outputs, logs=logs, history=history, replay=replay, diff=diff)
 _add_group(
     "Inspect",
     "artifacts",

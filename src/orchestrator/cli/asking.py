@@ -1,6 +1,6 @@
 """Run a command's calls on the local database or on a server. Both have the same interface (`Calls`, `AsyncClient`)."""
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -10,6 +10,7 @@ from orchestrator.cli.inputs import names_server, read_settings
 from orchestrator.cli.logging import configure_logging
 from orchestrator.cli.options import Target
 from orchestrator.cli.process import run_async
+from orchestrator.cli.references import find_run, is_id, read_reference
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +44,54 @@ def ask_here(
     """
     settings = read_settings(need_data=need_data, data_dir=data_dir)
     return _run_calls(settings, open_here(settings), question)
+
+
+def ask_about(target: Target, run: str, question: "Callable[[Calls, str], Coroutine[Any, Any, T]]") -> tuple[str, T]:
+    """Find a run (see `read_reference`), ask about it as `ask` does, and return its id and the result.
+
+    Raises:
+        Complaint: the reference is invalid, or no run or several runs match it.
+    """
+    reference = read_reference(run)
+
+    async def find_and_ask(calls: "Calls") -> tuple[str, T]:
+        run_id = await find_run(calls, reference)
+        return run_id, await question(calls, run_id)
+
+    return ask(target, find_and_ask)
+
+
+def ask_about_all(
+    target: Target, runs: Sequence[str], question: "Callable[[Calls, list[str]], Coroutine[Any, Any, T]]"
+) -> T:
+    """Find runs, each named once, ask about them as `ask` does, and return the result.
+
+    Raises:
+        Complaint: a reference is invalid, or no run or several runs match it.
+    """
+    references = [read_reference(run) for run in runs]
+
+    async def find_and_ask(calls: "Calls") -> T:
+        found = [await find_run(calls, reference) for reference in references]
+        return await question(calls, list(dict.fromkeys(found)))
+
+    return ask(target, find_and_ask)
+
+
+def find_runs_here(data_dir: Path | None, *runs: str) -> list[str]:
+    """Return the ids of runs in the local database. Complete ids are returned as they are, without opening it.
+
+    Raises:
+        Complaint: a reference is invalid, or no run or several runs match it.
+    """
+    references = [read_reference(run) for run in runs]
+    if all(is_id(reference) for reference in references):
+        return references
+
+    async def find_all(calls: "Calls") -> list[str]:
+        return [await find_run(calls, reference) for reference in references]
+
+    return ask_here(data_dir, find_all)
 
 
 def _run_calls(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.asking import ask
 from orchestrator.cli.options import Target
 from orchestrator.cli.output.terminal import print_error, print_json, print_line
+from orchestrator.cli.waiting import wait_for, warn_without_worker
 
 if TYPE_CHECKING:
     from orchestrator.application.calls import Calls
@@ -27,15 +28,18 @@ def trigger_each(
     priority: int,
     no_cache: bool = False,
     force: Collection[str] = (),
+    wait: bool,
     as_json: bool,
-) -> None:
+) -> int:
     """Trigger a run for each payload and print the ids, or as JSON `{runs: [{runId, status, message}]}` at the end.
 
-    If a batch is refused, the runs accepted before it are still printed.
+    If a batch is refused, the runs accepted before it are still printed. With `wait`, wait until all runs have ended,
+    and print them as JSON instead. Return the exit code.
     """
     accepted: list[Document] = []
+    ended: list[Document] = []
 
-    async def trigger_batches(client: "Calls") -> None:
+    async def trigger_batches(client: "Calls") -> int:
         for part in parts(payloads):
             answer = await client.trigger_many(
                 workflow,
@@ -50,9 +54,15 @@ def trigger_each(
             if not as_json:
                 for one in answer["runs"]:
                     print_line(one["runId"])
+        await warn_without_worker(client, len(accepted))
+        if not wait:
+            return 0
+        waited = await wait_for(client, [one["runId"] for one in accepted])
+        ended.extend(waited.runs)
+        return waited.exit_code
 
     try:
-        ask(target, trigger_batches)
+        return ask(target, trigger_batches)
     except Exception:
         if accepted:
             print_error(
@@ -62,7 +72,7 @@ def trigger_each(
         raise
     finally:
         if as_json and accepted:
-            print_json({"runs": accepted})
+            print_json({"runs": ended or accepted})
 
 
 def parts(payloads: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

@@ -127,6 +127,8 @@ def _text(given: str) -> tuple[str, str]:
         return sys.stdin.read(), "The payload on stdin"
     if not given.startswith("@"):
         return given, "The payload"
+    if given == "@":
+        raise Complaint("--payload @ names no file", _PAYLOAD_FORMS)
     path = Path(given[1:])
     try:
         return path.read_text(encoding="utf-8-sig"), f"The payload file {path}"
@@ -226,6 +228,20 @@ def _amount(given: str, units: Mapping[str, int], what: str, forms: str, maximum
     if amount > maximum[0]:
         raise Complaint(f"The {what} {given!r} is too large", f"The maximum is {maximum[1]}.")
     return amount
+
+
+def read_since(given: str) -> str:
+    """Return the RFC 3339 time of an age (before now) or a time. Raise Complaint if it is neither."""
+    if _AMOUNT.fullmatch(given.strip()):
+        at = datetime.now(UTC).timestamp() - read_age(given)
+    else:
+        try:
+            at = read_time(given) / 1000
+        except Complaint:
+            raise Complaint(
+                f"Invalid age or time {given!r}", "Write it like 45m, 12h or 30d, or like 2026-01-31T12:00:00Z."
+            ) from None
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_time(given: str) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from orchestrator.cli.completion import complete_run
 from orchestrator.domain.bounds import MAX_PRIORITY, MIN_PRIORITY
 
 DataDir = Annotated[
@@ -98,6 +99,22 @@ Each = Annotated[
 Labels = Annotated[
     list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Label of the run. Can be repeated.")
 ]
+MoreLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        metavar="KEY=VALUE",
+        help="Label in addition to those of the base run; it replaces one with the same key. Can be repeated.",
+    ),
+]
+OwnPriority = Annotated[
+    int | None,
+    typer.Option("--priority", min=MIN_PRIORITY, max=MAX_PRIORITY, help="Priority; by default that of the base run."),
+]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Show the run until it ends. Exit code: 0 completed, 1 failed, 130 cancelled."),
+]
 Priority = Annotated[
     int, typer.Option(min=MIN_PRIORITY, max=MAX_PRIORITY, help="Runs with a higher priority start first.")
 ]
@@ -109,7 +126,14 @@ Force = Annotated[
     list[str] | None,
     typer.Option(metavar="STEP", help="Execute this step without using the cache. Can be repeated."),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="The id of a run, its beginning, @last or @last:WORKFLOW (the newest).",
+        autocompletion=complete_run,
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,8 @@ class Calls(Reads):
         payload: Mapping[str, Any] | None = None,
         *,
         force: Collection[str] | bool = False,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
         expected_plan_hash: str | None = None,
         idempotency_key: str | None = None,
         traceparent: str | None = None,
@@ -111,6 +113,8 @@ class Calls(Reads):
             change: one of the workflow's change types, or `payload.patch`.
             payload: a merge patch (RFC 7396) for the payload of the base run.
             force: ids of steps to execute without using the cache. True forces all seed steps of the change.
+            priority: queued runs with a higher priority start first. By default, that of the base run.
+            labels: labels in addition to those of the base run; they replace labels with the same keys.
             expected_plan_hash: trigger the update only if its plan still has this hash; see `plan`.
             idempotency_key: see `trigger`.
             traceparent: see `trigger`.
@@ -130,7 +134,7 @@ class Calls(Reads):
         >>> client.wait(made["runId"])["triggerPayload"]
         {'name': 'Grace'}
         """
-        body = _change(change, payload, force)
+        body = _change(change, payload, force) | _own(priority, labels)
         if expected_plan_hash is not None:
             body["expectedPlanHash"] = expected_plan_hash
         path = f"/runs/{part(run_id)}/update"
@@ -160,9 +164,22 @@ class Calls(Reads):
         return cast("documents.Plan", (await self._exchange.ask(request)).document)
 
     async def retry(
-        self, run_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+        self,
+        run_id: str,
+        *,
+        priority: int | None = None,
+        labels: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> documents.AcceptedRun:
         """Trigger a run that retries a failed or cancelled run and reuses the results of its completed steps.
+
+        Args:
+            run_id: id of a failed or cancelled run.
+            priority: see `update`.
+            labels: see `update`.
+            idempotency_key: see `trigger`.
+            traceparent: see `trigger`.
 
         Raises:
             RunNotFound: the run does not exist.
@@ -176,7 +193,10 @@ class Calls(Reads):
         orchestrator.client.errors.RunNotRetryable: ...only failed and cancelled runs can be retried
         """
         path = f"/runs/{part(run_id)}/retry"
-        return cast("documents.AcceptedRun", await self._make(path, None, idempotency_key, traceparent))
+        return cast(
+            "documents.AcceptedRun",
+            await self._make(path, _own(priority, labels) or None, idempotency_key, traceparent),
+        )
 
     async def cancel(self, run_id: str, reason: str | None = None) -> documents.Run:
         """Cancel a run and return it. The results of its completed steps are kept.
@@ -303,3 +323,12 @@ def _force(force: Collection[str] | bool) -> list[str] | bool:
 
 def _change(change: str, payload: Mapping[str, Any] | None, force: Collection[str] | bool) -> dict[str, Any]:
     return {"changeRequest": {"type": change, "payload": dict(payload or {}), "force": _force(force)}}
+
+
+def _own(priority: int | None, labels: Mapping[str, str] | None) -> dict[str, Any]:
+    """Return what a run has of its own, besides what it inherits."""
+    return {
+        name: value
+        for name, value in (("priority", priority), ("labels", None if labels is None else dict(labels)))
+        if value is not None
+    }

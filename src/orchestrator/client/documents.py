@@ -380,8 +380,9 @@ class Readiness(TypedDict):
 
 
 class Queues(TypedDict):
-    """Number of unfinished runs of all tenants, by status."""
+    """Number of unfinished runs of all tenants, by status, and of workers with a current heartbeat."""
 
     queued: int
     running: int
     blocked: int
+    workers: int

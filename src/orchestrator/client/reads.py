@@ -129,6 +129,8 @@ class Reads:
         workflow: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
+        version: str | None = None,
+        since: str | None = None,
     ) -> AsyncGenerator[documents.Run, None]:
         """Yield runs, newest first. Pages are fetched as needed.
 
@@ -137,6 +139,8 @@ class Reads:
             workflow: only runs of this workflow.
             label: only runs with this label, a key and its value.
             base_run_id: only updates and retries of this run.
+            version: only runs of this version; give `workflow` too.
+            since: only runs triggered at or after this RFC 3339 time.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"}, labels={"order": "4711"})["runId"]
         >>> [run["id"] for run in client.runs(label=("order", "4711"))] == [run_id]
@@ -145,7 +149,14 @@ class Reads:
         cursor = None
         while True:
             page = await self.run_page(
-                status=status, workflow=workflow, label=label, base_run_id=base_run_id, cursor=cursor, limit=_PAGE
+                status=status,
+                workflow=workflow,
+                version=version,
+                label=label,
+                base_run_id=base_run_id,
+                since=since,
+                cursor=cursor,
+                limit=_PAGE,
             )
             for run in page["runs"]:
                 yield run
@@ -158,8 +169,11 @@ class Reads:
         *,
         status: documents.RunStatus | None = None,
         workflow: str | None = None,
+        version: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
+        since: str | None = None,
+        id_prefix: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> documents.RunPage:
@@ -168,19 +182,28 @@ class Reads:
         Args:
             status: only runs with this status.
             workflow: only runs of this workflow.
+            version: only runs of this version; give `workflow` too.
             label: only runs with this label, a key and its value.
             base_run_id: only updates and retries of this run.
+            since: only runs triggered at or after this RFC 3339 time.
+            id_prefix: only runs whose id begins with these 4 to 32 hexadecimal digits. The page is ordered by id, and
+                it is the only one.
             cursor: `nextCursor` of the previous page. None returns the first page.
             limit: maximum number of runs, 1 to 200.
 
         >>> page = client.run_page(limit=1)
         >>> len(page["runs"])
         1
+        >>> client.run_page(id_prefix=page["runs"][0]["id"][:20])["nextCursor"] is None
+        True
         """
         found = await self._get(
             "/runs",
             status=status,
             workflowName=workflow,
+            workflowVersion=version,
+            since=since,
+            idPrefix=id_prefix,
             label=None if label is None else ":".join(label),
             baseRunId=base_run_id,
             cursor=cursor,
@@ -378,8 +401,10 @@ class Reads:
     async def queues(self) -> documents.Queues:
         """Count the unfinished runs: queued, running, and blocked because no worker has a skill they need.
 
+        `workers` is the number of workers with a current heartbeat.
+
         >>> sorted(client.queues())
-        ['blocked', 'queued', 'running']
+        ['blocked', 'queued', 'running', 'workers']
         """
         return cast("documents.Queues", await self._probe("queues"))
 

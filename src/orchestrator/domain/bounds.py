@@ -24,6 +24,9 @@ MAX_PARALLEL_STEPS = 10_000
 MIN_PRIORITY = -(2**31)
 MAX_PRIORITY = 2**31 - 1
 
+MAX_LABELS = 64
+"""The largest number of labels of a run."""
+
 MAX_BYTES = 2**53 - 1
 
 FIRST_TIME_MS = -62_135_596_800_000

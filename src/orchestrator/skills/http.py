@@ -40,7 +40,7 @@ RETRYABLE_STATUSES = frozenset({408, 425, 429})
 MAX_RETRY_AFTER_MS = 24 * 3600 * 1000
 
 _BODY_SHOWN_BYTES = 2048
-_TEXTS = frozenset({"text/plain", "text/html"})  # what frameworks call JSON text unless they are told its type
+_TEXTS = frozenset({"text/plain", "text/html"})  # the types that frameworks give to JSON text by default
 
 
 class _Registered(BaseModel):

@@ -25,7 +25,9 @@ async def check_health(client: httpx.AsyncClient, base: str) -> None:
     assert (await client.get(f"{base}/health/ready")).json() == {
         "status": "ready", "position": 0, "lastPosition": 0, "lag": 0, "lagSeconds": 0.0,
     }  # fmt: skip
-    assert (await client.get(f"{base}/health/queues")).json() == {"queued": 0, "running": 0, "blocked": 0}
+    assert (await client.get(f"{base}/health/queues")).json() == {
+        "queued": 0, "running": 0, "blocked": 0, "workers": 0,
+    }  # fmt: skip
 
 
 async def test_read_models_that_do_not_keep_up_are_reported(core: Core) -> None:

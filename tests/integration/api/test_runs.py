@@ -312,4 +312,38 @@ async def test_a_run_nobody_can_execute_is_blocked_and_says_why(core: Core, clie
         run = await until_status(client, await trigger(client, "test.strange"), "blocked")
         assert run["missingSkills"] == ["test.nobody_knows"]
         queues = await client.get("/api/v1/health/queues")
-    assert queues.json() == {"queued": 0, "running": 0, "blocked": 1}
+    assert queues.json() == {"queued": 0, "running": 0, "blocked": 1, "workers": 1}
+
+
+async def test_lists_since_a_time_of_a_version_and_by_the_beginning_of_an_id(
+    core: Core, client: httpx.AsyncClient, subtests: pytest.Subtests
+) -> None:
+    run = await finished(core, client)
+
+    async def listed(**query: str) -> list[str]:
+        answer = await client.get(RUNS, params=query)
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["runs"]]
+
+    assert await listed(since=run["createdAt"]) == [run["id"]]
+    assert await listed(since="2999-01-01T00:00:00+01:00") == []
+    assert await listed(workflowName="test.line", workflowVersion="1") == [run["id"]]
+    assert await listed(workflowName="test.line", workflowVersion="2") == []
+    for prefix in (run["id"], run["id"][:20], run["id"][:4].upper(), run["id"].replace("-", "")):
+        assert await listed(idPrefix=prefix) == [run["id"]]
+    assert await listed(idPrefix=run["id"][:8], status="failed") == []
+    for query, path in (
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-01-31"}, "since"),
+        ({"since": "2026-01-31T12:00:00"}, "since"),
+        ({"workflowVersion": "1"}, "workflowVersion"),
+        ({"idPrefix": "abc"}, "idPrefix"),
+        ({"idPrefix": "----"}, "idPrefix"),
+        ({"idPrefix": "xyz0"}, "idPrefix"),
+        ({"idPrefix": "0" * 40}, "idPrefix"),
+        ({"idPrefix": "abcd", "cursor": "cnVuczo1"}, "cursor"),
+    ):
+        with subtests.test(str(query)):
+            answer = await client.get(RUNS, params=query)
+            assert answer.status_code == 400
+            assert path in faults(answer)

@@ -54,6 +54,28 @@ def test_two_runs_and_two_moments_compared(fates_url: str, recording: Recording,
     cached = verb(fates_url, "diff", first, repeated, "--json").document
     assert cached["payload"] == []
     assert all("data" not in each["field"] for step in cached["steps"] for each in step["differences"])
+    assert {step["stepId"]: step["main"]["field"] for step in found["steps"]} == {
+        "plan": "data.saw.seed",
+        "left": "data.saw.of.saw.seed",
+        "right": "data.saw.seed",
+        "join": "data.saw.x.saw.of.saw.seed",
+    }
+    assert {step["stepId"]: step["main"] for step in cached["steps"]} == dict.fromkeys(
+        ("plan", "left", "right", "join")
+    )
+    told = verb(fates_url, "diff", first, repeated).out
+    assert "no differences" in told
+    assert "same result, produced differently: plan, left, right, join" in told
+    assert "--json" in told
+    rows = verb(fates_url, "diff", first, second).out
+    assert [len([line for line in rows.splitlines() if line.startswith(f"{name} ")]) for name in ("plan", "left")] == [
+        1,
+        1,
+    ]
+    failed = verb(fates_url, "diff", first, recording.ids[6], "--json").document
+    mains = {step["stepId"]: step["main"] for step in failed["steps"]}
+    assert mains["right"] == {"field": "status", "before": "completed", "after": "failed"}
+    assert mains["join"] == {"field": "status", "before": "completed", "after": "pending"}
     moments = verb(fates_url, "diff", first, "--at", "1", "--at", "2", "--json").document
     assert moments["run"] == [{"field": "status", "before": "queued", "after": "running"}]
     assert moments["steps"] == []
@@ -85,6 +107,6 @@ def test_what_users_get_wrong(fates_url: str, recording: Recording, verb: Verb) 
     assert "--check --all" in verb(fates_url, "replay", "--all").complaint
     assert "cannot be combined" in verb(fates_url, "replay", run_id, "--check", "--at", "1").complaint
     assert "not yet at 999" in verb(fates_url, "replay", run_id, "--at", "999").complaint
-    assert "neither a version" in verb(fates_url, "replay", run_id, "--at", "yesterday").complaint
+    assert "must be a version" in verb(fates_url, "replay", run_id, "--at", "yesterday").complaint
     assert "did not exist" in verb(fates_url, "replay", run_id, "--at", "1999-01-01T00:00:00Z").err
     assert "Two moments" in verb(fates_url, "diff", run_id).complaint

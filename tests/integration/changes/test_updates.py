@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.application.caller import Caller
 from orchestrator.application.commands import Wanted
+from orchestrator.application.errors import InvalidRequest
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.errors import (
     BaseRunNotCompleted,
@@ -206,13 +207,23 @@ async def test_updates_and_retries_inherit_labels_and_priority(database_url: str
         )
         here.broken.clear()
         retried = await here.done(await here.core.changes.retry(CALLER, failed))
+        own = {"order": "4712", "who": "me"}
+        again = await here.done(await here.core.changes.retry(CALLER, failed, priority=2, labels=own))
         renamed = await here.done(
-            await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 5}), priority=0, labels={})
+            await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 5}), priority=0, labels=own)
         )
+        many = {f"label {number}": "" for number in range(64)}
+        with pytest.raises(InvalidRequest, match="would be 65 with those of the base run; the maximum is 64"):
+            await here.core.changes.update(CALLER, base, ChangeRequest("b", {"b": 6}), labels=many)
+        once = await here.core.changes.retry(CALLER, failed, idempotency_key="r")
+        assert (await here.core.changes.retry(CALLER, failed, idempotency_key="r")).run_id == once.run_id
+        with pytest.raises(IdempotencyConflict):
+            await here.core.changes.retry(CALLER, failed, idempotency_key="r", priority=0)
 
         assert await inherited(first) == await inherited(second) == ({"order": "4711"}, 7)
         assert await inherited(failed) == await inherited(retried) == ({"order": "4711"}, 1)
-        assert await inherited(renamed) == ({}, 0)
+        assert await inherited(again) == (own, 2)
+        assert await inherited(renamed) == (own, 0)
 
 
 async def test_what_is_reused_is_no_difference(database_url: str, tmp_path: Path) -> None:

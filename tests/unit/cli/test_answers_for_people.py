@@ -26,11 +26,24 @@ def test_an_explanation_has_no_empty_heading(capsys: pytest.CaptureFixture[str])
 
 def test_a_comparison_shows_durations_in_the_unit_that_fits(capsys: pytest.CaptureFixture[str]) -> None:
     differences = [{"field": "durationMs", "before": 7.9731030000402825, "after": 1234.0036180002411}]
-    step = {"stepId": "render", "only": None, "differences": differences}
+    step = {"stepId": "render", "only": None, "main": None, "differences": differences}
     moment = {"runId": "r", "version": 1}
     found = {"before": moment, "after": moment, "run": [], "payload": [], "steps": [step], "reused": []}
     print_comparison(found, as_json=False)
-    assert capsys.readouterr().out.splitlines()[-1].split() == ["render", "took", "8", "ms", "1.23", "s"]
+    told = capsys.readouterr().out
+    assert "no differences\n\nsame result, produced differently: render (8 ms, then 1.23 s)\n" in told
+    assert "1 more difference of these steps" in told
+
+
+def test_a_comparison_shows_a_step_on_one_row(capsys: pytest.CaptureFixture[str]) -> None:
+    differences = [{"field": name, "before": 1, "after": 2} for name in ("inputHash", "data.a", "data.b", "outputHash")]
+    step = {"stepId": "render", "only": None, "main": differences[1], "differences": differences}
+    moment = {"runId": "r", "version": 1}
+    found = {"before": moment, "after": moment, "run": [], "payload": [], "steps": [step], "reused": []}
+    print_comparison(found, as_json=False)
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split() for row in rows if row.startswith("render")] == [["render", "data.a", "1", "2"]]
+    assert rows[-1].startswith("3 more differences of these steps")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,21 @@
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.cli.complaint import Complaint
-from orchestrator.cli.inputs import read_age, read_labels, read_limits, read_payload, read_run_id, require_place
+from orchestrator.cli.inputs import (
+    read_age,
+    read_labels,
+    read_limits,
+    read_payload,
+    read_run_id,
+    read_since,
+    require_place,
+)
 from orchestrator.cli.options import listed
+from orchestrator.cli.references import read_reference
 
 
 def test_a_payload_is_given_in_place_or_in_a_file_or_not_at_all(tmp_path: Path) -> None:
@@ -13,6 +23,21 @@ def test_a_payload_is_given_in_place_or_in_a_file_or_not_at_all(tmp_path: Path) 
     assert read_payload(None) == {}
     assert read_payload('{"a": 1}') == {"a": 1}
     assert read_payload(f"@{tmp_path / 'payload.json'}") == {"a": 1}
+
+
+def test_a_file_without_a_name_is_told() -> None:
+    with pytest.raises(Complaint, match=r"--payload @ names no file"):
+        read_payload("@")
+
+
+def test_an_age_or_a_time_since_when() -> None:
+    now = datetime.now(UTC)
+    assert timedelta(hours=2) < now - datetime.fromisoformat(read_since("2.01h")) < timedelta(hours=3)
+    assert read_since("2026-01-31") == "2026-01-31T00:00:00.000Z"
+    assert read_since("2026-01-31T13:00:00.5+01:00") == "2026-01-31T12:00:00.500Z"
+    for wrong in ("yesterday", "2026-01-31T12:00:00", "", "3 fortnights", "999999d"):
+        with pytest.raises(Complaint, match="age"):
+            read_since(wrong)
 
 
 @pytest.mark.parametrize("given", ["", "{", "[1]", "null", "@", "@nowhere.json", "[" * 100_000])
@@ -33,6 +58,25 @@ def test_labels() -> None:
     for wrong in ("a", "=b"):
         with pytest.raises(Complaint, match="--label key=value"):
             read_labels([wrong])
+
+
+def test_what_names_a_run_is_brought_to_its_usual_form() -> None:
+    plain = "0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d"
+    assert read_reference(plain.upper()) == plain
+    assert read_reference(f"{{{plain}}}") == plain
+    assert read_reference("0197A6C2-1b") == "0197a6c21b"
+    assert read_reference("@last") == "@last"
+    assert read_reference("@last:hello.v1") == "@last:hello.v1"
+    for wrong, told in (
+        ("019", "at least 4 characters"),
+        ("latest", "runs list"),
+        ("", "runs list"),
+        ("@last:", "names no workflow"),
+        ("@first", "@last"),
+        ("0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d0", "runs list"),
+    ):
+        with pytest.raises(Complaint, match=told):
+            read_reference(wrong)
 
 
 def test_a_run_id_is_brought_to_its_usual_form() -> None:

@@ -183,8 +183,8 @@ def test_events_that_tell_nothing_have_no_line() -> None:
     assert event_line(begin(), {"type": "FromTheFuture", "data": {}}) is None
 
 
-def drawn(progress: RunProgress, height: int) -> str:
-    console = Console(width=100, height=height, force_terminal=True, color_system=None)
+def drawn(progress: RunProgress, height: int, width: int = 100) -> str:
+    console = Console(width=width, height=height, force_terminal=True, color_system=None)
     with console.capture() as capture:
         console.print(_Picture(progress, console))
     return capture.get()
@@ -216,3 +216,16 @@ def test_of_a_run_too_large_for_the_screen_what_executes_and_fails_is_shown() ->
     assert "sing" in picture
     assert "draw" not in picture
     assert "4 steps: 3 pending, 1 running" in picture
+
+
+def test_on_a_narrow_screen_no_id_is_broken() -> None:
+    long = "mix_audio_for_a_game_of_many_words"
+    workflow = {"steps": [{"stepId": "plan"}, {"stepId": long, "dependsOn": ["plan"]}]}
+    progress = begin_progress({"id": RUN, "workflowName": "w.v1", "workflowVersion": "1"}, workflow)
+    for view in views(TRIGGERED, RunStarted(1, "w"), started(long)):
+        progress.apply(view)
+    progress.report(long, 0.5, "mixing the loudest of all tracks")
+    for width in (80, 60, 50, 40):
+        picture = drawn(progress, 40, width)
+        assert RUN in picture, picture
+        assert long in picture, picture

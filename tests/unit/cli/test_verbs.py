@@ -37,6 +37,8 @@ def test_the_verbs_are_those_we_promise() -> None:
         "update",
         "retry",
         "cancel",
+        "wait",
+        "outputs",
         "status",
         "steps",
         "artifacts list",

@@ -19,6 +19,7 @@ from orchestrator.domain.run import Run, StepState
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.projections.views.values import artifact_views
 from orchestrator.settings import Settings
+from orchestrator.workers.attempts import output_hash
 
 Document = dict[str, Any]
 
@@ -77,10 +78,11 @@ def _moment(core: Core, run_id: str, at: str | None) -> Document:
     for step in steps:
         step_id, maker = step["stepId"], run.maker(step["stepId"])
         state = sources.step(maker, step_id) if run.is_reused(step_id) else run.step(step_id)
-        step["artifacts"] = []
+        step["artifacts"], step["outputHash"] = [], state.output_hash
         if state.output is not None:
+            # The event of a cache hit holds the result without its hash.
+            step["outputHash"] = state.output_hash or output_hash(state.output)
             step["artifacts"] = contents(artifact_views(step_id, maker, output_to_json(state.output), state.ended_at))
-        step["outputHash"] = state.output_hash
         step["dependsOn"] = list(run.workflow.steps[step_id].depends_on)
     return {"run": core.reader.folded_run(loaded), "steps": steps}
 
@@ -107,5 +109,5 @@ def _history(core: Core, run_id: str, at: str | None) -> list[Recorded]:
     try:
         return up_to(parse_moment(at), run_id, history)
     except InvalidRequest as error:
-        fault = error.details["faults"][0]["message"].removesuffix(" (+ is written %2B)")
+        fault = error.details["faults"][0]["message"].removesuffix(" (write + as %2B)")
         raise Complaint(f"--at {at}: {fault}", "List versions and times with `orchestrator history RUN`.") from error

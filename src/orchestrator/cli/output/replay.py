@@ -24,6 +24,7 @@ from orchestrator.cli.output.terminal import (
 from orchestrator.cli.output.tree import step_tree
 
 _MAX_LENGTH = 80
+_MOMENTS = ("before", "after")
 
 Document = dict[str, Any]
 
@@ -99,28 +100,41 @@ def print_check(checked: CheckedHistories, *, as_json: bool) -> None:
 
 
 def print_comparison(found: Document, *, as_json: bool) -> None:
-    """Print the differences between two moments."""
+    """Print the differences between two moments: for each step the one that matters most. JSON has all of them."""
     if as_json:
         print_json(found)
         return
-    for word in ("before", "after"):
+    for word in _MOMENTS:
         print_line(f"{word:<7} run {found[word]['runId']} at version {found[word]['version']}")
     rows = [("run", *_shown(each)) for each in found["run"]]
     rows += [("payload", *_shown(each)) for each in found["payload"]]
+    hidden = 0
     for step in found["steps"]:
         if step["only"]:
             rows.append((step["stepId"], "", *(("present", "") if step["only"] == "before" else ("", "present"))))
-        rows += [(step["stepId"], *_shown(each)) for each in step["differences"]]
+        elif step["main"]:
+            rows.append((step["stepId"], *_shown(step["main"])))
+        hidden += max(0, len(step["differences"]) - (step["main"] is not None))
     print_line("")
     print_table(("part", "field", "before", "after"), rows, empty="no differences")
+    if same := [_produced(step) for step in found["steps"] if not step["only"] and not step["main"]]:
+        print_line("")
+        print_line(f"same result, produced differently: {', '.join(same)}")
     if found["reused"]:
         print_line("")
         print_line(f"reused and therefore identical: {', '.join(found['reused'])}")
+    if hidden:
+        print_line("")
+        print_line(f"{counted(hidden, 'more difference')} of these steps (hashes, times, attempts): --json")
+
+
+def _produced(step: Document) -> str:
+    """Return a step that holds the same result at both moments, and how long it took for each if that is different."""
+    took = [duration(each[word]) for each in step["differences"] if each["field"] == "durationMs" for word in _MOMENTS]
+    return f"{step['stepId']} ({took[0]}, then {took[1]})" if all(took) and took else str(step["stepId"])
 
 
 def _shown(difference: Document) -> tuple[str, str, str]:
-    if difference["field"] == "durationMs":
-        return "took", duration(difference["before"]), duration(difference["after"])
     return difference["field"], _short(difference["before"]), _short(difference["after"])
 
 

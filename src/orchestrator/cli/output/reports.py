@@ -36,17 +36,20 @@ async def watched_run(client: "Calls", run_id: str) -> Document:
     return await client.run(run_id)
 
 
-async def found_runs(client: "Calls", *, workflow: str | None, **filters: Any) -> Document:
+async def found_runs(client: "Calls", *, workflow: str | None, version: str | None = None, **filters: Any) -> Document:
     """Return a page of runs.
 
     Raises:
         Complaint: there are none because the workflow does not exist.
+        WorkflowNotFound: there are none because the workflow does not have this version.
     """
-    page = await _run_page(client, workflow=workflow, **filters)
+    page = await _run_page(client, workflow=workflow, version=version, **filters)
     if workflow is not None and not page["runs"]:
         names = [each["workflowName"] for each in await client.workflows()]
         if workflow not in names:
             raise unknown("workflow", workflow, names, "List workflows with `orchestrator workflows list`.")
+        if version is not None:
+            await client.workflow(workflow, version)
     return page
 
 
@@ -103,6 +106,15 @@ def _count_words(counts: Mapping[str, int]) -> list[str]:
 
 def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in labels.items())
+
+
+def print_ended(runs: Sequence[Document], *, as_json: bool) -> None:
+    """Print runs that were waited for: their documents, or a line for each with its status."""
+    if as_json:
+        print_json({"runs": runs})
+        return
+    for run in runs:
+        print_line(f"{run['id']} {run['status']}")
 
 
 def print_runs(page: Document, *, as_json: bool) -> None:

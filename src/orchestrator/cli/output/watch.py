@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.spinner import Spinner
@@ -120,6 +121,9 @@ class _Picture:
             sign, style = _ICONS[step.status]
             icon = Text(sign if self._unicode else _PLAIN_ICONS[step.status], style=style)
         row = Table.grid(padding=(0, 1))
+        row.add_column(no_wrap=True)
+        row.add_column(no_wrap=True, overflow="ignore", min_width=cell_len(step.id))  # ids are never broken
+        row.add_column()
         row.add_row(icon, Text(step.id, style="dim" if step.status == "pending" else ""), _detail(step))
         return row
 

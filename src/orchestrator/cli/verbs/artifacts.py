@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_step
 from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 
 def list_artifacts(
     run: RunId,
     *,
-    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.")] = None,
+    step: Annotated[str | None, typer.Option(help="Only artifacts of this step.", autocompletion=complete_step)] = None,
     download: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Copy the artifacts to DIR/STEP/FILENAME.")
     ] = None,
@@ -25,14 +26,13 @@ def list_artifacts(
 
     Example: orchestrator artifacts list 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d --download made/
     """
-    from orchestrator.cli.asking import ask
+    from orchestrator.cli.asking import ask_about
     from orchestrator.cli.downloads import found_artifacts
-    from orchestrator.cli.inputs import read_run_id
     from orchestrator.cli.output.reports import print_artifacts
 
-    run_id = read_run_id(run)
-    found = ask(Target(data_dir, server, key), lambda client: found_artifacts(client, run_id, step, download))
-    print_artifacts(run_id, found, as_json=as_json)
+    target = Target(data_dir, server, key)
+    found = ask_about(target, run, lambda client, run_id: found_artifacts(client, run_id, step, download))
+    print_artifacts(*found, as_json=as_json)
 
 
 def prune_artifacts(

@@ -65,12 +65,13 @@ def export(
     Example: orchestrator audit export --format parquet --output log.parquet
     """
     from orchestrator.audit.transfer.export import EventSelection
-    from orchestrator.cli.inputs import read_run_id, read_settings, read_time
+    from orchestrator.cli.asking import find_runs_here
+    from orchestrator.cli.inputs import read_settings, read_time
     from orchestrator.cli.local.audit import export_log
     from orchestrator.cli.output.audit import print_exported
 
     selection = EventSelection(
-        None if run is None else read_run_id(run),
+        None if run is None else find_runs_here(data_dir, run)[0],
         None if since is None else read_time(since),
         None if until is None else read_time(until),
     )
@@ -130,12 +131,13 @@ def verify(
 
     Example: orchestrator audit verify --head heads/2026-01-31.json --key auditor.pem.pub
     """
-    from orchestrator.cli.inputs import read_run_id, read_settings, read_time
+    from orchestrator.cli.asking import find_runs_here
+    from orchestrator.cli.inputs import read_settings, read_time
     from orchestrator.cli.local.audit import AuditScope, verify_log
     from orchestrator.cli.output.audit import print_audit
 
     scope = AuditScope(
-        None if run is None else read_run_id(run),
+        None if run is None else find_runs_here(data_dir, run)[0],
         None if since is None else read_time(since),
         tuple(head or ()),
         key,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_step
 from orchestrator.cli.options import AsJson, DataDir, Key, RunId, Server, Target
 
 Workflow = Annotated[str | None, typer.Option(metavar="NAME", help="Only results of this workflow.")]
@@ -43,7 +44,9 @@ def list_entries(
 
 def explain(
     run: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="A step of the run's workflow.")],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="A step of the run's workflow.", autocompletion=complete_step)
+    ],
     *,
     data_dir: DataDir = None,
     server: Server = None,
@@ -54,14 +57,12 @@ def explain(
 
     Example: orchestrator cache explain 0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d mix_audio_for_game
     """
-    from orchestrator.cli.asking import ask
-    from orchestrator.cli.inputs import read_run_id
+    from orchestrator.cli.asking import ask_about
     from orchestrator.cli.output.cache import explanation, print_explanation
 
-    run_id = read_run_id(run)
-    print_explanation(
-        ask(Target(data_dir, server, key), lambda client: explanation(client, run_id, step)), as_json=as_json
-    )
+    target = Target(data_dir, server, key)
+    _, found = ask_about(target, run, lambda client, run_id: explanation(client, run_id, step))
+    print_explanation(found, as_json=as_json)
 
 
 def invalidate(

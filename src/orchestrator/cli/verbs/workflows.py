@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.completion import complete_workflow
 from orchestrator.cli.options import AsJson, DataDir, Key, Server, Skills, Target, listed
 
 Files = Annotated[
@@ -28,7 +29,9 @@ def list_workflows(
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of a workflow.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of a workflow.", autocompletion=complete_workflow)
+    ],
     *,
     version: Annotated[
         str | None, typer.Option(help="Version of the workflow; by default the one registered last.")

@@ -26,6 +26,7 @@ from orchestrator.projections.read_models.built_in import NAMES
 from orchestrator.projections.read_models.contract import ProjectedRun, Row
 from orchestrator.projections.read_models.run_steps import RunSteps
 from orchestrator.projections.read_models.runs import Runs
+from orchestrator.projections.views.run_lists import EVERY_RUN, RunFilter, RunLists
 from orchestrator.projections.views.values import (
     View,
     artifact_views,
@@ -58,6 +59,7 @@ class Reader:
         self._database = database
         self._runs = runs
         self._find_workflow = find_workflow
+        self._lists = RunLists(database)
 
     def run(self, tenant: str, run_id: str) -> View:
         """Return the view of a run.
@@ -76,31 +78,11 @@ class Reader:
         return {str(row["run_id"]): run_view(row, row, self._step_count(row)) for row in rows}
 
     def runs(
-        self,
-        tenant: str,
-        *,
-        status: str | None = None,
-        workflow: str | None = None,
-        base_run_id: str | None = None,
-        label: tuple[str, str] | None = None,
-        before: int | None = None,
-        limit: int = 50,
+        self, tenant: str, wanted: RunFilter = EVERY_RUN, *, before: int | None = None, limit: int = 50
     ) -> tuple[list[View], int | None]:
         """Return a page of runs, newest first, and the `before` value of the next page, or None if this is the last."""
-        rows = self._all(
-            _SQL.runs,
-            {
-                "tenant": tenant,
-                "status": status,
-                "workflow": workflow,
-                "base_run_id": base_run_id,
-                "label": None if label is None else orjson.dumps({label[0]: label[1]}).decode(),
-                "before": before,
-                "limit": limit + 1,
-            },
-        )
-        views = [run_view(row, row, self._step_count(row)) for row in rows[:limit]]
-        return views, int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
+        rows, following = self._lists.page(tenant, wanted, before=before, limit=limit)
+        return [run_view(row, row, self._step_count(row)) for row in rows], following
 
     def steps(self, tenant: str, run_id: str, status: str | None = None) -> list[View]:
         """Return the steps of a run in topological order, including reused ones."""
@@ -221,7 +203,7 @@ class Reader:
         return int(rows[0]["position"]), [row["run_id"] for row in rows if row["run_id"] is not None]
 
     def queues(self) -> dict[str, int]:
-        """Return how many runs are queued, running (claimed by a worker) and blocked."""
+        """Return how many runs are queued, running (claimed by a worker) and blocked, and how many workers live."""
         return dict(self._all(_SQL.queues, {})[0])
 
     def lag(self) -> tuple[int, int, int | None]:

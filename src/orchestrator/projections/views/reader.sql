@@ -28,32 +28,6 @@ CROSS JOIN LATERAL (
 ) AS c
 WHERE r.run_id = ANY(%(run_ids)s::uuid[]) AND r.tenant = %(tenant)s
 
--- name: runs
-WITH page AS (
-    SELECT * FROM runs
-    WHERE tenant = %(tenant)s
-      AND (%(before)s::bigint IS NULL OR first_position < %(before)s)
-      AND (%(status)s::text IS NULL OR status = %(status)s)
-      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
-      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
-      AND (%(label)s::jsonb IS NULL OR (labels <> '{}' AND labels @> %(label)s))
-    ORDER BY first_position DESC
-    LIMIT %(limit)s
-)
-SELECT r.*, c.*
-FROM page AS r
-CROSS JOIN LATERAL (
-    SELECT count(*) AS touched,
-           count(*) FILTER (WHERE s.status = 'pending') AS pending,
-           count(*) FILTER (WHERE s.status = 'running') AS running,
-           count(*) FILTER (WHERE s.status = 'completed') AS completed,
-           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
-           count(*) FILTER (WHERE s.status = 'failed') AS failed,
-           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
-    FROM run_steps AS s WHERE s.run_id = r.run_id
-) AS c
-ORDER BY r.first_position DESC
-
 -- name: steps
 SELECT s.*, p.fraction, p.message
 FROM run_steps AS s
@@ -119,5 +93,6 @@ LEFT JOIN LATERAL (
 -- name: queues
 SELECT count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NULL) AS queued,
        count(*) FILTER (WHERE owner IS NOT NULL) AS running,
-       count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NOT NULL) AS blocked
+       count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NOT NULL) AS blocked,
+       (SELECT count(*) FROM workers AS worker WHERE NOT is_dead(worker)) AS workers
 FROM run_queue

@@ -1,0 +1,78 @@
+-- name: newest
+WITH page AS (
+    SELECT * FROM runs
+    WHERE tenant = %(tenant)s
+      AND first_position > %(after)s AND first_position < %(before)s
+      AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
+      AND (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
+      AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
+      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
+      AND (%(label)s::jsonb IS NULL OR (labels <> '{}' AND labels @> %(label)s))
+    ORDER BY first_position DESC
+    LIMIT %(limit)s
+)
+SELECT r.*, c.*
+FROM page AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS touched,
+           count(*) FILTER (WHERE s.status = 'pending') AS pending,
+           count(*) FILTER (WHERE s.status = 'running') AS running,
+           count(*) FILTER (WHERE s.status = 'completed') AS completed,
+           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'failed') AS failed,
+           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
+    FROM run_steps AS s WHERE s.run_id = r.run_id
+) AS c
+ORDER BY r.first_position DESC
+
+-- name: by_id
+-- The newest runs whose ids are in a range, by the primary key.
+SELECT r.*, c.*
+FROM (
+    SELECT * FROM runs
+    WHERE tenant = %(tenant)s AND run_id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
+      AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
+      AND (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
+      AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
+      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
+      AND (%(label)s::jsonb IS NULL OR labels @> %(label)s)
+    ORDER BY run_id DESC
+    LIMIT %(limit)s
+) AS r
+CROSS JOIN LATERAL (
+    SELECT count(*) AS touched,
+           count(*) FILTER (WHERE s.status = 'pending') AS pending,
+           count(*) FILTER (WHERE s.status = 'running') AS running,
+           count(*) FILTER (WHERE s.status = 'completed') AS completed,
+           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'failed') AS failed,
+           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
+    FROM run_steps AS s WHERE s.run_id = r.run_id
+) AS c
+ORDER BY r.run_id DESC
+
+-- name: position_at
+-- A position before every run that was triggered at or after a time, found by bisection in the index `runs_newest`.
+-- Clocks differ, so a run counts as older only if it is older by the given slack.
+WITH RECURSIVE search AS (
+    SELECT 0::bigint AS low, coalesce(max(first_position), 0) AS high FROM runs WHERE tenant = %(tenant)s
+    UNION ALL
+    SELECT CASE WHEN probe.is_older THEN probe.middle ELSE search.low END,
+           CASE WHEN probe.is_older THEN search.high ELSE probe.middle END
+    FROM search
+    CROSS JOIN LATERAL (
+        SELECT (search.low + search.high) / 2 AS middle, coalesce((
+            SELECT r.created_at < %(since)s - %(slack)s FROM runs AS r
+            WHERE r.tenant = %(tenant)s AND r.first_position > (search.low + search.high) / 2
+            ORDER BY r.first_position LIMIT 1
+        ), false) AS is_older
+    ) AS probe
+    WHERE search.high - search.low > 1
+)
+SELECT max(low) AS position FROM search
+
+-- name: version_registered
+SELECT registered_at FROM workflows
+WHERE tenant = %(tenant)s AND name = %(workflow)s AND version = %(workflow_version)s
