@@ -179,7 +179,7 @@ class Blobs:
     def remove_older(self, path: str, aside: str, before: float) -> bool:
         """Remove a file unless it was written, or counted as written, at or after a time. Return whether it is gone.
 
-        A local file is first moved aside, and moved back if it is newer after all: a reader that needs it at this moment
+        A local file is first moved aside, and moved back if it is newer after all: a reader that needs it now
         either gives it a new time before, or finds it missing and writes it again. Object stores cannot do that; there
         the time is checked immediately before the removal.
 
