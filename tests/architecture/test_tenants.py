@@ -11,7 +11,6 @@ TABLES |= {"step_progress", "step_logs"}
 OF_ALL = {
     "claims": "workers serve all tenants",
     "progress": "a worker tells of the runs it owns, by their ids",
-    "run_logs": "retention takes along the logs of the runs that it takes, whosever they are",
     "gauges": "figures about the installation, for its own tenant only",
     "removal": "retention takes away runs by their ids, whosever they are",
     "audit.large_data": "an audit looks at the log of all tenants",

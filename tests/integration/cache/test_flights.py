@@ -163,7 +163,7 @@ async def test_a_forced_step_neither_waits_for_another_run_nor_makes_others_wait
         another = await begin(force=True)
         assert await begun.get() == another  # nor does it wait
         waiting = await begin()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # nothing tells when
         assert begun.empty()
         released.set()
         runs = await world.all_finished([forced, maker, another, waiting])

@@ -224,7 +224,8 @@ def test_on_a_narrow_screen_no_id_is_broken() -> None:
     progress = begin_progress({"id": RUN, "workflowName": "w.v1", "workflowVersion": "1"}, workflow)
     for view in views(TRIGGERED, RunStarted(1, "w"), started(long)):
         progress.apply(view)
-    progress.report(long, 0.5, "mixing the loudest of all tracks")
+    data = {"step": long, "attempt": 1, "fraction": 0.5, "message": "mixing the loudest of all tracks"}
+    progress.apply({"type": "StepProgress", "data": data})
     for width in (80, 60, 50, 40):
         picture = drawn(progress, 40, width)
         assert RUN in picture, picture

@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_t
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.api import deletions, me, shapes
+from orchestrator.api import deletions, health, me, shapes
 from orchestrator.client import documents
 
 ONLY_HERE = {"Registration", "StepProgress"}
@@ -16,7 +16,7 @@ DOCUMENTS = {name: kind for name, kind in vars(documents).items() if is_typeddic
 
 SHAPES = {
     name.removesuffix("View"): kind
-    for name, kind in {**vars(shapes), "Me": me.Me, "DeletedRun": deletions.DeletedRun}.items()
+    for name, kind in {**vars(shapes), **vars(health), "Me": me.Me, "DeletedRun": deletions.DeletedRun}.items()
     if isinstance(kind, type) and issubclass(kind, BaseModel) and kind not in (BaseModel, shapes.Shape)
 }
 
