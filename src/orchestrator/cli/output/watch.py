@@ -166,6 +166,8 @@ class _Lines:
             self._console.print(visible(line, lines=False), soft_wrap=True)
 
     def _is_due(self, step: str) -> bool:
+        if step not in self._progress.steps or self._progress.steps[step].status != "running":
+            return False  # it has ended since
         now = time.monotonic()
         if now - self._printed_at.get(step, -math.inf) < _PROGRESS_SECONDS:
             return False
