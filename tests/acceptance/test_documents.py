@@ -23,20 +23,26 @@ from tests.world.programs import ROOT, Program, call, environment
 
 FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
+BACKUP = "tests/acceptance/test_backup.py backs up and restores"
 NOT_HERE = {
     ("operations", "docker compose exec"): "tests/architecture/test_compose.py starts the services without Docker",
     ("testing", "tests.simulation"): "tests/simulation runs schedules",
     ("testing", "tests.chaos"): "tests/chaos runs storms",
     ("testing", "tests.soak"): "tests/soak/test_soak.py plays each of its faults",
     ("http-api", "RUN_ID=$("): "tests/acceptance/test_readme.py runs it",
+    ("backup", "pg_dump"): BACKUP,
+    ("backup", "rsync -a --exclude"): BACKUP,
+    ("backup", "createdb"): BACKUP,
+    ("backup", "cp -a .orchestrator"): BACKUP,
+    ("retention", "runs delete"): "tests/acceptance/test_runs_delete.py deletes runs",
 }
 """Blocks for a shell that are not run here, by document and words in them, and where they are tested."""
 
 STUDIO = """
 workflowName: studio.v1
 version: "1"
-steps: [{stepId: play, skillId: text.greet, input: {name: trigger.audio.tempo}}]
-changeTypes: {audio.update: {seeds: [play]}}
+steps: [{stepId: render, skillId: text.greet, input: {name: trigger.audio.tempo}}]
+changeTypes: {audio.update: {seeds: [render]}}
 """
 
 
@@ -140,7 +146,7 @@ def test_the_programs_of_the_client(shop: Shop, monkeypatch: pytest.MonkeyPatch,
 
 def test_the_skills_of_the_document_on_skills(shop: Shop) -> None:
     (python,) = (block.text for block in blocks("python") if block.document == "skills")
-    (declared,) = (block.text for block in blocks("yaml") if block.document == "skills")
+    declared, _ = (block.text for block in blocks("yaml") if block.document == "skills")
     (shop.folder / "music.py").write_text(python)
     (shop.folder / "declared.yaml").write_text(declared)
     registry = SkillRegistry()

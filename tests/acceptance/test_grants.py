@@ -117,7 +117,12 @@ main()
         (["opentelemetry.sdk"], {"OTLP_ENDPOINT": "http://127.0.0.1:1"}, ["runs", "list"], "'orchestrator[tracing]'"),
         (["s3fs"], {"ARTIFACT_URL": "s3://who:secret@bucket/x"}, ["runs", "list"], "pip install s3fs"),
         (["gcsfs"], {"ARCHIVE_URL": "gs://bucket/x"}, ["retention", "list"], "pip install gcsfs"),
-        ([], {"ARTIFACT_URL": "foo://bucket/x"}, ["runs", "list"], "ORCHESTRATOR_ARTIFACT_URL has a foo:// url"),
+        (
+            [],
+            {"ARTIFACT_URL": "foo://bucket/x"},
+            ["runs", "list"],
+            "ORCHESTRATOR_ARTIFACT_URL has an invalid foo:// URL",
+        ),
         (["numpy"], {}, ["workflows", "validate", FIXTURES / "chain.yaml", "--skills", "numpy"], "numpy"),
     ],
     ids=["parquet", "redis", "encryption", "oidc", "tracing", "s3", "gcs", "unknown", "skills"],

@@ -9,7 +9,7 @@ from orchestrator.application.core import Core
 from tests.integration.api.test_runs import faults
 from tests.world.core import register
 from tests.world.http import RUNS, trigger, until_status
-from tests.world.lines import FAULTY, LINE
+from tests.world.lines import FAULTY, LINE, SKILLS
 from tests.world.work import at_work
 
 BATCH = f"{RUNS}:batch"
@@ -40,7 +40,7 @@ async def test_forced_steps_are_executed_and_the_others_are_taken_from_the_cache
     core: Core, client: httpx.AsyncClient, body: dict[str, Any], why: dict[str, str], batch: bool
 ) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         await until_status(client, await trigger(client, triggerPayload={"text": "a"}), "completed")
         asked = {**ASKED, **body}
         answer = await (client.post(BATCH, json={"runs": [asked]}) if batch else client.post(RUNS, json=asked))
@@ -56,7 +56,7 @@ async def test_forced_steps_are_executed_and_the_others_are_taken_from_the_cache
 
 async def test_what_a_run_without_the_cache_makes_is_stored(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, LINE)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         run_id = await trigger(client, triggerPayload={"text": "a"}, noCache=True)
         await until_status(client, run_id, "completed")
         later = await trigger(client, triggerPayload={"text": "a"})
@@ -117,7 +117,7 @@ async def test_an_idempotency_key_covers_what_is_forced(core: Core, client: http
 
 async def test_a_retry_forces_again_what_was_forced_and_has_to_run_again(core: Core, client: httpx.AsyncClient) -> None:
     await register(core, FAULTY)
-    async with at_work(core):
+    async with at_work(core, SKILLS):
         first = await trigger(client, "test.faulty", noCache=True)
         await until_status(client, first, "failed")
         again = (await client.post(f"{RUNS}/{first}/retry")).json()["runId"]

@@ -191,7 +191,12 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
     [
         (RUNS, {"workflowname": "x"}, "workflowname", "; did you mean 'workflowName'?"),
         (RUNS, {"payload": {}}, "payload", "; did you mean 'triggerPayload'?"),
-        (RUNS, {"zzz": {}}, "zzz", "; valid fields: workflowName, workflowVersion, triggerPayload, priority, labels"),
+        (
+            RUNS,
+            {"zzz": {}},
+            "zzz",
+            "; valid fields: workflowName, workflowVersion, triggerPayload, priority, labels, noCache, force",
+        ),
         (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
         (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),
         (f"{NOBODY}/cancel", {"reasons": "x"}, "reasons", "; did you mean 'reason'?"),

@@ -52,7 +52,7 @@ async def last_message(watching: "asyncio.Task[httpx.Response]") -> dict[str, An
         answer = await watching
     assert answer.status_code == 200
     messages = [message async for message in read_messages(answer)]
-    assert [message["event"] for message in messages] in (
+    assert [message["event"] for message in messages if "event" in message] in (
         ["RunTriggered", "StreamEnded"],
         ["StreamEnded"],  # the key had changed before the first event was sent
     )

@@ -75,7 +75,7 @@ async def test_a_provider_that_is_away_is_no_fault_of_the_callers(client: httpx.
     ("given", "told"),
     [
         ({"auth": ("oidc",)}, "needs ORCHESTRATOR_OIDC_ISSUER, ORCHESTRATOR_OIDC_AUDIENCE, ORCHESTRATOR_OIDC_JWKS_URL"),
-        ({"oidc_issuer": ISSUER}, "ORCHESTRATOR_OIDC_ISSUER without oidc"),
+        ({"oidc_issuer": ISSUER}, "ORCHESTRATOR_OIDC_ISSUER has no effect without oidc"),
         ({"oidc_algorithms": ("HS256",)}, "ORCHESTRATOR_OIDC_ALGORITHMS"),
         ({"oidc_algorithms": ("RS256", "none")}, "ORCHESTRATOR_OIDC_ALGORITHMS"),
         ({"oidc_algorithms": ()}, "ORCHESTRATOR_OIDC_ALGORITHMS"),

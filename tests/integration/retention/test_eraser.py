@@ -64,7 +64,7 @@ async def test_runs_of_every_fate_are_deleted_and_all_can_still_be_proved(databa
             assert not isinstance(unknown.value, RunDeleted)
             with pytest.raises(RunDeleted):
                 await delete(core, run_id)
-        again = await here.run("audited", {"seed": 1})
+        again = await here.make("audited", {"seed": 1})
         assert here.executed[again], "no deleted result serves"
         await World(core).projected()
         all_is_well(core)
@@ -99,7 +99,7 @@ async def test_a_base_stays_as_long_as_it_is_one(database_url: str, tmp_path: Pa
     async with open_echo_world(database_url, tmp_path) as here:
         core = here.core
         await here.register(NO_CACHE)
-        base = await here.run("plain", {"first": 1, "second": 2})
+        base = await here.make("plain", {"first": 1, "second": 2})
         await World(core).projected()
         update = await here.finished(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
         with pytest.raises(RunNeeded, match=update):
@@ -114,14 +114,14 @@ async def test_content_goes_unless_another_run_or_an_archive_names_it(database_u
     async with open_echo_world(database_url, tmp_path) as here:
         core, store = here.core, tmp_path / "artifacts/default/sha256"
         await here.register(NO_CACHE)
-        first = await here.run("plain", {"first": 1, "second": 2})
-        twin = await here.run("plain", {"first": 1, "second": 2})
+        first = await here.make("plain", {"first": 1, "second": 2})
+        twin = await here.make("plain", {"first": 1, "second": 2})
         assert len(list(store.glob("??/*"))) == 2
         assert (await delete(core, first))["contentRemoved"] == 0
         await World(core).projected()
         assert [row["id"] for row in await Calls(core, CALLER).artifacts(twin)] != []
         all_is_well(core)
-        third = await here.run("plain", {"first": 1, "second": 5})
+        third = await here.make("plain", {"first": 1, "second": 5})
         await World(core).projected()
         assert (await asyncio.to_thread(archived, core)).runs == 1  # the twin
         with pytest.raises(RunArchived):
@@ -136,7 +136,7 @@ async def test_content_goes_unless_another_run_or_an_archive_names_it(database_u
 async def test_one_at_a_time(database_url: str, tmp_path: Path) -> None:
     async with open_echo_world(database_url, tmp_path) as here:
         await here.register(DOCUMENT)
-        run_id = await here.run("audited", {"seed": 1})
+        run_id = await here.make("audited", {"seed": 1})
         other = Database(database_url)
         try:
             with exclusively(other), pytest.raises(DeletionHeld, match="another process"):
@@ -149,7 +149,7 @@ async def test_one_at_a_time(database_url: str, tmp_path: Path) -> None:
 async def test_a_run_that_left_without_a_record_is_found(database_url: str, tmp_path: Path) -> None:
     async with open_echo_world(database_url, tmp_path) as here:
         await here.register(DOCUMENT)
-        await delete(here.core, await here.run("audited", {"seed": 1}))
+        await delete(here.core, await here.make("audited", {"seed": 1}))
         inspector = build_inspector(here.core)
         assert list(inspector.verify()) == []
         with here.core.database.connection() as connection:
