@@ -121,7 +121,7 @@ main()
             [],
             {"ARTIFACT_URL": "foo://bucket/x"},
             ["runs", "list"],
-            "ORCHESTRATOR_ARTIFACT_URL has an invalid foo:// URL",
+            "ARTIFACT_URL has an invalid foo:// URL",
         ),
         (["numpy"], {}, ["workflows", "validate", FIXTURES / "chain.yaml", "--skills", "numpy"], "numpy"),
     ],

@@ -103,8 +103,17 @@ class LocalExecutor:
 
     async def execute(self, call: SkillCall, begun: OnBegun = ignore) -> Output:
         """Perform a call and move data that is too large for the log into the artifact store."""
-        with self._fitness.judging(), attempt_log(self._open_log, call) as log:
+        log = self._open_log(call)
+        try:
             return await self._execute(call, begun, log)
+        except Exception as error:
+            unfit = self._fitness.judge(error)
+            if unfit is not None:
+                raise unfit from error
+            raise
+        finally:
+            if log is not None:
+                log.close()
 
     async def _execute(self, call: SkillCall, begun: OnBegun, log: StepLog | None) -> Output:
         skill = self._registry.get(call.skill_id)

@@ -48,6 +48,9 @@ def refused(answer: httpx.Response, *statuses: int) -> dict[str, Any]:
     return body
 
 
+FIELDS = "; valid fields: workflowName, workflowVersion, triggerPayload, priority, labels, noCache, force"
+
+
 @pytest.mark.usefixtures("untouched")
 async def test_a_run_that_is_too_much(client: httpx.AsyncClient, subtests: pytest.Subtests) -> None:
     for what, more in TOO_MUCH:
@@ -195,7 +198,7 @@ async def test_headers_have_limits(client: httpx.AsyncClient, subtests: pytest.S
             RUNS,
             {"zzz": {}},
             "zzz",
-            "; valid fields: workflowName, workflowVersion, triggerPayload, priority, labels, noCache, force",
+            FIELDS,
         ),
         (f"{RUNS}:batch", {"runs": [{}, {"label": {}}]}, "runs[1].label", "; did you mean 'labels'?"),
         (f"{RUNS}:batch", {"run": []}, "run", "; did you mean 'runs'?"),

@@ -90,7 +90,7 @@ async def test_a_key_is_not_used_twice(database_url: str, tmp_path: Path) -> Non
         await here.register(DOCUMENT)
         wanted = Wanted("audited", payload={"seed": 1})
         accepted = await here.core.commands.trigger(CALLER, wanted, idempotency_key="once")
-        await delete(here.core, await here.finished(accepted))
+        await delete(here.core, await here.done(accepted))
         with pytest.raises(RunDeleted):
             await here.core.commands.trigger(CALLER, wanted, idempotency_key="once")
 
@@ -101,7 +101,7 @@ async def test_a_base_stays_as_long_as_it_is_one(database_url: str, tmp_path: Pa
         await here.register(NO_CACHE)
         base = await here.make("plain", {"first": 1, "second": 2})
         await World(core).projected()
-        update = await here.finished(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
+        update = await here.done(await core.changes.update(CALLER, base, ChangeRequest("second", {"second": 3})))
         with pytest.raises(RunNeeded, match=update):
             await delete(core, base)
         await delete(core, update)

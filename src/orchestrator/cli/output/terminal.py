@@ -14,7 +14,7 @@ from orchestrator.cli.output.answers import answers, real_stream
 from orchestrator.cli.output.blocks import natural_width, print_blocks
 from orchestrator.cli.output.visible import SafeConsole, visible, visible_json
 
-_WIDE = 200  # columns when the output is no terminal, so that nothing is truncated
+_WIDE = 10_000
 
 _STYLES = {
     "queued": "dim",
