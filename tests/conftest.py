@@ -14,6 +14,7 @@ from hypothesis import settings
 from benchmarks.folders import open_folder
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
+from orchestrator.skills.masking import MASKER
 from tests.servers import Databases, ValkeyServer, copy_folder
 
 MIGRATIONS = [files("orchestrator.postgres") / "migrations"]
@@ -42,6 +43,12 @@ def _end_all(number: int, frame: FrameType | None) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"repeat with: --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests() -> None:
+    """A process masks every secret that it has ever read; those of other tests would be refused in results."""
+    MASKER.forget_all()
 
 
 @pytest.fixture

@@ -184,7 +184,8 @@ def test_triggers_updates_and_retries_wait_and_have_labels(ask: Ask, tmp_path: P
 def test_labels_and_priority_of_updates_through_the_client(world: World, tmp_path: Path) -> None:
     with Client(world.address) as client:
         run = client.wait(client.trigger("chain.v1", {"file": str(tmp_path / "made")}, labels={"a": "1"})["runId"])
-        made = client.update(run["id"], "payload.patch", {"file": str(tmp_path / "x")}, labels={"a": "2", "b": ""}, priority=-1)
+        change = {"file": str(tmp_path / "x")}
+        made = client.update(run["id"], "payload.patch", change, labels={"a": "2", "b": ""}, priority=-1)
         updated = client.run(made["runId"])
         assert (updated["labels"], updated["priority"]) == ({"a": "2", "b": ""}, -1)
         client.wait(made["runId"])

@@ -34,6 +34,11 @@ class Masker:
         self._masked: tuple[str, ...] = ()
         self._refused: tuple[tuple[str, str], ...] = ()
 
+    def forget_all(self) -> None:
+        """Forget every value, for tests that share a process."""
+        with self._lock:
+            self._values, self._masked, self._refused = {}, (), ()
+
     @property
     def is_empty(self) -> bool:
         """Whether no value is known."""
