@@ -4,6 +4,7 @@ import asyncio
 import logging
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
@@ -22,6 +23,7 @@ from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets, mask
+from orchestrator.skills.standard_streams import outside
 from orchestrator.skills.threads import DaemonThreads
 
 
@@ -105,7 +107,10 @@ def _registry(sources: tuple[str, ...]) -> SkillRegistry:
 @cache
 def _secrets(pickled: bytes) -> Secrets:
     """Return the secrets of this process, and mask them in its log, which nothing has configured."""
-    structlog.configure(processors=[*structlog.get_config()["processors"], _mask_line])
+    structlog.configure(
+        processors=[*structlog.get_config()["processors"], _mask_line],
+        logger_factory=structlog.PrintLoggerFactory(outside(sys.stderr)),
+    )
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_MaskedLines())
     secrets: Secrets = pickle.loads(pickled)  # noqa: S301 - pickled by us, in `perform_in_process`
