@@ -66,9 +66,7 @@ async def list_run_logs(
     limit: LineLimit = 200,
 ) -> Response:
     """Return what the skills of a run printed, in the order in which it was stored."""
-    logs, scope = serving.calls(caller).step_logs, LogScope(caller.tenant, str(run_id), step_id, attempt)
-    await logs.check(scope)
-    return Json(await rendered((await logs.page(scope, after, limit)).view()))
+    return await _page(serving, LogScope(caller.tenant, str(run_id), step_id, attempt), after, limit)
 
 
 @router.get("/{runId}/steps/{stepId}/logs", response_model=shapes.LogPageView, responses=answers(404))
@@ -83,9 +81,7 @@ async def list_step_logs(
     limit: LineLimit = 200,
 ) -> Response:
     """Return what the skill of a step printed, in all attempts or in one."""
-    logs, scope = serving.calls(caller).step_logs, LogScope(caller.tenant, str(run_id), step_id, attempt)
-    await logs.check(scope)
-    return Json(await rendered((await logs.page(scope, after, limit)).view()))
+    return await _page(serving, LogScope(caller.tenant, str(run_id), step_id, attempt), after, limit)
 
 
 @router.get("/{runId}/logs/stream", response_class=StreamingResponse, responses=_STREAMED)
@@ -116,6 +112,12 @@ async def stream_step_logs(
 ) -> Response:
     """Stream what the skill of a step prints, until the step or attempt is over and every line was sent."""
     return await _stream(request, serving, LogScope(caller.tenant, str(run_id), step_id, attempt), last_event_id)
+
+
+async def _page(serving: Served, scope: LogScope, after: str | None, limit: int) -> Response:
+    logs = serving.step_logs
+    await logs.check(scope)
+    return Json(await rendered((await logs.page(scope, after, limit)).view()))
 
 
 async def _stream(request: Request, serving: Served, scope: LogScope, after: str | None) -> Response:

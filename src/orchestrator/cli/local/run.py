@@ -97,7 +97,7 @@ async def open_place(settings: Settings, skills: SkillRegistry) -> AsyncIterator
 
 
 def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegistry]:
-    """Return a workflow and the skills to run it with. A Python file adds the skills that it defines.
+    """Return a workflow and the skills to run it with; see `with_sources` for the skills of a Python file.
 
     Raises:
         InvalidWorkflow: the file is invalid.
@@ -106,7 +106,7 @@ def load_runnable(file: Path, settings: Settings) -> tuple[Workflow, SkillRegist
         MissingSecrets: the skills declare secrets that no source has.
     """
     workflow = load_definition(file, max_attempts_bound=settings.max_attempts_bound).workflow
-    skills = load_skills(with_sources(file, settings), develops=True)
+    skills = load_skills(settings, develops=True)
     missing = missing_skills(workflow, skills.ids)
     if missing:
         raise Complaint(

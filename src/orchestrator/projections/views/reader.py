@@ -67,22 +67,24 @@ class Reader:
         Raises:
             RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
-        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
         if row is None:
             return self.folded_run(self._triggered(tenant, run_id))
         return run_view(row, row, self._step_count(row))
 
     def runs_named(self, tenant: str, run_ids: Sequence[str]) -> dict[str, View]:
         """Return the views of the given runs that are in the read models, by id."""
-        rows = self._all(_SQL.runs_named, {"run_ids": list(run_ids), "tenant": tenant})
+        rows = self._all(_SQL.runs, {"run_ids": list(run_ids), "tenant": tenant})
         return {str(row["run_id"]): run_view(row, row, self._step_count(row)) for row in rows}
 
     def runs(
         self, tenant: str, wanted: RunFilter = EVERY_RUN, *, before: int | None = None, limit: int = 50
     ) -> tuple[list[View], int | None]:
         """Return a page of runs, newest first, and the `before` value of the next page, or None if this is the last."""
-        rows, following = self._lists.page(tenant, wanted, before=before, limit=limit)
-        return [run_view(row, row, self._step_count(row)) for row in rows], following
+        run_ids, following = self._lists.page(tenant, wanted, before=before, limit=limit)
+        found = self.runs_named(tenant, run_ids)
+        # A run that was archived since the page was read is left out.
+        return [found[run_id] for run_id in run_ids if run_id in found], following
 
     def steps(self, tenant: str, run_id: str, status: str | None = None) -> list[View]:
         """Return the steps of a run in topological order, including reused ones."""
@@ -154,7 +156,7 @@ class Reader:
         Raises:
             RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
-        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
         if row is None or row["status"] not in TERMINAL:
             loaded = self._runs.load(run_id, tenant)
             row, _ = self._rows_of(loaded)
@@ -252,7 +254,7 @@ class Reader:
         return row, {item["step_id"]: _as_stored(item) for item in RunSteps().rows(projected)}
 
     def _run_and_steps(self, tenant: str, run_id: str) -> tuple[Row, dict[str, Row]]:
-        row = self._one(_SQL.run, {"run_id": run_id, "tenant": tenant})
+        row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
         if row is None:
             return self._rows_of(self._triggered(tenant, run_id))
         rows = self._all(_SQL.steps, {"run_id": run_id, "tenant": tenant})

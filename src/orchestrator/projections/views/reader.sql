@@ -1,19 +1,4 @@
--- name: run
-SELECT r.*, c.*
-FROM runs AS r
-CROSS JOIN LATERAL (
-    SELECT count(*) AS touched,
-           count(*) FILTER (WHERE s.status = 'pending') AS pending,
-           count(*) FILTER (WHERE s.status = 'running') AS running,
-           count(*) FILTER (WHERE s.status = 'completed') AS completed,
-           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
-           count(*) FILTER (WHERE s.status = 'failed') AS failed,
-           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
-    FROM run_steps AS s WHERE s.run_id = r.run_id
-) AS c
-WHERE r.run_id = %(run_id)s::uuid AND r.tenant = %(tenant)s
-
--- name: runs_named
+-- name: runs
 SELECT r.*, c.*
 FROM runs AS r
 CROSS JOIN LATERAL (

@@ -51,8 +51,8 @@ class RunLists:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, tenant: str, wanted: RunFilter, *, before: int | None, limit: int) -> tuple[list[Row], int | None]:
-        """Return up to `limit` rows, newest first, and `before` for the next page, or None if this is the last."""
+    def page(self, tenant: str, wanted: RunFilter, *, before: int | None, limit: int) -> tuple[list[str], int | None]:
+        """Return up to `limit` ids, newest first, and `before` for the next page, or None if this is the last."""
         given: dict[str, Any] = {
             "tenant": tenant,
             "status": wanted.status,
@@ -64,13 +64,15 @@ class RunLists:
         }
         if wanted.id_prefix is not None:
             first, last = (wanted.id_prefix.ljust(_UUID_DIGITS, digit) for digit in "0f")
-            return self._all(_SQL.by_id, {**given, "first_id": first, "last_id": last, "limit": limit}), None
+            rows = self._all(_SQL.by_id, {**given, "first_id": first, "last_id": last, "limit": limit})
+            return [row["run_id"] for row in rows], None
         after = self._position_before(given)
         if after is None:
             return [], None
         before = _END if before is None else before
         rows = self._all(_SQL.newest, {**given, "after": after, "before": before, "limit": limit + 1})
-        return rows[:limit], int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
+        run_ids = [row["run_id"] for row in rows[:limit]]
+        return run_ids, int(rows[limit - 1]["first_position"]) if len(rows) > limit else None
 
     def _position_before(self, given: Mapping[str, Any]) -> int | None:
         """Return a position before the first run that can match, or None if no run can match.

@@ -1,57 +1,30 @@
 -- name: newest
-WITH page AS (
-    SELECT * FROM runs
-    WHERE tenant = %(tenant)s
-      AND first_position > %(after)s AND first_position < %(before)s
-      AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
-      AND (%(status)s::text IS NULL OR status = %(status)s)
-      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
-      AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
-      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
-      AND (%(label)s::jsonb IS NULL OR (labels <> '{}' AND labels @> %(label)s))
-    ORDER BY first_position DESC
-    LIMIT %(limit)s
-)
-SELECT r.*, c.*
-FROM page AS r
-CROSS JOIN LATERAL (
-    SELECT count(*) AS touched,
-           count(*) FILTER (WHERE s.status = 'pending') AS pending,
-           count(*) FILTER (WHERE s.status = 'running') AS running,
-           count(*) FILTER (WHERE s.status = 'completed') AS completed,
-           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
-           count(*) FILTER (WHERE s.status = 'failed') AS failed,
-           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
-    FROM run_steps AS s WHERE s.run_id = r.run_id
-) AS c
-ORDER BY r.first_position DESC
+SELECT run_id::text AS run_id, first_position
+FROM runs
+WHERE tenant = %(tenant)s
+  AND first_position > %(after)s AND first_position < %(before)s
+  AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
+  AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
+  AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
+  AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
+  AND (%(label)s::jsonb IS NULL OR (labels <> '{}' AND labels @> %(label)s))
+ORDER BY first_position DESC
+LIMIT %(limit)s
 
 -- name: by_id
--- The newest runs whose ids are in a range, by the primary key.
-SELECT r.*, c.*
-FROM (
-    SELECT * FROM runs
-    WHERE tenant = %(tenant)s AND run_id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
-      AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
-      AND (%(status)s::text IS NULL OR status = %(status)s)
-      AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
-      AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
-      AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
-      AND (%(label)s::jsonb IS NULL OR labels @> %(label)s)
-    ORDER BY run_id DESC
-    LIMIT %(limit)s
-) AS r
-CROSS JOIN LATERAL (
-    SELECT count(*) AS touched,
-           count(*) FILTER (WHERE s.status = 'pending') AS pending,
-           count(*) FILTER (WHERE s.status = 'running') AS running,
-           count(*) FILTER (WHERE s.status = 'completed') AS completed,
-           count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
-           count(*) FILTER (WHERE s.status = 'failed') AS failed,
-           count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
-    FROM run_steps AS s WHERE s.run_id = r.run_id
-) AS c
-ORDER BY r.run_id DESC
+-- The runs whose ids are in a range, by the primary key, the last id first.
+SELECT run_id::text AS run_id, first_position
+FROM runs
+WHERE tenant = %(tenant)s AND run_id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
+  AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
+  AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
+  AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
+  AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
+  AND (%(label)s::jsonb IS NULL OR labels @> %(label)s)
+ORDER BY runs.run_id DESC
+LIMIT %(limit)s
 
 -- name: position_at
 -- A position before every run that was triggered at or after a time, found by bisection in the index `runs_newest`.
