@@ -1,7 +1,7 @@
 """What schemathesis is told: which runs there are, and what every error must look like. It loads this file by its path.
 
 Without the first, every id would be unknown and nothing behind the 404 would be reached. Only what is valid is changed:
-a request that is meant to be wrong stays wrong.
+a request that is meant to be wrong stays wrong. What may be deleted is apart, or soon every run would be gone.
 """
 
 import json
@@ -15,7 +15,7 @@ import schemathesis
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
 KNOWN: dict[str, list[str]] = json.loads(os.environ["FUZZ_KNOWN"])
-UUIDS = {"runId": KNOWN["runs"], "artifactId": KNOWN["artifacts"]}
+UUIDS = {"runId": KNOWN["runs"] + KNOWN["doomed"], "artifactId": KNOWN["artifacts"]}
 UNKNOWN_HEADER = "x-schemathesis-unknown-property"
 SHAPE = {"error": str, "message": str, "details": dict}
 
@@ -29,7 +29,8 @@ def pick(found: list[str], instead_of: object) -> str | None:
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     """Let a request be about something that is there, and not wait for what will never be."""
-    for name, found in UUIDS.items():
+    known = UUIDS | {"runId": KNOWN["doomed"]} if case.method.upper() == "DELETE" else UUIDS
+    for name, found in known.items():
         given = (case.path_parameters or {}).get(name)
         if is_uuid(given):
             case.path_parameters[name] = pick(found, given) or given

@@ -71,8 +71,11 @@ def _populate(address: str, key: str | None) -> dict[str, list[str]]:
         made.append(client.update(client.wait(made[0])["id"], "payload.patch", {"name": "Mary"})["runId"])
         made.append(client.trigger("hello.v1", {"name": "Eve"})["runId"])
         client.wait(made[2])
+        doomed = [client.trigger("hello.v1", {"name": name})["runId"] for name in ("Mallory", "Trent")]
+        for run in doomed:
+            client.wait(run)
         artifacts = [artifact["id"] for artifact in client.artifacts(client.wait(made[1])["id"])]
-    return {"runs": made, "artifacts": artifacts, "workflows": ["hello.v1"]}
+    return {"runs": made, "doomed": doomed, "artifacts": artifacts, "workflows": ["hello.v1"]}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, is_match, rendered
 from orchestrator.api.caller import Viewer
 from orchestrator.api.content import chunks, content_type, disposition, etag, parse_range
-from orchestrator.api.openapi import MinPosition, RunId, answers
+from orchestrator.api.openapi import NO_RUN, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
@@ -33,7 +33,7 @@ _HEADERS = {
 }
 
 
-@router.get("/runs/{runId}/artifacts", response_model=shapes.RunArtifacts, responses=answers(404))
+@router.get("/runs/{runId}/artifacts", response_model=shapes.RunArtifacts, responses=answers(*NO_RUN))
 async def list_artifacts(
     serving: Serving,
     caller: Viewer,

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered
 from orchestrator.api.caller import Viewer
-from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.openapi import NO_RUN, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
@@ -16,7 +16,7 @@ from orchestrator.api.services import Serving
 router = APIRouter(prefix=f"{BASE}/runs", tags=["cache"], route_class=Endpoint)
 
 
-@router.get("/{runId}/cache-analysis", response_model=shapes.CacheAnalysis, responses=answers(404))
+@router.get("/{runId}/cache-analysis", response_model=shapes.CacheAnalysis, responses=answers(*NO_RUN))
 async def analyse_cache(
     serving: Serving,
     caller: Viewer,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Admin
-from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.openapi import NO_RUN, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Serving
@@ -36,7 +36,7 @@ class DeletedRun(Shape):
     content_left: int
 
 
-@router.delete("/{runId}", response_model=DeletedRun, responses=answers(404, 409, 410))
+@router.delete("/{runId}", response_model=DeletedRun, responses=answers(*NO_RUN, 409))
 async def delete_run(
     serving: Serving,
     caller: Admin,

@@ -15,7 +15,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered
 from orchestrator.api.authentication import IDENTITY
 from orchestrator.api.caller import Viewer
-from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.openapi import NO_RUN, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
@@ -42,7 +42,7 @@ LastEventId = Annotated[
 ]
 
 
-@router.get("/{runId}/events", response_model=shapes.EventPage, responses=answers(404))
+@router.get("/{runId}/events", response_model=shapes.EventPage, responses=answers(*NO_RUN))
 async def list_events(
     serving: Serving,
     caller: Viewer,
@@ -76,7 +76,7 @@ async def list_events(
             "content": {"text/event-stream": {}},
         },
         204: {"description": "The run has ended and the client has received its last event. Do not reconnect."},
-        **answers(404),
+        **answers(*NO_RUN),
     },
 )
 async def stream_events(

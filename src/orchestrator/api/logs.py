@@ -14,7 +14,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered
 from orchestrator.api.caller import Viewer
 from orchestrator.api.history import STREAM_HEADERS, pause, stream_ended
-from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.openapi import NO_RUN, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
@@ -50,11 +50,11 @@ _STREAMED: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {}},
     },
     204: {"description": "The run is over and the client has received its last line. Do not reconnect."},
-    **answers(404),
+    **answers(*NO_RUN),
 }
 
 
-@router.get("/{runId}/logs", response_model=shapes.LogPageView, responses=answers(404))
+@router.get("/{runId}/logs", response_model=shapes.LogPageView, responses=answers(*NO_RUN))
 async def list_run_logs(
     serving: Serving,
     caller: Viewer,
@@ -69,7 +69,7 @@ async def list_run_logs(
     return await _page(serving, LogScope(caller.tenant, str(run_id), step_id, attempt), after, limit)
 
 
-@router.get("/{runId}/steps/{stepId}/logs", response_model=shapes.LogPageView, responses=answers(404))
+@router.get("/{runId}/steps/{stepId}/logs", response_model=shapes.LogPageView, responses=answers(*NO_RUN))
 async def list_step_logs(
     serving: Serving,
     caller: Viewer,

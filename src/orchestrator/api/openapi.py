@@ -34,6 +34,8 @@ _HEADERS: Mapping[str, str] = {
     "WWW-Authenticate": "The expected credentials, and what was wrong with the ones sent (RFC 6750).",
     "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
 }
+# Error statuses of requests that name a run: it may be unknown (404), or archived or deleted (410).
+NO_RUN = (404, 410)
 # Error statuses that any request may get.
 _ALWAYS = (400, 403, 421, 500, 503)
 # Additional error statuses of requests that need authentication, with their headers.

@@ -12,7 +12,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.models import CancelRunBody, TriggerRunBody, TriggerRunsBody
-from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
+from orchestrator.api.openapi import NO_RUN, NOT_MODIFIED, IfNoneMatch, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.services import Served, Serving
 from orchestrator.application.calls import RecordedDocument
@@ -46,7 +46,7 @@ Moment = Annotated[
 ]
 
 
-@router.get("/{runId}", response_model=shapes.RunView, responses={**answers(404), **NOT_MODIFIED})
+@router.get("/{runId}", response_model=shapes.RunView, responses={**answers(*NO_RUN), **NOT_MODIFIED})
 async def get_run(
     serving: Serving,
     caller: Viewer,
@@ -79,7 +79,7 @@ async def _past_run(serving: Served, tenant: str, run_id: str, at: str) -> View:
     "",
     status_code=202,
     response_model=shapes.AcceptedRun,
-    responses=answers(404, 409, headers={202: ("Location", *_POSITION)}, body=True),
+    responses=answers(*NO_RUN, 409, headers={202: ("Location", *_POSITION)}, body=True),
 )
 async def trigger_run(
     serving: Serving,
@@ -107,7 +107,7 @@ async def trigger_run(
     ":batch",
     status_code=202,
     response_model=shapes.AcceptedRuns,
-    responses=answers(404, 409, headers={202: _POSITION}, body=True),
+    responses=answers(*NO_RUN, 409, headers={202: _POSITION}, body=True),
 )
 async def trigger_runs(
     serving: Serving,
@@ -206,7 +206,7 @@ async def list_runs(
 @router.post(
     "/{runId}/cancel",
     response_model=shapes.RunView,
-    responses=answers(404, 409, headers={200: _POSITION}, body=True),
+    responses=answers(*NO_RUN, 409, headers={200: _POSITION}, body=True),
 )
 async def cancel_run(
     serving: Serving, caller: Operator, run_id: RunId, body: Annotated[CancelRunBody | None, Body()] = None
@@ -216,7 +216,7 @@ async def cancel_run(
     return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
 
 
-@router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(404), **NOT_MODIFIED})
+@router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(*NO_RUN), **NOT_MODIFIED})
 async def list_steps(
     serving: Serving,
     caller: Viewer,

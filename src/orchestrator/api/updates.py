@@ -9,7 +9,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.models import PlanUpdateBody, RetryRunBody, UpdateRunBody
-from orchestrator.api.openapi import RunId, answers
+from orchestrator.api.openapi import NO_RUN, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE, IdempotencyKey, Trace, queued
 from orchestrator.api.services import Serving
@@ -20,7 +20,7 @@ router = APIRouter(prefix=f"{BASE}/runs", tags=["updates"], route_class=Endpoint
 _MADE = {202: ("Location", "X-Log-Position")}
 
 
-@router.post("/{runId}/update/plan", response_model=shapes.PlanView, responses=answers(404, body=True))
+@router.post("/{runId}/update/plan", response_model=shapes.PlanView, responses=answers(*NO_RUN, body=True))
 async def plan_update(
     serving: Serving, caller: Viewer, run_id: RunId, body: Annotated[PlanUpdateBody, Body()]
 ) -> Response:
@@ -33,7 +33,7 @@ async def plan_update(
     "/{runId}/update",
     status_code=202,
     response_model=shapes.AcceptedRun,
-    responses=answers(404, 409, headers=_MADE, body=True),
+    responses=answers(*NO_RUN, 409, headers=_MADE, body=True),
 )
 async def update_run(
     serving: Serving,
@@ -64,7 +64,7 @@ async def update_run(
     "/{runId}/retry",
     status_code=202,
     response_model=shapes.AcceptedRun,
-    responses=answers(404, 409, headers=_MADE, body=True),
+    responses=answers(*NO_RUN, 409, headers=_MADE, body=True),
 )
 async def retry_run(
     serving: Serving,

@@ -75,6 +75,18 @@ def test_every_call_says_how_it_can_fail_in_the_one_shape(document: dict[str, An
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
+def test_every_call_that_names_a_run_says_that_it_may_be_gone(document: dict[str, Any]) -> None:
+    """Archived and deleted runs are 410 wherever an unknown one is 404; for a trigger, by its Idempotency-Key."""
+    named = [
+        (method, path, operation["responses"])
+        for method, path, operation in operations(document)
+        if "{runId}" in path or (method, path) in {("POST", "/runs"), ("POST", "/runs:batch")}
+    ]
+    assert len(named) > 15
+    for method, path, answers in named:
+        assert {"404", "410"} <= answers.keys(), (method, path)
+
+
 def test_names_on_the_wire_are_in_camel_case(document: dict[str, Any]) -> None:
     for name, schema in document["components"]["schemas"].items():
         assert not [field for field in schema.get("properties", {}) if "_" in field], name

@@ -1,48 +1,19 @@
-"""All settings of the program, read once and frozen. The only module that reads `ORCHESTRATOR_*` variables."""
+"""The settings: their names, types, defaults and bounds."""
 
-import base64
-import binascii
-import ctypes
-import json
-import os
-import re
-import sys
-from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.domain.bounds import MAX_TTL_SECONDS
-
-PREFIX = "ORCHESTRATOR_"
-SECRET_PREFIX = f"{PREFIX}SECRET_"
-"""The variable of a secret for skills is this and the secret's name."""
+from orchestrator.settings import checks
+from orchestrator.settings.environment import PREFIX, secret_variables
 
 # A list in the environment is `a,b` or `["a","b"]`. Without NoDecode, the library accepts only the latter.
 Words = Annotated[tuple[str, ...], NoDecode]
 Paths = Annotated[tuple[Path, ...], NoDecode]
-
-# Settings whose values never appear in messages, because they may contain a password.
-_SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
-# Settings that a process which runs skills removes from its environment after reading them.
-_FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "redis_url")
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
-_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
-_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_DEPENDS = "default_factory_not_called"
-_CIPHER_KEY_BYTES = (16, 24, 32)
-
-
-class SettingsError(Exception):
-    """A setting has an invalid value. The message names the variable and what was expected."""
 
 
 class Settings(BaseSettings):
@@ -175,14 +146,14 @@ class Settings(BaseSettings):
     redis_timeout_ms: int = Field(default=250, ge=1, le=60_000)
     shutdown_grace_seconds: float = Field(default=10.0, ge=0, le=86_400)
     projector_batch: int = Field(default=2000, ge=1, le=100_000)
-    _secret_variables: dict[str, str] = PrivateAttr(default_factory=lambda: _secret_variables())  # noqa: PLW0108 - defined below
+    _secret_variables: dict[str, str] = PrivateAttr(default_factory=secret_variables)
 
     @property
     def secret_variables(self) -> Mapping[str, str]:
         """The values of the variables `ORCHESTRATOR_SECRET_NAME`, by NAME, as they were when the settings were read."""
         return self._secret_variables
 
-    @field_validator(
+    _split = field_validator(
         "allowed_hosts",
         "artifact_networks",
         "auth",
@@ -192,110 +163,25 @@ class Settings(BaseSettings):
         "trusted_proxies",
         "workflows",
         mode="before",
+    )(checks.split_list)
+    _lower = field_validator("log_level", "log_format", "executor", "skill_fingerprint", mode="before")(
+        checks.lower_case
     )
-    @classmethod
-    def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        if value.lstrip().startswith("["):
-            try:
-                return json.loads(value)
-            except json.JSONDecodeError:
-                raise ValueError('expected a list, a,b or ["a", "b"]') from None
-        return tuple(word.strip() for word in value.split(",") if word.strip())
+    _expand = field_validator("data_dir", "secrets_dir")(checks.expanded)
+    _networks = field_validator("artifact_networks")(checks.check_networks)
+    _origins = field_validator("cors_origins")(checks.check_origins)
+    _hosts = field_validator("allowed_hosts")(checks.check_host_names)
+    _conninfo = field_validator("database_url")(checks.check_conninfo)
+    _address = field_validator("server")(checks.check_server)
+    _redis = field_validator("redis_url")(checks.check_redis_url)
+    _cipher = field_validator("cipher_key")(checks.check_cipher_key)
+    _algorithms = field_validator("oidc_algorithms")(checks.check_algorithms)
+    _keys = field_validator("oidc_jwks_url")(checks.check_key_location)
 
-    @field_validator("log_level", "log_format", "executor", "skill_fingerprint", mode="before")
-    @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("data_dir", "secrets_dir", mode="after")
-    @classmethod
-    def _expand(cls, value: Path) -> Path:
-        return _expanded(value)
-
-    @field_validator("workflows", mode="after")
+    @field_validator("workflows")
     @classmethod
     def _expand_all(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(_expanded(path) for path in value)
-
-    @field_validator("artifact_networks")
-    @classmethod
-    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for network in value:
-            try:
-                ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"expected addresses or networks such as 10.0.0.0/8: {error}") from None
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise ValueError("expected origins like https://studio.example:8443, without a path, or *")
-        return value
-
-    @field_validator("allowed_hosts")
-    @classmethod
-    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if not _NAME.fullmatch(name):
-                raise ValueError("expected names like studio.example, without a scheme, a port or a path")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _is_conninfo(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                conninfo_to_dict(value)
-            except ProgrammingError:
-                raise ValueError("expected postgresql://user:password@host:port/database") from None
-        return value
-
-    @field_validator("server")
-    @classmethod
-    def _is_address(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("expected http://host:port, or https:// with TLS")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _is_redis_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("expected redis://host:port/0, rediss:// with TLS, or unix:///path/to/socket")
-        return value
-
-    @field_validator("cipher_key")
-    @classmethod
-    def _is_aes_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None:
-            try:
-                size = len(base64.b64decode(value.get_secret_value(), validate=True))
-            except (binascii.Error, ValueError):
-                size = 0
-            if size not in _CIPHER_KEY_BYTES:
-                raise ValueError(
-                    "expected base64 of 16, 24 or 32 random bytes (make one with: openssl rand -base64 32)"
-                )
-        return value
-
-    @field_validator("oidc_algorithms")
-    @classmethod
-    def _are_asymmetric(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not set(value) <= _ALGORITHMS:
-            raise ValueError(f"expected some of {', '.join(sorted(_ALGORITHMS))}")
-        return value
-
-    @field_validator("oidc_jwks_url")
-    @classmethod
-    def _is_trustworthy(cls, value: str | None) -> str | None:
-        if value is not None and value.startswith("http://") and urlsplit(value).hostname not in _LOOPBACK:
-            raise ValueError("expected https://, or the path of a file; over http, an attacker could replace the keys")
-        return value
+        return tuple(checks.expanded(path) for path in value)
 
     @model_validator(mode="after")
     def _auth_is_complete(self) -> "Settings":
@@ -321,79 +207,3 @@ class Settings(BaseSettings):
                 f"{PREFIX}LEASE_SECONDS ({self.lease_seconds:g}); otherwise one late heartbeat costs a worker its runs"
             )
         return self
-
-
-def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment.
-
-    Args:
-        **overrides: Settings by name that take precedence over the environment; None means not given.
-
-    Raises:
-        SettingsError: A value is invalid. The message has one line for each problem, with its variable.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)
-    except ValidationError as error:
-        # A default that depends on an invalid value is not a separate problem.
-        found = (details for details in error.errors(include_url=False) if details["type"] != _DEPENDS)
-        problems = [_problem(details, given) for details in found]
-    # Raised outside of `except`, because the library's error, as the cause, would reveal every value.
-    raise SettingsError("\n".join(problems))
-
-
-def forget_secrets() -> None:
-    """Remove the settings that may contain a secret from the environment of this process.
-
-    Then the child processes of Python skills do not inherit them. On Linux, they are also overwritten in the memory
-    behind /proc/PID/environ, which shows the environment from the start of the process.
-    """
-    secrets = [name for name in os.environ if name.startswith(SECRET_PREFIX)]
-    names = [*(f"{PREFIX}{name.upper()}" for name in _FORGOTTEN), *secrets]
-    given = [name for name in names if os.environ.pop(name, None) is not None]
-    if given and sys.platform == "linux":
-        _overwrite([os.fsencode(name) for name in given])
-
-
-def _overwrite(names: Sequence[bytes]) -> None:
-    """Fill the values of variables in the initial environment with zeros."""
-    try:
-        # The 50th and 51st field of proc_pid_stat(5), counted after the program's name in parentheses.
-        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return
-    start, end = int(fields[47]), int(fields[48])
-    block = b"\0" + ctypes.string_at(start, end - start) if 0 < start < end else b""
-    for name in names:
-        place = block.find(b"\0" + name + b"=")
-        if place >= 0:
-            value = place + len(name) + 1  # offset in the process: after the `=`, without the byte prepended above
-            length = block.find(b"\0", value + 1) - value - 1
-            ctypes.memset(start + value, 0, max(0, length))
-
-
-def _secret_variables() -> dict[str, str]:
-    return {
-        name.removeprefix(SECRET_PREFIX): value for name, value in os.environ.items() if name.startswith(SECRET_PREFIX)
-    }
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise ValueError("the home folder cannot be determined; write out the full path") from None
-
-
-def _problem(details: ErrorDetails, given: Mapping[str, Any]) -> str:
-    reason = details["msg"].removeprefix("Value error, ")
-    if not details["loc"]:
-        return reason
-    name, *rest = (str(part) for part in details["loc"])
-    if name not in Settings.model_fields:
-        return f"unknown setting {name}"
-    variable = f"{PREFIX}{name.upper()}" + "".join(f"[{part}]" for part in rest)
-    value = "" if name in _SECRET else f" {details['input']!r}"
-    source = f" (given as --{name.replace('_', '-')})" if name in given else ""
-    return f"{variable}{source}: invalid value{value}: {reason[:1].lower()}{reason[1:]}"
