@@ -8,6 +8,7 @@ Adding a line never fails and never waits for the store: what does not fit is co
 import asyncio
 import math
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ LINE_CHARACTERS = 64 << 10
 """A longer line is divided into several."""
 
 _BUFFER_BYTES = 8 << 20
-_URGENT_BYTES = 256 << 10
+_URGENT_BYTES = 1 << 20
 _RESERVE_BYTES = 16 << 10
 _LINE_OVERHEAD = 100  # memory of a line besides its text
 _LOOK_SECONDS = 0.05
@@ -96,11 +97,14 @@ class StepLog:
         self._may_wait = may_wait
         self._on_line = on_line
         self._lock = threading.RLock()  # a signal handler may print while its thread is in here
+        self._new: deque[LogLine] = deque()  # added without the lock, which would cost more
+        self._new_bytes = 0
         self._lines: list[LogLine] = []
-        self._partial: dict[tuple[LogStream, int], str] = {}
+        self._partial: dict[LogStream, dict[int, str]] = {"stdout": {}, "stderr": {}, "log": {}}
         self._kept_bytes = 0
         self._buffer_bytes = 0
         self._reserved = 0
+        self._check_at = 0
         self._urged = False
         self._is_full = False
         self._over_limit = 0
@@ -121,7 +125,7 @@ class StepLog:
     @property
     def has_lines(self) -> bool:
         """Whether there are lines to take."""
-        return bool(self._lines)
+        return bool(self._lines or self._new)
 
     def write(self, stream: LogStream, text: str) -> bool:
         """Add printed text, and return whether it was taken: a closed log takes nothing.
@@ -129,27 +133,34 @@ class StepLog:
         Text without a line end is kept until the rest of its line comes from the same thread. As on a terminal, a
         carriage return starts the line again.
         """
-        if self._buffer_bytes > _BUFFER_BYTES:
-            self._wait()
         if self._closed:
             return False
-        # Only this thread uses this entry, so it needs no lock. `print` writes a text, and then its line end.
-        place = stream, get_ident()
-        begun = self._partial.pop(place, "")
+        # Only this thread uses its entry, so it needs no lock. `print` writes its texts one by one, and a line end.
+        partial, thread = self._partial[stream], get_ident()
         if text == "\n":
-            with self._lock:
-                self._add(time_ns() // 1_000_000, stream, begun)
-        elif not begun and "\n" not in text and "\r" not in text and len(text) <= LINE_CHARACTERS:
-            self._partial[place] = text
-        else:
-            *lines, rest = (begun + text).split("\n")
-            if "\r" in rest:
-                rest = _overwritten(rest)
-            if len(rest) > LINE_CHARACTERS:
-                lines.append(rest)
-            elif rest:
-                self._partial[place] = rest
-            self.extend((_now(), stream, line) for line in lines)
+            begun = partial.pop(thread, "")
+            self._new.append((time_ns() // 1_000_000, stream, begun))
+            self._new_bytes = needed = self._new_bytes + len(begun) + _LINE_OVERHEAD
+            if needed > self._check_at:
+                self._check()
+                if self._buffer_bytes > _BUFFER_BYTES:
+                    self._wait()
+            return True
+        if thread in partial:
+            text = partial.pop(thread) + text
+        if "\n" not in text and "\r" not in text and len(text) <= LINE_CHARACTERS:
+            partial[thread] = text
+            return True
+        *lines, rest = text.split("\n")
+        if "\r" in rest:
+            rest = _overwritten(rest)
+        if len(rest) > LINE_CHARACTERS:
+            lines.append(rest)
+        elif rest:
+            partial[thread] = rest
+        self.extend((_now(), stream, line) for line in lines)
+        if self._buffer_bytes > _BUFFER_BYTES:
+            self._wait()
         return True
 
     def line(self, stream: LogStream, text: str) -> None:
@@ -158,21 +169,32 @@ class StepLog:
 
     def extend(self, lines: Iterable[LogLine]) -> None:
         """Add lines; a closed log ignores them."""
-        with self._lock:
-            for at, stream, text in lines:
-                self._add(at, stream, text)
+        if self._closed:
+            return
+        for at, stream, text in lines:
+            self._new.append((at, stream, text))
+            self._new_bytes += len(text) + _LINE_OVERHEAD
+        if self._new_bytes > self._check_at:
+            self._check()
 
     def close(self) -> None:
         """End the log. The last line says how many lines were cut."""
-        if not self._lines and not self._partial and not self._kept_bytes and not self.cut:
+        if (
+            not self._lines
+            and not self._new
+            and not any(self._partial.values())
+            and not self._kept_bytes
+            and not self.cut
+        ):
             self._closed = True  # most attempts print nothing
             return
         with self._lock:
             if self._closed:
                 return
-            for (stream, _), text in list(self._partial.items()):
-                self._add(_now(), stream, text)
-            self._partial.clear()
+            for stream, partial in self._partial.items():
+                self._new.extend((_now(), stream, text) for text in list(partial.values()))
+                partial.clear()
+            self._settle()
             self._closed = True
             self._say_dropped()
             if self._over_limit:
@@ -183,18 +205,59 @@ class StepLog:
     def take(self) -> tuple[list[LogLine], int]:
         """Return the lines since the last call, and their reserved memory, which the caller must release."""
         with self._lock:
+            if not self._closed:
+                self._settle()
             lines, self._lines = self._lines, []
             reserved, self._reserved = self._reserved, 0
-            self._buffer_bytes, self._urged = 0, False
+            self._buffer_bytes, self._check_at, self._urged = 0, 0, False
         return lines, reserved
 
-    def _add(self, at: int, stream: LogStream, text: str) -> None:
-        if self._closed:
+    def _check(self) -> None:
+        """Settle the new lines, and say that there is something to take."""
+        with self._lock:
+            had_lines = bool(self._lines)
+            self._settle()
+            # The lines of a log that is shown, full or out of memory are settled one by one.
+            is_slow = self._on_line is not None or self._is_full or self._unsaid
+            self._check_at = 0 if is_slow else _RESERVE_BYTES
+            if self._lines and not had_lines:
+                self._on_news(False)
+            if self._buffer_bytes > _URGENT_BYTES and not self._urged:
+                self._urged = True
+                self._on_news(True)
+
+    def _settle(self) -> None:
+        """Mask and measure the new lines, and keep those that fit. The caller holds the lock."""
+        self._new_bytes = 0
+        take = self._new.popleft  # other threads may be adding lines
+        new = [take() for _ in range(len(self._new))]
+        if not new:
             return
+        texts = [text for _, _, text in new]
+        whole = "\n".join(texts)
+        size = len(whole) + 1
+        needed = self._buffer_bytes + size + _LINE_OVERHEAD * len(new)
+        if (
+            self._on_line is None
+            and not self._unsaid
+            and self._kept_bytes + size <= self._limit
+            and whole.isascii()
+            and "\r" not in whole
+            and max(map(len, texts)) <= LINE_CHARACTERS
+            and self.mask(whole) == whole
+            and self._reserve(needed)
+        ):
+            self._kept_bytes += size
+            self._buffer_bytes = needed
+            self._lines += new
+        else:
+            for at, stream, text in new:
+                self._settle_line(at, stream, text)
+
+    def _settle_line(self, at: int, stream: LogStream, text: str) -> None:
         if "\r" in text:
             text = _overwritten(text)
-        if self.mask is not unmasked:
-            text = self.mask(text)
+        text = self.mask(text)
         if self._on_line is not None and stream != "log":
             self._on_line(stream, text)
         while len(text) > LINE_CHARACTERS:
@@ -215,7 +278,7 @@ class StepLog:
             self._over_limit += 1
             return
         needed = self._buffer_bytes + size + _LINE_OVERHEAD
-        if needed > self._reserved and not self._reserve(needed):
+        if not self._reserve(needed):
             self._dropped += 1
             self._unsaid += 1
             return
@@ -224,13 +287,9 @@ class StepLog:
         self._buffer_bytes = needed
         self._kept_bytes += size
         self._lines.append((at, stream, text))
-        if len(self._lines) == 1:
-            self._on_news(False)
-        if needed > _URGENT_BYTES and not self._urged:
-            self._urged = True
-            self._on_news(True)
 
     def _reserve(self, needed: int) -> bool:
+        """Reserve memory for the buffer, and return whether there was enough."""
         if needed > 2 * _BUFFER_BYTES:
             return False
         while needed > self._reserved:

@@ -20,17 +20,21 @@ class StepStream:
         self.outside = outside
         self.users = 0
         self._stream = stream
+        current = CURRENT.get
+
+        def write(text: str) -> int:
+            """Write text, and return its length."""
+            log = current()
+            if log is not None and log.write(stream, text):
+                return len(text)
+            return self.outside.write(text)
+
+        # A closure: `print` calls it twice a line, and every attribute of this class costs a detour by `__getattr__`.
+        self.write = write
 
     def around(self, stream: TextIO) -> "StepStream":
         """Return the same around another stream, such as that of a live display."""
         return StepStream(stream, self._stream)
-
-    def write(self, text: str) -> int:
-        """Write text, and return its length."""
-        log = CURRENT.get()
-        if log is None or not log.write(self._stream, text):
-            return self.outside.write(text)
-        return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from time import monotonic
 from typing import Protocol
 
@@ -41,6 +42,7 @@ _STALLED_SECONDS = 1.0
 _CHUNK_LINES = 8192
 _CHUNK_BYTES = 1 << 20
 _ROWS = 64
+_AT, _STREAM = itemgetter(0), itemgetter(1)
 
 OnPrinted = Callable[[SkillCall, LogStream, str], None]
 """Called with the call, the stream and the text of each line that a skill prints."""
@@ -301,12 +303,20 @@ def _bounded(lines: list[LogLine]) -> list[list[LogLine]]:
 def encoded(lines: Sequence[LogLine]) -> tuple[bytes, int]:
     """Return lines as compressed JSON lines `{at, stream, text}`, and the size of their text in bytes."""
     pieces: list[bytes] = []
-    size, begun, begin = 0, (-1, ""), b""
-    for at, stream, text in lines:
-        if begun != (at, stream):  # many lines share a millisecond
-            moment = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            begun, begin = (at, stream), b'{"at":"%b","stream":"%b","text":' % (moment.encode(), stream.encode())
-        quoted = orjson.dumps(text)
-        size += len(quoted) - 1
-        pieces.append(b"%b%b}\n" % (begin, quoted))
+    size = 0
+    for at, same_time in groupby(lines, _AT):  # many lines share a millisecond
+        for stream, group in groupby(same_time, _STREAM):
+            size += _encode(at, stream, [text for _, _, text in group], pieces)
     return gzip.compress(b"".join(pieces), 1, mtime=0), size
+
+
+def _encode(at: int, stream: str, texts: Sequence[str], pieces: list[bytes]) -> int:
+    """Add lines with the same time and stream to `pieces`, and return the size of their text in bytes."""
+    moment = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    begin = b'{"at":"%b","stream":"%b","text":' % (moment.encode(), stream.encode())
+    quoted = orjson.dumps(texts)
+    if b'\\"' in quoted:
+        pieces += [b"%b%b}\n" % (begin, orjson.dumps(text)) for text in texts]
+    else:  # then `","` stands only between two texts
+        pieces.append(begin + quoted[1:-1].replace(b'","', b'"}\n%b"' % begin) + b"}\n")
+    return len(quoted) - 1 - 2 * len(texts)
