@@ -61,7 +61,7 @@ lock: $(INSTALLED) ## Regenerate requirements.lock and requirements-image.lock (
 	  eval "$$compile --extra redis --extra encryption --extra oidc --extra examples --extra build --extra tracing --extra parquet --extra signing -c requirements.lock -o requirements-image.lock"
 
 clean: ## Remove .venv, caches and build output; keep your data (.orchestrator)
-	rm -rf $(VENV) benchmarks/.peers build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) benchmarks/.peers build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tools
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Compile all modules here: where Python cannot write its cache, the program would take twice as long to start.

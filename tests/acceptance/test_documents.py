@@ -26,6 +26,8 @@ FENCED = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 BACKUP = "tests/acceptance/test_backup.py backs up and restores"
 NOT_HERE = {
     ("operations", "docker compose exec"): "tests/architecture/test_compose.py starts the services without Docker",
+    ("deploy", "docker compose"): "tests/architecture/test_compose.py starts the services without Docker",
+    ("deploy", "sudo useradd"): "tests/deploy/test_systemd.py checks the units",
     ("testing", "tests.simulation"): "tests/simulation runs schedules",
     ("testing", "tests.chaos"): "tests/chaos runs storms",
     ("testing", "tests.soak"): "tests/soak/test_soak.py plays each of its faults",

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -22,6 +21,7 @@ from orchestrator.settings import PREFIX, Settings
 from tests.architecture.sources import ROOT
 from tests.servers import ValkeyServer
 from tests.waiting import eventually
+from tests.world.ports import free_port
 
 OURS = ("api", "worker", "projector")
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
@@ -33,13 +33,6 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 def filled_in(text: str, given: dict[str, str]) -> str:
     """Put values in the place of `${NAME}`, `${NAME:-default}` and `${NAME:?message}`."""
     return VARIABLE.sub(lambda found: given.get(found[1], found[3] if found[2] == "-" else ""), text)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def here(words: list[str]) -> list[str]:
@@ -249,6 +242,21 @@ def test_the_api_can_be_secured_and_opened(environment: dict[str, str]) -> None:
     )  # fmt: skip
     assert refused.returncode == 1
     assert "ORCHESTRATOR_AUTH=keys" in refused.stderr
+
+
+@pytest.mark.parametrize("name", ["tls", "monitoring"])
+def test_what_is_added_fits(name: str) -> None:
+    added = yaml.safe_load((ROOT / "deploy" / "compose" / f"{name}.yml").read_text(encoding="utf-8"))
+    together = set(COMPOSE["services"]) | set(added["services"])
+    settings = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    for service, stated in added["services"].items():
+        assert service in COMPOSE["services"] or ":" in stated["image"]
+        assert set(stated.get("depends_on", ())) <= together
+        for mount in stated.get("volumes", ()):
+            source = mount.split(":")[0]
+            assert (ROOT / source).is_file() if source.startswith("./") else source in added["volumes"]
+        if service in OURS:
+            assert set(stated["environment"]) <= settings
 
 
 def test_variables_of_the_compose_file_are_in_the_example() -> None:
