@@ -28,6 +28,7 @@ NOT_HERE = {
     ("operations", "docker compose exec"): "tests/architecture/test_compose.py starts the services without Docker",
     ("deploy", "docker compose"): "tests/architecture/test_compose.py starts the services without Docker",
     ("deploy", "sudo useradd"): "tests/deploy/test_systemd.py checks the units",
+    ("cells", "tests.simulation.cells"): "tests/simulation/cells plays fewer schedules",
     ("testing", "tests.simulation"): "tests/simulation runs schedules",
     ("testing", "tests.chaos"): "tests/chaos runs storms",
     ("testing", "tests.soak"): "tests/soak/test_soak.py plays each of its faults",
