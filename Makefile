@@ -58,7 +58,7 @@ lock: $(INSTALLED) ## Regenerate requirements.lock and requirements-image.lock (
 	@compile="$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_FLAGS)" && \
 	  eval "$$compile --extra dev -o requirements.lock" && \
-	  eval "$$compile --extra redis --extra encryption --extra oidc --extra examples --extra build --extra tracing --extra parquet --extra signing -c requirements.lock -o requirements-image.lock"
+	  eval "$$compile --extra redis --extra encryption --extra oidc --extra s3 --extra examples --extra build --extra tracing --extra parquet --extra signing -c requirements.lock -o requirements-image.lock"
 
 clean: ## Remove .venv, caches and build output; keep your data (.orchestrator)
 	rm -rf $(VENV) benchmarks/.peers build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .tools

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.folders import open_folder
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
 from orchestrator.skills.masking import MASKER
+from tests.s3 import S3Server
 from tests.servers import Databases, ValkeyServer, copy_folder
 
 MIGRATIONS = [files("orchestrator.postgres") / "migrations"]
@@ -130,3 +132,24 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
     valkey_server.start()
     valkey_server.flush()
     return valkey_server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3 server for the session. Do not stop it: tests that do make their own."""
+    with open_folder() as folder, S3Server(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(s3_server: S3Server) -> str:
+    """The name of a bucket that tests share: each uses a prefix of its own."""
+    return s3_server.make_bucket()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A URL of this test's own in a bucket; this process and its children have what reaches it."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{s3_bucket}/{uuid4().hex}"

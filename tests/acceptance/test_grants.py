@@ -115,7 +115,7 @@ main()
         ),
         (["jwt"], {"AUTH": "oidc"}, ["api", "--port", "0"], "pip install 'orchestrator[oidc]'"),
         (["opentelemetry.sdk"], {"OTLP_ENDPOINT": "http://127.0.0.1:1"}, ["runs", "list"], "'orchestrator[tracing]'"),
-        (["s3fs"], {"ARTIFACT_URL": "s3://who:secret@bucket/x"}, ["runs", "list"], "pip install s3fs"),
+        (["botocore"], {"ARTIFACT_URL": "s3://bucket/x"}, ["runs", "list"], "pip install 'orchestrator[s3]'"),
         (["gcsfs"], {"ARCHIVE_URL": "gs://bucket/x"}, ["retention", "list"], "pip install gcsfs"),
         (
             [],
@@ -123,9 +123,15 @@ main()
             ["runs", "list"],
             "ARTIFACT_URL has an invalid foo:// URL",
         ),
+        (
+            [],
+            {"ARTIFACT_URL": "s3://who:secret@bucket/x"},
+            ["runs", "list"],
+            "ARTIFACT_URL has an invalid s3:// URL: expected s3://bucket or s3://bucket/prefix",
+        ),
         (["numpy"], {}, ["workflows", "validate", FIXTURES / "chain.yaml", "--skills", "numpy"], "numpy"),
     ],
-    ids=["parquet", "redis", "encryption", "oidc", "tracing", "s3", "gcs", "unknown", "skills"],
+    ids=["parquet", "redis", "encryption", "oidc", "tracing", "s3", "gcs", "unknown", "password", "skills"],
 )
 def test_a_package_that_is_not_installed(
     lacking: list[str], settings: dict[str, str], verb: list[str], fix: str, database_url: str, home: Path

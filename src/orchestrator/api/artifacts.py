@@ -16,7 +16,7 @@ from orchestrator.api.openapi import NO_RUN, MinPosition, RunId, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
-from orchestrator.artifacts import ArtifactGone, ArtifactStore, verify
+from orchestrator.artifacts import ArtifactGone, ArtifactStore
 from orchestrator.domain.output import Artifact
 
 router = APIRouter(prefix=BASE, tags=["artifacts"], route_class=Endpoint)
@@ -155,8 +155,9 @@ def _open_intact(store: ArtifactStore, artifact: Artifact, tenant: str) -> Binar
 
     Raises:
         ArtifactGone: the bytes are missing or were altered.
+        StoreUnavailable: the store cannot be used now.
     """
-    reason = verify(store, artifact)
+    reason = store.fault(artifact)
     if reason is not None:
         raise ArtifactGone(f"artifact {artifact.id} is {reason}", artifactId=artifact.id, reason=reason)
     return store.open(artifact, tenant)

@@ -26,6 +26,7 @@
 `STATUS` also contains the errors of the domain and of the stores. An error that it does not contain becomes a 500.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -42,7 +43,7 @@ from orchestrator.application.errors import (
     ProjectionLagging,
     RequestError,
 )
-from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
+from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected, StoreUnavailable
 from orchestrator.documents.places import place
 from orchestrator.domain.errors import (
     BaseRunNotCompleted,
@@ -76,6 +77,8 @@ from orchestrator.projections.rebuild.errors import (
     RebuildRunning,
     RebuildStopped,
 )
+
+logger = logging.getLogger(__name__)
 
 Hint = Callable[[Sequence[str | int]], str]
 
@@ -264,6 +267,10 @@ def answer_to(error: Exception) -> Json | None:
         return _answer(status, code, error.message, error.details, _headers(error, status))
     if isinstance(error, DatabaseUnavailable) or type(error) is ConnectionError:
         return _answer(503, "DATABASE_UNAVAILABLE", "the database is unavailable; try again", {}, _RETRY)
+    if isinstance(error, StoreUnavailable):
+        logger.warning("artifact store unavailable: %s", error)  # the place of the store is not for callers
+        message = "the artifact store is unavailable; try again"
+        return _answer(503, "ARTIFACT_STORE_UNAVAILABLE", message, {}, _RETRY)
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, HTTPStatus(error.status_code).name)
         message = "no such path; /docs lists the endpoints" if error.status_code == 404 else str(error.detail)

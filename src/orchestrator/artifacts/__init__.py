@@ -4,8 +4,8 @@ The same bytes are stored once, and writes are atomic. Before a cached result is
 checked against the recorded size and hash.
 """
 
-from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
+from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected, StoreUnavailable
 from orchestrator.artifacts.store import ArtifactStore
 from orchestrator.artifacts.verify import verify, verify_all
 
-__all__ = ["ArtifactGone", "ArtifactRejected", "ArtifactStore", "verify", "verify_all"]
+__all__ = ["ArtifactGone", "ArtifactRejected", "ArtifactStore", "StoreUnavailable", "verify", "verify_all"]

@@ -2,13 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO, cast
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
+from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.artifacts.private import WRITE_BITS, create_private_file, make_private_folder, make_read_only
 
 CHUNK_BYTES = 1 << 20
@@ -24,6 +26,7 @@ FRESH_SECONDS = 60.0
 """An object in an object store that was written less than this ago need not be written again to count as new."""
 
 _REMEMBERED = 100_000
+_CREATING = Lock()
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """Where file systems give the time when a file was written: local and GCS, S3, Azure, GCS, memory."""
 
@@ -62,9 +65,70 @@ class Blobs:
         self._settled_seconds = settled_seconds
         self._hashes: dict[tuple[Any, ...], str] = {}
 
+    def probe(self) -> None:
+        """Raise StoreUnavailable if the file system is known to be unavailable."""
+
     def uri(self, path: str) -> str:
         """Return the fsspec URL of a path."""
         return str(self._fs.unstrip_protocol(path))
+
+    def put(self, chunks: Iterable[bytes], path: str, incoming: str) -> tuple[str, int]:
+        """Store chunks as a file, whole or not at all, and return its SHA-256 in hex and its size in bytes.
+
+        Args:
+            chunks: the content.
+            path: the file; one that exists is replaced.
+            incoming: the folder for the file while it is incomplete, if the file system needs one.
+
+        Raises:
+            OSError: the file cannot be written. No partial file remains.
+        """
+        temporary, content_hash, size = self.write(chunks, incoming)
+        self.publish(temporary, path)
+        return content_hash, size
+
+    def put_file(self, source: Path, incoming: str, path_of: Callable[[str], str]) -> tuple[str, str, int]:
+        """Store a copy of a local file with constant memory, and return its path, SHA-256 in hex and size in bytes.
+
+        Args:
+            source: the local file.
+            incoming: see `put`.
+            path_of: returns the path for a SHA-256. A file there that has the content already is kept.
+
+        Raises:
+            OSError: the file cannot be read or written. No partial file remains.
+        """
+        temporary, content_hash, size = self.write(_chunks(source), incoming)
+        path = path_of(content_hash)
+        if self.holds(path, size, content_hash):
+            self.discard(temporary)
+        else:
+            self.publish(temporary, path)
+        return path, content_hash, size
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Create a file with this content, whole or not at all. Return False, and change nothing, if it exists.
+
+        Of several processes that create the same file, one gets True.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if not self.is_local:
+            with _CREATING, suppress(FileExistsError):
+                self._fs.pipe_file(path, content, mode="create")
+                return True
+            return False
+        temporary, _, _ = self.write([content], path.rpartition("/")[0])
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            self.discard(temporary)
+        if self._durable:
+            _sync_folder(Path(path).parent)
+        return True
 
     def write(self, chunks: Iterable[bytes], folder: str) -> tuple[str, str, int]:
         """Write chunks under a temporary name in `folder`; return (path, SHA-256 in hex, size in bytes)."""
@@ -111,9 +175,13 @@ class Blobs:
         return cast("BinaryIO", self._fs.open(path, "rb"))
 
     def fault(self, path: str, size: int, content_hash: str) -> str | None:
-        """Return what is wrong with a file, or None if it has this size in bytes and this SHA-256."""
+        """Return what is wrong with a file, or None if it has this size in bytes and this SHA-256.
+
+        Raises:
+            StoreUnavailable: the file system cannot be used now, so nothing is known about the file.
+        """
         try:
-            info = self._fs.info(path)
+            info = self._info(path)
             if info["type"] != "file":
                 return "missing: no such file"
             if info["size"] != size:
@@ -122,6 +190,8 @@ class Blobs:
             found = self._sha256(path, info)
         except FileNotFoundError:
             return "missing: no such file"
+        except StoreUnavailable:
+            raise
         except OSError as error:
             return f"unreadable: {error}"
         return None if found == content_hash else f"altered: hash {found} instead of {content_hash}"
@@ -140,7 +210,7 @@ class Blobs:
         if self.is_local:
             return self.fault(path, size, content_hash) is None and _touch(path)
         try:
-            info = self._fs.info(path)
+            info = self._info(path)
         except FileNotFoundError:
             return False
         written = written_at(info)
@@ -149,7 +219,7 @@ class Blobs:
     def size(self, path: str) -> int | None:
         """Return the size of a file in bytes, or None if it does not exist."""
         try:
-            return int(self._fs.info(path)["size"])
+            return int(self._info(path)["size"])
         except FileNotFoundError:
             return None
 
@@ -190,10 +260,10 @@ class Blobs:
         """
         try:
             if not self.is_local:
-                written = written_at(self._fs.info(path))
+                written = written_at(self._info(path))
                 if written is None or written >= before:
                     return False
-                self._fs.rm_file(path)
+                self.discard(path)
                 return True
             try:
                 Path(path).replace(aside)
@@ -238,6 +308,9 @@ class Blobs:
         if time.time() - max(status.st_mtime, status.st_ctime) < self._settled_seconds:
             return None
         return path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+    def _info(self, path: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._fs.info(path))
 
     def _create(self, path: str) -> Any:
         if not self.is_local:
@@ -290,6 +363,11 @@ def _digest(chunks: Iterator[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
+
+
+def _chunks(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as file:
+        yield from iter(lambda: file.read(CHUNK_BYTES), b"")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,9 @@
 DomainError
 ├── ArtifactRejected    the artifact is not accepted, for example an invalid name or URI (also a ValueError)
 └── ArtifactGone        the stored bytes of the artifact are missing or altered
+
+OSError
+└── StoreUnavailable    the store cannot be used now: unreachable, its bucket missing, or the credentials refused
 """
 
 from orchestrator.domain.errors import DomainError
@@ -18,3 +21,7 @@ class ArtifactGone(DomainError):
     """The stored bytes of the artifact are missing or altered."""
 
     code = "ARTIFACT_GONE"
+
+
+class StoreUnavailable(OSError):
+    """The artifact store cannot be used now; nothing is known about its content. The message names what to check."""

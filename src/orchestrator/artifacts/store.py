@@ -1,8 +1,9 @@
 """The artifact store: stores bytes and files under the hash of their content."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from os import PathLike
 from pathlib import Path
@@ -10,8 +11,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from orchestrator.artifacts.blobs import CHUNK_BYTES, Blobs
-from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected
+from orchestrator.artifacts.errors import ArtifactGone, ArtifactRejected, StoreUnavailable
 from orchestrator.artifacts.names import (
     checked_filename,
     checked_hash,
@@ -22,6 +22,8 @@ from orchestrator.artifacts.names import (
     is_outside,
     tenant_folder,
 )
+from orchestrator.artifacts.opened import open_blobs
+from orchestrator.artifacts.outage import Outage
 from orchestrator.artifacts.outside import Outside
 from orchestrator.artifacts.verified import verified
 from orchestrator.domain.output import Artifact, Output, artifact_id
@@ -53,7 +55,20 @@ class ArtifactStore:
         self.url = url
         self.spill_bytes = spill_bytes
         self.outside = Outside(networks)
-        self.blobs = Blobs(url, durable=durable, read_only=True)
+        self.blobs = open_blobs(url, durable=durable, read_only=True)
+        self._outage = Outage(self.blobs.probe)
+
+    def outage_in(self, error: BaseException) -> str | None:
+        """Return why the store is unavailable if an error says so, else None."""
+        return str(error) if isinstance(error, StoreUnavailable) else None
+
+    def begin_outage(self, reason: str) -> None:
+        """Remember that the store is unavailable: `outage` says so until it has answered again."""
+        self._outage.begin(reason)
+
+    def outage(self) -> str | None:
+        """Return why the store is unavailable, or None. Never waits for the store."""
+        return self._outage.reason()
 
     def put_bytes(
         self,
@@ -75,8 +90,7 @@ class ArtifactStore:
         content_hash = sha256(content).hexdigest()
         path = self._path(tenant, content_hash)
         if not self.blobs.holds(path, len(content), content_hash):
-            temporary, _, _ = self.blobs.write([content], self._incoming(tenant))
-            self.blobs.publish(temporary, path)
+            self.blobs.put([content], path, self._incoming(tenant))
         return self._artifact(tenant, content_hash, len(content), path, described)
 
     def put_file(
@@ -88,7 +102,7 @@ class ArtifactStore:
         filename: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Artifact:
-        """Store a file, in one pass with constant memory, and return the artifact.
+        """Store a file with constant memory, and return the artifact.
 
         `filename` defaults to the name of the file.
 
@@ -98,12 +112,7 @@ class ArtifactStore:
         """
         source = Path(path)
         described = _described(type, source.name if filename is None else filename, metadata)
-        temporary, content_hash, size = self.blobs.write(_chunks(source), self._incoming(tenant))
-        final = self._path(tenant, content_hash)
-        if self.blobs.holds(final, size, content_hash):
-            self.blobs.discard(temporary)
-        else:
-            self.blobs.publish(temporary, final)
+        final, content_hash, size = self.blobs.put_file(source, self._incoming(tenant), partial(self._path, tenant))
         return self._artifact(tenant, content_hash, size, final, described)
 
     def register_uri(
@@ -182,7 +191,11 @@ class ArtifactStore:
         return None if path is None else Path(path)
 
     def fault(self, artifact: Artifact) -> str | None:
-        """Return a description of what is wrong with the stored bytes of an artifact, or None if they are intact."""
+        """Return a description of what is wrong with the stored bytes of an artifact, or None if they are intact.
+
+        Raises:
+            StoreUnavailable: the store cannot be used now.
+        """
         path = self._kept_path(artifact)
         if path is None:
             return f"unreachable: {artifact.uri} is not in this store"
@@ -253,12 +266,3 @@ _Description = tuple[str, str | None, dict[str, Any]]
 def _described(kind: str, filename: str | None, metadata: Mapping[str, Any] | None) -> _Description:
     """Validate the type, filename and metadata of an artifact, before any bytes are written."""
     return checked_type(kind), checked_filename(filename), checked_metadata(metadata)
-
-
-def _chunks(source: Path) -> Iterator[bytes]:
-    with source.open("rb") as file:
-        yield from _until_empty(file)
-
-
-def _until_empty(file: BinaryIO) -> Iterable[bytes]:
-    return iter(lambda: file.read(CHUNK_BYTES), b"")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.artifacts.names import is_outside
 from orchestrator.artifacts.outside import Verdict
 from orchestrator.artifacts.store import ArtifactStore
@@ -29,8 +30,12 @@ def examine(store: ArtifactStore, artifacts: Iterable[Artifact]) -> list[Verdict
     """Return for each artifact None if it is intact, otherwise a verdict: it is faulty, or could not be checked."""
     wanted = list(artifacts)
     outside = store.outside.verdicts((each.uri, each.size_bytes) for each in wanted if is_outside(each))
-    return [outside[each.uri, each.size_bytes] if is_outside(each) else _stored(store.fault(each)) for each in wanted]
+    return [outside[each.uri, each.size_bytes] if is_outside(each) else _stored(store, each) for each in wanted]
 
 
-def _stored(fault: str | None) -> Verdict | None:
+def _stored(store: ArtifactStore, artifact: Artifact) -> Verdict | None:
+    try:
+        fault = store.fault(artifact)
+    except StoreUnavailable as error:
+        return Verdict(f"not checked: {error}", checked=False)
     return None if fault is None else Verdict(fault)

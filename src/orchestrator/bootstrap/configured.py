@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from orchestrator.settings import PREFIX, SettingsError
 
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+_PACKAGES = {"s3": "'orchestrator[s3]'", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
 @contextmanager

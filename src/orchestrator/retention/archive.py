@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import chain
 
-from orchestrator.artifacts.blobs import CHUNK_BYTES, Blobs
+from orchestrator.artifacts.blobs import CHUNK_BYTES
+from orchestrator.artifacts.opened import open_blobs
 from orchestrator.audit.transfer import parquet
 from orchestrator.audit.transfer.end import DamagedExport, ExportEnd
 from orchestrator.audit.transfer.export import write_export
@@ -33,7 +34,7 @@ class Archive:
     """Writes and reads archive files below one URL."""
 
     def __init__(self, url: str) -> None:
-        self._blobs = Blobs(url, settled_seconds=float("inf"))
+        self._blobs = open_blobs(url, settled_seconds=float("inf"))
 
     def write(self, month: str, rows: Sequence[EventRow]) -> ArchiveFile:
         """Write events to a file, read them back, and return the file. The events must be in log order.
@@ -47,8 +48,7 @@ class Archive:
         name = f"{month}/{rows[0][4]}-{rows[-1][4]}-{tally.link.hex()[:16]}.parquet"
         content = buffer.getbuffer()
         chunks = (bytes(content[start : start + CHUNK_BYTES]) for start in range(0, len(content), CHUNK_BYTES))
-        temporary, sha256, size = self._blobs.write(chunks, f"{self._blobs.root}/{_INCOMING}")
-        self._blobs.publish(temporary, self._path(name))
+        sha256, size = self._blobs.put(chunks, self._path(name), f"{self._blobs.root}/{_INCOMING}")
         if list(self.read(name)) != list(rows):
             raise DamagedExport(f"{name} does not contain the events that were written to it")
         return ArchiveFile(name, sha256, size)
@@ -66,8 +66,7 @@ class Archive:
             return None
         beside = name.removesuffix(".parquet") + ".logs.jsonl.gz"
         content = _compressed(chain([first], lines))
-        temporary, _, _ = self._blobs.write(content, f"{self._blobs.root}/{_INCOMING}")
-        self._blobs.publish(temporary, self._path(beside))
+        self._blobs.put(content, self._path(beside), f"{self._blobs.root}/{_INCOMING}")
         return beside
 
     def read(self, name: str) -> Iterator[EventRow]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orchestrator.artifacts.errors import StoreUnavailable
 from orchestrator.audit.chain import digest
 from orchestrator.audit.transfer.end import DamagedExport
 from orchestrator.domain.audit import faults
@@ -93,7 +94,11 @@ class Inspector:
                 f"has tombstones of {len(kept)} runs and {events} events, instead of {archived.runs} and "
                 f"{archived.events}",
             )
-        fault = self._archive.fault(ArchiveFile(archived.name, archived.sha256, archived.size_bytes))
+        try:
+            fault = self._archive.fault(ArchiveFile(archived.name, archived.sha256, archived.size_bytes))
+        except StoreUnavailable as error:
+            yield ArchiveFault(archived.name, f"cannot be checked: {error}")
+            return
         if fault is not None:
             yield ArchiveFault(archived.name, fault)
         streams: dict[UUID, list[EventRow]] = {}

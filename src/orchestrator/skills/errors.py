@@ -104,6 +104,10 @@ class WorkerUnfit(Exception):
     """This process lacks a resource that every attempt needs. It is not the skill's fault; retry elsewhere."""
 
 
+class StoreAway(WorkerUnfit):
+    """The artifact store is unavailable. It is not the skill's fault; retry when the store answers."""
+
+
 class SkillConflict(DomainError):
     """Two different skills have the same id."""
 

@@ -7,8 +7,10 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
-from orchestrator.skills.errors import WorkerUnfit
+from orchestrator.skills.context import ArtifactSink
+from orchestrator.skills.errors import StoreAway, WorkerUnfit
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +22,37 @@ _BYTES = 65_536
 _LONGEST_CHAIN = 20
 
 
-class Fitness:
-    """Distinguishes failures caused by a missing resource in this process from failures of the skills themselves."""
+class SharedStore(Protocol):
+    """The artifact store, as far as attempts depend on it. None of these waits for it."""
 
-    def __init__(self) -> None:
+    def outage_in(self, error: BaseException) -> str | None:
+        """Return why the store is unavailable if an error says so, else None."""
+        ...
+
+    def begin_outage(self, reason: str) -> None:
+        """Remember that the store is unavailable."""
+        ...
+
+    def outage(self) -> str | None:
+        """Return why the store is unavailable, or None."""
+        ...
+
+
+class AttemptStore(ArtifactSink, SharedStore, Protocol):
+    """The artifact store, as attempts use it."""
+
+
+class Fitness:
+    """Distinguishes failures caused by a missing resource from failures of the skills themselves.
+
+    Args:
+        store: the artifact store that all attempts use; None if it could not be built.
+    """
+
+    def __init__(self, store: SharedStore | None) -> None:
+        self._store = store
         self._trouble: str | None = None
+        self._lacks_store = False
 
     def trouble(self) -> str | None:
         """Return what is missing, or None. This probes the resources only if one was missing at the last check."""
@@ -32,7 +60,16 @@ class Fitness:
             self._trouble = missing()
             if self._trouble is None:
                 logger.info("worker can execute steps again")
-        return self._trouble
+        return self._trouble or self._outage()
+
+    def _outage(self) -> str | None:
+        if self._store is None or not self._lacks_store:
+            return None
+        found = self._store.outage()
+        if found is None:
+            self._lacks_store = False
+            logger.info("worker can execute steps again")
+        return found
 
     @contextmanager
     def judging(self) -> Iterator[None]:
@@ -47,6 +84,14 @@ class Fitness:
 
     def judge(self, error: Exception) -> WorkerUnfit | None:
         """Return the WorkerUnfit to raise instead if a resource that is still missing caused an error, or None."""
+        away = error if isinstance(error, StoreAway) else self._away(error)
+        if away is not None:
+            if not self._lacks_store:
+                logger.warning("worker cannot execute steps and stops claiming runs: %s", away)
+            self._lacks_store = True
+            if self._store is not None:
+                self._store.begin_outage(str(away))
+            return away
         if not isinstance(error, WorkerUnfit) and not _is_caused_by_shortage(error):
             return None
         found = missing()
@@ -56,6 +101,16 @@ class Fitness:
         if isinstance(error, WorkerUnfit):
             return error
         return None if found is None else WorkerUnfit(found)
+
+    def _away(self, error: Exception) -> StoreAway | None:
+        if self._store is None:
+            return None
+        try:
+            reasons = map(self._store.outage_in, _chain(error))
+            reason = next((reason for reason in reasons if reason is not None), None)
+        except BaseException:  # noqa: BLE001 - code of the skill's exceptions ran here
+            return None
+        return None if reason is None else StoreAway(f"the artifact store is unavailable: {reason}")
 
 
 def missing() -> str | None:

@@ -18,7 +18,7 @@ from orchestrator.skills.call import SkillCall
 from orchestrator.skills.connections import close_connections
 from orchestrator.skills.context import ArtifactSink, ReportProgress, StepContext
 from orchestrator.skills.errors import WorkerUnfit, to_step_error
-from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.fitness import AttemptStore, Fitness
 from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
@@ -30,7 +30,7 @@ from orchestrator.skills.threads import DaemonThreads
 def perform_in_process(
     sources: tuple[str, ...],
     call: SkillCall,
-    make_sink: Callable[[], ArtifactSink],
+    make_sink: Callable[[], AttemptStore],
     on_progress: ReportProgress | None = None,
     *,
     secrets: Secrets | None = None,
@@ -50,12 +50,13 @@ def perform_in_process(
         secrets: where skills get secrets, kept from call to call; None for none.
         step_log: gets what the skill prints (see `step_streams`) and logs, or None if nothing is kept.
     """
+    sink = None
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         kept = None if secrets is None else _secrets(pickle.dumps(secrets))
         return asyncio.run(_perform(registry, call, sink, on_progress, secrets=kept, step_log=step_log))
     except Exception as error:  # noqa: BLE001 - returned as a value
-        return Fitness().judge(error) or to_step_error(error)
+        return Fitness(sink).judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
         return to_step_error(error)
 
@@ -127,6 +128,6 @@ def _mask_line(_logger: Any, _method: str, line: Any) -> Any:
 
 
 @cache
-def _sink(pickled: bytes) -> ArtifactSink:
-    make_sink: Callable[[], ArtifactSink] = pickle.loads(pickled)  # noqa: S301 - pickled by us, just above
+def _sink(pickled: bytes) -> AttemptStore:
+    make_sink: Callable[[], AttemptStore] = pickle.loads(pickled)  # noqa: S301 - pickled by us, just above
     return make_sink()

@@ -17,7 +17,7 @@ from typing import Any
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills import keeper
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.context import ArtifactSink
+from orchestrator.skills.fitness import AttemptStore
 from orchestrator.skills.logs import LogLine, StepLog
 from orchestrator.skills.process import perform_in_process
 from orchestrator.skills.secrets import Secrets
@@ -68,7 +68,7 @@ class Child:
         threads: Executor,
         sources: tuple[str, ...],
         call: SkillCall,
-        make_sink: Callable[[], ArtifactSink],
+        make_sink: Callable[[], AttemptStore],
         report: Report | None,
         *,
         secrets: Secrets | None = None,
@@ -115,7 +115,7 @@ class Child:
         self,
         sources: tuple[str, ...],
         call: SkillCall,
-        make_sink: Callable[[], ArtifactSink],
+        make_sink: Callable[[], AttemptStore],
         report: Report | None,
         *,
         secrets: Secrets | None,

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from orchestrator.domain.output import Output
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.context import ArtifactSink, StepContext
-from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.context import StepContext
+from orchestrator.skills.fitness import AttemptStore, Fitness
 from orchestrator.skills.logs import StepLog
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
@@ -33,7 +33,7 @@ def unlogged(_call: SkillCall) -> None:
     """Return no log: what the skill prints is not kept."""
 
 
-class OutputKeeper(ArtifactSink, Protocol):
+class OutputKeeper(AttemptStore, Protocol):
     """The artifact store operations an executor needs."""
 
     def must_spill(self, output: Output) -> bool:
@@ -91,7 +91,7 @@ class LocalExecutor:
         self._on_progress = on_progress
         self._secrets = secrets
         self._open_log = open_log
-        self._fitness = Fitness()
+        self._fitness = Fitness(keeper)
 
     def trouble(self) -> str | None:
         """Return what this process lacks to perform any call, or None."""

@@ -10,9 +10,8 @@ from contextlib import suppress
 
 from orchestrator.domain.output import Output, StepError
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.context import ArtifactSink
 from orchestrator.skills.errors import SKILL_TIMEOUT, WORKER_LOST, SkillError, to_skill_error
-from orchestrator.skills.fitness import Fitness
+from orchestrator.skills.fitness import AttemptStore, Fitness
 from orchestrator.skills.logs import StepLog
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.skills.secrets import Secrets
@@ -44,7 +43,7 @@ class ProcessExecutor:
         keeper: OutputKeeper,
         *,
         sources: tuple[str, ...],
-        make_sink: Callable[[], ArtifactSink],
+        make_sink: Callable[[], AttemptStore],
         size: int = 4,
         grace_seconds: float = 5.0,
         on_progress: ReportStep | None = None,
@@ -65,7 +64,7 @@ class ProcessExecutor:
         self._local = LocalExecutor(
             registry, keeper, self._threads, on_progress=on_progress, secrets=secrets, open_log=open_log
         )
-        self._fitness = Fitness()
+        self._fitness = Fitness(keeper)
         self._idle: list[Child] = []
         self._starting: set[asyncio.Future[Child]] = set()
         self._ending: set[asyncio.Task[None]] = set()

@@ -1,9 +1,6 @@
 """The store: the same bytes once, all or nothing, and no name that leads elsewhere."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import ArtifactGone, ArtifactRejected, ArtifactStore
-from orchestrator.artifacts.blobs import CHUNK_BYTES
 from orchestrator.artifacts.names import tenant_folder
-from orchestrator.domain.output import Artifact, Output, artifact_id
+from orchestrator.domain.output import Artifact, Output
+from tests.unit.artifacts.suite import StoreSuite, paths
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -29,62 +26,10 @@ def local(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(str(tmp_path / "store"))
 
 
-def files(store: ArtifactStore) -> list[str]:
-    filesystem, root = fsspec.core.url_to_fs(store.url)
-    return [path.removeprefix(root) for path in filesystem.find(root)]
-
-
-def test_bytes_come_back_as_they_were(store: ArtifactStore) -> None:
-    made = store.put_bytes("acme", b"la la", type="audio/wav", filename="bgm.wav", metadata={"bpm": 90})
-    content_hash = sha256(b"la la").hexdigest()
-    assert made == Artifact(
-        artifact_id("acme", content_hash, "audio/wav"),
-        "audio/wav",
-        made.uri,
-        content_hash,
-        5,
-        "bgm.wav",
-        {"bpm": 90},
-    )
-    assert made.uri.endswith(f"/acme/sha256/{content_hash[:2]}/{content_hash[2:]}")
-    assert store.read(made) == b"la la"
-    with store.open(made) as file:
-        assert file.read(2) == b"la"
-
-
-def test_readers_do_not_disturb_each_other(store: ArtifactStore) -> None:
-    made = store.put_bytes("acme", b"la la", type="x")
-    with store.open(made) as one, store.open(made) as other:
-        assert (one.read(3), other.read(3), one.read(), other.read()) == (b"la ", b"la ", b"la", b"la")
-
-
 def test_uri_can_be_opened_by_anyone(store: ArtifactStore) -> None:
     made = store.put_bytes("acme", b"la la", type="x")
     with fsspec.open(made.uri) as file:
         assert file.read() == b"la la"
-
-
-def test_file_is_hashed_while_it_is_copied(store: ArtifactStore, tmp_path: Path) -> None:
-    content = os.urandom(2 * CHUNK_BYTES + 17)
-    source = tmp_path / "big.bin"
-    source.write_bytes(content)
-    made = store.put_file("acme", source, type="x")
-    assert (made.content_hash, made.size_bytes, made.filename) == (
-        sha256(content).hexdigest(),
-        len(content),
-        "big.bin",
-    )
-    assert store.read(made) == content
-
-
-def test_same_bytes_are_stored_once(store: ArtifactStore, tmp_path: Path) -> None:
-    (tmp_path / "copy").write_bytes(b"same")
-    first = store.put_bytes("acme", b"same", type="x", filename="a")
-    second = store.put_bytes("acme", b"same", type="y", filename="b")
-    third = store.put_file("acme", tmp_path / "copy", type="x")
-    assert first.uri == second.uri == third.uri
-    assert first.id == third.id != second.id
-    assert len(files(store)) == 1
 
 
 def test_same_bytes_are_not_written_again(local: ArtifactStore) -> None:
@@ -96,19 +41,6 @@ def test_same_bytes_are_not_written_again(local: ArtifactStore) -> None:
     assert path.stat().st_mtime_ns > before.st_mtime_ns, "but they count as just written"
 
 
-def test_tenants_do_not_share_files(store: ArtifactStore) -> None:
-    ours, theirs = store.put_bytes("a", b"same", type="x"), store.put_bytes("b", b"same", type="x")
-    assert ours.uri != theirs.uri
-    assert ours.id != theirs.id
-
-
-def test_many_threads_store_the_same_bytes(store: ArtifactStore) -> None:
-    with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda _: store.put_bytes("acme", b"same" * 999, type="x"), range(40)))
-    assert len(set(map(repr, made))) == 1
-    assert len(files(store)) == 1
-
-
 def test_local_path_is_there_for_local_stores_only(local: ArtifactStore) -> None:
     path = local.local_path(local.put_bytes("acme", b"x", type="x"))
     assert path is not None
@@ -117,34 +49,11 @@ def test_local_path_is_there_for_local_stores_only(local: ArtifactStore) -> None
     assert remote.local_path(remote.put_bytes("acme", b"x", type="x")) is None
 
 
+class TestEveryStore(StoreSuite):
+    """On local files and in memory; see tests/integration/artifacts for S3."""
+
+
 class TestAtomicity:
-    def test_failed_copy_leaves_nothing(self, store: ArtifactStore, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError):
-            store.put_file("acme", tmp_path / "absent", type="x")
-        assert files(store) == []
-
-    def test_interrupted_write_leaves_nothing(self, store: ArtifactStore) -> None:
-        def half() -> object:
-            yield b"half"
-            raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            store.blobs.write(half(), f"{store.blobs.root}/acme/incoming")  # type: ignore[arg-type]
-        assert files(store) == []
-
-    def test_half_written_file_is_not_the_artifact(self, store: ArtifactStore) -> None:
-        seen: list[list[str]] = []
-
-        def watched() -> object:
-            yield b"half"
-            seen.append(files(store))
-            yield b"more"
-
-        temporary, _, _ = store.blobs.write(watched(), f"{store.blobs.root}/acme/incoming")  # type: ignore[arg-type]
-        store.blobs.publish(temporary, f"{store.blobs.root}/acme/sha256/aa/bb")
-        assert all("/incoming/" in path for path in seen[0])
-        assert files(store) == ["/acme/sha256/aa/bb"]
-
     @pytest.mark.parametrize("damage", [b"", b"tr", b"altered!"])
     def test_storing_again_heals_what_was_damaged(self, local: ArtifactStore, damage: bytes) -> None:
         made = local.put_bytes("acme", b"original", type="x")
@@ -181,7 +90,7 @@ class TestNames:
             store.put_bytes("acme", b"x", type="x", filename=filename)
         assert isinstance(refused.value, ValueError)
         assert refused.value.code == "ARTIFACT_REJECTED"
-        assert files(store) == []
+        assert paths(store) == []
 
     @pytest.mark.parametrize("filename", ["a.txt", "sub/a.txt", "…ünï.wav", "x" * 255, "..a", "a b"])
     def test_harmless_name_is_taken(self, store: ArtifactStore, filename: str) -> None:
@@ -316,34 +225,6 @@ class TestGone:
 
 
 class TestSpill:
-    def test_small_data_stays(self, store: ArtifactStore) -> None:
-        output = Output({"x": "y" * 1000})
-        assert store.spill("acme", output) is output
-        assert store.load_data(output) == output.data
-        assert files(store) == []
-
-    def test_large_data_is_stored_by_hash(self, store: ArtifactStore) -> None:
-        data = {"b": ["y"] * 20_000, "a": 1.0}
-        kept = store.put_bytes("acme", b"x", type="x")
-        spilled = store.spill("acme", Output(data, (kept,)))
-        assert spilled.data is None
-        assert spilled.artifacts == (kept,)
-        assert spilled.data_ref is not None
-        assert spilled.data_ref.type == "application/json"
-        assert store.load_data(spilled) == data
-
-    def test_the_reference_has_the_beginning_of_the_text(self, store: ArtifactStore) -> None:
-        output = store.spill("acme", Output({"b": "ö" * 40_000, "a": "\0"}))
-        assert output.data_ref is not None
-        preview = output.data_ref.metadata["preview"]
-        assert store.read(output.data_ref).decode().startswith(preview)
-        assert len(preview.encode()) in (1023, 1024)
-
-    def test_equal_data_has_one_reference(self, store: ArtifactStore) -> None:
-        one = store.spill("acme", Output({"a": "x" * 40_000, "b": 1}))
-        other = store.spill("acme", Output({"b": 1, "a": "x" * 40_000}))
-        assert one == other
-
     @pytest.mark.parametrize(("length", "spills"), [(98, False), (99, True)])
     def test_limit_is_that_of_the_json(self, length: int, spills: bool) -> None:
         store = ArtifactStore(f"memory://{uuid4().hex}", spill_bytes=100)

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.artifacts import ArtifactGone, ArtifactStore
+from orchestrator.artifacts import ArtifactStore
 from orchestrator.artifacts.blobs import written_at
 from orchestrator.artifacts.sweeper import Sweep, Sweeper
 from orchestrator.domain.output import Artifact
@@ -17,50 +17,8 @@ from orchestrator.domain.output import Artifact
 DAY = 86_400.0
 
 
-@pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
-    return ArtifactStore(str(tmp_path / "store") if request.param == "file" else f"memory://{uuid4().hex}")
-
-
 def put(store: ArtifactStore, content: bytes, tenant: str = "acme") -> Artifact:
     return store.put_bytes(tenant, content, type="x")
-
-
-def is_there(store: ArtifactStore, artifact: Artifact) -> bool:
-    try:
-        store.read(artifact)
-    except ArtifactGone:
-        return False
-    return True
-
-
-def test_what_is_named_or_new_or_of_another_tenant_stays(store: ArtifactStore) -> None:
-    named, unnamed, elsewhere = put(store, b"named"), put(store, b"unnamed"), put(store, b"unnamed", "other")
-    sweeper, kept = Sweeper(store, "acme"), {sha256(b"named").digest()}
-    assert sweeper.sweep(kept, time.time() - 5) == Sweep(named=1, too_new=1)
-    looked: list[int] = []
-    wanted = Sweep(removed=1, removed_bytes=7, named=1)
-    assert sweeper.sweep(kept, time.time() + 5, dry_run=True, on_objects=looked.append) == wanted
-    assert is_there(store, unnamed)
-    assert looked[-1] == 2
-    assert sweeper.sweep(kept, time.time() + 5) == wanted
-    assert [is_there(store, each) for each in (named, unnamed, elsewhere)] == [True, False, True]
-    assert sweeper.sweep(kept, time.time() + 5) == Sweep(named=1)
-
-
-def test_what_is_being_written_stays(store: ArtifactStore) -> None:
-    temporary, _, _ = store.blobs.write([b"half of it"], f"{store.blobs.root}/acme/incoming")
-    assert Sweeper(store, "acme").sweep(set(), time.time() + DAY) == Sweep()
-    with store.blobs.open(temporary) as file:
-        assert file.read() == b"half of it"
-
-
-def test_some_can_be_removed_by_their_hashes(store: ArtifactStore) -> None:
-    first, second = put(store, b"first"), put(store, b"second")
-    hashes = [first.content_hash, first.content_hash, sha256(b"never seen").hexdigest()]
-    assert Sweeper(store, "acme").remove(hashes, time.time() - 5) == Sweep(too_new=1)
-    assert Sweeper(store, "acme").remove(hashes, time.time() + 5) == Sweep(removed=1, removed_bytes=5)
-    assert [is_there(store, each) for each in (first, second)] == [False, True]
 
 
 def local(tmp_path: Path, content: bytes) -> tuple[ArtifactStore, Path]:
