@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from benchmarks.folders import open_folder
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
 from orchestrator.skills.masking import MASKER
@@ -74,7 +75,7 @@ def databases(postgres_server: EmbeddedPostgres) -> Databases:
 def template_database(databases: Databases) -> str:
     """The name of a database with all migrations and no rows. Do not connect to it: it is copied."""
     name = databases.create()
-    migrate(databases.url(name), MIGRATIONS)
+    migrate(databases.url(name), MIGRATIONS, new_format=FORMAT)
     return name
 
 

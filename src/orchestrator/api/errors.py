@@ -63,6 +63,7 @@ from orchestrator.domain.errors import (
     UnknownChangeType,
     UnknownStep,
     VersionConflict,
+    WorkflowIsRetired,
     WorkflowNotFound,
     WorkflowVersionExists,
 )
@@ -209,6 +210,7 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooSlow: 408,
     HeadTooSlow: 408,
     WorkflowVersionExists: 409,
+    WorkflowIsRetired: 409,
     IdempotencyConflict: 409,
     VersionConflict: 409,
     FormatNotFinished: 409,

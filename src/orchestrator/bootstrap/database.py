@@ -12,7 +12,7 @@ from importlib.resources import files
 from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.postgres.migrate import migrate_alone
-from orchestrator.postgres.schema import FIRST_FORMAT, check_schema
+from orchestrator.postgres.schema import check_schema
 from orchestrator.projections.custom.loading import CustomModels, load_custom_models
 from orchestrator.projections.custom.tables import find_tables
 from orchestrator.settings import Settings
@@ -54,7 +54,7 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
     """
     if settings.database_url is not None:
         if migrates:
-            schema = migrate_alone(settings.database_url, MIGRATIONS, FIRST_FORMAT)
+            schema = migrate_alone(settings.database_url, MIGRATIONS, new_format=FORMAT)
         else:
             schema = check_schema(settings.database_url, MIGRATIONS)
         custom = open_custom_models(settings.database_url, makes=migrates)
@@ -63,7 +63,7 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
     with EmbeddedPostgres(settings.data_dir) as server:
         conninfo = server.conninfo()
         # Only programs on this machine use it, usually of one release. Other releases skip what they do not know.
-        schema = migrate_alone(conninfo, MIGRATIONS, FORMAT)
+        schema = migrate_alone(conninfo, MIGRATIONS, new_format=FORMAT, finished_format=FORMAT)
 
         def revive() -> None:
             try:
