@@ -252,6 +252,8 @@ _WORDS = {
 }
 """Messages to use instead of the regular expression that did not match."""
 
+READ_ONLY = "the database is read-only: a standby, or default_transaction_read_only is on"
+
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
@@ -264,6 +266,8 @@ def answer_to(error: Exception) -> Json | None:
             return None
         code = InvalidRequest.code if isinstance(error, InputNotCanonical) else error.code
         return _answer(status, code, error.message, error.details, _headers(error, status))
+    if isinstance(error, DatabaseUnavailable) and error.read_only:
+        return _answer(503, "DATABASE_UNAVAILABLE", f"{READ_ONLY}; try again", {}, _RETRY)
     if isinstance(error, DatabaseUnavailable) or type(error) is ConnectionError:
         return _answer(503, "DATABASE_UNAVAILABLE", "the database is unavailable; try again", {}, _RETRY)
     if isinstance(error, HTTPException):
