@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from benchmarks.folders import open_folder
 from orchestrator.postgres.embedded.account import Account
 from tests.downloads import leave_out
 from tests.waiting import eventually
@@ -68,7 +70,8 @@ class PgBouncer:
         pool_size: int = 40,
     ) -> None:
         self._parts = conninfo_to_dict(url)
-        self._folder = Path(tempfile.mkdtemp(prefix="pgb-"))
+        self._folders = ExitStack()
+        self._folder = self._folders.enter_context(open_folder())  # its user may enter it, whatever TMPDIR is
         self._settings = {
             "pool_mode": mode,
             "listen_addr": "",
@@ -98,7 +101,7 @@ class PgBouncer:
         try:
             self.start()
         except BaseException:
-            self.kill()
+            self.__exit__(None, None, None)
             raise
         return self
 
@@ -106,7 +109,7 @@ class PgBouncer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
-        shutil.rmtree(self._folder)
+        self._folders.close()
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
