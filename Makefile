@@ -9,6 +9,8 @@ SEED ?=
 CASES ?= 20000
 JOBS ?= 3
 LOCK_FLAGS ?=
+QUICK := $(BIN)/python -m pytest -q -m "not slow" --hypothesis-profile quick
+PART := tests/unit/domain tests/unit/workflows tests/unit/artifacts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -26,8 +28,10 @@ demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
 test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# Two sessions side by side, each with its part of the tests. The processes of one session would each import all tests.
 unit: $(INSTALLED) ## Run the quick tests: no server, no test of a second or more, few examples a property
-	@$(BIN)/python -m pytest -q -n 2 --dist load -m "not slow" --hypothesis-profile quick tests/unit
+	@$(QUICK) $(PART) & part=$$!; trap "kill $$part" INT TERM; \
+	  $(QUICK) tests/unit $(addprefix --ignore=,$(PART)); code=$$?; wait $$part && exit $$code
 
 check: $(INSTALLED) ## Check format, lint, types, the direction of imports and the architecture
 	@$(BIN)/ruff format --check .

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from types import FrameType
-from uuid import uuid4
 
 import psutil
 import pytest
 from hypothesis import settings
 
 from benchmarks.folders import open_folder
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
 from orchestrator.skills.masking import MASKER
-from tests.s3 import S3Server
 from tests.servers import Databases, ValkeyServer, copy_folder
 
 MIGRATIONS = [files("orchestrator.postgres") / "migrations"]
@@ -76,7 +75,7 @@ def databases(postgres_server: EmbeddedPostgres) -> Databases:
 def template_database(databases: Databases) -> str:
     """The name of a database with all migrations and no rows. Do not connect to it: it is copied."""
     name = databases.create()
-    migrate(databases.url(name), MIGRATIONS)
+    migrate(databases.url(name), MIGRATIONS, new_format=FORMAT)
     return name
 
 
@@ -132,24 +131,3 @@ def valkey(valkey_server: ValkeyServer) -> ValkeyServer:
     valkey_server.start()
     valkey_server.flush()
     return valkey_server
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3Server]:
-    """One S3 server for the session. Do not stop it: tests that do make their own."""
-    with open_folder() as folder, S3Server(folder) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def s3_bucket(s3_server: S3Server) -> str:
-    """The name of a bucket that tests share: each uses a prefix of its own."""
-    return s3_server.make_bucket()
-
-
-@pytest.fixture
-def s3_url(s3_server: S3Server, s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A URL of this test's own in a bucket; this process and its children have what reaches it."""
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{s3_bucket}/{uuid4().hex}"

@@ -5,7 +5,7 @@
     an event                RunRemarked, for runs whose payload has a `remark`
     a word of definitions   `team`
 
-All but the migration are of format 2. `next_release.changes` has each change as a text of a file and what stands in its
+All but the migration are of format 3. `next_release.changes` has each change as a text of a file and what stands in its
 place, so that the copy follows the package; a text that is not there any more is an error.
 """
 

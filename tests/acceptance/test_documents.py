@@ -127,7 +127,7 @@ def test_a_block_for_a_shell(block: Block, shop: Shop) -> None:
 
 def test_what_is_not_run_here_is_there() -> None:
     left_out = [block for block in blocks("sh") if reason(block) is not None]
-    assert len(left_out) == len(NOT_HERE)
+    assert all(any(name == block.document and words in block.text for block in left_out) for name, words in NOT_HERE)
     assert len(RUN_HERE) >= 6
 
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from orchestrator.bootstrap.database import MIGRATIONS
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.migrate import migrate
 from orchestrator.postgres.migration_files import newest_number, read_migrations
 from orchestrator.postgres.sql import load_sql
@@ -75,6 +76,10 @@ def test_a_check_tells_what_would_be_done_and_changes_nothing(empty_database_url
     done = call("migrate", "--json", env=env)
     assert done.document["applied"] == [name for name in NAMES if name > "0016"]
     assert done.document["schema"] == NEWEST
+    assert done.document["format"] == 1  # the database was not empty: programs of an older release may use it
+    assert "Run `orchestrator migrate --finish`" in call("migrate", env=env).out.splitlines()[-1]
+    assert call("migrate", "--check", "--finish", env=env).out == f"would finish format {FORMAT}\n"
+    assert f"Format {FORMAT} is finished." in call("migrate", "--finish", env=env).out
     for words in (("migrate", "--check"), ("migrate", "--check", "--finish"), ("migrate",), ("migrate", "--finish")):
         done = call(*words, env=env)
         assert (done.code, done.out) == (0, f"Nothing to do: the database has schema {NEWEST}.\n")

@@ -165,9 +165,9 @@ def test_the_api_and_the_client_delete_for_admins_only(env: dict[str, str], home
             with pytest.raises(ApiError) as unknown:
                 admin.delete_run("0197a6c2-1b7e-7c42-9d5c-2f3e8a1b4c5d", reason="x")
             assert unknown.value.status == 404
-        answer = httpx.delete(
-            f"{address}/api/v1/runs/{run_id}?reason=x", headers={"Authorization": f"Bearer {keys['admin']}"}
-        )
+        authorization = {"Authorization": f"Bearer {keys['admin']}"}
+        assert "\norchestrator_runs_deleted_total 2.0\n" in httpx.get(f"{address}/metrics", headers=authorization).text
+        answer = httpx.delete(f"{address}/api/v1/runs/{run_id}?reason=x", headers=authorization)
         assert (answer.status_code, answer.json()["error"]) == (410, "RUN_DELETED")
         assert urlsplit(address).port
     proven(env)

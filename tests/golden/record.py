@@ -1,4 +1,4 @@
-"""`python -m tests.golden.record VERSION`: real runs of every fate, recorded as golden logs of a release.
+"""`python -m tests.golden.record VERSION [NAME...]`: real runs of every fate, recorded as golden logs of a release.
 
 A log that was recorded is never changed: a release adds its own, beside those of earlier ones.
 """
@@ -11,7 +11,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from benchmarks.folders import open_folder
+from orchestrator.application.caller import Caller
+from orchestrator.application.calls import Calls
 from orchestrator.audit.transfer.export import EventSelection, select, write_export
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
 from tests.conftest import MIGRATIONS
@@ -40,19 +43,35 @@ async def campaign(url: str, folder: Path) -> None:
     await run_campaign(url, folder)
 
 
-SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign)
+async def retired(url: str, folder: Path) -> None:
+    """A workflow that is retired and restored, version by version, between its runs."""
+    with open_world(url, folder) as world:
+        calls = Calls(world.core, Caller("default", "ann"))
+        for version in ("1", "2"):
+            await calls.register({"workflowName": "w", "version": version, "steps": [{"stepId": "a", "skillId": "b"}]})
+            await calls.trigger("w")
+        await calls.retire_workflow("w", version="2", reason="it was too slow")
+        await calls.trigger("w")
+        await calls.retire_workflow("w")
+        await calls.restore_workflow("w", version="2")
+        await calls.trigger("w")
 
 
-def main(version: str) -> None:
+SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign, retired)
+
+
+def main(version: str, *names: str) -> None:
     LOGS.mkdir(exist_ok=True)
     with open_folder() as server_folder, EmbeddedPostgres(server_folder) as server:
         databases = Databases(server)
         for scenario in SCENARIOS:
+            if names and scenario.__name__ not in names:
+                continue
             path = LOGS / f"{version}-{scenario.__name__}.jsonl"
             if path.exists():
                 raise SystemExit(f"{path} is there already, and golden")
             name = databases.create()
-            migrate(databases.url(name), MIGRATIONS)
+            migrate(databases.url(name), MIGRATIONS, new_format=FORMAT)
             with tempfile.TemporaryDirectory() as folder:
                 asyncio.run(scenario(databases.url(name), Path(folder)))
                 with open_world(databases.url(name), Path(folder)) as world:
@@ -62,4 +81,4 @@ def main(version: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

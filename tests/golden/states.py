@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.audit.transfer.export import read_export
-from orchestrator.domain.events import RunTriggered, StepCacheInvalidated, WorkflowRegistered
+from orchestrator.domain.events import (
+    RunTriggered,
+    StepCacheInvalidated,
+    WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
+)
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Workflow, workflow_from_json
@@ -28,7 +34,7 @@ def states(path: Path) -> dict[str, Any]:
         match recorded.event:
             case WorkflowRegistered() as event:
                 workflows[event.name, event.version] = workflow_from_json(event.definition)
-            case StepCacheInvalidated():
+            case StepCacheInvalidated() | WorkflowRetired() | WorkflowRestored():
                 pass
             case RunTriggered() as event:
                 workflow = workflows[event.workflow_name, event.workflow_version]

@@ -169,6 +169,12 @@ class Site:
         assert answer.is_success, answer.text
         return answer.json()
 
+    def code(self, path: str, document: Any = None) -> int:
+        """Return the status of the response to a GET, or to a POST of the document."""
+        if document is None:
+            return self._client.get(path).status_code
+        return self._client.post(path, json=document).status_code
+
     def trigger(self, workflow: str, payload: Mapping[str, Any]) -> str:
         answer = self._client.post("/runs", json={"workflowName": workflow, "triggerPayload": payload})
         assert answer.status_code == 202, answer.text

@@ -81,6 +81,7 @@ class Api(Described):
             deadline=limits.deadline,
             body_bytes=limits.body_bytes,
             bodies=IncomingBodies(settings.max_requests),
+            obstacle=lambda: self.served.core.log.writer.obstacle,
         )
         app = Compression(app)
         for middleware, args, kwargs in reversed(self.user_middleware):

@@ -64,6 +64,7 @@ from orchestrator.domain.errors import (
     UnknownChangeType,
     UnknownStep,
     VersionConflict,
+    WorkflowIsRetired,
     WorkflowNotFound,
     WorkflowVersionExists,
 )
@@ -212,6 +213,7 @@ STATUS: Mapping[type[Exception], int] = {
     BodyTooSlow: 408,
     HeadTooSlow: 408,
     WorkflowVersionExists: 409,
+    WorkflowIsRetired: 409,
     IdempotencyConflict: 409,
     VersionConflict: 409,
     FormatNotFinished: 409,
@@ -253,6 +255,8 @@ _WORDS = {
 }
 """Messages to use instead of the regular expression that did not match."""
 
+READ_ONLY = "the database is read-only: a standby, or default_transaction_read_only is on"
+
 _RETRY = {"Retry-After": "1"}
 _CLOSE = {"Connection": "close"}
 
@@ -265,6 +269,8 @@ def answer_to(error: Exception) -> Json | None:
             return None
         code = InvalidRequest.code if isinstance(error, InputNotCanonical) else error.code
         return _answer(status, code, error.message, error.details, _headers(error, status))
+    if isinstance(error, DatabaseUnavailable) and error.read_only:
+        return _answer(503, "DATABASE_UNAVAILABLE", f"{READ_ONLY}; try again", {}, _RETRY)
     if isinstance(error, DatabaseUnavailable) or type(error) is ConnectionError:
         return _answer(503, "DATABASE_UNAVAILABLE", "the database is unavailable; try again", {}, _RETRY)
     if isinstance(error, StoreUnavailable):

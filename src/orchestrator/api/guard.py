@@ -5,6 +5,7 @@ Pure ASGI middleware: it creates one object per request and no task.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -14,9 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from orchestrator.access.identity import Identity
 from orchestrator.api.answers import Json
 from orchestrator.api.authentication import IDENTITY
-from orchestrator.api.errors import BodyTooLarge, BodyTooSlow, answer_to, unforeseen
+from orchestrator.api.errors import READ_ONLY, BodyTooLarge, BodyTooSlow, answer_to, unforeseen
 from orchestrator.api.incoming import IncomingBodies
 from orchestrator.application.errors import DeadlineExceeded
+from orchestrator.postgres.unavailable import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +26,25 @@ _WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """Middleware. The deadline, in seconds, applies until the response starts; a stream may then last forever."""
+    """Middleware. The deadline, in seconds, applies until the response starts; a stream may then last forever.
 
-    def __init__(self, app: ASGIApp, *, deadline: float, body_bytes: int, bodies: IncomingBodies) -> None:
+    `obstacle` returns the error because of which writes wait, for the message of a request that missed its deadline.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        deadline: float,
+        body_bytes: int,
+        bodies: IncomingBodies,
+        obstacle: Callable[[], DatabaseUnavailable | None] = lambda: None,
+    ) -> None:
         self._app = app
         self._bodies = bodies
         self._deadline = deadline
         self._body_bytes = body_bytes
+        self._obstacle = obstacle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -70,7 +84,10 @@ class Guard:
             elif exchange.arriving:  # the body is read only after authentication
                 error = BodyTooSlow(f"the body did not arrive within {self._deadline:g} s")
             else:
-                error = DeadlineExceeded(f"no answer within {self._deadline:g} s; the request may still take effect")
+                obstacle = self._obstacle()
+                why = f": {READ_ONLY}" if obstacle is not None and obstacle.read_only else ""
+                late = f"no answer within {self._deadline:g} s{why}; the request may still take effect"
+                error = DeadlineExceeded(late)
         if isinstance(error, HTTPException) and error.status_code == 405:
             allowed = _allowed(scope)
             message = f"{scope['method']} is not allowed for this path; allowed: {allowed}"

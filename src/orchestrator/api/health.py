@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from orchestrator.api.answers import Json
 from orchestrator.api.caller import InstallationViewer
-from orchestrator.api.errors import NotReady
+from orchestrator.api.errors import READ_ONLY, NotReady
 from orchestrator.api.openapi import answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -54,15 +54,20 @@ async def get_liveness() -> Response:
 
 @router.get("/ready", response_model=Readiness, responses=answers())
 async def get_readiness(serving: Serving) -> Response:
-    """Check that the database is available and the read models keep up. If not, return 503 with details."""
+    """Check that the database accepts writes and the read models keep up. If not, return 503 with details."""
     limits = serving.limits
     try:
         async with asyncio.timeout(limits.readiness):
             position, last, oldest = await serving.shared.call(serving.core.reader.lag)
+            only_reads = await serving.shared.call(serving.core.reader.only_reads)
     except (TimeoutError, DatabaseUnavailable) as error:
+        if isinstance(error, DatabaseUnavailable) and error.read_only:
+            raise NotReady(READ_ONLY, database=False) from error
         raise NotReady("the database is unavailable", database=False) from error
     seconds = 0.0 if oldest is None else max(0.0, round(time.time() - oldest / 1000, 3))
     found = {"position": position, "lastPosition": last, "lag": last - position, "lagSeconds": seconds}
+    if only_reads:
+        raise NotReady(READ_ONLY, database=False, **found)
     if seconds > limits.lag:
         raise NotReady(f"the read models are {seconds:g} s behind; is a projector running?", database=True, **found)
     return Json({"status": "ready", **found})

@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints
 
 from orchestrator.application.commands import MAX_AT_ONCE
+from orchestrator.application.workflow_calls import MAX_REASON
 from orchestrator.domain.bounds import MAX_LABELS, MAX_PRIORITY, MIN_PRIORITY
 from orchestrator.domain.forcing import Force
 from orchestrator.workflows.shape import MAX_STEPS
@@ -180,3 +181,18 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
+
+
+class RetireBody(_Body):
+    """Which versions of a workflow to retire, and why."""
+
+    version: str | None = Field(default=None, min_length=1, max_length=255, description="A version; by default, all.")
+    reason: str | None = Field(
+        default=None, max_length=MAX_REASON, description="Why. Shown to those who trigger the workflow."
+    )
+
+
+class RestoreBody(_Body):
+    """Which versions of a workflow to restore."""
+
+    version: str | None = Field(default=None, min_length=1, max_length=255, description="A version; by default, all.")

@@ -1,11 +1,11 @@
-"""Endpoints for workflows: register, list and get."""
+"""Endpoints for workflows: register, list, get, retire and restore."""
 
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Body, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from orchestrator.api import shapes
 from orchestrator.api.answers import Json, rendered, revalidated
 from orchestrator.api.body import media_type, read_body, wrong_media_type
 from orchestrator.api.caller import Operator, Viewer
+from orchestrator.api.models import RestoreBody, RetireBody
 from orchestrator.api.openapi import NOT_MODIFIED, IfNoneMatch, answers
 from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
@@ -55,6 +56,9 @@ Version = Annotated[
     str | None,
     Query(min_length=1, max_length=255, description="Version of the workflow. By default, the one registered last."),
 ]
+
+Name = Annotated[str, Path(alias="workflowName", max_length=255)]
+Retired = Annotated[bool, Query(description="Whether to list workflows whose versions are all retired, too.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +135,35 @@ def _read(body: bytes, is_yaml: bool, max_attempts_bound: int, known: Set[str] |
 
 
 @router.get("", response_model=shapes.WorkflowList, responses=answers())
-async def list_workflows(serving: Serving, caller: Viewer) -> Response:
-    """Return the latest registered version of every workflow, sorted by name."""
-    return Json(await rendered({"workflows": await serving.calls(caller).workflows()}))
+async def list_workflows(serving: Serving, caller: Viewer, retired: Retired = False) -> Response:
+    """Return the latest version of every workflow, sorted by name. Versions that take runs come before retired ones."""
+    return Json(await rendered({"workflows": await serving.calls(caller).workflows(retired=retired)}))
+
+
+@router.post("/{workflowName}/retire", response_model=shapes.ChangedVersions, responses=answers(404, 409, body=True))
+async def retire_workflow(
+    serving: Serving, caller: Operator, name: Name, body: Annotated[RetireBody, Body()]
+) -> Response:
+    """Retire versions of a workflow: they take no new runs. Runs that were triggered before go on.
+
+    Returns the versions that took runs until now; retiring a version again changes nothing.
+    """
+    return Json(await serving.calls(caller).retire_workflow(name, version=body.version, reason=body.reason))
+
+
+@router.post("/{workflowName}/restore", response_model=shapes.ChangedVersions, responses=answers(404, 409, body=True))
+async def restore_workflow(
+    serving: Serving, caller: Operator, name: Name, body: Annotated[RestoreBody, Body()]
+) -> Response:
+    """Let retired versions of a workflow take runs again. Returns the versions that were retired."""
+    return Json(await serving.calls(caller).restore_workflow(name, version=body.version))
 
 
 @router.get("/{workflowName}", response_model=shapes.WorkflowView, responses={**answers(404), **NOT_MODIFIED})
 async def get_workflow(
     serving: Serving,
     caller: Viewer,
-    name: Annotated[str, Path(alias="workflowName", max_length=255)],
+    name: Name,
     version: Version = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:

@@ -22,16 +22,13 @@ from orchestrator.application.following import follow as follow_events
 from orchestrator.application.following import log_changes
 from orchestrator.application.run_filters import read_filter
 from orchestrator.application.step_logs import LogScope, StepLogs
+from orchestrator.application.workflow_calls import WorkflowCalls
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.forcing import Force
 from orchestrator.domain.output import Artifact
-from orchestrator.domain.workflow import Workflow
 from orchestrator.projections.views.event_views import event_view
 from orchestrator.projections.views.plan_views import plan_view
 from orchestrator.projections.views.values import timestamp
-from orchestrator.workflows import load_document
-from orchestrator.workflows.document import load_text
-from orchestrator.workflows.registry import CatalogueSummary
 
 Document = dict[str, Any]
 
@@ -44,7 +41,7 @@ class RecordedDocument(Document):
         self.position = position
 
 
-class Calls:
+class Calls(WorkflowCalls):
     """All application calls, on behalf of one caller.
 
     Args:
@@ -55,8 +52,7 @@ class Calls:
     """
 
     def __init__(self, core: Core, caller: Caller, project: Callable[[], int] | None = None) -> None:
-        self._core = core
-        self._caller = caller
+        super().__init__(core, caller)
         self._tenant = caller.tenant
         self._project = project
 
@@ -325,42 +321,6 @@ class Calls:
         steps = None if step_id is None else [step_id]
         return [explanation_view(one) for one in await self._core.explainer.explain(self._tenant, run_id, steps)]
 
-    async def workflows(self) -> list[Document]:
-        """Return the latest registered version of every workflow, sorted by name."""
-        entries = await self._core.database.call(self._core.workflows.list, self._tenant)
-        return [_summary(entry) for entry in entries]
-
-    async def workflow(self, name: str, version: str | None = None) -> Document:
-        """Return a workflow definition and the names of its newest 1,000 versions; raises WorkflowNotFound."""
-        entry = await self._core.database.call(self._core.workflows.entry, self._tenant, name, version)
-        versions = await self._core.database.call(self._core.workflows.versions, self._tenant, name)
-        return {**entry.definition, **_summary(entry.summary), "versions": list(versions)}
-
-    async def register(self, definition: Mapping[str, Any] | str) -> Document:
-        """Register a version of a workflow, given as a document or as YAML text.
-
-        In the returned document, `new` is False if the same version was registered before.
-
-        Raises:
-            InvalidWorkflow: the definition is invalid; the error lists every fault with its path.
-            WorkflowVersionExists: the version is already registered with different content.
-        """
-        workflow = await asyncio.to_thread(self._load, definition)
-        new = await self._core.workflows.register(workflow, tenant=self._tenant, actor=self._caller.actor)
-        return {
-            "workflowName": workflow.name,
-            "version": workflow.version,
-            "digest": workflow.digest,
-            "stepCount": len(workflow.steps),
-            "new": new,
-        }
-
-    def _load(self, definition: Mapping[str, Any] | str) -> Workflow:
-        bound = self._core.settings.max_attempts_bound
-        if isinstance(definition, str):
-            return load_text(definition, is_yaml=True, max_attempts_bound=bound)
-        return load_document(definition, max_attempts_bound=bound)
-
     async def _catch_up(self) -> None:
         if self._project is not None:
             await self._core.freshness.catch_up(self._project)
@@ -378,14 +338,3 @@ def _force(force: Collection[str] | bool) -> Force:
     if isinstance(force, bool):
         return force
     return (force,) if isinstance(force, str) else tuple(force)
-
-
-def _summary(entry: CatalogueSummary) -> Document:
-    return {
-        "workflowName": entry.name,
-        "version": entry.version,
-        "description": entry.description,
-        "stepCount": entry.step_count,
-        "digest": entry.digest,
-        "registeredAt": timestamp(entry.registered_at),
-    }

@@ -128,6 +128,7 @@ class RunCommands:
             WorkflowNotFound: there is no such workflow or version.
             InvalidPayload: the payload does not match the workflow's payloadSchema.
             UnknownStep: `force` names a step that the workflow does not have.
+            WorkflowIsRetired: the workflow, or the given version of it, takes no new runs.
             IdempotencyConflict: the key was already used with another request.
         """
         request = await request_hash(idempotency_key, wanted.request)
@@ -229,6 +230,7 @@ class RunCommands:
 
         Raises:
             IdempotencyConflict: the key was already used with another request.
+            WorkflowIsRetired: the version of the workflow takes no new runs.
             VersionConflict: the newest version was needed, and this is no longer the newest.
         """
         run_id = str(uuid7()) if idempotency_key is None else keyed_run_id(caller.tenant, idempotency_key)
@@ -239,7 +241,7 @@ class RunCommands:
             position = await self._save_new(run, event, caller, needs_newest)
         except VersionConflict as conflict:
             try:
-                return await self._accepted_before(run_id, event)
+                return await self._accepted_before(caller.tenant, run_id, event, needs_newest)
             except (RunArchived, RunDeleted):
                 raise
             except RunNotFound:
@@ -261,11 +263,12 @@ class RunCommands:
         worker.accept(LoadedRun(run, caller.tenant, position, event.at))
         return position
 
-    async def _accepted_before(self, run_id: str, event: RunTriggered) -> Accepted:
+    async def _accepted_before(self, tenant: str, run_id: str, event: RunTriggered, needs_newest: bool) -> Accepted:
         """Return the run of an earlier request with the same key, even if it was archived since.
 
         Raises:
             IdempotencyConflict: the earlier request was a different one.
+            WorkflowIsRetired: there was no earlier request, and a version was asked for that is retired.
             RunDeleted: the run of the earlier request was deleted.
             RunArchived: there was no earlier request, but a run that this one is based on is being archived.
             RunNotFound: there was no earlier request.
@@ -279,6 +282,11 @@ class RunCommands:
             try:
                 loaded = await self._database.call(self._runs.load, run_id)
             except RunNotFound:
+                name, version = event.workflow_name, event.workflow_version
+                if not needs_newest and (
+                    refusal := await self._database.call(self._workflows.refusal, tenant, name, version)
+                ):
+                    raise refusal from None
                 for needed in needs(event):
                     await self._database.call(self._runs.load, needed)
                     raise RunArchived(f"run {needed} is being archived", runId=needed) from None

@@ -59,9 +59,11 @@ class RunDeletions:
         # A run that has the newest event cannot leave the log. This event follows it, and empties the fast cache tiers.
         await core.cache.forget_run(tenant, actor, run_id)
         try:
-            return await core.database.call(eraser.erase, run_id, reason.strip(), actor)
+            erased = await core.database.call(eraser.erase, run_id, reason.strip(), actor)
         except (RetentionRunning, RetentionHeld) as error:
             raise DeletionHeld(str(error), runId=run_id) from error
+        core.metrics.run_deleted()
+        return erased
 
     def _eraser(self) -> Eraser:
         core = self._core

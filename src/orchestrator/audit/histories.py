@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from orchestrator.domain.audit import HistoryAudit
 from orchestrator.domain.errors import NeedsNewerProgram
-from orchestrator.domain.events import RunTriggered, StepCacheInvalidated, WorkflowRegistered
+from orchestrator.domain.events import (
+    RunTriggered,
+    StepCacheInvalidated,
+    WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
+)
 from orchestrator.domain.workflow import Workflow, workflow_from_json
 from orchestrator.eventstore.mapper import EventMapper
 from orchestrator.eventstore.recorded import Recorded
@@ -97,7 +103,7 @@ class HistoriesAudit:
                 self._workflows[recorded.tenant, event.name, event.version] = workflow
                 if workflow.digest != event.digest:
                     yield f"the definition has digest {workflow.digest}, not {event.digest}"
-            case StepCacheInvalidated():
+            case StepCacheInvalidated() | WorkflowRetired() | WorkflowRestored():
                 pass
             case RunTriggered() if recorded.stream_id not in self._open:
                 yield from self._begin(recorded, recorded.event)

@@ -49,8 +49,10 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
         migrates: whether to migrate a configured database; see `open_database`.
     """
     with open_tracing(settings) as tracing, open_database(settings, migrates=migrates) as opened:
+        direct = opened.route.direct if opened.route.shares_sessions else None
         database = Database(
-            opened.conninfo,
+            opened.route.conninfo,
+            direct=direct,
             pool_size=settings.pool_size,
             statement_timeout_ms=settings.statement_timeout_ms,
             network_timeout_ms=settings.network_timeout_ms,
@@ -65,7 +67,7 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
         metrics = Metrics(counts)
         writer = build_writer(database, metrics.committed, max_wait_seconds)
         listener = Listener(
-            opened.conninfo,
+            opened.route.direct,
             opened.revive,
             network_timeout_ms=settings.network_timeout_ms,
             on_restart=metrics.duty_restarted,
@@ -116,7 +118,9 @@ def open_core(settings: Settings, *, max_wait_seconds: float | None = None, migr
                     log,
                     workflows.get,
                     custom=opened.custom,
-                    open_source=partial(open_source, opened.conninfo, compress=settings.compress, cipher_key=secret),
+                    open_source=partial(
+                        open_source, database.conninfo, direct, compress=settings.compress, cipher_key=secret
+                    ),
                 ),
                 keys=KeyStore(database),
             )

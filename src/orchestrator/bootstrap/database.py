@@ -12,7 +12,8 @@ from importlib.resources import files
 from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from orchestrator.postgres.migrate import migrate_alone
-from orchestrator.postgres.schema import FIRST_FORMAT, check_schema
+from orchestrator.postgres.pooling import Route, check_search_path, find_route
+from orchestrator.postgres.schema import check_schema
 from orchestrator.projections.custom.loading import CustomModels, load_custom_models
 from orchestrator.projections.custom.tables import find_tables
 from orchestrator.settings import Settings
@@ -27,13 +28,13 @@ class OpenDatabase:
     """A database that this program can read and write.
 
     Attributes:
-        conninfo: its connection string.
+        route: how to reach it.
         format: the newest format that may be written to it.
         custom: the read models of installed packages whose tables exist.
         revive: restarts the embedded Postgres if it crashed; None for a configured database.
     """
 
-    conninfo: str
+    route: Route
     format: int
     custom: CustomModels
     revive: Callable[[], None] | None = None
@@ -51,19 +52,23 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
         EmbeddedPostgresError: the embedded Postgres cannot be started.
         DatabaseUnavailable: the configured database cannot be reached.
         MigrationError: the schema does not fit this program, or cannot be migrated.
+        PoolingUnfit: the database is behind a pooler that does not fit the settings.
     """
     if settings.database_url is not None:
+        route = find_route(settings.database_url, settings.listen_url)
         if migrates:
-            schema = migrate_alone(settings.database_url, MIGRATIONS, FIRST_FORMAT)
+            schema = migrate_alone(route.direct, MIGRATIONS, new_format=FORMAT)
         else:
-            schema = check_schema(settings.database_url, MIGRATIONS)
-        custom = open_custom_models(settings.database_url, makes=migrates)
-        yield OpenDatabase(settings.database_url, schema.format, custom)
+            schema = check_schema(route.direct, MIGRATIONS)
+        if route.shares_sessions:
+            check_search_path(route.conninfo)
+        custom = open_custom_models(route.direct, makes=migrates)
+        yield OpenDatabase(route, schema.format, custom)
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         conninfo = server.conninfo()
         # Only programs on this machine use it, usually of one release. Other releases skip what they do not know.
-        schema = migrate_alone(conninfo, MIGRATIONS, FORMAT)
+        schema = migrate_alone(conninfo, MIGRATIONS, new_format=FORMAT, finished_format=FORMAT)
 
         def revive() -> None:
             try:
@@ -72,7 +77,7 @@ def open_database(settings: Settings, *, migrates: bool = False) -> Iterator[Ope
             except EmbeddedPostgresError:
                 logger.exception("embedded postgres crashed, cannot be restarted")
 
-        yield OpenDatabase(conninfo, schema.format, open_custom_models(conninfo, makes=True), revive)
+        yield OpenDatabase(Route(conninfo, conninfo), schema.format, open_custom_models(conninfo, makes=True), revive)
 
 
 def open_custom_models(conninfo: str, *, makes: bool) -> CustomModels:
@@ -90,13 +95,14 @@ def open_custom_models(conninfo: str, *, makes: bool) -> CustomModels:
 
 @contextmanager
 def open_unchecked(settings: Settings) -> Iterator[str]:
-    """Yield the connection string of the database without checking its schema. An embedded one is started.
+    """Yield a direct connection string of the database without checking its schema. An embedded one is started.
 
     Raises:
         EmbeddedPostgresError: the embedded Postgres cannot be started.
+        PoolingUnfit: the database is behind a pooler that does not fit the settings.
     """
     if settings.database_url is not None:
-        yield settings.database_url
+        yield find_route(settings.database_url, settings.listen_url).direct
         return
     with EmbeddedPostgres(settings.data_dir) as server:
         yield server.conninfo()

@@ -21,9 +21,11 @@ def build_writer(
 
 
 @contextmanager
-def open_source(conninfo: str, *, compress: bool, cipher_key: str | None) -> Iterator[Source]:
-    """Open the log of a migrated database for reading."""
-    database = Database(conninfo, pool_size=2)
+def open_source(
+    conninfo: str, direct: str | None = None, *, compress: bool, cipher_key: str | None
+) -> Iterator[Source]:
+    """Open the log of a migrated database for reading; for `direct`, see `Database`."""
+    database = Database(conninfo, direct=direct, pool_size=2)
     recorder = LogRecorder(database)
     mapper = build_mapper(compress=compress, cipher_key=cipher_key)
     try:

@@ -19,6 +19,8 @@ from orchestrator.domain.events import (
     StepCacheInvalidated,
     StepCompleted,
     WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
 )
 from orchestrator.eventstore.folding import FindWorkflow, LoadedRun
 from orchestrator.eventstore.inline import inline_rows, withdrawal
@@ -100,7 +102,7 @@ class StepCacheRebuild:
         match event:
             case StepCacheInvalidated():
                 yield "drop", withdrawal(tenant, event)
-            case WorkflowRegistered():
+            case WorkflowRegistered() | WorkflowRetired() | WorkflowRestored():
                 pass
             case RunTriggered():
                 runs[run_id] = LoadedRun.begin(run_id, tenant, event, recorded.position, self._find_workflow)

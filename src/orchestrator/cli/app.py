@@ -24,7 +24,7 @@ from orchestrator.cli.verbs.runs import cancel, delete_run, history, list_runs, 
 from orchestrator.cli.verbs.serve import api, dev, projector, worker
 from orchestrator.cli.verbs.updates import retry, update
 from orchestrator.cli.verbs.whoami import whoami
-from orchestrator.cli.verbs.workflows import list_workflows, register, show, validate
+from orchestrator.cli.verbs.workflows import list_workflows, register, restore, retire, show, validate
 
 # Plain help: importing Rich markup for help takes half a second.
 app = typer.Typer(
@@ -84,8 +84,15 @@ _add_group("Inspect", "runs", "List and delete runs.", {"list": list_runs, "dele
 _add_group(
     "Inspect",
     "workflows",
-    "List, show, check and register workflows.",
-    {"list": list_workflows, "show": show, "validate": validate, "register": register},
+    "List, show, check, register and retire workflows.",
+    {
+        "list": list_workflows,
+        "show": show,
+        "validate": validate,
+        "register": register,
+        "retire": retire,
+        "restore": restore,
+    },
 )
 _add_group(
     "Inspect",

@@ -4,7 +4,8 @@ Complaint          an error that the command line finds: a payload that is not J
 DomainError        a violated rule, from any package
 RequestError       a request that violates the API's contract
 ClientError        an error response of a server, or no response
-SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MissingGrants, MigrationError, UnreadableEvent, OSError
+SettingsError, EmbeddedPostgresError, DatabaseUnavailable, MissingGrants, PoolingUnfit, MigrationError, UnreadableEvent,
+OSError
 psycopg.Error      only what the database's operator can fix: privileges, disk space, a read-only server
 ImportError        a package that is not installed
 
@@ -32,6 +33,7 @@ from orchestrator.domain.errors import (
 from orchestrator.eventstore.codec import UnreadableEvent
 from orchestrator.postgres.embedded import EmbeddedPostgresError
 from orchestrator.postgres.migration_files import MigrationError
+from orchestrator.postgres.pooling import PoolingUnfit
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.settings import SettingsError
 
@@ -75,6 +77,7 @@ def _message(error: BaseException) -> str:
             | EmbeddedPostgresError()
             | MigrationError()
             | MissingGrants()
+            | PoolingUnfit()
         ):
             return text
         case DatabaseUnavailable() if (refused := _refused_by_database(error)) is not None:

@@ -105,6 +105,8 @@ class Client:
     workflows = _blocking(Calls.workflows)
     workflow = _blocking(Calls.workflow)
     register = _blocking(Calls.register)
+    retire_workflow = _blocking(Calls.retire_workflow)
+    restore_workflow = _blocking(Calls.restore_workflow)
     projections = _blocking(Calls.projections)
     rebuild = _blocking(Calls.rebuild)
     me = _blocking(Calls.me)

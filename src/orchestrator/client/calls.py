@@ -268,6 +268,43 @@ class Calls(Reads):
         answer = await self._exchange.ask(Request("POST", "/workflows", body=body, headers=headers))
         return cast("documents.Registration", {**answer.document, "new": answer.status == _CREATED})
 
+    async def retire_workflow(
+        self, name: str, *, version: str | None = None, reason: str | None = None
+    ) -> documents.ChangedVersions:
+        """Retire a workflow: it takes no new runs. Runs that were triggered before go on.
+
+        Args:
+            name: name of a workflow.
+            version: a version of it. By default, all versions registered so far.
+            reason: why, for those who trigger it: at most 1,000 printable characters.
+
+        Returns the versions that took runs until now. Later versions can be registered, and take runs.
+
+        Raises:
+            WorkflowNotFound: the workflow, or this version of it, does not exist.
+            Conflict: programs of the previous release, which do not know retirement, may still be running.
+
+        >>> client.retire_workflow("waiting.v1", reason="nobody.knows is gone")["versions"]
+        ['1.0.0']
+        >>> client.restore_workflow("waiting.v1")["versions"]
+        ['1.0.0']
+        """
+        body = {"version": version, "reason": reason}
+        answer = await self._exchange.ask(Request("POST", f"/workflows/{part(name)}/retire", body=body))
+        return cast("documents.ChangedVersions", answer.document)
+
+    async def restore_workflow(self, name: str, *, version: str | None = None) -> documents.ChangedVersions:
+        """Let a version of a workflow, or every retired one, take runs again. Returns the versions that were retired.
+
+        Raises:
+            WorkflowNotFound, Conflict: see `retire_workflow`.
+
+        >>> client.restore_workflow("waiting.v1")["versions"]  # it is not retired
+        []
+        """
+        request = Request("POST", f"/workflows/{part(name)}/restore", body={"version": version})
+        return cast("documents.ChangedVersions", (await self._exchange.ask(request)).document)
+
     async def rebuild(self, name: str) -> documents.Projection:
         """Start rebuilding a read model from the log. The live one serves reads until the new one replaces it.
 

@@ -21,7 +21,8 @@ ClientError
     ├── Conflict                409
     │   ├── IdempotencyConflict
     │   ├── PlanChanged
-    │   └── VersionExists
+    │   ├── VersionExists
+    │   └── WorkflowRetired
     ├── ArtifactGone            410
     ├── TooLarge                413
     ├── RateLimited             429
@@ -212,6 +213,12 @@ class VersionExists(Conflict):
     """This version of the workflow is already registered with different content."""
 
     its_code = "VERSION_EXISTS"
+
+
+class WorkflowRetired(Conflict):
+    """The workflow, or this version of it, takes no new runs."""
+
+    its_code = "WORKFLOW_RETIRED"
 
 
 class ArtifactGone(ApiError):

@@ -220,13 +220,17 @@ class Reads(Results):
         found = await self._get(f"/runs/{part(run_id)}/cache-analysis", stepId=step_id)
         return cast("list[documents.StepCacheAnalysis]", found["steps"])
 
-    async def workflows(self) -> list[documents.WorkflowEntry]:
-        """Return the latest registered version of every workflow, sorted by name.
+    async def workflows(self, *, retired: bool = False) -> list[documents.WorkflowEntry]:
+        """Return the latest version of every workflow, sorted by name.
+
+        With `retired`, also workflows whose versions are all retired.
 
         >>> [(each["workflowName"], each["stepCount"]) for each in client.workflows()]
         [('hello.v1', 2), ('waiting.v1', 1)]
         """
-        return cast("list[documents.WorkflowEntry]", (await self._get("/workflows"))["workflows"])
+        return cast(
+            "list[documents.WorkflowEntry]", (await self._get("/workflows", retired=retired or None))["workflows"]
+        )
 
     async def workflow(self, name: str, version: str | None = None) -> documents.Workflow:
         """Return a workflow definition: steps, policies, change types, and the names of up to 1,000 versions.

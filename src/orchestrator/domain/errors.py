@@ -5,6 +5,7 @@
     ├── InvalidPayload             the trigger payload does not match the workflow's payloadSchema
     ├── WorkflowNotFound
     ├── WorkflowVersionExists      the same version was registered with other content
+    ├── WorkflowIsRetired          the workflow takes no new runs
     ├── RunNotFound
     │   ├── RunArchived
     │   └── RunDeleted
@@ -119,6 +120,12 @@ class WorkflowVersionExists(DomainError):
     """This version is already registered with different content; versions are immutable."""
 
     code = "VERSION_EXISTS"
+
+
+class WorkflowIsRetired(DomainError):
+    """The workflow, or this version of it, was retired: it takes no new runs."""
+
+    code = "WORKFLOW_RETIRED"
 
 
 class RunNotFound(DomainError):

@@ -174,6 +174,25 @@ class WorkflowRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowRetired:
+    """Versions of a workflow take no new runs from now on. What was triggered before goes on."""
+
+    at: int
+    name: str
+    versions: tuple[str, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRestored:
+    """Retired versions of a workflow take new runs again."""
+
+    at: int
+    name: str
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepCacheInvalidated:
     """Cached results were invalidated (stream: one per tenant).
 
@@ -202,6 +221,10 @@ RunEvent = (
     | RunFailed
     | RunCancelled
 )
-Event = RunEvent | WorkflowRegistered | StepCacheInvalidated
+WorkflowEvent = WorkflowRegistered | WorkflowRetired | WorkflowRestored
+Event = RunEvent | WorkflowEvent | StepCacheInvalidated
+
+EVENTS_OUTSIDE_RUNS = (WorkflowRegistered, WorkflowRetired, WorkflowRestored, StepCacheInvalidated)
+"""Events in the streams of workflows and tenants."""
 
 TERMINAL_EVENTS = (RunCompleted, RunFailed, RunCancelled)

@@ -101,6 +101,8 @@ CODECS: Mapping[str, Codec] = {
     "WorkflowRegistered": Codec(
         events.WorkflowRegistered, content_format=lambda registered: format_of(registered.definition)
     ),
+    "WorkflowRetired": Codec(events.WorkflowRetired, nested={"versions": _names}, format=2),
+    "WorkflowRestored": Codec(events.WorkflowRestored, nested={"versions": _names}, format=2),
     "StepCacheInvalidated": Codec(events.StepCacheInvalidated, nested={"keys": _names}),
 }
 

@@ -7,7 +7,7 @@ an operator runs `orchestrator migrate --finish`. After that, programs that do n
 
 from orchestrator.domain.errors import FormatNotFinished, NeedsNewerProgram
 
-FORMAT = 1
+FORMAT = 2
 """The newest format that this program reads and writes."""
 
 

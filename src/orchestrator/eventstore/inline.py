@@ -22,6 +22,8 @@ from orchestrator.domain.events import (
     StepCacheInvalidated,
     StepCompleted,
     StepFailed,
+    WorkflowRestored,
+    WorkflowRetired,
 )
 from orchestrator.domain.output import output_to_json
 from orchestrator.domain.run import Run
@@ -34,7 +36,7 @@ class NewRun:
     """Options for the queue row of a new run.
 
     `owner` is the worker that owns the run from the start, so that no worker has to claim it. With `needs_newest` the
-    append is refused if a newer version of the workflow has been registered.
+    append is refused if the version is not the newest one that takes runs; without, only if it is retired.
     """
 
     owner: str | None = None
@@ -82,8 +84,8 @@ def _rows(run: Run, tenant: str, event: RunEvent, new: NewRun) -> Iterator[tuple
             row = {"run_id": run.id, "tenant": tenant, "priority": event.priority, "owner": new.owner}
             if run.workflow.format > 1:
                 row["format"] = run.workflow.format
-            if new.needs_newest:
-                row |= {"newest_of": event.workflow_name, "version": event.workflow_version}
+            row["newest_of" if new.needs_newest else "version_of"] = event.workflow_name
+            row["version"] = event.workflow_version
             yield "queue_put", row
         case RunBlocked():
             yield "queue_block", {"run_id": run.id, "skills": event.skills}
@@ -115,6 +117,14 @@ def _cache_row(run: Run, tenant: str, event: StepCompleted) -> dict[str, Any]:
         "output_hash": event.output_hash,
         "stored_at": event.at,
     }
+
+
+def retirement(tenant: str, event: WorkflowRetired | WorkflowRestored, actor: str) -> dict[str, Any]:
+    """Return the `workflow_retire` row for a retirement, or for its end."""
+    row: dict[str, Any] = {"tenant": tenant, "name": event.name, "versions": event.versions}
+    if isinstance(event, WorkflowRetired):
+        row |= {"retired_at": event.at, "retired_by": actor, "reason": event.reason}
+    return row
 
 
 def withdrawal(tenant: str, event: StepCacheInvalidated) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg.rows import tuple_row
 
+from orchestrator.domain.events import EVENTS_OUTSIDE_RUNS
 from orchestrator.eventstore.codec import CODECS
 from orchestrator.eventstore.log_session import APPEND, append_values
 from orchestrator.postgres.arrays import to_bigint
@@ -28,7 +29,7 @@ EventRow = tuple[UUID, int, str, bytes, int]
 RunRow = tuple[str, int, str, bytes, int]
 """The same, with the stream as text."""
 
-_OTHER_STREAMS = ("WorkflowRegistered", "StepCacheInvalidated")
+_OTHER_STREAMS = tuple(event.__name__ for event in EVENTS_OUTSIDE_RUNS)
 _STREAMED_ROWS = 2000
 
 

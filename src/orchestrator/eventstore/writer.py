@@ -24,7 +24,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from orchestrator.background.pauses import RETRIES, Backoff, Pauses, RareWarning
 from orchestrator.domain.errors import VersionConflict
 from orchestrator.eventstore.append import Append, Inline, OnWritten, gather, merged
-from orchestrator.postgres.unavailable import DatabaseUnavailable
+from orchestrator.postgres.unavailable import DatabaseUnavailable, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,14 @@ class Writer:
             async with asyncio.timeout(self._max_wait_seconds):
                 return await append.waiter
         except TimeoutError:
-            raise DatabaseUnavailable(str(self._last_error or "the database does not answer")) from self._last_error
+            if self._last_error is None:
+                raise DatabaseUnavailable("the database does not answer") from None
+            raise unavailable(self._last_error) from self._last_error
+
+    @property
+    def obstacle(self) -> DatabaseUnavailable | None:
+        """The error because of which appends wait, or None if they do not."""
+        return self._last_error if self._pauses.failures else None
 
     def close(self) -> None:
         """Close the connection; waiting appends raise DatabaseUnavailable."""

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -62,6 +62,8 @@ class Database:
 
     Args:
         conninfo: a connection string, `key=value` pairs or a URL.
+        direct: a connection string that leads to the server itself. Give it if, and only if, `conninfo` leads through
+            a pooler that shares sessions (see `pooling`): then no session is changed and nothing is prepared.
         pool_size: the number of threads, and of pooled connections for them.
         statement_timeout_ms: how long the server may work on a statement.
         network_timeout_ms: how long a dead network may go unnoticed.
@@ -71,6 +73,7 @@ class Database:
         self,
         conninfo: str,
         *,
+        direct: str | None = None,
         pool_size: int = 8,
         statement_timeout_ms: int = 30_000,
         network_timeout_ms: int = NETWORK_TIMEOUT_MS,
@@ -79,7 +82,10 @@ class Database:
         self._parameters = parameters(conninfo, network_timeout_ms)
         self._network_seconds = network_timeout_ms / 1000
         self._ends_at = math.inf
-        self._configure = _configure(statement_timeout_ms, network_timeout_ms, lambda: self._ends_at)
+        self.direct = direct
+        answer_seconds = (statement_timeout_ms + network_timeout_ms) / 1000
+        self._configure_own = _configure(statement_timeout_ms, network_timeout_ms, lambda: self._ends_at)
+        self._configure = self._configure_own if direct is None else _adopt(answer_seconds, lambda: self._ends_at)
         self.datastore = _Datastore(dbname="", host="", port="", user="", password="", schema="orchestrator")
         # The library's pool supports five parts of a connection string; ours takes all of it, including TLS. After an
         # outage it reconnects immediately, whereas the pool's own pauses between attempts double up to minutes.
@@ -102,7 +108,7 @@ class Database:
 
     def session(self) -> Session:
         """Return a session with its own connection, for frequent statements; closed together with the database."""
-        session = Session(self.connect)
+        session = Session(self.connect, prepares=self.direct is None)
         self._sessions.append(session)
         return session
 
@@ -112,7 +118,7 @@ class Database:
         Args:
             answer_seconds: how long the server may take to answer; by default, the network timeout.
         """
-        session = LoopSession(self.connect, answer_seconds or self._network_seconds)
+        session = LoopSession(self.connect, answer_seconds or self._network_seconds, prepares=self.direct is None)
         self._sessions.append(session)
         return session
 
@@ -122,18 +128,22 @@ class Database:
         Raises:
             DatabaseUnavailable: the connection cannot be opened.
         """
-        try:
-            connection = BoundedConnection[DictRow].connect(self.conninfo, row_factory=dict_row, **self._parameters)
-        except psycopg.Error as error:
-            raise unavailable(error) from error
-        try:
-            self._configure(connection)
-        except BaseException as error:
-            connection.close()
-            if is_unavailable(error):
-                raise unavailable(error) from error
-            raise
-        return connection
+        return _open(self.conninfo, self._parameters, self._configure)
+
+    @contextmanager
+    def own_session(self) -> Iterator[Connection]:
+        """Lend a connection that keeps its session, also behind a pooler: for locks and settings of a session.
+
+        Raises:
+            DatabaseUnavailable: see `connection`.
+        """
+        if self.direct is None:
+            with self.connection() as lent:
+                yield lent
+            return
+        made = parameters(self.direct, round(self._network_seconds * 1000))
+        with closing(_open(self.direct, made, self._configure_own)) as connection:
+            yield connection
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -223,3 +233,31 @@ def _configure(
         end_when_client_is_gone(connection, network_timeout_ms)
 
     return configure
+
+
+def _adopt(answer_seconds: float, ends_at: Callable[[], float]) -> Callable[[Connection], None]:
+    """Return the function that configures a connection whose sessions are shared: only what concerns the client."""
+
+    def configure(connection: Connection) -> None:
+        connection.autocommit = True
+        connection.ends_at = ends_at
+        connection.answer_seconds = answer_seconds
+        connection.prepare_threshold = None  # also for statements with `prepare=True`
+
+    return configure
+
+
+def _open(conninfo: str, made: Mapping[str, Any], configure: Callable[[Connection], None]) -> Connection:
+    """Open a connection outside the pool; raises DatabaseUnavailable."""
+    try:
+        connection = BoundedConnection[DictRow].connect(conninfo, row_factory=dict_row, **made)
+    except psycopg.Error as error:
+        raise unavailable(error) from error
+    try:
+        configure(connection)
+    except BaseException as error:
+        connection.close()
+        if is_unavailable(error):
+            raise unavailable(error) from error
+        raise
+    return connection

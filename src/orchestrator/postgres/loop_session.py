@@ -29,10 +29,12 @@ class LoopSession:
     Args:
         open_connection: opens a connection; called in a thread.
         answer_seconds: how long the server may take to answer before the connection is closed.
+        prepares: whether statements are prepared, which a pooler that shares sessions does not allow.
     """
 
-    def __init__(self, open_connection: Open, answer_seconds: float) -> None:
+    def __init__(self, open_connection: Open, answer_seconds: float, *, prepares: bool = True) -> None:
         self._open = open_connection
+        self._prepares = prepares
         self._answer_seconds = answer_seconds
         self._lock = asyncio.Lock()
         self._connection: BoundedConnection[DictRow] | None = None
@@ -62,9 +64,13 @@ class LoopSession:
             try:
                 if self._results_pending:  # of a call that was cancelled
                     await self._results(pgconn)
-                formats = await self._prepare(pgconn, statement)
                 sent: Any = values  # psycopg's annotation does not allow None, which means NULL
-                pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
+                if self._prepares:
+                    formats = await self._prepare(pgconn, statement)
+                    pgconn.send_query_prepared(statement.name.encode(), sent, formats, pq.Format.BINARY)
+                else:
+                    text, oids, formats = statement.text.encode(), statement.oids, statement.formats
+                    pgconn.send_query_params(text, sent, oids, formats, pq.Format.BINARY)
                 return answered((await self._results(pgconn))[-1])
             except (psycopg.Error, DatabaseUnavailable) as error:
                 if not is_unavailable(error):

@@ -112,8 +112,16 @@ def finish(conninfo: str, newest_format: int) -> bool:
         return connection.execute(_SQL.finish, {"format": newest_format}).rowcount > 0
 
 
-def migrate_alone(conninfo: str, folders: Sequence[Traversable], newest_format: int = FIRST_FORMAT) -> Schema:
-    """Migrate a database that only programs of this release use, finish its format, and return its schema.
+def migrate_alone(
+    conninfo: str, folders: Sequence[Traversable], *, new_format: int, finished_format: int = FIRST_FORMAT
+) -> Schema:
+    """Migrate a database without an operator, and return its schema.
+
+    Args:
+        conninfo: Connection string of the database.
+        folders: Folders of migrations; see `migrate`.
+        new_format: The format that programs may write from the start in a database that was empty.
+        finished_format: The format to finish in any database, because only programs of this release use it.
 
     Raises:
         DatabaseUnavailable, MigrationError: see `migrate`.
@@ -123,9 +131,9 @@ def migrate_alone(conninfo: str, folders: Sequence[Traversable], newest_format: 
         with connect(conninfo, autocommit=True) as connection:
             schema = read_schema(connection)
         if schema.due(known):
-            migrate(conninfo, folders, new_format=newest_format)
-        elif schema.format < newest_format:
-            finish(conninfo, newest_format)
+            migrate(conninfo, folders, new_format=new_format)
+        elif schema.format < finished_format:
+            finish(conninfo, finished_format)
         else:
             break
     return schema

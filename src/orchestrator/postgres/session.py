@@ -55,10 +55,16 @@ Execute = Callable[[Statement, Sequence[bytes | None]], PGresult]
 
 
 class Session:
-    """One connection, opened on first use and reopened after it was lost. Thread-safe."""
+    """One connection, opened on first use and reopened after it was lost. Thread-safe.
 
-    def __init__(self, open_connection: Open) -> None:
+    Args:
+        open_connection: opens a connection.
+        prepares: whether statements are prepared, which a pooler that shares sessions does not allow.
+    """
+
+    def __init__(self, open_connection: Open, *, prepares: bool = True) -> None:
         self._open = open_connection
+        self._prepares = prepares
         self._lock = threading.Lock()
         self._connection: BoundedConnection[DictRow] | None = None
         self._prepared: dict[bytes, list[int]] = {}
@@ -100,6 +106,8 @@ class Session:
     def _run(
         self, connection: BoundedConnection[DictRow], statement: Statement, values: Sequence[bytes | None]
     ) -> PGresult:
+        if not self._prepares:
+            return run_once(connection, statement, values)
         name, pgconn = statement.name.encode(), connection.pgconn
         try:
             formats = self._prepared.get(name)

@@ -13,18 +13,23 @@ _ANOTHER_SERVER = frozenset({"25006", "25P03", "25P04", "26000", "42P05"})
 """SQLSTATEs after which the connection must be replaced: its server is read-only (a standby, or a demoted primary),
 ended the session's transaction, or is not the server on which a statement was prepared."""
 
+_NO_WRITER = "session is read-only"
+"""What libpq reports when no host accepts writes; it has no SQLSTATE."""
+
 _OLD_PLAN = "cached plan must not change result type"
 
 
 class DatabaseUnavailable(Exception):
     """The database cannot be reached, is read-only or shutting down, or did not answer in time. Try again.
 
-    `answered` is true when the server itself reported the error, rather than the connection being lost.
+    `answered` is true when the server itself reported the error, rather than the connection being lost. `read_only` is
+    true when the server accepts no writes: it is a standby, or its `default_transaction_read_only` is on.
     """
 
-    def __init__(self, message: str, *, answered: bool = False) -> None:
+    def __init__(self, message: str, *, answered: bool = False, read_only: bool = False) -> None:
         super().__init__(message)
         self.answered = answered
+        self.read_only = read_only
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -42,6 +47,14 @@ def is_unavailable(error: BaseException) -> bool:
 def unavailable(error: BaseException) -> DatabaseUnavailable:
     """Return the DatabaseUnavailable to raise for an error of the driver."""
     if isinstance(error, DatabaseUnavailable):
-        return DatabaseUnavailable(str(error), answered=error.answered)  # a new one: no error may be its own cause
+        # A new one: no error may be its own cause.
+        return DatabaseUnavailable(str(error), answered=error.answered, read_only=error.read_only)
     answered = isinstance(error, psycopg.Error) and error.sqlstate is not None
-    return DatabaseUnavailable(" ".join(str(error).split()) or type(error).__name__, answered=answered)
+    message = " ".join(str(error).split()) or type(error).__name__
+    return DatabaseUnavailable(message, answered=answered, read_only=_refuses_writes(error))
+
+
+def _refuses_writes(error: BaseException) -> bool:
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return True
+    return isinstance(error, psycopg.OperationalError) and _NO_WRITER in str(error)

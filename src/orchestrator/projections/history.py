@@ -5,11 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from orchestrator.domain.events import (
-    RunTriggered,
-    StepCacheInvalidated,
-    WorkflowRegistered,
-)
+from orchestrator.domain.events import EVENTS_OUTSIDE_RUNS, RunTriggered
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.runs import FindWorkflow, RunStore
@@ -98,7 +94,7 @@ class Histories:
     def _fold_one(self, recorded: Recorded) -> ProjectedRun | None:
         event, run_id = recorded.event, recorded.stream_id
         match event:
-            case WorkflowRegistered() | StepCacheInvalidated():
+            case _ if isinstance(event, EVENTS_OUTSIDE_RUNS):
                 return None
             case RunTriggered():
                 projected = self._open[run_id] = begin_run(recorded, self._find_workflow)
@@ -119,7 +115,7 @@ class Histories:
             if recorded.stream_id not in self._open
             and recorded.stream_id not in begun
             and recorded.stream_id not in self._headless
-            and not isinstance(recorded.event, WorkflowRegistered | StepCacheInvalidated)
+            and not isinstance(recorded.event, EVENTS_OUTSIDE_RUNS)
         }
         if not missing:
             return

@@ -28,6 +28,8 @@ from orchestrator.domain.events import (
     StepRetried,
     StepStarted,
     WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
 )
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run
@@ -53,6 +55,8 @@ _LEVELS: Mapping[type, int] = {
     StepFailed: logging.WARNING,
     StepRetried: logging.INFO,
     WorkflowRegistered: logging.INFO,
+    WorkflowRetired: logging.INFO,
+    WorkflowRestored: logging.INFO,
     StepCacheInvalidated: logging.INFO,
 }
 
@@ -74,6 +78,11 @@ def _line(recorded: Recorded) -> tuple[str, Fields]:
     match recorded.event:
         case WorkflowRegistered() as event:
             return "workflow registered", {"workflow": event.name, "workflow_version": event.version}
+        case WorkflowRetired() as event:
+            fields = {"workflow": event.name, "workflow_versions": event.versions, "reason": event.reason}
+            return "workflow retired", fields
+        case WorkflowRestored() as event:
+            return "workflow restored", {"workflow": event.name, "workflow_versions": event.versions}
         case StepCacheInvalidated() as event:
             fields = {
                 "reason": event.reason,

@@ -163,7 +163,7 @@ class Archivist:
 
     def _vacuum(self) -> None:
         """Vacuum the tables, so that they can reuse the space of the deleted rows."""
-        with self._database.connection() as connection:
+        with self._database.own_session() as connection:
             row = connection.execute(_SQL.deadline).fetchone()
             connection.execute(_SQL.set_deadline, {"timeout": "0"})
             try:

@@ -20,7 +20,7 @@ def exclusively(database: Database) -> Iterator[None]:
     Raises:
         RetentionRunning: another process is doing one of these.
     """
-    with database.connection() as guard:
+    with database.own_session() as guard:
         row = guard.execute(_SQL.take).fetchone()
         if row is None or not row["locked"]:
             raise RetentionRunning(

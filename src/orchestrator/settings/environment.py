@@ -11,7 +11,7 @@ SECRET_PREFIX = f"{PREFIX}SECRET_"
 """The variable of a secret for skills is this and the secret's name."""
 
 # Settings that a process which runs skills removes from its environment after reading them.
-_FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "redis_url")
+_FORGOTTEN = ("artifact_url", "archive_url", "cipher_key", "database_url", "key", "listen_url", "redis_url")
 
 
 def forget_secrets() -> None:

@@ -10,7 +10,7 @@ from orchestrator.settings.environment import PREFIX
 from orchestrator.settings.model import Settings
 
 # Settings whose values never appear in messages, because they may contain a password.
-_SECRET = frozenset({"cipher_key", "database_url", "key", "redis_url", "server"})
+_SECRET = frozenset({"cipher_key", "database_url", "key", "listen_url", "redis_url", "server"})
 _DEPENDS = "default_factory_not_called"
 
 

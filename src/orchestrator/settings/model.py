@@ -21,6 +21,7 @@ class Settings(BaseSettings):
 
     Attributes:
         database_url: Postgres connection string; None runs an embedded Postgres below `data_dir`.
+        listen_url: Connection string of the server itself, if `database_url` leads through a pooler.
         data_dir: Folder of the embedded Postgres and the artifacts.
         redis_url: Redis or Valkey for the hot tier of the cache and shared rate limits; None uses neither.
         artifact_url: Artifact store, a path or an fsspec URL; `<data_dir>/artifacts` by default.
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = Field(default=None, repr=False)
+    listen_url: str | None = Field(default=None, repr=False)
     data_dir: Path = Path(".orchestrator")
     redis_url: str | None = Field(default=None, repr=False)
     artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
@@ -171,7 +173,7 @@ class Settings(BaseSettings):
     _networks = field_validator("artifact_networks")(checks.check_networks)
     _origins = field_validator("cors_origins")(checks.check_origins)
     _hosts = field_validator("allowed_hosts")(checks.check_host_names)
-    _conninfo = field_validator("database_url")(checks.check_conninfo)
+    _conninfo = field_validator("database_url", "listen_url")(checks.check_conninfo)
     _address = field_validator("server")(checks.check_server)
     _redis = field_validator("redis_url")(checks.check_redis_url)
     _cipher = field_validator("cipher_key")(checks.check_cipher_key)
@@ -198,6 +200,12 @@ class Settings(BaseSettings):
     @property
     def _takes_tokens(self) -> bool:
         return "oidc" in self.auth
+
+    @model_validator(mode="after")
+    def _other_urls_need_the_first(self) -> "Settings":
+        if self.database_url is None and self.listen_url is not None:
+            raise ValueError(f"{PREFIX}LISTEN_URL has no effect without {PREFIX}DATABASE_URL; set both or neither")
+        return self
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> "Settings":

@@ -16,6 +16,8 @@ from threading import get_ident
 from time import sleep, time_ns
 from typing import Literal
 
+from orchestrator.skills.call import SkillCall
+
 LogStream = Literal["stdout", "stderr", "log"]
 """Where a line comes from: printed to stdout or stderr, or passed to `ctx.log`."""
 
@@ -30,6 +32,7 @@ _URGENT_BYTES = 1 << 20
 _RESERVE_BYTES = 16 << 10
 _LINE_OVERHEAD = 100  # memory of a line besides its text
 _LOOK_SECONDS = 0.05
+_BEGINNING = threading.RLock()
 
 
 def unmasked(text: str) -> str:
@@ -67,50 +70,62 @@ class LogMemory:
 class StepLog:
     """The lines of one attempt until they are taken. Safe to use from several threads.
 
+    Most attempts print nothing, so their logs consist of little more than these arguments.
+
     Args:
         max_bytes: the attempt's log is cut after this many bytes of text (UTF-8, with line ends); None means no limit.
         memory: limits the lines that are not taken yet, over all logs of the process.
-        on_news: called with False when there is something to take, and with True when it should be taken at once. It
-            must return immediately.
+        on_news: called with the log, and with False when there is something to take, or True when it should be taken
+            at once. It must return immediately.
         may_wait: whether a thread that prints faster than lines are taken may wait for a moment. It is not asked on
             an event loop.
         on_line: called with the stream and text of each printed line, for example to show it.
-
-    Attributes:
-        mask: applied to the text of every line before it is kept. By default, texts are kept as they are.
+        mask: applied to the text of every line before it is kept.
+        call: the call whose log this is.
     """
+
+    _kept_bytes = 0
+    _buffer_bytes = 0
+    _new_bytes = 0
+    _reserved = 0
+    _check_at = 0
+    _over_limit = 0
+    _dropped = 0
+    _unsaid = 0
+    _urged = False
+    _is_full = False
+    _closed = False
+    _has_begun = False
 
     def __init__(
         self,
         max_bytes: int | None,
         memory: LogMemory,
-        on_news: Callable[[bool], None],
+        on_news: "Callable[[StepLog, bool], None]",
         *,
         may_wait: Callable[[], bool] = never,
         on_line: Callable[[LogStream, str], None] | None = None,
+        mask: Callable[[str], str] = unmasked,
+        call: SkillCall | None = None,
     ) -> None:
-        self.mask: Callable[[str], str] = unmasked
+        self.call = call
         self._max_bytes = max_bytes
-        self._limit = math.inf if max_bytes is None else max_bytes
         self._memory = memory
         self._on_news = on_news
         self._may_wait = may_wait
         self._on_line = on_line
-        self._lock = threading.RLock()  # a signal handler may print while its thread is in here
-        self._new: deque[LogLine] = deque()  # added without the lock, which would cost more
-        self._new_bytes = 0
-        self._lines: list[LogLine] = []
-        self._partial: dict[LogStream, dict[int, str]] = {"stdout": {}, "stderr": {}, "log": {}}
-        self._kept_bytes = 0
-        self._buffer_bytes = 0
-        self._reserved = 0
-        self._check_at = 0
-        self._urged = False
-        self._is_full = False
-        self._over_limit = 0
-        self._dropped = 0
-        self._unsaid = 0
-        self._closed = False
+        self._mask = mask
+
+    def _begin(self) -> None:
+        """Make what only a log with lines needs."""
+        with _BEGINNING:
+            if not self._has_begun:
+                self._limit = math.inf if self._max_bytes is None else self._max_bytes
+                self._lock = threading.RLock()  # a signal handler may print while its thread is in here
+                self._new: deque[LogLine] = deque()  # added without the lock, which would cost more
+                self._lines: list[LogLine] = []
+                self._partial: dict[LogStream, dict[int, str]] = {"stdout": {}, "stderr": {}, "log": {}}
+                self._has_begun = True
 
     @property
     def cut(self) -> int:
@@ -125,7 +140,7 @@ class StepLog:
     @property
     def has_lines(self) -> bool:
         """Whether there are lines to take."""
-        return bool(self._lines or self._new)
+        return self._has_begun and bool(self._lines or self._new)
 
     def write(self, stream: LogStream, text: str) -> bool:
         """Add printed text, and return whether it was taken: a closed log takes nothing.
@@ -135,6 +150,8 @@ class StepLog:
         """
         if self._closed:
             return False
+        if not self._has_begun:
+            self._begin()
         # Only this thread uses its entry, so it needs no lock. `print` writes its texts one by one, and a line end.
         partial, thread = self._partial[stream], get_ident()
         if text == "\n":
@@ -171,6 +188,8 @@ class StepLog:
         """Add lines; a closed log ignores them."""
         if self._closed:
             return
+        if not self._has_begun:
+            self._begin()
         for at, stream, text in lines:
             self._new.append((at, stream, text))
             self._new_bytes += len(text) + _LINE_OVERHEAD
@@ -179,14 +198,8 @@ class StepLog:
 
     def close(self) -> None:
         """End the log. The last line says how many lines were cut."""
-        if (
-            not self._lines
-            and not self._new
-            and not any(self._partial.values())
-            and not self._kept_bytes
-            and not self.cut
-        ):
-            self._closed = True  # most attempts print nothing
+        if not self._has_begun:
+            self._closed = True
             return
         with self._lock:
             if self._closed:
@@ -200,10 +213,12 @@ class StepLog:
             if self._over_limit:
                 said = f"[{self._over_limit:,} lines were cut: the log of an attempt keeps {self._max_bytes:,} bytes]"
                 self._lines.append((_now(), "log", said))
-        self._on_news(True)
+        self._on_news(self, True)
 
     def take(self) -> tuple[list[LogLine], int]:
         """Return the lines since the last call, and their reserved memory, which the caller must release."""
+        if not self._has_begun:
+            return [], 0
         with self._lock:
             if not self._closed:
                 self._settle()
@@ -221,10 +236,10 @@ class StepLog:
             is_slow = self._on_line is not None or self._is_full or self._unsaid
             self._check_at = 0 if is_slow else _RESERVE_BYTES
             if self._lines and not had_lines:
-                self._on_news(False)
+                self._on_news(self, False)
             if self._buffer_bytes > _URGENT_BYTES and not self._urged:
                 self._urged = True
-                self._on_news(True)
+                self._on_news(self, True)
 
     def _settle(self) -> None:
         """Mask and measure the new lines, and keep those that fit. The caller holds the lock."""
@@ -244,7 +259,7 @@ class StepLog:
             and whole.isascii()
             and "\r" not in whole
             and max(map(len, texts)) <= LINE_CHARACTERS
-            and self.mask(whole) == whole
+            and self._mask(whole) == whole
             and self._reserve(needed)
         ):
             self._kept_bytes += size
@@ -257,7 +272,7 @@ class StepLog:
     def _settle_line(self, at: int, stream: LogStream, text: str) -> None:
         if "\r" in text:
             text = _overwritten(text)
-        text = self.mask(text)
+        text = self._mask(text)
         if self._on_line is not None and stream != "log":
             self._on_line(stream, text)
         while len(text) > LINE_CHARACTERS:

@@ -101,24 +101,28 @@ async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: Ste
 async def _result(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
     if skill.blocking:
         result = await _result_of_thread(skill, prepared, ctx, threads)
-        return await _result_of_task(lambda: result) if inspect.isawaitable(result) else result
+        return await _result_of_task(_same, result) if inspect.isawaitable(result) else result
     if skill.kind == "python":
-        return await _result_of_task(lambda: skill.call(prepared, ctx))
+        return await _result_of_task(skill.call, prepared, ctx)
     return await skill.call(prepared, ctx)
 
 
-async def _result_of_task(begin: Callable[[], Awaitable[Any]]) -> Any:
+def _same(awaitable: Awaitable[Any]) -> Awaitable[Any]:
+    return awaitable
+
+
+async def _result_of_task(begin: Callable[..., Awaitable[Any]], *given: Any) -> Any:
     """Await a skill's code in a separate task, so that it cannot affect the caller's task."""
-    result, error = await asyncio.get_running_loop().create_task(_outcome_of_task(begin))
+    result, error = await asyncio.get_running_loop().create_task(_outcome_of_task(begin, *given))
     if error is not None:
         raise error
     return result
 
 
-async def _outcome_of_task(begin: Callable[[], Awaitable[Any]]) -> tuple[Any, BaseException | None]:
+async def _outcome_of_task(begin: Callable[..., Awaitable[Any]], *given: Any) -> tuple[Any, BaseException | None]:
     """Return errors as values: a task would pass SystemExit and KeyboardInterrupt on to the event loop."""
     try:
-        return await begin(), None
+        return await begin(*given), None
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited

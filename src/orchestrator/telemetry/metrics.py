@@ -139,6 +139,7 @@ class Metrics:
         self._log_failures = Counter(
             "orchestrator_step_log_write_failures", "Failures to write step logs; each is retried.", registry=registry
         )
+        self._deleted = Counter("orchestrator_runs_deleted", "Runs deleted for good.", registry=registry)
         self.streams = Gauge("orchestrator_http_streams", "Open event streams.", registry=registry)
         self._answered: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -170,6 +171,10 @@ class Metrics:
     def log_failed(self) -> None:
         """Count a failure to write step logs."""
         self._log_failures.inc()
+
+    def run_deleted(self) -> None:
+        """Count a run that was deleted for good."""
+        self._deleted.inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request; `route` is its path template, `seconds` the time to the start of the response."""

@@ -25,8 +25,7 @@ class LogSender:
         self._urgent = threading.Event()
         self._ended = False
         self._thread: threading.Thread | None = None
-        self._log = StepLog(None, self._memory, self._notice, may_wait=lambda: not self._ended)
-        self._log.mask = mask
+        self._log = StepLog(None, self._memory, self._notice, may_wait=lambda: not self._ended, mask=mask)
 
     def __enter__(self) -> StepLog:
         return self._log
@@ -41,7 +40,7 @@ class LogSender:
         if self._thread is not None:
             self._thread.join(_END_SECONDS)
 
-    def _notice(self, urgent: bool) -> None:
+    def _notice(self, _log: StepLog, urgent: bool) -> None:
         if self._thread is None:  # most attempts print nothing
             self._thread = threading.Thread(target=self._work, name="log sender", daemon=True)
             self._thread.start()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from orchestrator.domain.output import Output
@@ -128,8 +129,7 @@ class LocalExecutor:
         return await spilled(self._keeper, call.tenant, output)
 
     def _reporter(self, call: SkillCall) -> Callable[[float, str], None] | None:
-        report = self._on_progress
-        return None if report is None else lambda fraction, message: report(call, fraction, message)
+        return None if self._on_progress is None else partial(self._on_progress, call)
 
 
 @contextmanager

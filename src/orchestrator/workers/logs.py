@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from time import monotonic
@@ -120,6 +121,7 @@ class LogWriter:
         self._max_bytes = max_bytes
         self._counts = counts
         self._on_printed = on_printed
+        self._on_news, self._may_wait = self._notice, self._is_writing  # made once, not for every attempt
         self._memory = LogMemory()
         self._lock = threading.Lock()
         self._attempts: dict[int, _Attempt] = {}
@@ -137,16 +139,16 @@ class LogWriter:
         """Return a log for an attempt, or None if no logs are kept. The caller closes it when the attempt has ended."""
         if not self._max_bytes:
             return None
-        shown = self._on_printed
-        on_line = None if shown is None else lambda stream, text: shown(call, stream, text)
-        log: StepLog
-
-        def on_news(urgent: bool) -> None:
-            self._notice(call, log, urgent)
-
-        log = StepLog(self._max_bytes, self._memory, on_news, may_wait=self._is_writing, on_line=on_line)
-        log.mask = mask
-        return log
+        on_line = None if self._on_printed is None else partial(self._on_printed, call)
+        return StepLog(
+            self._max_bytes,
+            self._memory,
+            self._on_news,
+            may_wait=self._may_wait,
+            on_line=on_line,
+            mask=mask,
+            call=call,
+        )
 
     def close(self, seconds: float) -> None:
         """Write what is left, for up to `seconds`, and stop."""
@@ -160,13 +162,13 @@ class LogWriter:
         if left:
             logger.warning("logs of steps not written, lost", extra={"attempts": left})
 
-    def _notice(self, call: SkillCall, log: StepLog, urgent: bool) -> None:
+    def _notice(self, log: StepLog, urgent: bool) -> None:
         """Handle news of a log. An attempt that never prints anything is never registered."""
         if id(log) not in self._attempts:
-            if not log.has_lines:
+            if log.call is None or not log.has_lines:
                 return
             with self._lock:
-                self._attempts.setdefault(id(log), _Attempt(call, log))
+                self._attempts.setdefault(id(log), _Attempt(log.call, log))
                 if not self._begun:
                     self._begun = True
                     self._duty.start()

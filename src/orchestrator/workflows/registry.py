@@ -5,11 +5,12 @@ import time
 from collections.abc import Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from orchestrator.domain.errors import VersionConflict, WorkflowNotFound, WorkflowVersionExists
+from orchestrator.domain.errors import VersionConflict, WorkflowIsRetired, WorkflowNotFound, WorkflowVersionExists
 from orchestrator.domain.events import WorkflowRegistered
 from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow, workflow_from_json, workflow_to_json
@@ -31,31 +32,38 @@ MAX_VERSIONS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CatalogueSummary:
-    """A registered version without its definition; `registered_at` is in milliseconds since 1970 UTC."""
+    """A registered version without its definition; times are in milliseconds since 1970 UTC.
+
+    `retired_at` is None while the version takes new runs.
+    """
 
     name: str
     version: str
     digest: str
     registered_at: int
+    retired_at: int | None
     description: str
     step_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """A registered version; `registered_at` is in milliseconds since 1970 UTC."""
+    """A registered version; times are as in its summary."""
 
     name: str
     version: str
     digest: str
     registered_at: int
+    retired_at: int | None
     definition: dict[str, Any]
 
     @property
     def summary(self) -> CatalogueSummary:
         """The entry without its definition."""
         description, steps = self.definition.get("description", ""), len(self.definition["steps"])
-        return CatalogueSummary(self.name, self.version, self.digest, self.registered_at, description, steps)
+        return CatalogueSummary(
+            self.name, self.version, self.digest, self.registered_at, self.retired_at, description, steps
+        )
 
 
 class WorkflowRegistry:
@@ -120,10 +128,13 @@ class WorkflowRegistry:
                 return wanted
 
     async def find(self, tenant: str, name: str, version: str | None = None) -> Workflow:
-        """Return what `get` returns, without blocking the event loop; concurrent calls share the newest-version query.
+        """Return the version to trigger, without blocking the event loop; concurrent calls share a query.
+
+        A given version may be retired: the append of a run refuses it (see `refusal`).
 
         Raises:
             WorkflowNotFound: no such workflow or version.
+            WorkflowIsRetired: without `version`, all versions are retired.
         """
         if version is None:
             version = await self._shared.call(self._newest_version, tenant, name)
@@ -147,7 +158,7 @@ class WorkflowRegistry:
         return self._kept.get((tenant, name, self._newest.get((tenant, name), "")))
 
     def get(self, tenant: str, name: str, version: str | None = None) -> Workflow:
-        """Return a version of a workflow; without `version`, the one registered last.
+        """Return a version of a workflow; without `version`, the newest one that takes runs, else the newest.
 
         Raises:
             WorkflowNotFound: no such workflow or version.
@@ -165,7 +176,7 @@ class WorkflowRegistry:
         return workflow
 
     def entry(self, tenant: str, name: str, version: str | None = None) -> CatalogueEntry:
-        """Return the catalogue entry of a version; without `version`, that of the one registered last.
+        """Return the catalogue entry of the version that `get` returns.
 
         Raises:
             WorkflowNotFound: no such workflow or version.
@@ -175,13 +186,17 @@ class WorkflowRegistry:
                 _SQL["get"], {"tenant": tenant, "name": name, "version": version}, prepare=True
             ).fetchone()
         if row is None:
-            raise self._not_found(tenant, name, version)
+            raise self.not_found(tenant, name, version)
         return CatalogueEntry(**row)
 
-    def list(self, tenant: str) -> Sequence[CatalogueSummary]:
-        """Return the latest registered version of every workflow, ordered by name."""
+    def list(self, tenant: str, *, with_retired: bool = False) -> Sequence[CatalogueSummary]:
+        """Return the latest version of every workflow that takes runs, or else the latest, ordered by name.
+
+        By default, workflows without a version that takes runs are left out.
+        """
+        given = {"tenant": tenant, "with_retired": with_retired}
         with self._database.connection() as connection:
-            rows = connection.execute(_SQL["list"], {"tenant": tenant}).fetchall()
+            rows = connection.execute(_SQL["list"], given).fetchall()
         return [CatalogueSummary(**row) for row in rows]
 
     def versions(self, tenant: str, name: str) -> Sequence[str]:
@@ -200,13 +215,30 @@ class WorkflowRegistry:
         with self._database.connection() as connection:
             row = connection.execute(_SQL.newest, {"tenant": tenant, "name": name}, prepare=True).fetchone()
         if row is None:
-            raise self._not_found(tenant, name)
+            raise self.refusal(tenant, name) or self.not_found(tenant, name)
         if len(self._newest) >= _MAX_NEWEST:
             self._newest.clear()
         self._newest[tenant, name] = str(row["version"])
         return self._newest[tenant, name]
 
-    def _not_found(self, tenant: str, name: str, version: str | None = None) -> WorkflowNotFound:
+    def refusal(self, tenant: str, name: str, version: str | None = None) -> WorkflowIsRetired | None:
+        """Return the error for a trigger of a retired version, or of a workflow with retired versions; None if not."""
+        given = {"tenant": tenant, "name": name, "version": version}
+        with self._database.connection() as connection:
+            row = connection.execute(_SQL.retired, given).fetchone()
+        if row is None:
+            return None
+        moment = datetime.fromtimestamp(row["retired_at"] / 1000, UTC).isoformat(timespec="seconds")
+        what = f"workflow {name}" if version is None else f"workflow {name} {version}"
+        because = f": {row['retired_because']}" if row["retired_because"] else ""
+        return WorkflowIsRetired(
+            f"{what} was retired at {moment} by {row['retired_by']}{because}; "
+            f"`orchestrator workflows restore {name}` lets it take runs again",
+            workflowName=name,
+            version=row["version"],
+        )
+
+    def not_found(self, tenant: str, name: str, version: str | None = None) -> WorkflowNotFound:
         """Return the error for an unknown workflow or version, with a suggestion."""
         with self._database.connection() as connection:
             near = connection.execute(_SQL.near, {"tenant": tenant, "name": name}).fetchall()

@@ -156,6 +156,8 @@ async def test_the_document_says_which_role_a_call_needs(core: Core) -> None:
         "POST /runs/{runId}/update",
         "POST /runs/{runId}/retry",
         "POST /workflows",
+        "POST /workflows/{workflowName}/retire",
+        "POST /workflows/{workflowName}/restore",
     }
     for methods in document["paths"].values():
         for operation in methods.values():

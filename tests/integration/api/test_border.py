@@ -144,6 +144,16 @@ async def register_workflow(border: Border) -> None:
     assert (await border.them.get(f"{WORKFLOWS}/theirs.only")).json()["digest"] == THEIRS.digest
 
 
+def change_workflow(verb: str) -> Callable[[Border], Awaitable[None]]:
+    async def case(border: Border) -> None:
+        answer = await border.us.post(f"{WORKFLOWS}/test.faulty/{verb}", json={})
+        check(answer, 404, "WORKFLOW_NOT_FOUND")
+        assert (await border.us.post(f"{WORKFLOWS}/test.line/{verb}", json={})).status_code == 200  # ours, not theirs
+        assert (await border.them.get(f"{WORKFLOWS}/test.line")).json()["retiredAt"] is None
+
+    return case
+
+
 def runs(method: str, path: str, **request: Any) -> Callable[[Border], Awaitable[None]]:
     return lambda border: border.unseen_runs(method, path, **request)
 
@@ -189,6 +199,8 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "GET /api/v1/workflows": list_workflows,
     "GET /api/v1/workflows/{workflowName}": get_workflow,
     "POST /api/v1/workflows": register_workflow,
+    "POST /api/v1/workflows/{workflowName}/retire": change_workflow("retire"),
+    "POST /api/v1/workflows/{workflowName}/restore": change_workflow("restore"),
     "GET /api/v1/projections": not_ours("GET", "/api/v1/projections"),
     "POST /api/v1/projections/{name}/rebuild": not_ours("POST", "/api/v1/projections/runs/rebuild"),
     "GET /api/v1/health/live": says_nothing,

@@ -55,6 +55,8 @@ async def test_it_is_served_and_has_every_call(client: httpx.AsyncClient, docume
         "GET /workflows",
         "GET /workflows/{workflowName}",
         "POST /workflows",
+        "POST /workflows/{workflowName}/retire",
+        "POST /workflows/{workflowName}/restore",
         "GET /health/live",
         "GET /health/ready",
         "GET /health/queues",
@@ -97,7 +99,7 @@ def test_names_on_the_wire_are_in_camel_case(document: dict[str, Any]) -> None:
 def test_calls_have_plain_names(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(set(names)) == len(names)
-    verbs = r"(analyse|cancel|delete|get|list|plan|rebuild|register|retry|stream|trigger|update)"
+    verbs = r"(analyse|cancel|delete|get|list|plan|rebuild|register|restore|retire|retry|stream|trigger|update)"
     assert [name for name in names if not re.fullmatch(verbs + r"[A-Z][A-Za-z]*", name)] == []
     assert {"getRun", "triggerRun", "triggerRuns", "getArtifactContent", "registerWorkflow"} <= set(names)
 
@@ -193,9 +195,13 @@ async def test_what_is_said_is_what_comes(
     definition = {
         name: value
         for name, value in shown.json().items()
-        if name not in ("stepCount", "digest", "registeredAt", "versions")
+        if name not in ("stepCount", "digest", "registeredAt", "retiredAt", "versions")
     }
     assert (await visitor.ask("POST", "/workflows", "/api/v1/workflows", json=definition)).status_code == 200
+    for verb in ("retire", "restore"):
+        await visitor.ask(
+            "POST", f"/workflows/{{workflowName}}/{verb}", f"/api/v1/workflows/{workflow}/{verb}", json={}
+        )
     definition["version"] = "2"
     assert (await visitor.ask("POST", "/workflows", "/api/v1/workflows", json=definition)).status_code == 201
     for path in ("/health/live", "/health/ready", "/health/queues"):

@@ -7,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.migrate import finish, migrate
 from orchestrator.postgres.migration_files import DatabaseTooNew, MigrationChanged, MigrationError, read_migrations
 from orchestrator.postgres.schema import Schema, read_schema
@@ -177,11 +178,11 @@ def test_a_database_says_what_may_live_with_it(empty_database_url: str, tmp_path
 
 
 def test_a_format_is_finished_once_and_never_taken_back(database_url: str, empty_database_url: str) -> None:
-    assert schema(database_url).format == 1
-    assert finish(database_url, 3)
-    assert not finish(database_url, 3)
-    assert not finish(database_url, 2)
-    assert schema(database_url).format == 3
+    assert schema(database_url).format == FORMAT
+    assert finish(database_url, FORMAT + 2)
+    assert not finish(database_url, FORMAT + 2)
+    assert not finish(database_url, FORMAT + 1)
+    assert schema(database_url).format == FORMAT + 2
     migrate(empty_database_url, [OURS], new_format=3)
     assert schema(empty_database_url).format == 3, "nobody else has been in a database that was empty"
 

@@ -54,6 +54,8 @@ def test_the_verbs_are_those_we_promise() -> None:
         "workflows show",
         "workflows validate",
         "workflows register",
+        "workflows retire",
+        "workflows restore",
         "cache stats",
         "cache list",
         "cache explain",

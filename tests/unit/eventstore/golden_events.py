@@ -17,6 +17,8 @@ from orchestrator.domain.events import (
     StepRetried,
     StepStarted,
     WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
 )
 from orchestrator.domain.output import Artifact, Output, StepError
 
@@ -98,4 +100,6 @@ FULL_AND_MINIMAL: list[tuple[Event, Event]] = [
         StepCacheInvalidated(AT, "pruned by age", (f"w:s:{HASH}",), "campaign.build.v1", "generate_bgm_track"),
         StepCacheInvalidated(AT, "asked for"),
     ),
+    (WorkflowRetired(AT, "campaign.build.v1", ("1.0.0", "1.1.0"), "use v2"), WorkflowRetired(AT, "w", ("1",))),
+    (WorkflowRestored(AT, "campaign.build.v1", ("1.0.0", "1.1.0")), WorkflowRestored(AT, "w", ("1",))),
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.domain.events import (
+    EVENTS_OUTSIDE_RUNS,
     Event,
     RunBlocked,
     RunCancelled,
@@ -23,6 +24,8 @@ from orchestrator.domain.events import (
     StepRetried,
     StepStarted,
     WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
 )
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.output import Output, StepError
@@ -51,7 +54,7 @@ def told(caplog: pytest.LogCaptureFixture, *events: Event) -> list[dict[str, Any
     for event in events:
         if isinstance(event, RunTriggered):
             runs[RUN] = begin(RUN, WORKFLOW, event)
-        elif not isinstance(event, WorkflowRegistered | StepCacheInvalidated):
+        elif not isinstance(event, EVENTS_OUTSIDE_RUNS):
             evolve(runs[RUN], event)
     tell([Recorded(RUN, n, n, "acme", "worker-1", event) for n, event in enumerate(events, 1)], runs or {})
     return [fields(record) for record in caplog.records]
@@ -159,6 +162,12 @@ def test_events_of_no_run(caplog: pytest.LogCaptureFixture) -> None:
     assert lines[1]["workflow"] == "w"
 
 
+def test_retired_workflows_say_which_versions(caplog: pytest.LogCaptureFixture) -> None:
+    lines = told(caplog, WorkflowRetired(1, "w.v1", ("1", "2"), "old"), WorkflowRestored(2, "w.v1", ("2",)))
+    assert messages(lines) == [("INFO", "workflow retired"), ("INFO", "workflow restored")]
+    assert (lines[0]["workflow_versions"], lines[0]["reason"]) == (("1", "2"), "old")
+
+
 def test_nothing_is_made_up_for_a_level_nobody_asks_for(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "orchestrator.projections.journal")
     run = begin(RUN, WORKFLOW, TRIGGERED)
@@ -181,5 +190,7 @@ def test_every_event_there_is_has_a_line_of_its_own() -> None:
         "RunFailed",
         "RunCancelled",
         "WorkflowRegistered",
+        "WorkflowRetired",
+        "WorkflowRestored",
         "StepCacheInvalidated",
     }, "a new event: give it a line in the journal, a case above, and add it here"

@@ -16,7 +16,7 @@ from orchestrator.skills.standard_streams import StepStream, outside, step_strea
 
 
 def new_log(max_bytes: int | None = None, memory: LogMemory | None = None) -> StepLog:
-    return StepLog(max_bytes, memory or LogMemory(), lambda _: None)
+    return StepLog(max_bytes, memory or LogMemory(), lambda *_: None)
 
 
 def texts(log: StepLog) -> list[str]:
@@ -89,7 +89,7 @@ def test_what_has_no_room_is_dropped_and_said_where_it_is_missing() -> None:
 
 
 def test_a_full_buffer_never_holds_up_an_event_loop() -> None:
-    log = StepLog(None, LogMemory(1 << 40), lambda _: None, may_wait=lambda: True)
+    log = StepLog(None, LogMemory(1 << 40), lambda *_: None, may_wait=lambda: True)
 
     async def flood() -> None:
         for _ in range(1000):
@@ -100,7 +100,7 @@ def test_a_full_buffer_never_holds_up_an_event_loop() -> None:
 
 
 def test_a_thread_waits_while_lines_are_taken_and_no_longer() -> None:
-    log = StepLog(None, LogMemory(1 << 40), lambda _: None, may_wait=lambda: bool(taking))
+    log = StepLog(None, LogMemory(1 << 40), lambda *_: None, may_wait=lambda: bool(taking))
     taking, written = [True], 0
 
     def take() -> None:
@@ -119,8 +119,7 @@ def test_a_thread_waits_while_lines_are_taken_and_no_longer() -> None:
 
 
 def test_a_mask_is_applied_to_every_line() -> None:
-    log = new_log()
-    log.mask = lambda text: text.replace("secret", "***")
+    log = StepLog(None, LogMemory(), lambda *_: None, mask=lambda text: text.replace("secret", "***"))
     log.write("stdout", "the secret\n")
     log.line("log", "a secret too\nand a second line")
     assert texts(log) == ["the ***", "a *** too", "and a second line"]

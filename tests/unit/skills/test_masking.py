@@ -101,6 +101,7 @@ def test_the_last_eight_values_of_a_secret_are_known() -> None:
     assert made.mask("value number 02, value number 09") == "***, ***"
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_masker_is_bounded() -> None:
     made = Masker()
     for number in range(1001):

@@ -38,6 +38,7 @@ from orchestrator.api.shapes.shape import (
     StepStatus,
 )
 from orchestrator.api.shapes.workflows import (
+    ChangedVersions,
     FaultView,
     PlannedStep,
     PlanView,
@@ -55,6 +56,7 @@ __all__ = [
     "CacheAnalysis",
     "CacheComponents",
     "CacheDifference",
+    "ChangedVersions",
     "DataRef",
     "Error",
     "EventPage",

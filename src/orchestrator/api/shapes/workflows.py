@@ -16,6 +16,14 @@ class WorkflowEntry(Shape):
     step_count: int
     digest: str
     registered_at: AwareDatetime
+    retired_at: AwareDatetime | None = Field(description="Since when this version takes no new runs.")
+
+
+class ChangedVersions(Shape):
+    """Versions of a workflow that were retired or restored by a request."""
+
+    workflow_name: str
+    versions: list[str]
 
 
 class WorkflowList(Shape):

@@ -13,10 +13,17 @@ import orjson
 
 from orchestrator.audit.chain import ChainHead, Tally
 from orchestrator.audit.transfer.export import check_export, read_export
-from orchestrator.domain.events import RunTriggered, StepCacheInvalidated, WorkflowRegistered
+from orchestrator.domain.events import (
+    EVENTS_OUTSIDE_RUNS,
+    RunTriggered,
+    StepCacheInvalidated,
+    WorkflowRegistered,
+    WorkflowRestored,
+    WorkflowRetired,
+)
 from orchestrator.domain.evolve import begin, evolve
 from orchestrator.domain.run import Run
-from orchestrator.eventstore.inline import inline_rows, withdrawal
+from orchestrator.eventstore.inline import inline_rows, retirement, withdrawal
 from orchestrator.eventstore.log import PostgresLog, StoredRow
 from orchestrator.eventstore.recorded import Recorded
 from orchestrator.eventstore.recorder import EventRow
@@ -108,7 +115,7 @@ class Importer:
         self._rows.append((str(stream), version, name, state))
         for kind, items in inline.items():
             self._inline.setdefault(kind, []).extend(items)
-        if len(self._rows) >= _BATCH or isinstance(recorded.event, WorkflowRegistered | StepCacheInvalidated):
+        if len(self._rows) >= _BATCH or isinstance(recorded.event, EVENTS_OUTSIDE_RUNS):
             self._flush()  # later events may need the definition
 
     def _changes(self, recorded: Recorded) -> Iterator[tuple[str, Sequence[Any]]]:
@@ -117,6 +124,9 @@ class Importer:
         match event:
             case WorkflowRegistered():
                 yield "workflow_put", [catalogue_row(recorded.tenant, recorded.version, event)]
+                return
+            case WorkflowRetired() | WorkflowRestored():
+                yield "workflow_retire", [retirement(recorded.tenant, event, recorded.actor)]
                 return
             case StepCacheInvalidated():
                 yield "cache_drop", [withdrawal(recorded.tenant, event)]

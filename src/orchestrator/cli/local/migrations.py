@@ -108,7 +108,7 @@ def print_migrated(done: Migrated, *, as_json: bool) -> None:
         print_line(f"Format {done.schema.format} is finished.")
     nothing = "" if done.applied or done.finished else "Nothing to do: "
     print_line(f"{nothing}{'the' if nothing else 'The'} database has schema {done.schema.number}.")
-    if done.schema.format < FORMAT:
+    if done.schema.oldest is not None and done.schema.format < FORMAT:
         print_line(
             f"Format {FORMAT} is not finished. Run `orchestrator migrate --finish` when no process of an older release "
             "is left."

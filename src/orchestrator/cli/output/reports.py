@@ -290,10 +290,26 @@ def print_workflows(workflows: Iterable[Document], *, as_json: bool) -> None:
         print_json({"workflows": list(workflows)})
         return
     rows = [
-        (each["workflowName"], each["version"], str(each["stepCount"]), each["registeredAt"], each["description"])
+        (
+            each["workflowName"],
+            each["version"],
+            str(each["stepCount"]),
+            each["registeredAt"],
+            f"(retired) {each['description']}" if each.get("retiredAt") else each["description"],
+        )
         for each in workflows
     ]
     print_table(("workflow", "version", ">steps", "registered", "description"), rows, empty="no workflows")
+
+
+def print_changed_versions(changed: Document, outcome: str, *, as_json: bool) -> None:
+    """Print the versions of a workflow that were retired or restored."""
+    if as_json:
+        print_json(changed)
+    elif changed["versions"]:
+        print_line(f"{outcome} {changed['workflowName']} {', '.join(changed['versions'])}")
+    else:
+        print_line(f"nothing to do: {changed['workflowName']} is already {outcome}")
 
 
 def print_workflow(workflow: Document, *, as_json: bool) -> None:
@@ -310,6 +326,7 @@ def print_workflow(workflow: Document, *, as_json: bool) -> None:
             "versions": ", ".join(workflow["versions"]),
             "description": workflow["description"],
             "registered": workflow["registeredAt"] or "",
+            "retired": workflow.get("retiredAt") or "",
             "digest": workflow["digest"],
             "change types": ", ".join(changes),
         },

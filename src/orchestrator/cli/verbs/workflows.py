@@ -1,4 +1,4 @@
-"""The workflow commands: list, show, validate, register."""
+"""The workflow commands: list, show, validate, register, retire, restore."""
 # ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 from pathlib import Path
@@ -15,8 +15,18 @@ Files = Annotated[
 ]
 
 
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a workflow.", autocompletion=complete_workflow)]
+
+
 def list_workflows(
-    *, data_dir: DataDir = None, server: Server = None, key: Key = None, as_json: AsJson = False
+    *,
+    retired: Annotated[
+        bool, typer.Option("--retired", help="Also list workflows whose versions are all retired.")
+    ] = False,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
 ) -> None:
     """List the registered workflows.
 
@@ -25,13 +35,13 @@ def list_workflows(
     from orchestrator.cli.asking import ask
     from orchestrator.cli.output.reports import print_workflows
 
-    print_workflows(ask(Target(data_dir, server, key), lambda client: client.workflows()), as_json=as_json)
+    print_workflows(
+        ask(Target(data_dir, server, key), lambda client: client.workflows(retired=retired)), as_json=as_json
+    )
 
 
 def show(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The name of a workflow.", autocompletion=complete_workflow)
-    ],
+    name: Name,
     *,
     version: Annotated[
         str | None, typer.Option(help="Version of the workflow; by default the one registered last.")
@@ -83,3 +93,47 @@ def register(
     definitions = find_definitions(files, read_settings(data_dir=data_dir).max_attempts_bound)
     registered = ask(Target(data_dir, server, key), lambda client: register_all(client, definitions), need_data=False)
     print_registered(registered, as_json=as_json)
+
+
+def retire(
+    name: Name,
+    *,
+    version: Annotated[str | None, typer.Option(help="A version; by default, all versions registered so far.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why. Shown to those who trigger the workflow.")] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Retire a workflow: it takes no new runs. Runs that were triggered before go on.
+
+    A version that is registered later takes runs. `workflows restore` undoes it.
+
+    Example: orchestrator workflows retire campaign.build.v1 --reason "use campaign.build.v2"
+    """
+    from orchestrator.cli.asking import ask
+    from orchestrator.cli.output.reports import print_changed_versions
+
+    target = Target(data_dir, server, key)
+    changed = ask(target, lambda client: client.retire_workflow(name, version=version, reason=reason))
+    print_changed_versions(changed, "retired", as_json=as_json)
+
+
+def restore(
+    name: Name,
+    *,
+    version: Annotated[str | None, typer.Option(help="A version; by default, every retired version.")] = None,
+    data_dir: DataDir = None,
+    server: Server = None,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a retired workflow take runs again.
+
+    Example: orchestrator workflows restore campaign.build.v1
+    """
+    from orchestrator.cli.asking import ask
+    from orchestrator.cli.output.reports import print_changed_versions
+
+    changed = ask(Target(data_dir, server, key), lambda client: client.restore_workflow(name, version=version))
+    print_changed_versions(changed, "restored", as_json=as_json)

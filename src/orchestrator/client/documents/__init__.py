@@ -40,6 +40,7 @@ from orchestrator.client.documents.service import (
     RebuildProgress,
 )
 from orchestrator.client.documents.workflows import (
+    ChangedVersions,
     Fault,
     Plan,
     PlannedStep,
@@ -57,6 +58,7 @@ __all__ = [
     "AttemptError",
     "CacheComponents",
     "CacheDifference",
+    "ChangedVersions",
     "DataRef",
     "DeletedRun",
     "Fault",

@@ -12,6 +12,14 @@ class WorkflowEntry(TypedDict):
     stepCount: int
     digest: str
     registeredAt: str
+    retiredAt: str | None
+
+
+class ChangedVersions(TypedDict):
+    """Versions of a workflow that were retired or restored by a call."""
+
+    workflowName: str
+    versions: list[str]
 
 
 class Workflow(WorkflowEntry):

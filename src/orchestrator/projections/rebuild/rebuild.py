@@ -136,7 +136,7 @@ class Rebuilder:
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        with self._database.connection() as guard:
+        with self._database.own_session() as guard:
             row = guard.execute(_SQL.exclusive, {"name": self._model.name}).fetchone()
             if row is None or not row["locked"]:
                 raise RebuildRunning(f"{self._model.name} is being rebuilt by another process", name=self._model.name)

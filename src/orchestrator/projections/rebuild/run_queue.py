@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from orchestrator.domain.errors import NeedsNewerProgram
-from orchestrator.domain.events import TERMINAL_EVENTS
+from orchestrator.domain.events import EVENTS_OUTSIDE_RUNS, TERMINAL_EVENTS
 from orchestrator.eventstore.codec import NAMES, event_format
 from orchestrator.eventstore.log import PostgresLog
 from orchestrator.eventstore.runs import FindWorkflow
@@ -25,6 +25,7 @@ from orchestrator.projections.rebuild.differences import RowDifference
 from orchestrator.projections.rebuild.errors import RebuildStopped
 
 _SQL = load_sql(__file__)
+_OUTSIDE_RUNS = [event.__name__ for event in EVENTS_OUTSIDE_RUNS]
 _PAGE = 500
 
 
@@ -56,7 +57,7 @@ class RunQueueRebuild:
             on_events(position)
             # no events are appended from here on
             connection.execute(_SQL.hold_appends)
-            found = connection.execute(_SQL.touched, {"after": position}).fetchall()
+            found = connection.execute(_SQL.touched, {"after": position, "others": _OUTSIDE_RUNS}).fetchall()
             self._refresh(expected, (row["run_id"] for row in found), skips)
             rows = connection.execute(_SQL.live).fetchall()
             live = {row["run_id"]: row for row in rows if row["run_id"] not in self._unreadable}

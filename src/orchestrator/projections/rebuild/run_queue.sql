@@ -12,7 +12,7 @@ SELECT pg_advisory_xact_lock(715001)
 -- name: touched
 SELECT e.originator_id::text AS run_id
 FROM events AS e
-WHERE e.notification_id > %(after)s AND e.topic <> ALL('{WorkflowRegistered,StepCacheInvalidated}'::text[])
+WHERE e.notification_id > %(after)s AND e.topic <> ALL(%(others)s::text[])
 GROUP BY e.originator_id
 ORDER BY min(e.notification_id)
 

@@ -220,6 +220,11 @@ class Reader:
             behind = []
         return position, self._runs.log.last_position(), behind[0].event.at if behind else None
 
+    def only_reads(self) -> bool:
+        """Return whether the database accepts no writes: it is a standby, or set to read-only."""
+        row = self._one(_SQL.only_reads, {})
+        return row is not None and bool(row["only_reads"])
+
     def folded_run(self, loaded: LoadedRun) -> View:
         """Return the view of a run that was folded from its events, without the read models."""
         row, rows = self._rows_of(loaded)

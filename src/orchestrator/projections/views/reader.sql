@@ -81,3 +81,6 @@ SELECT count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NULL) AS queued,
        count(*) FILTER (WHERE owner IS NULL AND blocked_on IS NOT NULL) AS blocked,
        (SELECT count(*) FROM workers AS worker WHERE NOT is_dead(worker)) AS workers
 FROM run_queue
+
+-- name: only_reads
+SELECT current_setting('transaction_read_only') = 'on' AS only_reads
