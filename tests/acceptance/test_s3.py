@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.folders import open_folder
 from orchestrator.client import Client
+from orchestrator.client.errors import ArtifactGone, ContentDamaged
 from tests.s3 import S3Server
 from tests.servers import Databases
 from tests.waiting import eventually
@@ -154,6 +155,43 @@ def test_a_server_that_stops_during_a_run_costs_no_attempt(
         assert client.content(artifact) == b"first"
     assert "worker can execute steps again" in work.err
     assert work.stop() == 0
+
+
+def test_downloads_are_redirected_to_the_bucket_and_verified(
+    server: S3Server, env: dict[str, str], home: Path, programs: ExitStack
+) -> None:
+    settings = {"ORCHESTRATOR_ARTIFACT_REDIRECT_SECONDS": "60", "ORCHESTRATOR_AUTH": "keys"}
+    made = {
+        tenant: call("keys", "create", "x", "--role", "operator", "--tenant", tenant, "--json", env=env).document["key"]
+        for tenant in ("default", "other")
+    }
+    work = programs.enter_context(Program("dev", *SERVE, env=env | settings))
+    address = work.ready()
+    with Client(address, key=made["default"]) as client:
+        run = client.wait(client.trigger("chain.v1", payload(home))["runId"], timeout=90)
+        (artifact,) = client.artifacts(run["id"], step_id="first")
+        path = f"{address}/api/v1/artifacts/{artifact['id']}/content"
+        mine = {"Authorization": f"Bearer {made['default']}"}
+        answer = httpx.get(path, headers=mine)
+        assert (answer.status_code, answer.headers["ETag"]) == (307, f'"{artifact["contentHash"]}"')
+        location = answer.headers["Location"]
+        assert location.startswith(f"{server.url}/{bucket_of(env)}/artifacts/default/sha256/")
+        fetched = httpx.get(location)
+        assert (fetched.content, fetched.headers["Content-Type"]) == (b"first", "text/plain")
+        assert fetched.headers["Content-Disposition"] == 'attachment; filename="first.txt"'
+        assert httpx.get(path, headers=mine | {"If-None-Match": answer.headers["ETag"]}).status_code == 304
+        assert httpx.get(path, headers={"Authorization": f"Bearer {made['other']}"}).status_code == 404
+        assert httpx.get(location.replace("X-Amz-Expires=60", "X-Amz-Expires=3600")).status_code == 403
+        assert client.content(artifact["id"]) == b"first"
+        client.download(artifact["id"], home / "first.txt")
+        assert (home / "first.txt").read_bytes() == b"first"
+        key = location.partition(f"{bucket_of(env)}/")[2].partition("?")[0]
+        server.client().put_object(Bucket=bucket_of(env), Key=key, Body=b"FIRST")
+        with pytest.raises(ContentDamaged):
+            client.content(artifact["id"])
+        server.client().delete_object(Bucket=bucket_of(env), Key=key)
+        with pytest.raises(ArtifactGone):
+            client.content(artifact["id"])
 
 
 @pytest.mark.parametrize(

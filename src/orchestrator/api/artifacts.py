@@ -94,7 +94,9 @@ async def get_data(
         200: {"description": "The bytes, with the artifact's media type.", **_BYTES},
         206: {"description": "The requested range.", **_BYTES},
         304: {"description": "Not modified: the client already has the content."},
-        307: {"description": "The artifact is stored elsewhere, at the URL in `Location`."},
+        307: {
+            "description": "The content is at the URL in `Location`: an external one, or, with an `ETag`, the store's."
+        },
     },
 )
 async def get_artifact_content(
@@ -113,6 +115,12 @@ async def get_artifact_content(
     if artifact.uri.startswith(_OUTSIDE):
         return Response(status_code=307, headers={"Location": artifact.uri})
     named = {"Content-Type": content_type(artifact), "Content-Disposition": disposition(artifact)}
+    tag, seconds = etag(artifact), serving.core.settings.artifact_redirect_seconds
+    if seconds and not is_match(if_none_match, tag):
+        store, tenant = serving.core.store, caller.tenant
+        url = await serving.checks.run(tenant, store.signed_url, artifact, tenant, seconds, named)
+        if url is not None:  # the client follows it without its key, and compares the hash in the ETag
+            return Response(status_code=307, headers={"Location": url, "ETag": tag, "Cache-Control": "no-store"})
     conditions = Conditions(wanted, if_range, if_none_match)
     headers = {**_HEADERS, "Accept-Ranges": "bytes"}
     return await _stored(serving, caller.tenant, artifact, conditions, headers=headers, named=named)

@@ -174,6 +174,16 @@ class Blobs:
             return BytesIO(self._fs.cat_file(path))
         return cast("BinaryIO", self._fs.open(path, "rb"))
 
+    def signed_url(self, path: str, seconds: int, headers: Mapping[str, str]) -> str | None:  # noqa: ARG002
+        """Return an address from which anybody can download a file for some seconds, or None if there is none.
+
+        Args:
+            path: the file.
+            seconds: how long the address is valid.
+            headers: the `Content-Type` and `Content-Disposition` of the download.
+        """
+        return None
+
     def fault(self, path: str, size: int, content_hash: str) -> str | None:
         """Return what is wrong with a file, or None if it has this size in bytes and this SHA-256.
 

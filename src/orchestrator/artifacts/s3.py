@@ -6,7 +6,7 @@ is completed or aborted. A file is hashed before it is sent, because its name is
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -103,6 +103,15 @@ class S3Blobs(Blobs):
             StoreUnavailable: see `S3Calls.call`; also from a read.
         """
         return cast("BinaryIO", io.BufferedReader(_Object(self._calls, self._key(path)), CHUNK_BYTES))
+
+    def signed_url(self, path: str, seconds: int, headers: Mapping[str, str]) -> str | None:
+        """Return a presigned address; see `Blobs.signed_url`."""
+        return self._calls.presigned(
+            self._key(path),
+            seconds,
+            ResponseContentType=headers["Content-Type"],
+            ResponseContentDisposition=headers["Content-Disposition"],
+        )
 
     def probe(self) -> None:
         """Raise StoreUnavailable unless the server answers and knows the bucket and the credentials."""

@@ -64,6 +64,19 @@ class S3Calls:
                     self._process = os.getpid()
         return self._client
 
+    def presigned(self, key: str, seconds: int, **arguments: str) -> str:
+        """Return an address from which anybody can get an object for some seconds. Nothing is sent.
+
+        Raises:
+            StoreUnavailable: there are no credentials.
+        """
+        parameters = {"Bucket": self.bucket, "Key": key, **arguments}
+        try:
+            url: str = self.client().generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+        except BotoCoreError as error:
+            raise self._error(error, key) from error
+        return url
+
     def unreachable(self, error: Exception) -> StoreUnavailable:
         """Return the error for a server that does not answer, or stops in the middle of an answer."""
         reason = " ".join(str(error).split())

@@ -173,6 +173,22 @@ class ArtifactStore:
         """
         return verified(self.open(artifact, tenant), artifact)
 
+    def signed_url(self, artifact: Artifact, tenant: str, seconds: int, headers: Mapping[str, str]) -> str | None:
+        """Return an address from which anybody can download an artifact of a tenant, or None if the store has none.
+
+        Only the size is checked: the client compares the hash. See `Blobs.signed_url`.
+
+        Raises:
+            ArtifactGone: the bytes are missing, or their size differs.
+            ArtifactRejected: the artifact is not in this store, or belongs to another tenant.
+            StoreUnavailable: the store cannot be used now.
+        """
+        path = self._own_path(artifact, tenant)
+        url = self.blobs.signed_url(path, seconds, headers)
+        if url is not None and self.blobs.size(path) != artifact.size_bytes:
+            raise ArtifactGone(f"artifact {artifact.id} is missing or altered", artifactId=artifact.id)
+        return url
+
     def read_only_path(self, artifact: Artifact, tenant: str) -> Path | None:
         """Return the path of an artifact's verified file, or None if it is not a local, read-only file.
 

@@ -122,6 +122,27 @@ class Exchange:
         finally:
             await self.wire.release(response)
 
+    @asynccontextmanager
+    async def opened_elsewhere(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[OpenAnswer]:
+        """Send a GET request to an address that the server named, without the key, and yield the response.
+
+        Raises:
+            NoAnswer: the address does not answer, or not with content. The message omits what the address permits.
+        """
+        timeout = httpx.Timeout(self._timeout).as_dict()
+        place = httpx.URL(url).host
+        try:
+            response = await self.wire.send(httpx.Request("GET", url, headers=headers, extensions={"timeout": timeout}))
+        except httpx.RequestError as error:
+            raise NoAnswer(f"cannot download from {place}: {type(error).__name__}") from error
+        try:
+            if response.status_code not in (200, 206):
+                raise NoAnswer(f"cannot download from {place}: status {response.status_code}")
+            async with aclosing(self._chunks(response)) as chunks:
+                yield OpenAnswer(response.status_code, response.headers, chunks)
+        finally:
+            await self.wire.release(response)
+
     async def _chunks(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         async with aclosing(self.wire.chunks(response)) as chunks:
             try:

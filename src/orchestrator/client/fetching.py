@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import re
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -12,6 +14,7 @@ from orchestrator.client.exchange import Exchange, OpenAnswer, Request
 
 _PARTIAL = 206
 _ELSEWHERE = 307
+_TAG = re.compile(r'"[0-9a-f]{64}"')
 
 
 class Fetching:
@@ -23,6 +26,7 @@ class Fetching:
         self._received = 0
         self._furthest = 0
         self._tag = ""
+        self._elsewhere: str | None = None
         self._hash = hashlib.sha256()
 
     async def content(self) -> bytes:
@@ -51,7 +55,10 @@ class Fetching:
         trials = self._exchange.trials()
         while True:
             try:
-                async with self._exchange.opened(self._request()) as answer:
+                async with self._opened() as answer:
+                    if answer.status == _ELSEWHERE:
+                        self._follow(answer)
+                        continue
                     await self._begin(answer, file)
                     async for chunk in answer.chunks:
                         await self._exchange.wire.apart(file.write, chunk)
@@ -61,11 +68,29 @@ class Fetching:
                             self._furthest = self._received
                             trials.reset()
             except ClientError as error:
+                self._elsewhere = None  # its address is valid only for a while: the server names a new one
                 await self._exchange.wire.pause(trials.pause_after(error))
             else:
                 break
         if self._tag and self._tag != f'"{self._hash.hexdigest()}"':
             raise ContentDamaged(f"{self._path} is damaged: the received bytes do not have the hash {self._tag}")
+
+    def _opened(self) -> AbstractAsyncContextManager[OpenAnswer]:
+        if self._elsewhere is None:
+            return self._exchange.opened(self._request())
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if self._received:
+            headers["Range"] = f"bytes={self._received}-"
+        return self._exchange.opened_elsewhere(self._elsewhere, headers)
+
+    def _follow(self, answer: OpenAnswer) -> None:
+        """Continue at the address of the server's store. Of an external one, there is no hash to compare."""
+        tag, location = answer.headers.get("ETag", ""), answer.headers.get("Location", "")
+        if not _TAG.fullmatch(tag):
+            raise ArtifactElsewhere(self._path.split("/")[2], location)
+        if tag != self._tag:
+            self._received, self._hash = 0, hashlib.sha256()
+        self._tag, self._elsewhere = tag, location
 
     def _request(self) -> Request:
         headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
@@ -75,13 +100,12 @@ class Fetching:
 
     async def _begin(self, answer: OpenAnswer, file: BinaryIO) -> None:
         """Resume at the last received byte if the server sends only the rest; otherwise start over."""
-        if answer.status == _ELSEWHERE:
-            raise ArtifactElsewhere(self._path.split("/")[2], answer.headers.get("Location", ""))
         if answer.status != _PARTIAL:
             await self._exchange.wire.apart(file.seek, 0)
             await self._exchange.wire.apart(file.truncate)
             self._received, self._hash = 0, hashlib.sha256()
-        self._tag = answer.headers.get("ETag", "")
+        if self._elsewhere is None:
+            self._tag = answer.headers.get("ETag", "")
 
 
 def _open_beside(path: Path) -> BinaryIO:

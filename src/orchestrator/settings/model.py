@@ -26,6 +26,8 @@ class Settings(BaseSettings):
         redis_url: Redis or Valkey for the hot tier of the cache and shared rate limits; None uses neither.
         artifact_url: Artifact store, a path or an fsspec URL; `<data_dir>/artifacts` by default.
         artifact_networks: Networks, besides public addresses, where external artifacts may be checked.
+        artifact_redirect_seconds: How long an address of the store is valid to which the API redirects downloads; 0
+            means that it sends the content itself.
         archive_url: Where archived runs are stored, a path or an fsspec URL; `<data_dir>/archive` by default.
         retention_days: How long finished runs stay in the log, unless `retention apply --older-than` is given; None
             means forever.
@@ -97,6 +99,7 @@ class Settings(BaseSettings):
     artifact_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "artifacts"), repr=False)
     archive_url: str = Field(default_factory=lambda given: str(given["data_dir"] / "archive"), repr=False)
     artifact_networks: Words = ()
+    artifact_redirect_seconds: int = Field(default=0, ge=0, le=3600)
     retention_days: float | None = Field(default=None, ge=0, le=36_500)
     tenant: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]{1,255}$")
     server: str | None = Field(default=None, repr=False)

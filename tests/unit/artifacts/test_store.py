@@ -49,6 +49,14 @@ def test_local_path_is_there_for_local_stores_only(local: ArtifactStore) -> None
     assert remote.local_path(remote.put_bytes("acme", b"x", type="x")) is None
 
 
+def test_local_files_have_no_address_for_downloads(local: ArtifactStore) -> None:
+    made = local.put_bytes("acme", b"x", type="x")
+    headers = {"Content-Type": "text/plain", "Content-Disposition": "attachment"}
+    assert local.signed_url(made, "acme", 60, headers) is None
+    with pytest.raises(ArtifactRejected, match="does not belong to tenant other"):
+        local.signed_url(made, "other", 60, headers)
+
+
 class TestEveryStore(StoreSuite):
     """On local files and in memory; see tests/integration/artifacts for S3."""
 
