@@ -8,6 +8,7 @@ import traceback
 
 from benchmarks import (
     api,
+    artifacts,
     audit,
     cached,
     campaign,
@@ -41,6 +42,7 @@ WORKLOADS = {
     "idle": idle.measure,
     "workers": workers.measure,
     "step-logs": step_logs.measure,
+    "artifacts": artifacts.measure,
     "rebuild": rebuild.measure,
     "audit": audit.measure,
 }
