@@ -33,6 +33,7 @@ from starlette.types import Receive, Scope, Send
 from orchestrator.access.identity import Identity
 from orchestrator.api.authentication import IDENTITY
 from orchestrator.api.body import parse_json, read_body, require_json
+from orchestrator.api.caller import Requires
 from orchestrator.api.errors import to_faults
 from orchestrator.api.models import suggestion
 from orchestrator.application.errors import InvalidRequest
@@ -74,6 +75,7 @@ class Endpoint(APIRoute):
         super().__init__(path, endpoint, **options)
         self._serve = endpoint
         self._is_for_probes = path.startswith(_ALWAYS)
+        self.requires: Requires | None = None
         self._request: str | None = None
         self._depends: list[tuple[str, Callable[[Request], Awaitable[Any]]]] = []
         self._path: list[_Parameter] = []
@@ -98,6 +100,8 @@ class Endpoint(APIRoute):
         if isinstance(source, params.Depends):
             if source.dependency is None:
                 raise TypeError(f"{name} of {self.path} depends on nothing")
+            if isinstance(source.dependency, Requires):
+                self.requires = source.dependency
             self._depends.append((name, source.dependency))
             return
         alias = getattr(source, "alias", None) or name

@@ -6,6 +6,7 @@ either: this class works directly on the database, the client through a server.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from importlib.metadata import version
 from os import PathLike
 from typing import Any
 
@@ -186,10 +187,16 @@ class Calls(WorkflowCalls):
         return await self._core.database.call(self._core.reader.queues)
 
     async def me(self) -> Document:
-        """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""
+        """Return the caller: its tenant, its name in the log, its role, and how it was authenticated until when."""
         caller = self._caller
-        expires_at = None if caller.expires_at is None else timestamp(caller.expires_at)
-        return {"tenant": caller.tenant, "actor": caller.actor, "role": caller.role, "expiresAt": expires_at}
+        return {
+            "tenant": caller.tenant,
+            "actor": caller.actor,
+            "role": caller.role,
+            "expiresAt": None if caller.expires_at is None else timestamp(caller.expires_at),
+            "authentication": caller.authentication,
+            "version": version("orchestrator"),
+        }
 
     async def run(self, run_id: str) -> Document:
         """Return a run.

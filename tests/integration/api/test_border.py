@@ -171,6 +171,22 @@ async def me(border: Border) -> None:
     assert (await border.us.get("/api/v1/me")).json()["tenant"] == "us"
 
 
+async def sign_in(border: Border) -> None:
+    """A session of ours is of our tenant."""
+    answer = await border.us.post("/api/v1/session")
+    assert answer.json()["tenant"] == "us"
+    border.us.cookies.clear()
+
+
+async def sign_out(border: Border) -> None:
+    """Whoever got hold of their cookie ends nothing with a key of ours."""
+    cookie = (await border.them.post("/api/v1/session")).headers["set-cookie"].partition(";")[0]
+    border.them.cookies.clear()
+    assert (await border.us.delete("/api/v1/session", headers={"Cookie": cookie})).status_code == 204
+    async with connect(guarded(border.core)) as browser:
+        assert (await browser.get("/api/v1/me", headers={"Cookie": cookie})).json()["tenant"] == "them"
+
+
 async def says_nothing(_: Border) -> None:
     """For everybody: it tells nothing of any tenant."""
 
@@ -207,6 +223,8 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "GET /api/v1/health/ready": says_nothing,
     "GET /api/v1/health/queues": not_ours("GET", "/api/v1/health/queues"),
     "GET /api/v1/me": me,
+    "POST /api/v1/session": sign_in,
+    "DELETE /api/v1/session": sign_out,
     "GET /health/live": says_nothing,
     "GET /health/ready": says_nothing,
     "GET /health/queues": not_ours("GET", "/health/queues"),
