@@ -79,6 +79,8 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_runs": "runs",
         "cancel_run": "cancel",
         "list_steps": "steps",
+        "get_step": "step",
+        "get_workflow_graph": "workflow_graph",
         "get_data": "step_data",
         "update_run": "update",
         "plan_update": "plan",

@@ -105,7 +105,8 @@ class Endpoint(APIRoute):
             self._depends.append((name, source.dependency))
             return
         alias = getattr(source, "alias", None) or name
-        many, whole = get_origin(kind) is list, int in (kind, *get_args(kind))
+        many = any(get_origin(one) is list for one in (kind, *get_args(kind)))
+        whole = int in (kind, *get_args(kind))
         bound = _Parameter(name, alias, TypeAdapter(annotation), default, kind, many, whole)
         if default is not inspect.Parameter.empty:
             self._defaults[name] = default

@@ -214,19 +214,3 @@ async def cancel_run(
     """Cancel a run. No more steps start, running steps are asked to stop, and completed results are kept."""
     cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
     return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
-
-
-@router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(*NO_RUN), **NOT_MODIFIED})
-async def list_steps(
-    serving: Serving,
-    caller: Viewer,
-    *,
-    run_id: RunId,
-    status: Annotated[shapes.StepStatus | None, Query()] = None,
-    min_position: MinPosition = None,
-    if_none_match: IfNoneMatch = None,
-) -> Response:
-    """Return the steps of a run in topological order, including those reused from other runs."""
-    await serving.reach(min_position)
-    steps = await serving.calls(caller).steps(str(run_id), status=status)
-    return revalidated(await rendered({"runId": str(run_id), "steps": steps}), if_none_match)

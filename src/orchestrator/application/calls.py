@@ -21,9 +21,9 @@ from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
 from orchestrator.application.following import follow as follow_events
 from orchestrator.application.following import log_changes
+from orchestrator.application.inspection import Inspection
 from orchestrator.application.run_filters import read_filter
 from orchestrator.application.step_logs import LogScope, StepLogs
-from orchestrator.application.workflow_calls import WorkflowCalls
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.forcing import Force
 from orchestrator.domain.output import Artifact
@@ -42,7 +42,7 @@ class RecordedDocument(Document):
         self.position = position
 
 
-class Calls(WorkflowCalls):
+class Calls(Inspection):
     """All application calls, on behalf of one caller.
 
     Args:

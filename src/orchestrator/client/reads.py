@@ -7,7 +7,7 @@ from orchestrator.client import documents
 from orchestrator.client.deadline import Deadline
 from orchestrator.client.exchange import Request, part
 from orchestrator.client.following import follow as follow_events
-from orchestrator.client.results import Results
+from orchestrator.client.inspection import Inspection
 
 _PAGE = 200
 _PAGE_OF_EVENTS = 1000
@@ -15,7 +15,7 @@ BLOCKED_GRACE_SECONDS = 10.0
 """How long `wait` waits for a blocked run by default: a worker may be about to start."""
 
 
-class Reads(Results):
+class Reads(Inspection):
     """The calls that only read. The examples use the blocking client; with `AsyncClient`, add `await`."""
 
     async def run(self, run_id: str, *, at: int | str | None = None) -> documents.Run:
