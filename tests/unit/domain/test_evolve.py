@@ -285,6 +285,7 @@ def costs(steps: int, sample: int) -> list[int]:
     return [opcodes(lambda event=event: evolve(run, event)) for event in history[-sample:]]  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_an_event_costs_the_same_in_a_run_of_a_hundred_steps_and_in_one_of_ten_thousand() -> None:
     small, large = costs(100, sample=60), costs(10_000, sample=60)
     assert small == large
