@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.application import event_pages
 from orchestrator.application.core import Core
+from orchestrator.domain.workflow import Step
 from orchestrator.skills import StepContext, skill
 from orchestrator.workflows import define, step
 from tests.integration.api.test_errors import check
@@ -14,6 +15,7 @@ from tests.world.core import register
 from tests.world.http import RUNS, finished, trigger, until_status
 from tests.world.lines import SKILLS
 from tests.world.work import at_work
+from tests.world.workflows import workflow
 
 WORKFLOWS = "/api/v1/workflows"
 DIAMOND = define(
@@ -26,6 +28,13 @@ DIAMOND = define(
         step("d", "test.write", ["a", "c"], input={"text": "trigger.text"}),
         step("e", "test.read"),
     ],
+)
+
+OMITTING = workflow(
+    "test.omitting",
+    Step("a", "test.read"),
+    Step("b", "test.read", ("a",), when="trigger.wanted"),
+    Step("c", "test.read", after=("b",)),
 )
 
 
@@ -165,6 +174,19 @@ async def test_steps_of_statuses_at_an_earlier_point(core: Core, client: httpx.A
     for query, field in (("at=99", "at"), ("cursor=nobody", "cursor"), ("limit=0", "limit"), ("view=x", "view")):
         faults = check(await client.get(f"{RUNS}/{run['id']}/steps?{query}"), 400, "VALIDATION_ERROR")["details"]
         assert faults["faults"][0]["path"] == field
+
+
+async def test_omitted_steps_are_shown_as_such(core: Core, client: httpx.AsyncClient) -> None:
+    await register(core, OMITTING)
+    async with at_work(core, SKILLS):
+        run_id = await trigger(client, "test.omitting", triggerPayload={"wanted": False})
+        await until_status(client, run_id, "completed")
+    for view in ("full", "summary"):
+        page = await steps(client, run_id, view=view, status="omitted")
+        assert [each["stepId"] for each in page["steps"]] == ["b"]
+    assert (await client.get(f"{RUNS}/{run_id}/steps/b")).json()["omittedBecause"] == "its condition is false"
+    graph = (await client.get(f"{WORKFLOWS}/test.omitting/graph")).json()
+    assert [each["level"] for each in graph["steps"]] == [0, 1, 2]  # it waits for `b`, without needing it
 
 
 async def test_reused_steps_are_in_the_pages_of_an_update(core: Core, client: httpx.AsyncClient) -> None:
