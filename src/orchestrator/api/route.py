@@ -233,4 +233,6 @@ def _check(parameter: _Parameter, value: str | list[str], arguments: dict[str, A
     try:
         arguments[parameter.name] = parameter.adapter.validate_python(value)
     except ValidationError as error:
-        faults += to_faults(error, parameter.alias)
+        found = to_faults(error, parameter.alias)
+        # A repeated parameter has one name, and no numbers.
+        faults += [Fault(parameter.alias, fault.message) for fault in found] if parameter.many else found

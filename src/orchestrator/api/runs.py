@@ -148,7 +148,10 @@ async def list_runs(
     serving: Serving,
     caller: Viewer,
     *,
-    status: Annotated[shapes.RunStatus | None, Query()] = None,
+    status: Annotated[
+        list[shapes.RunStatus] | None,
+        Query(max_length=10, description="Only runs with this status. May be repeated."),
+    ] = None,
     workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
     label: Annotated[
         str | None,
@@ -173,6 +176,11 @@ async def list_runs(
         Query(max_length=50, description="Only runs triggered at or after this time."),
         WithJsonSchema({"type": "string", "format": "date-time"}),
     ] = None,
+    until: Annotated[
+        str | None,
+        Query(max_length=50, description="Only runs triggered before this time."),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ] = None,
     id_prefix: Annotated[
         str | None,
         Query(
@@ -194,6 +202,7 @@ async def list_runs(
         workflow=workflow_name,
         version=workflow_version,
         since=since,
+        until=until,
         id_prefix=id_prefix,
         base_run_id=None if base_run_id is None else str(base_run_id),
         label=None if label is None else (key, value),

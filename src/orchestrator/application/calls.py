@@ -210,12 +210,13 @@ class Calls(Inspection):
     async def run_page(
         self,
         *,
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         workflow: str | None = None,
         version: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         id_prefix: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
@@ -232,6 +233,7 @@ class Calls(Inspection):
             label=label,
             base_run_id=base_run_id,
             since=since,
+            until=until,
             id_prefix=id_prefix,
             cursor=cursor,
         )

@@ -13,7 +13,7 @@ from orchestrator.workflows import define, step
 from tests.integration.api.test_errors import check
 from tests.world.core import register
 from tests.world.http import RUNS, finished, trigger, until_status
-from tests.world.lines import SKILLS
+from tests.world.lines import SKILLS, STRANGE
 from tests.world.work import at_work
 from tests.world.workflows import workflow
 
@@ -247,3 +247,25 @@ async def test_the_graph_of_a_workflow(core: Core, client: httpx.AsyncClient) ->
     same = {"If-None-Match": answer.headers["etag"]}
     assert (await client.get(f"{WORKFLOWS}/test.diamond/graph?version=1", headers=same)).status_code == 304
     check(await client.get(f"{WORKFLOWS}/test.diamond/graph?version=2"), 404, "WORKFLOW_NOT_FOUND")
+
+
+async def test_runs_of_several_statuses_before_a_time(core: Core, client: httpx.AsyncClient) -> None:
+    done = await finished(core, client)
+    failed = await finished(core, client, "test.faulty")
+    await register(core, STRANGE)
+    async with at_work(core, SKILLS):
+        waits = await trigger(client, "test.strange")
+        await until_status(client, waits, "blocked")
+
+    async def listed(**params: Any) -> list[str]:
+        answer = await client.get(RUNS, params=params)
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["runs"]]
+
+    assert await listed(status=["completed", "failed"]) == [failed["id"], done["id"]]
+    assert await listed(status="blocked") == [waits]
+    assert await listed(until=failed["createdAt"]) == [done["id"]]
+    assert await listed(status=["failed", "blocked"], since=failed["createdAt"]) == [waits, failed["id"]]
+    (fault,) = check(await client.get(f"{RUNS}?until=today"), 400, "VALIDATION_ERROR")["details"]["faults"]
+    assert fault["path"] == "until"
+    check(await client.get(f"{RUNS}?status=done"), 400, "VALIDATION_ERROR")
