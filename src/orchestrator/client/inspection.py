@@ -63,7 +63,7 @@ class Inspection(Results):
         view: Literal["full", "summary"] = "full",
         cursor: str | None = None,
         limit: int | None = None,
-    ) -> documents.StepPage:
+    ) -> documents.RunSteps:
         """Return a page of the steps of a run in topological order, now or at an earlier point.
 
         Args:
@@ -91,7 +91,7 @@ class Inspection(Results):
             cursor=cursor,
             limit=limit,
         )
-        return cast("documents.StepPage", found)
+        return cast("documents.RunSteps", found)
 
     async def step(self, run_id: str, step_id: str, *, at: int | str | None = None) -> documents.StepDetail:
         """Return one step of a run with its input, now or at an earlier point.

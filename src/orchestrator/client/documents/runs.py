@@ -237,12 +237,12 @@ class StepSummary(TypedDict):
     errorCode: str | None
 
 
-class StepPage(TypedDict):
+class RunSteps(TypedDict):
     """A page of the steps of a run; with `view="summary"`, they are summaries. `total` counts all steps."""
 
     runId: str
     version: int
-    steps: list[Any]
+    steps: list[Step | StepSummary]
     nextCursor: str | None
     total: int
 
