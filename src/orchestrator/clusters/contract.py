@@ -11,18 +11,10 @@ from hashlib import sha256
 from typing import Literal, Protocol
 
 from orchestrator.domain.output import Output, StepError
+from orchestrator.domain.resources import ANY, Resources
 from orchestrator.skills.call import SkillCall
 
 State = Literal["waiting", "executing", "ended"]
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What an attempt needs: cores, bytes of memory and GPUs. None means that it does not matter."""
-
-    cpu: float | None = None
-    memory_bytes: int | None = None
-    gpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +30,7 @@ class Work:
     fence: str
     call: SkillCall
     skill: str
-    resources: Resources = Resources()
+    resources: Resources = ANY
     requires: tuple[str, ...] = ()
 
 

@@ -13,8 +13,10 @@ from orchestrator.domain.commands import (
     Command,
     CompleteRun,
     CompleteStep,
+    DispatchStep,
     FailRun,
     FailStep,
+    LoseStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -33,7 +35,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepRetried,
     StepStarted,
 )
@@ -205,6 +209,10 @@ def _command(event: RunEvent, jitter: float) -> Command:
             return CompleteStep(event.at, event.step, event.attempt, event.output, event.output_hash, event.duration_ms)
         case StepFailed():
             return FailStep(event.at, event.step, event.attempt, event.error, event.duration_ms, jitter)
+        case StepLost():
+            return LoseStep(event.at, event.step, event.attempt, event.reason)
+        case StepDispatched():
+            return DispatchStep(event.at, event.step, event.attempt, event.executor, event.name, event.fence)
         case RunCompleted():
             return CompleteRun(event.at)
         case RunFailed():

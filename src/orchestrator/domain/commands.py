@@ -60,6 +60,18 @@ class StartStep:
 
 
 @dataclass(frozen=True, slots=True)
+class DispatchStep:
+    """Execute the attempt that just started elsewhere; the fields are those of `StepDispatched`."""
+
+    at: int
+    step: str
+    attempt: int
+    executor: str
+    name: str
+    fence: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReuseResult:
     """Reuse an earlier result instead of executing the step."""
 
@@ -97,6 +109,16 @@ class FailStep:
 
 
 @dataclass(frozen=True, slots=True)
+class LoseStep:
+    """Report that a dispatched attempt was lost; the fields are those of `StepLost`."""
+
+    at: int
+    step: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteRun:
     """Complete a run whose steps are all done."""
 
@@ -119,4 +141,16 @@ class CancelRun:
     cancelled_by: str
 
 
-Command = TakeRun | BlockRun | StartStep | ReuseResult | CompleteStep | FailStep | CompleteRun | FailRun | CancelRun
+Command = (
+    TakeRun
+    | BlockRun
+    | StartStep
+    | DispatchStep
+    | ReuseResult
+    | CompleteStep
+    | FailStep
+    | LoseStep
+    | CompleteRun
+    | FailRun
+    | CancelRun
+)

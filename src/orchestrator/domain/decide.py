@@ -13,8 +13,10 @@ from orchestrator.domain.commands import (
     Command,
     CompleteRun,
     CompleteStep,
+    DispatchStep,
     FailRun,
     FailStep,
+    LoseStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -39,7 +41,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepRetried,
     StepStarted,
 )
@@ -96,6 +100,8 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
     match command:
         case StartStep():
             return (_start_step(command, run),)
+        case DispatchStep():
+            return (_dispatch_step(command, run),)
         case CompleteStep():
             _require_executing(command.step, command.attempt, run)
             return (
@@ -112,6 +118,8 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
             return (_reuse_result(command, run),)
         case FailStep():
             return _fail_step(command, run)
+        case LoseStep():
+            return (_lose_step(command, run),)
         case TakeRun():
             if run.owner is None:
                 return (RunStarted(command.at, command.worker),)
@@ -153,6 +161,13 @@ def _start_step(command: StartStep, run: Run) -> StepStarted:
     )
 
 
+def _dispatch_step(command: DispatchStep, run: Run) -> StepDispatched:
+    _require_executing(command.step, command.attempt, run)
+    if run.step(command.step).dispatch is not None:
+        raise CommandRefused(f"attempt {command.attempt} of step {command.step!r} is already dispatched")
+    return StepDispatched(command.at, command.step, command.attempt, command.executor, command.name, command.fence)
+
+
 def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:
     _require_ready(command.step, run)
     return StepCacheHit(
@@ -183,6 +198,13 @@ def _fail_step(command: FailStep, run: Run) -> tuple[RunEvent, ...]:
     if command.error.retry_after_ms is not None:
         pause = max(pause, command.error.retry_after_ms)
     return (failed, StepRetried(command.at, command.step, command.attempt + 1, command.at + pause))
+
+
+def _lose_step(command: LoseStep, run: Run) -> StepLost:
+    _require_executing(command.step, command.attempt, run)
+    if run.step(command.step).dispatch is None:
+        raise CommandRefused(f"attempt {command.attempt} of step {command.step!r} was not dispatched")
+    return StepLost(command.at, command.step, command.attempt, command.reason)
 
 
 def _fail_run(command: FailRun, run: Run) -> RunFailed:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from orchestrator.domain.events import Reuse, RunTriggered
+from orchestrator.domain.events import Reuse, RunTriggered, StepDispatched
 from orchestrator.domain.output import Output, StepError
 from orchestrator.domain.workflow import Workflow
 
@@ -38,6 +38,7 @@ class StepState:
 
     It is never modified: `evolve` replaces it. `lost` counts attempts that were lost with their worker; they do not
     count against the retry policy. `worker` made the latest attempt; `past` lists the attempts before it.
+    `dispatch` says where the running attempt is executed, if not by `worker`.
     """
 
     status: StepStatus = "pending"
@@ -58,6 +59,7 @@ class StepState:
     ended_at: int | None = None
     duration_ms: float | None = None
     due_at: int | None = None
+    dispatch: StepDispatched | None = None
 
 
 UNTOUCHED = StepState()

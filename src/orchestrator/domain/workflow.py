@@ -11,18 +11,36 @@ from typing import Any, Literal
 from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.graph import Graph, build_graph
+from orchestrator.domain.resources import ANY, Resources, resources_from_json, resources_to_json
 from orchestrator.domain.selectors import Input, Path, reads
 
 _WORDS = frozenset(
     {"workflowName", "version", "description", "steps", "changeTypes", "payloadSchema", "maxParallelSteps"}
 )
-_STEP_WORDS = frozenset({"stepId", "skillId", "dependsOn", "input", "cachePolicy", "retryPolicy", "timeoutMs"})
+_STEP_WORDS = frozenset(
+    {
+        "stepId",
+        "skillId",
+        "dependsOn",
+        "input",
+        "cachePolicy",
+        "retryPolicy",
+        "timeoutMs",
+        "executor",
+        "requires",
+        "resources",
+    }
+)
+_RESOURCE_WORDS = frozenset({"cpu", "memory", "gpu"})
 _CACHE_WORDS = frozenset({"enabled", "scope", "ttlSeconds"})
 _RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplier", "jitter", "nonRetryable"})
 _CHANGE_WORDS = frozenset({"seeds", "force"})
 
-WORD_FORMATS: Mapping[str, int] = {}
+WORD_FORMATS: Mapping[str, int] = {"executor": 2, "requires": 2, "resources": 2}
 """The fields of definitions that were added after the first format, each with the format that added it."""
+
+LOCAL = "local"
+"""The executor that every worker has: the worker itself."""
 
 CacheScope = Literal["global", "run_only"]
 
@@ -62,7 +80,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the graph: the skill it calls, its dependencies, and how its input is selected."""
+    """One node of the graph: the skill it calls, its dependencies, and how its input is selected.
+
+    `executor`, `requires` (labels) and `resources` say where an attempt is executed. They do not change its result, so
+    they are not part of the cache key.
+    """
 
     id: str
     skill: str
@@ -71,6 +93,9 @@ class Step:
     cache: CachePolicy = CachePolicy()
     retry: RetryPolicy = RetryPolicy()
     timeout_ms: int | None = None
+    executor: str = LOCAL
+    requires: tuple[str, ...] = ()
+    resources: Resources = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +164,7 @@ class Workflow:
     @cached_property
     def format(self) -> int:
         """The format that a program must know to execute runs of this workflow."""
-        return format_of(workflow_to_json(self)) if WORD_FORMATS else 1
+        return format_of(workflow_to_json(self))
 
     @cached_property
     def digest(self) -> str:
@@ -189,15 +214,20 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         document["input"] = step.input if isinstance(step.input, str) else dict(step.input)
     if step.timeout_ms is not None:
         document["timeoutMs"] = step.timeout_ms
+    if step.executor != LOCAL:
+        document["executor"] = step.executor
+    if step.requires:
+        document["requires"] = list(step.requires)
+    if step.resources != ANY:
+        document["resources"] = resources_to_json(step.resources)
     return document
 
 
 def format_of(document: Mapping[str, Any]) -> int:
     """Return the format that a definition needs: that of its newest field, 1 if all fields are in the first format."""
-    if not WORD_FORMATS:
-        return 1
-    parts = [document, *document["steps"], *(document.get("changeTypes") or {}).values()]
-    parts += [step.get(policy) or {} for step in document["steps"] for policy in ("cachePolicy", "retryPolicy")]
+    steps = document.get("steps") or []
+    parts = [document, *steps, *(document.get("changeTypes") or {}).values()]
+    parts += [step.get(policy) or {} for step in steps for policy in ("cachePolicy", "retryPolicy")]
     return max((WORD_FORMATS.get(word, 1) for part in parts for word in part), default=1)
 
 
@@ -215,6 +245,7 @@ def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
         _require_known(item, _STEP_WORDS, document)
         _require_known(item.get("cachePolicy") or {}, _CACHE_WORDS, document)
         _require_known(item.get("retryPolicy") or {}, _RETRY_WORDS, document)
+        _require_known(item.get("resources") or {}, _RESOURCE_WORDS, document)
     steps = [_step_from_json(item) for item in document["steps"]]
     return Workflow(
         name=document["workflowName"],
@@ -263,4 +294,7 @@ def _step_from_json(document: Mapping[str, Any]) -> Step:
             tuple(retry.get("nonRetryable") or ()),
         ),
         timeout_ms=document.get("timeoutMs"),
+        executor=document.get("executor") or LOCAL,
+        requires=tuple(document.get("requires") or ()),
+        resources=resources_from_json(document.get("resources") or {}),
     )

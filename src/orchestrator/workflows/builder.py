@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.domain.resources import Resources, resources_to_json
 from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Workflow
 from orchestrator.workflows.document import load_document
 from orchestrator.workflows.validate import MAX_ATTEMPTS
@@ -63,6 +64,9 @@ def step(
     cache: CachePolicy | bool = True,
     retry: RetryPolicy | int = 1,
     timeout_ms: int | None = None,
+    executor: str | None = None,
+    requires: Sequence[str] = (),
+    resources: Resources | None = None,
 ) -> StepDocument:
     """Return one step for `define`.
 
@@ -74,10 +78,13 @@ def step(
         cache: The cache policy, or whether to cache at all.
         retry: The retry policy, or the number of attempts.
         timeout_ms: How long an attempt may take, in milliseconds.
+        executor: The name of the executor that executes it; by default the worker itself.
+        requires: The labels that the machine which executes it must have.
+        resources: The cores, bytes of memory and GPUs that an attempt needs.
     """
     caching = CachePolicy(enabled=cache) if isinstance(cache, bool) else cache
     retrying = RetryPolicy(max_attempts=retry) if isinstance(retry, int) else retry
-    return {
+    document: dict[str, Any] = {
         "stepId": step_id,
         "skillId": skill,
         "dependsOn": _names(depends_on),
@@ -97,6 +104,13 @@ def step(
         },
         "timeoutMs": timeout_ms,
     }
+    if executor is not None:
+        document["executor"] = executor
+    if requires:
+        document["requires"] = _names(requires)
+    if resources is not None:
+        document["resources"] = resources_to_json(resources)
+    return document
 
 
 def literal(value: Any) -> str:

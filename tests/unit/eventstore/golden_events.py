@@ -13,7 +13,9 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCacheInvalidated,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepRetried,
     StepStarted,
     WorkflowRegistered,
@@ -102,4 +104,9 @@ FULL_AND_MINIMAL: list[tuple[Event, Event]] = [
     ),
     (WorkflowRetired(AT, "campaign.build.v1", ("1.0.0", "1.1.0"), "use v2"), WorkflowRetired(AT, "w", ("1",))),
     (WorkflowRestored(AT, "campaign.build.v1", ("1.0.0", "1.1.0")), WorkflowRestored(AT, "w", ("1",))),
+    (
+        StepDispatched(AT, "generate_bgm_track", 2, "far", "0f" * 16, HASH),
+        StepDispatched(AT, "s", 1, "x", "a" * 32, HASH),
+    ),
+    (StepLost(AT, "generate_bgm_track", 2, "no beat for 15 s"), StepLost(AT, "s", 1, "")),
 ]
