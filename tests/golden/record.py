@@ -15,6 +15,7 @@ from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.audit.transfer.export import EventSelection, select, write_export
 from orchestrator.clusters.contract import attempt_name
+from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.commands import Command, CompleteRun, CompleteStep, DispatchStep, LoseStep, StartStep, TakeRun
 from orchestrator.domain.decide import decide
 from orchestrator.domain.evolve import evolve
@@ -27,8 +28,10 @@ from tests.conftest import MIGRATIONS
 from tests.golden.states import LOGS, states
 from tests.integration.audit.campaign import every_fate, recorded
 from tests.integration.projections.test_read_models import make_history
+from tests.integration.workers.test_conditions import BANNER, FALLBACK
 from tests.servers import Databases
-from tests.world.core import open_world
+from tests.world.core import CALLER, open_world
+from tests.world.work import Journal, at_work
 
 
 async def fates(url: str, folder: Path) -> None:
@@ -95,7 +98,27 @@ async def dispatched(url: str, folder: Path) -> None:
         await save("worker-2", complete("c", 2), CompleteRun(at))
 
 
-SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign, retired, dispatched)
+async def conditional(url: str, folder: Path) -> None:
+    """Steps omitted by a condition and for want of a result, a tolerated failure; an update and a retry of them."""
+    with open_world(url, folder) as world:
+        await world.register(FALLBACK, BANNER)
+        async with at_work(world.core, Journal().registry()):
+            failing = await world.run("fallback", fails=9)
+            await world.projected()
+            await world.finished(await world.core.changes.retry(CALLER, failing.id))
+            plain = await world.run("banner", wanted=False)
+            other = await world.update(plain, ChangeRequest("payload.patch", {"else": 1}))
+            await world.update(other, ChangeRequest("payload.patch", {"wanted": True}))
+
+
+SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (
+    fates,
+    workers,
+    campaign,
+    retired,
+    conditional,
+    dispatched,
+)
 
 
 def main(version: str, *names: str) -> None:

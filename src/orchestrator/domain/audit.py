@@ -17,6 +17,7 @@ from orchestrator.domain.commands import (
     FailRun,
     FailStep,
     LoseStep,
+    OmitStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -38,6 +39,7 @@ from orchestrator.domain.events import (
     StepDispatched,
     StepFailed,
     StepLost,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -127,7 +129,7 @@ def _trigger_mismatches(workflow: Workflow, trigger: RunTriggered) -> Iterator[s
         yield f"the run is of {trigger.workflow_name} {trigger.workflow_version}, not of {workflow.name}"
     elif trigger.workflow_digest != workflow.digest:
         yield f"{workflow.name} {workflow.version} has digest {workflow.digest}, not {trigger.workflow_digest}"
-    named = {*(trigger.impacted or ()), *trigger.forced}
+    named = {*(trigger.impacted or ()), *trigger.forced, *trigger.omitted}
     yield from (f"the trigger names unknown step {step!r}" for step in sorted(named - {*workflow.steps}))
 
 
@@ -213,6 +215,8 @@ def _command(event: RunEvent, jitter: float) -> Command:
             return LoseStep(event.at, event.step, event.attempt, event.reason)
         case StepDispatched():
             return DispatchStep(event.at, event.step, event.attempt, event.executor, event.name, event.fence)
+        case StepOmitted():
+            return OmitStep(event.at, event.step, event.because)
         case RunCompleted():
             return CompleteRun(event.at)
         case RunFailed():

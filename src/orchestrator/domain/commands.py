@@ -28,6 +28,7 @@ class TriggerRun:
     labels: Mapping[str, str] = field(default_factory=dict)
     request: str | None = None
     trace: str | None = None
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,15 @@ class LoseStep:
 
 
 @dataclass(frozen=True, slots=True)
+class OmitStep:
+    """Do without a ready step: `because` names a step that it depends on and that has no result, else its condition."""
+
+    at: int
+    step: str
+    because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteRun:
     """Complete a run whose steps are all done."""
 
@@ -150,6 +160,7 @@ Command = (
     | CompleteStep
     | FailStep
     | LoseStep
+    | OmitStep
     | CompleteRun
     | FailRun
     | CancelRun

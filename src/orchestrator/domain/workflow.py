@@ -22,6 +22,9 @@ _STEP_WORDS = frozenset(
         "stepId",
         "skillId",
         "dependsOn",
+        "after",
+        "when",
+        "onFailure",
         "input",
         "cachePolicy",
         "retryPolicy",
@@ -36,13 +39,14 @@ _CACHE_WORDS = frozenset({"enabled", "scope", "ttlSeconds"})
 _RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplier", "jitter", "nonRetryable"})
 _CHANGE_WORDS = frozenset({"seeds", "force"})
 
-WORD_FORMATS: Mapping[str, int] = {"executor": 2, "requires": 2, "resources": 2}
+WORD_FORMATS: Mapping[str, int] = dict.fromkeys(("after", "when", "onFailure", "executor", "requires", "resources"), 2)
 """The fields of definitions that were added after the first format, each with the format that added it."""
 
 LOCAL = "local"
 """The executor that every worker has: the worker itself."""
 
 CacheScope = Literal["global", "run_only"]
+OnFailure = Literal["fail", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,9 @@ class RetryPolicy:
 class Step:
     """One node of the graph: the skill it calls, its dependencies, and how its input is selected.
 
+    `depends_on` are the steps whose results it needs, `after` those that it only waits for, however they end. `when` is
+    an expression that decides whether it is executed, None for always. `on_failure` says whether its final failure
+    fails the run.
     `executor`, `requires` (labels) and `resources` say where an attempt is executed. They do not change its result, so
     they are not part of the cache key.
     """
@@ -93,9 +100,22 @@ class Step:
     cache: CachePolicy = CachePolicy()
     retry: RetryPolicy = RetryPolicy()
     timeout_ms: int | None = None
+    after: tuple[str, ...] = ()
+    when: str | None = None
+    on_failure: OnFailure = "fail"
     executor: str = LOCAL
     requires: tuple[str, ...] = ()
     resources: Resources = ANY
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The steps that must have ended before this one begins."""
+        return (*self.depends_on, *self.after) if self.after else self.depends_on
+
+    @property
+    def reads(self) -> frozenset[Path]:
+        """The paths of the context that the step reads: for its input, and to decide whether it is executed."""
+        return reads(self.input) if self.when is None else reads(self.input) | reads(self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,26 +140,31 @@ class Workflow:
     _reads: dict[str, frozenset[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def reads_of(self, step_id: str) -> frozenset[Path]:
-        """Return the paths of the context that a step's input reads."""
+        """Return the paths of the context that a step reads, for its input and its condition."""
         found = self._reads.get(step_id)
         if found is None:
-            found = self._reads[step_id] = reads(self.steps[step_id].input)
+            found = self._reads[step_id] = self.steps[step_id].reads
         return found
 
     @cached_property
     def graph(self) -> Graph:
         """The graph of the steps."""
-        return build_graph({step.id: step.depends_on for step in self.steps.values()})
+        return build_graph({step.id: step.waits_for for step in self.steps.values()})
 
     @cached_property
     def waiting(self) -> Mapping[str, int]:
-        """The number of dependencies of each step: the initial counters of every initial run."""
-        return {step.id: len(step.depends_on) for step in self.steps.values()}
+        """The number of steps that each step waits for: the initial counters of every initial run."""
+        return {step.id: len(step.waits_for) for step in self.steps.values()}
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
-        """The steps without dependencies, in topological order."""
-        return tuple(step for step in self.graph.order if not self.steps[step].depends_on)
+        """The steps that wait for no other, in topological order."""
+        return tuple(step for step in self.graph.order if not self.steps[step].waits_for)
+
+    @cached_property
+    def shows_outcomes(self) -> bool:
+        """Whether selectors see how steps ended: a step has `after`, `when` or `onFailure`."""
+        return any(step.after or step.when is not None or step.on_failure != "fail" for step in self.steps.values())
 
     @cached_property
     def uses_cache(self) -> bool:
@@ -156,7 +181,7 @@ class Workflow:
         """The steps that read each path of the context outside `steps` and `run`."""
         found: dict[Path, list[str]] = {}
         for step in self.steps.values():
-            for path in reads(step.input):
+            for path in step.reads:
                 if path[:1] not in {("steps",), ("run",)}:
                     found.setdefault(path, []).append(step.id)
         return {path: tuple(steps) for path, steps in found.items()}
@@ -214,6 +239,12 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         document["input"] = step.input if isinstance(step.input, str) else dict(step.input)
     if step.timeout_ms is not None:
         document["timeoutMs"] = step.timeout_ms
+    if step.after:
+        document["after"] = list(step.after)
+    if step.when is not None:
+        document["when"] = step.when
+    if step.on_failure != "fail":
+        document["onFailure"] = step.on_failure
     if step.executor != LOCAL:
         document["executor"] = step.executor
     if step.requires:
@@ -294,6 +325,9 @@ def _step_from_json(document: Mapping[str, Any]) -> Step:
             tuple(retry.get("nonRetryable") or ()),
         ),
         timeout_ms=document.get("timeoutMs"),
+        after=tuple(document.get("after") or ()),
+        when=document.get("when"),
+        on_failure=document.get("onFailure") or "fail",
         executor=document.get("executor") or LOCAL,
         requires=tuple(document.get("requires") or ()),
         resources=resources_from_json(document.get("resources") or {}),

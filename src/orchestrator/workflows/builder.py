@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.domain.resources import Resources, resources_to_json
-from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Workflow
+from orchestrator.domain.workflow import CachePolicy, ChangeType, OnFailure, RetryPolicy, Workflow
 from orchestrator.workflows.document import load_document
 from orchestrator.workflows.validate import MAX_ATTEMPTS
 
@@ -64,6 +64,9 @@ def step(
     cache: CachePolicy | bool = True,
     retry: RetryPolicy | int = 1,
     timeout_ms: int | None = None,
+    after: Sequence[str] = (),
+    when: str | None = None,
+    on_failure: OnFailure = "fail",
     executor: str | None = None,
     requires: Sequence[str] = (),
     resources: Resources | None = None,
@@ -78,6 +81,9 @@ def step(
         cache: The cache policy, or whether to cache at all.
         retry: The retry policy, or the number of attempts.
         timeout_ms: How long an attempt may take, in milliseconds.
+        after: The ids of steps that it waits for, however they end.
+        when: An expression that is true or false: whether the step is executed. None means always.
+        on_failure: `continue` lets the run go on without the step's result when its last attempt has failed.
         executor: The name of the executor that executes it; by default the worker itself.
         requires: The labels that the machine which executes it must have.
         resources: The cores, bytes of memory and GPUs that an attempt needs.
@@ -103,6 +109,9 @@ def step(
             "nonRetryable": list(retrying.non_retryable),
         },
         "timeoutMs": timeout_ms,
+        "after": _names(after),
+        "when": when,
+        "onFailure": on_failure,
     }
     if executor is not None:
         document["executor"] = executor

@@ -39,6 +39,7 @@ class StepsSummary(Shape):
     running: int
     completed: int
     skipped: int
+    omitted: int
     failed: int
     cancelled: int
 
@@ -133,6 +134,7 @@ class StepView(Shape):
     duration_ms: float | None
     progress: float
     progress_message: str | None
+    omitted_because: str | None = Field(description="Why a step is omitted; null if it is not.")
 
 
 class RunStepsView(Shape):

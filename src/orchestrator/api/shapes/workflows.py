@@ -64,7 +64,7 @@ class PlannedStep(Shape):
 
     step_id: str
     skill_id: str
-    action: Literal["run", "may_run", "reuse"]
+    action: Literal["run", "may_run", "reuse", "omit"]
     reason: str
     chain: list[str]
     forced: bool

@@ -3,7 +3,7 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "omitted", "failed", "cancelled"]
 
 OVER = frozenset({"completed", "failed", "cancelled"})
 """Statuses of finished runs."""
@@ -58,6 +58,7 @@ class StepsSummary(TypedDict):
     running: int
     completed: int
     skipped: int
+    omitted: int
     failed: int
     cancelled: int
 
@@ -152,6 +153,7 @@ class Step(TypedDict):
     durationMs: float | None
     progress: float
     progressMessage: str | None
+    omittedBecause: str | None
 
 
 class Artifact(TypedDict):

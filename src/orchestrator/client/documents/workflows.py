@@ -60,7 +60,7 @@ class PlannedStep(TypedDict):
 
     stepId: str
     skillId: str
-    action: Literal["run", "may_run", "reuse"]
+    action: Literal["run", "may_run", "reuse", "omit"]
     reason: str
     chain: list[str]
     forced: bool

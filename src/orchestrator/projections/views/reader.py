@@ -157,16 +157,32 @@ class Reader:
             RunNotFound: there is no run with this id, or it belongs to another tenant.
         """
         row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
+        steps: list[Row] | None = None
         if row is None or row["status"] not in TERMINAL:
             loaded = self._runs.load(run_id, tenant)
-            row, _ = self._rows_of(loaded)
+            row, folded = self._rows_of(loaded)
+            steps = list(folded.values())
+        workflow = self._workflow(row)
+        omitted: list[str] = list(row["omitted_steps"] or ())
+        failed: list[str] = []
+        if workflow.shows_outcomes:
+            steps = self._all(_SQL.without_result, {"run_id": run_id, "tenant": tenant}) if steps is None else steps
+            omitted += [step["step_id"] for step in steps if step["status"] == "omitted"]
+            failed += [step["step_id"] for step in steps if step["status"] == "failed"]
         impacted = row["impacted"]
         reused = tuple(
             Reuse(item["run_id"], None if item["steps"] is None else tuple(item["steps"])) for item in row["reused"]
         )
         return FinishedRun(
-            BaseRun(run_id, row["payload"], None if impacted is None else tuple(impacted), reused),
-            self._workflow(row),
+            BaseRun(
+                run_id,
+                row["payload"],
+                None if impacted is None else tuple(impacted),
+                reused,
+                tuple(omitted),
+                tuple(failed),
+            ),
+            workflow,
             row["status"],
             row["position"],
             row["priority"],

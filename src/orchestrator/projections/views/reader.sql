@@ -7,6 +7,7 @@ CROSS JOIN LATERAL (
            count(*) FILTER (WHERE s.status = 'running') AS running,
            count(*) FILTER (WHERE s.status = 'completed') AS completed,
            count(*) FILTER (WHERE s.status = 'skipped') AS skipped,
+           count(*) FILTER (WHERE s.status = 'omitted') AS omitted,
            count(*) FILTER (WHERE s.status = 'failed') AS failed,
            count(*) FILTER (WHERE s.status = 'cancelled') AS cancelled
     FROM run_steps AS s WHERE s.run_id = r.run_id
@@ -32,6 +33,10 @@ WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(step
 -- name: outputs
 SELECT step_id, output FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s) AND output IS NOT NULL
+
+-- name: without_result
+SELECT step_id, status FROM run_steps
+WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND status IN ('omitted', 'failed')
 
 -- name: earlier
 -- A skipped step names the run that made its result; take the skill from that run.
