@@ -102,7 +102,9 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_projections": "projections",
         "rebuild_projection": "rebuild",
     }
-    assert {names.get(name, name) for name in offered} - set(CALLS) <= {"get_metrics"}, "those are for Prometheus"
+    assert {names.get(name, name) for name in offered} - set(CALLS) <= {"get_metrics", "poll", "beat", "put_result"}, (
+        "those are for Prometheus and for pull workers"
+    )
 
 
 def test_a_visit_on_an_event_loop(server: str) -> None:

@@ -32,7 +32,7 @@ class Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
-class PullWorker:
+class Puller:
     """A worker that pulls: its id, its pool, the labels that it has and its skills, each as `id@version`."""
 
     tenant: str
@@ -117,14 +117,14 @@ class Dispatches:
         rows = self._run("labels", {"tenant": tenant, "pool": pool, "lease": self._lease})
         return {str(row["label"]) for row in rows}
 
-    def see(self, worker: PullWorker) -> None:
+    def see(self, worker: Puller) -> None:
         """Note that a worker is there; if it is new, let runs go on that are blocked on its pool."""
         named = {"tenant": worker.tenant, "pool": worker.pool, "worker": worker.id, "lease": self._lease}
         rows = self._run("see", {**named, "labels": list(worker.labels), "skills": list(worker.skills)})
         if rows[0]["is_new"]:
             self._run("unblock", {"tenant": worker.tenant, "prefix": blocked_prefix(worker.pool)})
 
-    def take(self, worker: PullWorker, slots: int) -> list[Work]:
+    def take(self, worker: Puller, slots: int) -> list[Work]:
         """Take up to `slots` attempts that fit a worker. From now on it must beat for each."""
         asked = {"tenant": worker.tenant, "pool": worker.pool, "worker": worker.id, "slots": slots}
         rows = self._run("take", {**asked, "labels": list(worker.labels), "skills": list(worker.skills)})
@@ -135,9 +135,9 @@ class Dispatches:
         rows = self._run("beat", holder.fields)
         return bool(rows[0]["cancelled"]) if rows else None
 
-    def give_back(self, holder: Holder) -> bool:
-        """Return an attempt that was never executed, and whether that was possible."""
-        return bool(self._run("give_back", holder.fields))
+    def abandon(self, holder: Holder) -> bool:
+        """Give up an attempt that will not be finished, and return whether it was known."""
+        return bool(self._run("abandon", holder.fields))
 
     def record(self, holder: Holder, record: Record) -> bool:
         """Write the record of an attempt, and return whether it is the one that counts.

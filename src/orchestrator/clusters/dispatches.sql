@@ -95,15 +95,15 @@ WITH beaten AS (
 )
 SELECT b.cancelled OR NOT EXISTS (SELECT FROM run_queue AS q WHERE q.run_id = b.run_id) AS cancelled FROM beaten AS b
 
--- name: give_back
--- Only what was never executed: the next worker takes it as if nothing had happened.
-WITH back AS (
-    UPDATE dispatches SET worker = NULL, beat_at = NULL, created_at = now()
+-- name: abandon
+-- The attempt counts as silent from now on, so that its owner gives it up at once.
+WITH left_off AS (
+    UPDATE dispatches SET beat_at = '-infinity'
     WHERE tenant = %(tenant)s AND name = %(name)s AND fence = %(fence)s AND record IS NULL
       AND executor = coalesce(%(pool)s, executor)
-    RETURNING executor
+    RETURNING name
 )
-SELECT pg_notify('orchestrator_dispatches', 'work:' || executor) FROM back
+SELECT pg_notify('orchestrator_dispatches', 'ended:' || name) FROM left_off
 
 -- name: record
 WITH recorded AS (

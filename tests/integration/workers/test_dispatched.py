@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.bootstrap.working import open_worker
 from orchestrator.clusters.contract import Record, Work
-from orchestrator.clusters.dispatches import Dispatches, Holder, PullWorker
+from orchestrator.clusters.dispatches import Dispatches, Holder, Puller
 from orchestrator.domain.output import Output, StepError
 from orchestrator.domain.run import Run
 from orchestrator.domain.workflow import Step, Workflow
@@ -20,7 +20,7 @@ LEASE_SECONDS = 1.0
 MADE = Record(Output({"made": True}), 5.0)
 FAR = Step("a", "far.work", (), None, UNCACHED, ONCE, executor="far")
 GPU = Step("a", "far.work", (), None, UNCACHED, ONCE, executor="far", requires=("gpu",))
-PULLER = PullWorker("default", "far", "p1", [], ["far.work@1"])
+PULLER = Puller("default", "far", "p1", [], ["far.work@1"])
 
 
 def flow(*steps: Step) -> Workflow:
@@ -39,7 +39,7 @@ def table(world: World) -> Dispatches:
     return Dispatches(world.core.database, LEASE_SECONDS)
 
 
-async def taken(table: Dispatches, puller: PullWorker = PULLER) -> Work:
+async def taken(table: Dispatches, puller: Puller = PULLER) -> Work:
     """Poll until there is work."""
 
     def poll() -> list[Work]:
@@ -165,7 +165,7 @@ async def test_a_cancelled_run_stops_its_machines(world: World, table: Dispatche
 
 
 async def test_work_of_a_pool_is_for_workers_that_fit(world: World, table: Dispatches) -> None:
-    with_gpu = PullWorker("default", "far", "p2", ["eu", "gpu"], ["far.work@1"])
+    with_gpu = Puller("default", "far", "p2", ["eu", "gpu"], ["far.work@1"])
     async with open_worker(world.core, SkillRegistry()):
         await world.register(flow(GPU))
         table.see(with_gpu)
@@ -173,9 +173,9 @@ async def test_work_of_a_pool_is_for_workers_that_fit(world: World, table: Dispa
         await until(lambda: world.events(run_id), what="dispatched", right=lambda names: "StepDispatched a" in names)
         for other in (
             PULLER,
-            PullWorker("default", "far", "p3", ["gpu"], ["far.work@2"]),
-            PullWorker("default", "near", "p4", ["gpu"], ["far.work@1"]),
-            PullWorker("other", "far", "p5", ["gpu"], ["far.work@1"]),
+            Puller("default", "far", "p3", ["gpu"], ["far.work@2"]),
+            Puller("default", "near", "p4", ["gpu"], ["far.work@1"]),
+            Puller("other", "far", "p5", ["gpu"], ["far.work@1"]),
         ):
             assert table.take(other, 5) == []
         work = await taken(table, with_gpu)
@@ -190,13 +190,13 @@ async def test_work_of_a_pool_is_for_workers_that_fit(world: World, table: Dispa
         (GPU, PULLER, "executor far: no worker has the label gpu"),
         (
             GPU,
-            PullWorker("default", "far", "p2", ["gpu"], ["else@1"]),
+            Puller("default", "far", "p2", ["gpu"], ["else@1"]),
             "executor far: no worker with gpu has the skill far.work",
         ),
     ],
 )
 async def test_a_run_that_nobody_fits_is_blocked_until_one_does(
-    world: World, table: Dispatches, step: Step, seen: PullWorker | None, lacking: str
+    world: World, table: Dispatches, step: Step, seen: Puller | None, lacking: str
 ) -> None:
     async with open_worker(world.core, SkillRegistry()):
         if seen is not None:
@@ -204,7 +204,7 @@ async def test_a_run_that_nobody_fits_is_blocked_until_one_does(
         await world.register(flow(step))
         run_id = await world.trigger("flow")
         assert (await world.reached(run_id, "blocked")).missing_skills == (lacking,)
-        work = await taken(table, PullWorker("default", "far", "p9", ["gpu"], ["far.work@3"]))
+        work = await taken(table, Puller("default", "far", "p9", ["gpu"], ["far.work@3"]))
         assert work.skill == "far.work@3"
         table.record(holder(work), MADE)
         assert (await world.finished(run_id)).status == "completed"

@@ -33,3 +33,10 @@ CREATE TABLE orchestrator.pull_workers (
     seen_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant, pool, id)
 ) WITH (fillfactor = 50);
+
+-- Keys of pull workers: they may take and report the attempts of one pool, and nothing else.
+ALTER TABLE orchestrator.keys
+    ADD COLUMN pool text,
+    DROP CONSTRAINT keys_role_check,
+    ADD CONSTRAINT keys_role_check CHECK (role IN ('viewer', 'operator', 'admin', 'executor')),
+    ADD CONSTRAINT keys_pool_check CHECK ((role = 'executor') = (pool IS NOT NULL));
