@@ -104,8 +104,8 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_projections": "projections",
         "rebuild_projection": "rebuild",
     }
-    others = {"get_metrics", "create_session", "delete_session"}
-    assert {names.get(name, name) for name in offered} - set(CALLS) <= others, "for Prometheus and for browsers"
+    others = {"get_metrics", "create_session", "delete_session", "poll", "beat", "put_result"}
+    assert {names.get(name, name) for name in offered} - set(CALLS) <= others, "for Prometheus, browsers, pull workers"
 
 
 def test_a_visit_on_an_event_loop(server: str) -> None:

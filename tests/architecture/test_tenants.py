@@ -7,10 +7,11 @@ import pytest
 from tests.architecture.sources import files
 
 TABLES = {"runs", "run_steps", "artifacts", "workflows", "step_cache", "flights", "run_queue", "cache_epochs", "keys"}
-TABLES |= {"step_progress", "step_logs", "sessions"}
+TABLES |= {"step_progress", "step_logs", "sessions", "dispatches", "pull_workers"}
 OF_ALL = {
     "claims": "workers serve all tenants",
     "progress": "a worker tells of the runs it owns, by their ids",
+    "dispatches.drop_stray": "a worker removes what ended runs left behind, whosever they were",
     "gauges": "figures about the installation, for its own tenant only",
     "removal": "retention takes away runs by their ids, whosever they are",
     "audit.large_data": "an audit looks at the log of all tenants",

@@ -14,7 +14,13 @@ from benchmarks.folders import open_folder
 from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.audit.transfer.export import EventSelection, select, write_export
+from orchestrator.clusters.contract import attempt_name
 from orchestrator.domain.change import ChangeRequest
+from orchestrator.domain.commands import Command, CompleteRun, CompleteStep, DispatchStep, LoseStep, StartStep, TakeRun
+from orchestrator.domain.decide import decide
+from orchestrator.domain.evolve import evolve
+from orchestrator.domain.output import Output
+from orchestrator.domain.workflow import Step, Workflow
 from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
@@ -60,6 +66,38 @@ async def retired(url: str, folder: Path) -> None:
         await calls.trigger("w")
 
 
+async def dispatched(url: str, folder: Path) -> None:
+    """Attempts on other machines: one that outlives its worker, one that is lost and starts again."""
+    flow = Workflow(
+        "far", "1", {one: Step(one, "b", needs, executor="far") for one, needs in (("a", ()), ("c", ("a",)))}
+    )
+    with open_world(url, folder) as world:
+        await world.register(flow)
+        run = await world.folded(await world.trigger("far"))
+        at = run.trigger.at
+
+        async def save(worker: str, *commands: Command) -> None:
+            events = []
+            for command in commands:
+                for event in decide(command, run):
+                    evolve(run, event)
+                    events.append(event)
+            await world.core.runs.save(run, events, tenant="default", actor=worker)
+
+        def start(step: str, attempt: int) -> tuple[Command, Command]:
+            begun = StartStep(at, step, attempt, "b@1", f"hash of {step}", f"far:{step}:hash")
+            return begun, DispatchStep(at, step, attempt, "far", attempt_name(run.id, step, attempt), "hash of a fence")
+
+        def complete(step: str, attempt: int) -> Command:
+            return CompleteStep(at, step, attempt, Output({"made": step}), f"hash of what {step} made", 5.0)
+
+        await save("worker-1", TakeRun(at, "worker-1"), *start("a", 1))
+        await save("worker-2", TakeRun(at, "worker-2"))
+        await save("worker-2", complete("a", 1), *start("c", 1))
+        await save("worker-2", LoseStep(at, "c", 1, "no beat for 15 s"), *start("c", 2))
+        await save("worker-2", complete("c", 2), CompleteRun(at))
+
+
 async def conditional(url: str, folder: Path) -> None:
     """Steps omitted by a condition and for want of a result, a tolerated failure; an update and a retry of them."""
     with open_world(url, folder) as world:
@@ -73,7 +111,14 @@ async def conditional(url: str, folder: Path) -> None:
             await world.update(other, ChangeRequest("payload.patch", {"wanted": True}))
 
 
-SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign, retired, conditional)
+SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (
+    fates,
+    workers,
+    campaign,
+    retired,
+    conditional,
+    dispatched,
+)
 
 
 def main(version: str, *names: str) -> None:

@@ -24,8 +24,8 @@ from orchestrator.skills.context import StepContext
 from orchestrator.skills.perform import perform
 from orchestrator.skills.registry import SkillRegistry
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
-from orchestrator.workers.driver import WorkerServices
 from orchestrator.workers.executor import OnBegun, ignore
+from orchestrator.workers.services import WorkerServices
 from orchestrator.workers.worker import Worker
 from tests.simulation.loop import OUTSIDE, Process, SimulatedLoop
 from tests.simulation.server import Server, Session

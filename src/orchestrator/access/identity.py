@@ -5,8 +5,12 @@ from enum import IntEnum
 
 
 class Role(IntEnum):
-    """A role. Each role includes the permissions of the ones before it."""
+    """A role. Each role includes the permissions of the ones before it.
 
+    An executor may take and report the attempts of its pool, and nothing else.
+    """
+
+    EXECUTOR = 0
     VIEWER = 1
     OPERATOR = 2
     ADMIN = 3
@@ -30,7 +34,8 @@ class Identity:
     """An authenticated caller.
 
     `actor` is the name recorded in the log. `credential` identifies the credentials for rate limits; it is not a
-    secret. `expires_at` is when the credentials expire, in milliseconds since 1970 UTC.
+    secret. `pool` is the only pool of an executor. `expires_at` is when the credentials expire, in milliseconds since
+    1970 UTC.
     """
 
     tenant: str
@@ -38,3 +43,4 @@ class Identity:
     role: Role
     credential: str
     expires_at: int | None = None
+    pool: str | None = None

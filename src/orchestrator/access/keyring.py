@@ -88,7 +88,8 @@ class Keyring:
         key = await self._shared.call(self._store.find, identity)
         if key is None:
             return None
-        holder = Identity(key.tenant, f"{key.name} (key {key.id})", key.role, f"key:{key.id}", key.expires_at)
+        actor = f"{key.name} (key {key.id})"
+        holder = Identity(key.tenant, actor, key.role, f"key:{key.id}", key.expires_at, key.pool)
         known = _Known(key, holder, self._clock() + self._kept_seconds)
         self._known[identity] = known
         if changes != self._changes:  # the key may have changed after it was read

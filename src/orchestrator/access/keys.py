@@ -28,12 +28,13 @@ _NO_HASH = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A stored key. Times are in milliseconds since 1970 UTC."""
+    """A stored key. Times are in milliseconds since 1970 UTC. `pool` is that of a pull worker."""
 
     id: str
     tenant: str
     name: str
     role: Role
+    pool: str | None
     hash: bytes
     created_at: int
     created_by: str
@@ -68,9 +69,20 @@ class KeyStore:
         self._database = database
 
     def create(
-        self, *, tenant: str, name: str, role: Role, created_by: str, now: int, expires_at: int | None = None
+        self,
+        *,
+        tenant: str,
+        name: str,
+        role: Role,
+        created_by: str,
+        now: int,
+        expires_at: int | None = None,
+        pool: str | None = None,
     ) -> tuple[Key, str]:
-        """Create a key, and return it together with its full text. The text is not stored and cannot be recovered."""
+        """Create a key, and return it together with its full text. The text is not stored and cannot be recovered.
+
+        A key with the role executor has a `pool`, and no other has.
+        """
         identity = "".join(secrets.choice(_LETTERS) for _ in range(_ID_LENGTH))
         shown = f"{PREFIX}{identity}_{secrets.token_hex(_SECRET_BYTES)}"
         row = {
@@ -78,6 +90,7 @@ class KeyStore:
             "tenant": tenant,
             "name": name,
             "role": role.word,
+            "pool": pool,
             "hash": _hash(shown),
             "created_at": now,
             "created_by": created_by,

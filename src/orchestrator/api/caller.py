@@ -1,5 +1,6 @@
 """The caller of an endpoint and the role that the endpoint requires, declared as the type of a parameter.
 
+    Executor              an executor of the tenant: takes and reports the attempts of its pool
     Viewer                a viewer of the tenant: reads
     Operator              an operator of the tenant: triggers, changes and cancels runs, registers workflows
     Admin                 an admin of the tenant: deletes runs
@@ -27,7 +28,7 @@ class Requires(SecurityBase):
     scheme_name = "bearer"
     model = HTTPBearer(
         description="An API key (`orchestrator keys create`), or a token from the identity provider. Each operation "
-        "names the role that it requires: viewer, operator or admin."
+        "names the role that it requires: executor, viewer, operator or admin."
     )
 
     def __init__(self, role: Role, *, installation: bool = False) -> None:
@@ -43,9 +44,10 @@ class Requires(SecurityBase):
         authenticator = (await served(request)).authenticator
         identity = await authenticator.authenticate(request, self.role, installation=self.installation)
         kind = authenticator.kind(request)
-        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at, kind)
+        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at, kind, identity.pool)
 
 
+Executor = Annotated[Caller, Security(Requires(Role.EXECUTOR), scopes=[Role.EXECUTOR.word])]
 Viewer = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]
 Operator = Annotated[Caller, Security(Requires(Role.OPERATOR), scopes=[Role.OPERATOR.word])]
 Admin = Annotated[Caller, Security(Requires(Role.ADMIN), scopes=[Role.ADMIN.word])]

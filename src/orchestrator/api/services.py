@@ -13,6 +13,7 @@ from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.application.core import Core
 from orchestrator.application.feed import Feed
+from orchestrator.application.pools import Pools
 from orchestrator.application.run_loader import RunLoader
 from orchestrator.application.step_logs import StepLogs
 from orchestrator.postgres.listener import KEYS
@@ -57,6 +58,7 @@ class Served:
     requests: ConcurrencyLimit
     registrations: TenantThreads
     checks: TenantThreads
+    pools: Pools
 
     @property
     def step_logs(self) -> StepLogs:
@@ -73,8 +75,9 @@ class Served:
         await self.core.freshness.reach(position, self.limits.read_wait)
 
     def close(self) -> None:
-        """End event streams, background rebuilds, and work that waits for a thread."""
+        """End event streams, polls, background rebuilds, and work that waits for a thread."""
         self.feed.close()
+        self.pools.close()
         self.registrations.close()
         self.checks.close()
         self.rebuilds.close()
@@ -99,6 +102,7 @@ def serve(core: Core, limits: RequestLimits) -> Served:
         ConcurrencyLimit(core.settings.max_requests, shared=bool(core.settings.auth)),
         TenantThreads("registration"),
         TenantThreads("check"),
+        Pools(core),
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Caller:
     """The tenant of a request, and the caller's name in the log.
 
-    `role` is viewer, operator or admin. `expires_at` is when the caller's credentials expire, in milliseconds since
-    1970 UTC; None if they do not. `authentication` is how the caller was authenticated: `key`, `token` or `session`, or
-    `off` if there is no authentication.
+    `role` is executor, viewer, operator or admin. `expires_at` is when the caller's credentials expire, in milliseconds
+    since 1970 UTC; None if they do not. `authentication` is how the caller was authenticated: `key`, `token` or
+    `session`, or `off` if there is no authentication. `pool` is the only pool of an executor.
     """
 
     tenant: str
@@ -17,3 +17,4 @@ class Caller:
     role: str = "admin"
     expires_at: int | None = None
     authentication: str = "off"
+    pool: str | None = None

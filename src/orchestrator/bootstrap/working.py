@@ -30,11 +30,12 @@ from orchestrator.skills.secrets import Secrets
 from orchestrator.skills.standard_streams import step_streams
 from orchestrator.skills.threads import DaemonThreads
 from orchestrator.workers.claims import Claims
-from orchestrator.workers.driver import WorkerServices
+from orchestrator.workers.dispatcher import Dispatcher
 from orchestrator.workers.executor import LocalExecutor, OpenLog, ReportStep, StepExecutor, unlogged
 from orchestrator.workers.logs import LogWriter, OnPrinted
 from orchestrator.workers.processes import ProcessExecutor
 from orchestrator.workers.progress import ProgressWriter
+from orchestrator.workers.services import WorkerServices
 from orchestrator.workers.watchdog import Watchdog
 from orchestrator.workers.worker import Worker, new_identity
 
@@ -245,6 +246,23 @@ async def open_logs(core: Core, on_printed: OnPrinted | None = None) -> AsyncIte
 
 
 @asynccontextmanager
+async def open_dispatcher(core: Core) -> AsyncIterator[Dispatcher]:
+    """Open what submits attempts to the configured executors and awaits their results."""
+    executors = dict(each.split("=", 1) for each in core.settings.executors)
+    dispatcher = Dispatcher(
+        core.database,
+        executors,
+        core.listener,
+        lease_seconds=core.settings.lease_seconds,
+        on_restart=core.metrics.duty_restarted,
+    )
+    try:
+        yield dispatcher
+    finally:
+        await dispatcher.close()
+
+
+@asynccontextmanager
 async def open_worker(core: Core, skills: SkillRegistry, on_printed: OnPrinted | None = None) -> AsyncIterator[Worker]:
     """Run a worker on this event loop. At the end, it releases its runs within the grace period.
 
@@ -257,6 +275,7 @@ async def open_worker(core: Core, skills: SkillRegistry, on_printed: OnPrinted |
         open_progress(core) as report,
         open_logs(core, on_printed) as open_log,
         open_executor(settings, skills, core.store, report, open_log) as executor,
+        open_dispatcher(core) as dispatcher,
     ):
         services = WorkerServices(
             worker=identity.id,
@@ -266,6 +285,7 @@ async def open_worker(core: Core, skills: SkillRegistry, on_printed: OnPrinted |
             source=Outputs(core.database, core.reader, core.store),
             clock=now,
             tracing=core.tracing,
+            dispatcher=dispatcher,
         )
         worker = Worker(
             identity,
@@ -273,7 +293,7 @@ async def open_worker(core: Core, skills: SkillRegistry, on_printed: OnPrinted |
             Claims(core.database, core.log.mapper, core.runs, identity),
             core.listener,
             asyncio.get_running_loop(),
-            skills=skills.ids,
+            skills=(*skills.ids, *dispatcher.abilities),
             max_runs=settings.max_runs,
             heartbeat_seconds=settings.heartbeat_seconds,
             on_restart=core.metrics.duty_restarted,

@@ -13,8 +13,10 @@ from orchestrator.domain.commands import (
     Command,
     CompleteRun,
     CompleteStep,
+    DispatchStep,
     FailRun,
     FailStep,
+    LoseStep,
     OmitStep,
     ReuseResult,
     StartStep,
@@ -34,7 +36,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -207,6 +211,10 @@ def _command(event: RunEvent, jitter: float) -> Command:
             return CompleteStep(event.at, event.step, event.attempt, event.output, event.output_hash, event.duration_ms)
         case StepFailed():
             return FailStep(event.at, event.step, event.attempt, event.error, event.duration_ms, jitter)
+        case StepLost():
+            return LoseStep(event.at, event.step, event.attempt, event.reason)
+        case StepDispatched():
+            return DispatchStep(event.at, event.step, event.attempt, event.executor, event.name, event.fence)
         case StepOmitted():
             return OmitStep(event.at, event.step, event.because)
         case RunCompleted():

@@ -21,6 +21,14 @@ MAX_AGE_SECONDS = 36_500 * _DAY_SECONDS
 
 MAX_PARALLEL_STEPS = 10_000
 
+MAX_REQUIRED_LABELS = 32
+"""The largest number of labels that a step may require of the machine that executes it."""
+
+MAX_CPUS = 10_000
+MAX_GPUS = 1_000
+MAX_MEMORY_BYTES = 2**50
+"""The largest amount of memory that a step may ask for: 1 PiB."""
+
 MIN_PRIORITY = -(2**31)
 MAX_PRIORITY = 2**31 - 1
 

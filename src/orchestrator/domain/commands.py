@@ -61,6 +61,18 @@ class StartStep:
 
 
 @dataclass(frozen=True, slots=True)
+class DispatchStep:
+    """Execute the attempt that just started elsewhere; the fields are those of `StepDispatched`."""
+
+    at: int
+    step: str
+    attempt: int
+    executor: str
+    name: str
+    fence: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReuseResult:
     """Reuse an earlier result instead of executing the step."""
 
@@ -95,6 +107,16 @@ class FailStep:
     error: StepError
     duration_ms: float
     jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoseStep:
+    """Report that a dispatched attempt was lost; the fields are those of `StepLost`."""
+
+    at: int
+    step: str
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +155,11 @@ Command = (
     TakeRun
     | BlockRun
     | StartStep
+    | DispatchStep
     | ReuseResult
     | CompleteStep
     | FailStep
+    | LoseStep
     | OmitStep
     | CompleteRun
     | FailRun

@@ -13,8 +13,10 @@ from orchestrator.domain.commands import (
     Command,
     CompleteRun,
     CompleteStep,
+    DispatchStep,
     FailRun,
     FailStep,
+    LoseStep,
     OmitStep,
     ReuseResult,
     StartStep,
@@ -40,7 +42,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -115,6 +119,8 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
             return (_reuse_result(command, run),)
         case FailStep():
             return _fail_step(command, run)
+        case DispatchStep() | LoseStep():
+            return (_elsewhere(command, run),)
         case OmitStep():
             return (_omit_step(command, run),)
         case TakeRun():
@@ -158,6 +164,18 @@ def _start_step(command: StartStep, run: Run) -> StepStarted:
         command.cache_key,
         command.miss,
     )
+
+
+def _elsewhere(command: DispatchStep | LoseStep, run: Run) -> StepDispatched | StepLost:
+    _require_executing(command.step, command.attempt, run)
+    is_dispatched = run.step(command.step).dispatch is not None
+    if isinstance(command, LoseStep):
+        if not is_dispatched:
+            raise CommandRefused(f"attempt {command.attempt} of step {command.step!r} was not dispatched")
+        return StepLost(command.at, command.step, command.attempt, command.reason)
+    if is_dispatched:
+        raise CommandRefused(f"attempt {command.attempt} of step {command.step!r} is already dispatched")
+    return StepDispatched(command.at, command.step, command.attempt, command.executor, command.name, command.fence)
 
 
 def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:

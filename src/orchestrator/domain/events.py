@@ -60,7 +60,10 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunRecovered:
-    """Another worker took over; the attempts of the lost worker are lost and their steps start again."""
+    """Another worker took over; the attempts of the lost worker are lost and their steps start again.
+
+    Dispatched attempts are not lost: they go on elsewhere, and the new worker waits for their results.
+    """
 
     at: int
     worker: str
@@ -89,6 +92,22 @@ class StepStarted:
     input_hash: str
     cache_key: str
     miss: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepDispatched:
+    """The attempt that just started is executed elsewhere: it does not end with the worker that owns the run.
+
+    `executor` is the configured name of the engine or pool, `name` identifies the attempt there, and `fence` is the
+    SHA-256 (hex) of the secret that a result must carry.
+    """
+
+    at: int
+    step: str
+    attempt: int
+    executor: str
+    name: str
+    fence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +145,19 @@ class StepFailed:
     error: StepError
     duration_ms: float
     tolerated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepLost:
+    """A dispatched attempt was lost with the machine that executed it, and its step starts again.
+
+    It does not count against the retry policy. `reason` says how the loss was noticed.
+    """
+
+    at: int
+    step: str
+    attempt: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +262,11 @@ RunEvent = (
     | RunRecovered
     | RunBlocked
     | StepStarted
+    | StepDispatched
     | StepCacheHit
     | StepCompleted
     | StepFailed
+    | StepLost
     | StepRetried
     | StepOmitted
     | RunCompleted

@@ -18,7 +18,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -87,12 +89,19 @@ def _recovered(run: Run, event: RunRecovered) -> None:
         run.started_at = event.at
     for step_id in list(run.executing):
         state = run.steps[step_id]
-        lost = Attempt(state.attempt, state.worker, state.started_at, event.at, None, None)
-        run.steps[step_id] = replace(
-            state, status="pending", lost=state.lost + 1, past=(*state.past, lost), started_at=None
-        )
-        run.ready[step_id] = None
-    run.executing.clear()
+        if state.dispatch is not None:
+            continue
+        _lose(run, step_id, state, event.at)
+
+
+def _lose(run: Run, step_id: str, state: StepState, at: int) -> None:
+    """Make a step ready again whose attempt was lost."""
+    lost = Attempt(state.attempt, state.worker, state.started_at, at, None, None)
+    run.steps[step_id] = replace(
+        state, status="pending", lost=state.lost + 1, past=(*state.past, lost), started_at=None, dispatch=None
+    )
+    run.ready[step_id] = None
+    run.executing.pop(step_id, None)
 
 
 def _blocked(run: Run, event: RunBlocked) -> None:
@@ -118,6 +127,10 @@ def _step_started(run: Run, event: StepStarted) -> None:
     run.ready.pop(event.step, None)
     run.due.pop(event.step, None)
     run.executing[event.step] = event.attempt
+
+
+def _step_dispatched(run: Run, event: StepDispatched) -> None:
+    run.steps[event.step] = replace(run.steps.get(event.step, UNTOUCHED), dispatch=event)
 
 
 def _step_cache_hit(run: Run, event: StepCacheHit) -> None:
@@ -200,6 +213,7 @@ def _step_failed(run: Run, event: StepFailed) -> None:
         error=event.error,
         ended_at=event.at,
         duration_ms=event.duration_ms,
+        dispatch=None,
     )
     if event.tolerated:
         _lack(run, event.step)
@@ -210,6 +224,10 @@ def _step_failed(run: Run, event: StepFailed) -> None:
     run.executing.pop(event.step, None)
     if run.failed_step is None:
         run.failed_step = event.step
+
+
+def _step_lost(run: Run, event: StepLost) -> None:
+    _lose(run, event.step, run.steps.get(event.step, UNTOUCHED), event.at)
 
 
 def _step_retried(run: Run, event: StepRetried) -> None:
@@ -236,7 +254,7 @@ def _failed(run: Run, event: RunFailed) -> None:
 def _cancelled(run: Run, event: RunCancelled) -> None:
     for step_id, state in run.steps.items():
         if state.status in ("pending", "running"):
-            run.steps[step_id] = replace(state, status="cancelled", ended_at=event.at)
+            run.steps[step_id] = replace(state, status="cancelled", ended_at=event.at, dispatch=None)
     _finish(run, "cancelled", event.at)
 
 
@@ -254,9 +272,11 @@ _FOLDS: dict[type[Any], Callable[[Run, Any], None]] = {
     RunRecovered: _recovered,
     RunBlocked: _blocked,
     StepStarted: _step_started,
+    StepDispatched: _step_dispatched,
     StepCacheHit: _step_cache_hit,
     StepCompleted: _step_completed,
     StepFailed: _step_failed,
+    StepLost: _step_lost,
     StepRetried: _step_retried,
     StepOmitted: _step_omitted,
     RunCompleted: _completed,

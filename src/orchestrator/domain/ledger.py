@@ -12,7 +12,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -30,6 +32,7 @@ class Ledger:
     workflow: Workflow
     trigger: RunTriggered
     executing: dict[str, int] = field(default_factory=dict)
+    dispatched: set[str] = field(default_factory=set)
     attempts: dict[str, int] = field(default_factory=dict)
     failures: dict[str, list[StepFailed]] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
@@ -48,13 +51,16 @@ class Ledger:
             yield f"the run had already ended with {self.ended_by}"
         match event:
             case RunRecovered():
-                self.executing.clear()
+                self.executing = {step: self.executing[step] for step in self.executing if step in self.dispatched}
             case StepStarted():
                 yield from self._begin(event.step)
                 yield from self._number(event.step, event.attempt)
                 if event.at < self.pauses.pop(event.step, event.at):
                     yield "the retry was not due yet"
                 self.executing[event.step] = event.attempt
+                self.dispatched.discard(event.step)
+            case StepDispatched() | StepLost():
+                yield from self._elsewhere(event)
             case StepCacheHit():
                 yield from self._begin(event.step)
                 self.done.add(event.step)
@@ -80,6 +86,17 @@ class Ledger:
                 pass
         if isinstance(event, TERMINAL_EVENTS):
             self.ended_by = type(event).__name__
+
+    def _elsewhere(self, event: StepDispatched | StepLost) -> Iterator[str]:
+        """Enter what happened to an attempt on another machine."""
+        if self.executing.get(event.step) != event.attempt:
+            yield f"attempt {event.attempt} was not running"
+        if isinstance(event, StepDispatched):
+            self.dispatched.add(event.step)
+            return
+        if event.step not in self.dispatched:
+            yield f"attempt {event.attempt} was not dispatched"
+        self.executing.pop(event.step, None)
 
     def _fail(self, event: StepFailed) -> Iterator[str]:
         if self.executing.pop(event.step, None) is None:

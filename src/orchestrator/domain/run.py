@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from orchestrator.domain.events import Reuse, RunTriggered
+from orchestrator.domain.events import Reuse, RunTriggered, StepDispatched
 from orchestrator.domain.output import Output, StepError
 from orchestrator.domain.workflow import Workflow
 
@@ -39,7 +39,8 @@ class StepState:
 
     It is never modified: `evolve` replaces it. `lost` counts attempts that were lost with their worker; they do not
     count against the retry policy. `worker` made the latest attempt; `past` lists the attempts before it. `because` is
-    the step whose missing result omitted this one, None if its condition did.
+    the step whose missing result omitted this one, None if its condition did. `dispatch` says where the running
+    attempt is executed, if not by `worker`.
     """
 
     status: StepStatus = "pending"
@@ -61,6 +62,7 @@ class StepState:
     duration_ms: float | None = None
     due_at: int | None = None
     because: str | None = None
+    dispatch: StepDispatched | None = None
 
 
 UNTOUCHED = StepState()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from orchestrator.domain.errors import NeedsNewerProgram
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.graph import Graph, build_graph
+from orchestrator.domain.resources import ANY, Resources, resources_from_json, resources_to_json
 from orchestrator.domain.selectors import Input, Path, reads
 
 _WORDS = frozenset(
@@ -28,14 +29,21 @@ _STEP_WORDS = frozenset(
         "cachePolicy",
         "retryPolicy",
         "timeoutMs",
+        "executor",
+        "requires",
+        "resources",
     }
 )
+_RESOURCE_WORDS = frozenset({"cpu", "memory", "gpu"})
 _CACHE_WORDS = frozenset({"enabled", "scope", "ttlSeconds"})
 _RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplier", "jitter", "nonRetryable"})
 _CHANGE_WORDS = frozenset({"seeds", "force"})
 
-WORD_FORMATS: Mapping[str, int] = {"after": 2, "when": 2, "onFailure": 2}
+WORD_FORMATS: Mapping[str, int] = dict.fromkeys(("after", "when", "onFailure", "executor", "requires", "resources"), 2)
 """The fields of definitions that were added after the first format, each with the format that added it."""
+
+LOCAL = "local"
+"""The executor that every worker has: the worker itself."""
 
 CacheScope = Literal["global", "run_only"]
 OnFailure = Literal["fail", "continue"]
@@ -81,6 +89,8 @@ class Step:
     `depends_on` are the steps whose results it needs, `after` those that it only waits for, however they end. `when` is
     an expression that decides whether it is executed, None for always. `on_failure` says whether its final failure
     fails the run.
+    `executor`, `requires` (labels) and `resources` say where an attempt is executed. They do not change its result, so
+    they are not part of the cache key.
     """
 
     id: str
@@ -93,6 +103,9 @@ class Step:
     after: tuple[str, ...] = ()
     when: str | None = None
     on_failure: OnFailure = "fail"
+    executor: str = LOCAL
+    requires: tuple[str, ...] = ()
+    resources: Resources = ANY
 
     @property
     def waits_for(self) -> tuple[str, ...]:
@@ -176,7 +189,7 @@ class Workflow:
     @cached_property
     def format(self) -> int:
         """The format that a program must know to execute runs of this workflow."""
-        return format_of(workflow_to_json(self)) if WORD_FORMATS else 1
+        return format_of(workflow_to_json(self))
 
     @cached_property
     def digest(self) -> str:
@@ -232,14 +245,18 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         document["when"] = step.when
     if step.on_failure != "fail":
         document["onFailure"] = step.on_failure
+    if step.executor != LOCAL:
+        document["executor"] = step.executor
+    if step.requires:
+        document["requires"] = list(step.requires)
+    if step.resources != ANY:
+        document["resources"] = resources_to_json(step.resources)
     return document
 
 
 def format_of(document: Mapping[str, Any]) -> int:
     """Return the format that a definition needs: that of its newest field, 1 if all fields are in the first format."""
-    if not WORD_FORMATS:
-        return 1
-    steps = document.get("steps") or ()
+    steps = document.get("steps") or []
     parts = [document, *steps, *(document.get("changeTypes") or {}).values()]
     parts += [step.get(policy) or {} for step in steps for policy in ("cachePolicy", "retryPolicy")]
     return max((WORD_FORMATS.get(word, 1) for part in parts for word in part), default=1)
@@ -259,6 +276,7 @@ def workflow_from_json(document: Mapping[str, Any]) -> Workflow:
         _require_known(item, _STEP_WORDS, document)
         _require_known(item.get("cachePolicy") or {}, _CACHE_WORDS, document)
         _require_known(item.get("retryPolicy") or {}, _RETRY_WORDS, document)
+        _require_known(item.get("resources") or {}, _RESOURCE_WORDS, document)
     steps = [_step_from_json(item) for item in document["steps"]]
     return Workflow(
         name=document["workflowName"],
@@ -310,4 +328,7 @@ def _step_from_json(document: Mapping[str, Any]) -> Step:
         after=tuple(document.get("after") or ()),
         when=document.get("when"),
         on_failure=document.get("onFailure") or "fail",
+        executor=document.get("executor") or LOCAL,
+        requires=tuple(document.get("requires") or ()),
+        resources=resources_from_json(document.get("resources") or {}),
     )

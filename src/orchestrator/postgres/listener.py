@@ -48,7 +48,10 @@ PROGRESS = "orchestrator_progress"
 LOGS = "orchestrator_logs"
 """Lines of a step's log were stored; the payload is the id of its run."""
 
-CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROGRESS, LOGS, PROJECTED, EVENTS)
+DISPATCHES = "orchestrator_dispatches"
+"""Attempts for other machines: the payload is `work:` and an executor that has new work, or `ended:` and a name."""
+
+CHANNELS = (FORMAT, CACHE, KEYS, CANCEL, QUEUE, FLIGHTS, PROGRESS, LOGS, DISPATCHES, PROJECTED, EVENTS)
 """The order in which notifications that arrive together are delivered: invalidations first, log positions last."""
 
 Callback = Callable[[str], None]

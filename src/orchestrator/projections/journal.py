@@ -24,7 +24,9 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCacheInvalidated,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -51,9 +53,11 @@ _LEVELS: Mapping[type, int] = {
     RunFailed: logging.ERROR,
     RunCancelled: logging.INFO,
     StepStarted: logging.INFO,
+    StepDispatched: logging.INFO,
     StepCacheHit: logging.INFO,
     StepCompleted: logging.INFO,
     StepFailed: logging.WARNING,
+    StepLost: logging.WARNING,
     StepRetried: logging.INFO,
     StepOmitted: logging.INFO,
     WorkflowRegistered: logging.INFO,
@@ -138,6 +142,9 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
             asked = run.workflow.steps[step_id].cache.enabled and step_id not in run.forced
             fields |= {"status": "running", "attempt": event.attempt, "skill": event.skill}
             return "step started", fields | {"cache": "miss" if asked else "off", "reason": event.miss}
+        case StepDispatched():
+            place = {"attempt": event.attempt, "executor": event.executor, "attempt_name": event.name}
+            return "step dispatched", fields | place
         case StepCacheHit():
             fields |= {"status": "skipped", "reason": event.reason, "source_run": event.source_run}
             return "cache hit", fields
@@ -147,6 +154,8 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
         case StepFailed():
             fields |= {"status": "failed", "attempt": event.attempt, "duration_ms": round(event.duration_ms, 3)}
             return "step failed", fields | {"error": _error(event.error)}
+        case StepLost():
+            return "step lost", fields | {"status": "pending", "attempt": event.attempt, "reason": event.reason}
         case StepRetried():
             fields |= {"status": "pending", "attempt": event.next_attempt, "due_at": timestamp(event.due_at)}
             return "step retried", fields

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
+_EXECUTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}=pull")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _CIPHER_KEY_BYTES = (16, 24, 32)
 
@@ -51,6 +52,19 @@ def check_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     for origin in value:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise ValueError("expected origins like https://studio.example:8443, without a path, or *")
+    return value
+
+
+def check_executors(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Check the names and kinds of executors."""
+    names = [each.partition("=")[0] for each in value]
+    for each in value:
+        if not _EXECUTOR.fullmatch(each):
+            raise ValueError("expected NAME=pull, with a name of up to 63 letters, digits and . _ -")
+    if "local" in names:
+        raise ValueError("expected another name than local, which is the worker itself")
+    if len({*names}) < len(names):
+        raise ValueError("expected each name once")
     return value
 
 

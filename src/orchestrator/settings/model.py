@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         max_runs: How many runs one worker drives at the same time.
         threads: Threads of a worker for skills that are plain functions; with `process`, its child processes.
         executor: Where skills run: `thread` or `process`.
+        executors: Where else steps may be executed: `NAME=pull` for each pool of pull workers.
         max_requests: How many requests are served at the same time; more get 503.
         max_connections: How many connections a process holds at the same time; beyond that, idle and slow ones are
             closed for new ones.
@@ -135,6 +136,7 @@ class Settings(BaseSettings):
     max_runs: int = Field(default=500, ge=1, le=100_000)
     threads: int = Field(default=8, ge=1, le=1024)
     executor: Literal["thread", "process"] = "thread"
+    executors: Words = ()
     max_requests: int = Field(default=1000, ge=1, le=1_000_000)
     max_connections: int = Field(default=4096, ge=1, le=1_000_000)
     pool_size: int = Field(default=8, ge=1, le=1000)
@@ -163,6 +165,7 @@ class Settings(BaseSettings):
         "artifact_networks",
         "auth",
         "cors_origins",
+        "executors",
         "oidc_algorithms",
         "skills",
         "trusted_proxies",
@@ -175,6 +178,7 @@ class Settings(BaseSettings):
     _expand = field_validator("data_dir", "secrets_dir")(checks.expanded)
     _networks = field_validator("artifact_networks")(checks.check_networks)
     _origins = field_validator("cors_origins")(checks.check_origins)
+    _executors = field_validator("executors")(checks.check_executors)
     _hosts = field_validator("allowed_hosts")(checks.check_host_names)
     _conninfo = field_validator("database_url", "listen_url")(checks.check_conninfo)
     _address = field_validator("server")(checks.check_server)

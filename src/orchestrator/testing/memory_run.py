@@ -24,7 +24,8 @@ from orchestrator.skills.registry import SkillRegistry
 from orchestrator.testing.collected import TENANT, CollectedLog, memory_store
 from orchestrator.testing.executor import CollectingExecutor
 from orchestrator.testing.ran import RanRun, ran_run
-from orchestrator.workers.driver import RunDriver, WorkerServices
+from orchestrator.workers.driver import RunDriver
+from orchestrator.workers.services import WorkerServices
 from orchestrator.workflows import check_payload
 
 _ACTOR = "test"

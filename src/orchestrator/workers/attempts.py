@@ -13,17 +13,30 @@ from functools import partial
 from hashlib import sha256
 from time import perf_counter
 
-from orchestrator.domain.commands import Command, CompleteStep, FailStep
+from orchestrator.clusters.contract import Record, Work
+from orchestrator.domain.commands import CompleteStep, FailStep, LoseStep
 from orchestrator.domain.errors import InputNotCanonical
+from orchestrator.domain.events import StepDispatched
 from orchestrator.domain.fingerprint import check_storable
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.skills.call import SkillCall
-from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SkillError, WorkerUnfit, to_step_error
+from orchestrator.skills.errors import (
+    SKILL_OUTPUT_INVALID,
+    SKILL_TIMEOUT,
+    WORKER_LOST,
+    SkillError,
+    WorkerUnfit,
+    to_step_error,
+)
 from orchestrator.skills.perform import ABANDON
 from orchestrator.telemetry.tracing import Tracing
+from orchestrator.workers.dispatcher import AttemptLost, Dispatcher
 from orchestrator.workers.executor import OnBegun, StepExecutor, ignore
 
 logger = logging.getLogger(__name__)
+
+Outcome = CompleteStep | FailStep | LoseStep
+"""What became of an attempt."""
 
 
 class Attempts:
@@ -51,7 +64,9 @@ class Attempts:
         self._on_outcome = on_outcome
         self._abandon_seconds = abandon_seconds
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._outcomes: list[Command] = []
+        self._outcomes: list[Outcome] = []
+        self.elsewhere: dict[str, StepDispatched] = {}
+        """Steps that other machines execute."""
         self.lost: set[str] = set()
         """Steps that this worker could not execute. Nothing is recorded: the attempt is lost with its worker."""
 
@@ -61,7 +76,28 @@ class Attempts:
         for call in calls:
             self._tasks[call.step_id] = loop.create_task(self._execute(call))
 
-    def take(self) -> list[Command]:
+    def follow(self, tenant: str, dispatcher: Dispatcher, dispatch: StepDispatched, work: Work | None = None) -> None:
+        """Await the record of an attempt on another machine; submit it first if `work` is given."""
+        self.elsewhere[dispatch.step] = dispatch
+        self._tasks[dispatch.step] = asyncio.create_task(self._follow(tenant, dispatcher, dispatch, work))
+
+    async def _follow(self, tenant: str, dispatcher: Dispatcher, dispatch: StepDispatched, work: Work | None) -> None:
+        step, attempt = dispatch.step, dispatch.attempt
+        outcome: Outcome
+        try:
+            if work is not None:
+                await dispatcher.submit(dispatch.executor, work)
+            record = await dispatcher.record(tenant, dispatch.name, dispatch.fence)
+            outcome = ended(self._clock(), step, attempt, record)
+        except AttemptLost as error:
+            logger.warning("attempt lost: %s", error, extra={"step_id": step, "executor": dispatch.executor})
+            outcome = LoseStep(self._clock(), step, attempt, f"{WORKER_LOST}: {error}")
+        if self._tasks.get(step) is asyncio.current_task():
+            del self._tasks[step], self.elsewhere[step]
+            self._outcomes.append(outcome)
+            self._on_outcome()
+
+    def take(self) -> list[Outcome]:
         """Return the outcomes since the last call."""
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
@@ -115,7 +151,7 @@ class Attempts:
         if self._tasks.get(call.step_id) is task:
             self._finish(call, outcome)
 
-    def _finish(self, call: SkillCall, outcome: Command | None) -> None:
+    def _finish(self, call: SkillCall, outcome: Outcome | None) -> None:
         del self._tasks[call.step_id]
         if outcome is None:
             self.lost.add(call.step_id)
@@ -123,7 +159,7 @@ class Attempts:
             self._outcomes.append(outcome)
         self._on_outcome()
 
-    async def _perform(self, call: SkillCall, on_begun: OnBegun) -> Command | None:
+    async def _perform(self, call: SkillCall, on_begun: OnBegun) -> Outcome | None:
         """Return the outcome of an attempt, or None when this worker lacks what it needs."""
         started = perf_counter()
         try:
@@ -150,6 +186,17 @@ class Attempts:
         message = f"{call.skill_id} took longer than {call.timeout_ms} ms and did not stop"
         error, elapsed = StepError(SKILL_TIMEOUT, message), float(call.timeout_ms or 0)
         self._finish(call, FailStep(self._clock(), call.step_id, call.attempt, error, elapsed, _jitter()))
+
+
+def ended(at: int, step: str, attempt: int, record: Record) -> Outcome:
+    """Return the outcome of an attempt that another machine recorded."""
+    outcome = record.outcome
+    if isinstance(outcome, Output):
+        try:
+            return CompleteStep(at, step, attempt, outcome, output_hash(outcome), record.duration_ms)
+        except SkillError as error:
+            outcome = to_step_error(error)
+    return FailStep(at, step, attempt, outcome, record.duration_ms, _jitter())
 
 
 def output_hash(output: Output) -> str:

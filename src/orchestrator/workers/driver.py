@@ -7,15 +7,17 @@ state that is not in the run's events, so after a crash another driver continues
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from orchestrator.cache.answers import Answer, Entry, Granted, Hit, Question
+from orchestrator.clusters.contract import Work, attempt_name, fence_hash, new_fence
+from orchestrator.clusters.dispatches import blocked_prefix
 from orchestrator.domain.commands import (
     BlockRun,
     Command,
+    DispatchStep,
     FailStep,
     OmitStep,
     ReuseResult,
@@ -30,57 +32,17 @@ from orchestrator.domain.forcing import ALL_FORCED, FORCED
 from orchestrator.domain.next_steps import BeginStep, next_due, next_steps
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run, maker_of
-from orchestrator.eventstore.runs import RunStore
+from orchestrator.domain.workflow import LOCAL
 from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import WORKER_LOST
-from orchestrator.telemetry.tracing import OFF, Tracing
 from orchestrator.workers.attempts import Attempts
-from orchestrator.workers.context import OutputSource, ResolvedInput, RunContext
-from orchestrator.workers.executor import StepExecutor
+from orchestrator.workers.context import ResolvedInput, RunContext
+from orchestrator.workers.services import WorkerServices
 
 MAX_LOSSES = 5
 """A run that lost this many workers before it recorded anything fails with WORKER_LOST."""
 
 _LOOK_AGAIN_SECONDS = 30.0
-
-Clock = Callable[[], int]
-"""Returns the time in milliseconds since 1970 UTC."""
-
-
-class ResultCache(Protocol):
-    """The step cache, as a driver needs it."""
-
-    async def consult(
-        self, tenant: str, run_id: str, serving: Sequence[str], questions: Sequence[Question]
-    ) -> list[Answer]:
-        """Answer each question: a cached result, permission to make it, or a notice that another run is making it."""
-
-    async def wait(self, key: str) -> None:
-        """Wait until it makes sense to look up a key again."""
-
-    def epoch(self, tenant: str) -> int | None:
-        """Return the epoch to pass to `keep`; call this before the results are recorded."""
-
-    def keep(self, tenant: str, epoch: int | None, made: Sequence[tuple[Question, Entry]]) -> None:
-        """Store results that were just recorded in the fastest cache tiers."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerServices:
-    """The services that all drivers of a worker share.
-
-    `abandon_seconds` is how long a cancelled skill may take to stop before its attempt is abandoned.
-    """
-
-    worker: str
-    runs: RunStore
-    executor: StepExecutor
-    cache: ResultCache
-    source: OutputSource
-    clock: Clock
-    max_parallel: int = 512
-    tracing: Tracing = OFF
-    abandon_seconds: float = 15.0
 
 
 @dataclass(slots=True)
@@ -99,6 +61,8 @@ class RunDriver:
     _unsaved: list[RunEvent] = field(default_factory=list)
     _busy: dict[str, asyncio.Task[None] | None] = field(default_factory=dict)
     _missing: dict[str, str] = field(default_factory=dict)
+    _submitting: dict[str, Work] = field(default_factory=dict)
+    _settled: list[str] = field(default_factory=list)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _handing_over: bool = False
 
@@ -123,12 +87,16 @@ class RunDriver:
             self._apply(TakeRun(self.around.clock(), self.around.worker))
             if dangerous:
                 self._give_up_run()
+            if self.run.executing:  # elsewhere: the attempts of the worker before are lost
+                self._adopt()
             while True:
                 calls = await self._begin_steps()
                 await self._commit()
                 if self.run.is_finished or self._is_over():
                     return
                 self._attempts.launch(calls)
+                if self._submitting:
+                    self._submit()
                 await self._await_outcomes()
         finally:
             await self._stop_tasks()
@@ -141,6 +109,13 @@ class RunDriver:
             error = StepError(WORKER_LOST, message, retryable=False)
             self._apply(FailStep(self.around.clock(), step, next_attempt(step, self.run), error, 0.0))
 
+    def _adopt(self) -> None:
+        """Await the attempts that other machines execute for this run."""
+        for step in self.run.executing:
+            dispatch = self.run.steps[step].dispatch
+            if dispatch is not None and self.around.dispatcher is not None:
+                self._attempts.follow(self.tenant, self.around.dispatcher, dispatch)
+
     def hand_over(self) -> None:
         """Start no more steps; `drive` returns once the executing ones have ended."""
         self._handing_over = True
@@ -148,7 +123,7 @@ class RunDriver:
 
     def _is_over(self) -> bool:
         """Return whether nothing is executing and this worker will start nothing more of the run."""
-        executing = self.run.executing.keys() - self._attempts.lost
+        executing = self.run.executing.keys() - self._attempts.lost - self._attempts.elsewhere.keys()
         return not executing and (self._handing_over or self.run.status == "blocked")
 
     def _room(self) -> int:
@@ -175,8 +150,24 @@ class RunDriver:
             if self.run.is_finished:
                 break
         if self._missing and self._is_stuck():
+            if await self._appeared():
+                return calls + await self._begin_steps()
             self._apply(BlockRun(self.around.clock(), tuple(sorted(set(self._missing.values())))))
         return calls
+
+    async def _appeared(self) -> bool:
+        """Return whether a machine that can execute a step is there by now, which was not before."""
+        dispatcher, steps = self.around.dispatcher, self.run.workflow.steps
+        there = [
+            step
+            for step in self._missing
+            if dispatcher is not None
+            and steps[step].executor != LOCAL
+            and (await dispatcher.skill(self.tenant, steps[step]))[0] is not None
+        ]
+        for step in there:
+            del self._missing[step], self._busy[step]
+        return bool(there)
 
     def _is_stuck(self) -> bool:
         """Return whether the only steps left to begin are those whose skill this worker does not have."""
@@ -199,9 +190,15 @@ class RunDriver:
             step = self.run.workflow.steps[begin.step]
             if step.when is not None and not await self._may_begin(begin):
                 continue
-            skill = self.around.executor.skill(step.skill)
+            lacking = step.skill
+            if step.executor == LOCAL:
+                skill = self.around.executor.skill(step.skill)
+            elif self.around.dispatcher is None:
+                skill, lacking = None, f"{blocked_prefix(step.executor)}not configured"
+            else:
+                skill, lacking = await self.around.dispatcher.skill(self.tenant, step)
             if skill is None:
-                self._missing[begin.step] = step.skill
+                self._missing[begin.step] = lacking
                 self._busy[begin.step] = None
                 continue
             result = await self._context.resolve(begin.step)
@@ -232,7 +229,11 @@ class RunDriver:
                 self._apply(
                     StartStep(now, begin.step, begin.attempt, skill, found.input_hash, found.cache_key, answer.miss)
                 )
-                calls.append(self._call(begin, found))
+                call = self._call(begin, found)
+                if self.run.workflow.steps[begin.step].executor == LOCAL:
+                    calls.append(call)
+                else:
+                    self._dispatch(call, skill)
             else:
                 self._busy[begin.step] = asyncio.create_task(self._retry_lookup(begin.step, found.cache_key))
         return calls
@@ -303,6 +304,22 @@ class RunDriver:
             self.run.trigger.trace,
         )
 
+    def _dispatch(self, call: SkillCall, skill: str) -> None:
+        """Decide that another machine executes an attempt; it is submitted when that is in the log."""
+        step = self.run.workflow.steps[call.step_id]
+        name, fence = attempt_name(call.run_id, call.step_id, call.attempt), new_fence()
+        now = self.around.clock()
+        self._apply(DispatchStep(now, step.id, call.attempt, step.executor, name, fence_hash(fence)))
+        self._submitting[step.id] = Work(name, fence, call, skill, step.resources, step.requires)
+
+    def _submit(self) -> None:
+        """Submit the attempts whose dispatch is in the log."""
+        submitting, self._submitting = self._submitting, {}
+        for step, work in submitting.items():
+            dispatch = self.run.steps[step].dispatch
+            if dispatch is not None and self.around.dispatcher is not None:
+                self._attempts.follow(self.tenant, self.around.dispatcher, dispatch, work)
+
     def _apply(self, command: Command) -> None:
         """Decide a command and fold its events; the next commit writes them."""
         for event in decide(command, self.run):
@@ -316,6 +333,9 @@ class RunDriver:
             epoch = self.around.cache.epoch(self.tenant)
             await self.around.runs.save(self.run, events, tenant=self.tenant, actor=self.around.worker)
             self._store_in_cache(events, epoch)
+        if self._settled and self.around.dispatcher is not None:
+            settled, self._settled = self._settled, []
+            await self.around.dispatcher.drop(self.tenant, settled)
 
     def _store_in_cache(self, events: Sequence[RunEvent], epoch: int | None) -> None:
         """Store results that were just recorded, and that every run may use, in the fastest cache tiers."""
@@ -345,8 +365,11 @@ class RunDriver:
         await asyncio.sleep(0)  # steps that end in the same turn of the loop share the append
         self._wake.clear()
         for outcome in self._attempts.take():
+            dispatch = self.run.steps[outcome.step].dispatch
             with suppress(StaleAttempt):
                 self._apply(outcome)
+            if dispatch is not None:
+                self._settled.append(dispatch.name)
         if self._attempts.lost:
             self.hand_over()
 

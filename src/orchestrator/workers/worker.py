@@ -18,9 +18,10 @@ from orchestrator.eventstore.runs import LoadedRun
 from orchestrator.postgres.listener import CANCEL, EVENTS, QUEUE, position_in, wake
 from orchestrator.postgres.unavailable import DatabaseUnavailable
 from orchestrator.workers.claims import Claimed, HeartbeatReply, WorkerIdentity
-from orchestrator.workers.driver import RunDriver, WorkerServices
+from orchestrator.workers.driver import RunDriver
 from orchestrator.workers.heartbeat import Heartbeat
 from orchestrator.workers.process_identity import own_identity
+from orchestrator.workers.services import WorkerServices
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.domain.resources import Resources, resources_to_json
 from orchestrator.domain.workflow import CachePolicy, ChangeType, OnFailure, RetryPolicy, Workflow
 from orchestrator.workflows.document import load_document
 from orchestrator.workflows.validate import MAX_ATTEMPTS
@@ -66,6 +67,9 @@ def step(
     after: Sequence[str] = (),
     when: str | None = None,
     on_failure: OnFailure = "fail",
+    executor: str | None = None,
+    requires: Sequence[str] = (),
+    resources: Resources | None = None,
 ) -> StepDocument:
     """Return one step for `define`.
 
@@ -80,10 +84,13 @@ def step(
         after: The ids of steps that it waits for, however they end.
         when: An expression that is true or false: whether the step is executed. None means always.
         on_failure: `continue` lets the run go on without the step's result when its last attempt has failed.
+        executor: The name of the executor that executes it; by default the worker itself.
+        requires: The labels that the machine which executes it must have.
+        resources: The cores, bytes of memory and GPUs that an attempt needs.
     """
     caching = CachePolicy(enabled=cache) if isinstance(cache, bool) else cache
     retrying = RetryPolicy(max_attempts=retry) if isinstance(retry, int) else retry
-    return {
+    document: dict[str, Any] = {
         "stepId": step_id,
         "skillId": skill,
         "dependsOn": _names(depends_on),
@@ -106,6 +113,13 @@ def step(
         "when": when,
         "onFailure": on_failure,
     }
+    if executor is not None:
+        document["executor"] = executor
+    if requires:
+        document["requires"] = _names(requires)
+    if resources is not None:
+        document["resources"] = resources_to_json(resources)
+    return document
 
 
 def literal(value: Any) -> str:

@@ -9,7 +9,16 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from orchestrator.documents.places import place, shorten
-from orchestrator.domain.bounds import MAX_PARALLEL_STEPS, MAX_PAUSE_MS, MAX_TIMEOUT_MS, MAX_TTL_SECONDS
+from orchestrator.domain.bounds import (
+    MAX_CPUS,
+    MAX_GPUS,
+    MAX_MEMORY_BYTES,
+    MAX_PARALLEL_STEPS,
+    MAX_PAUSE_MS,
+    MAX_REQUIRED_LABELS,
+    MAX_TIMEOUT_MS,
+    MAX_TTL_SECONDS,
+)
 from orchestrator.domain.errors import MAX_FAULTS, Fault
 from orchestrator.domain.spelling import did_you_mean
 
@@ -40,6 +49,8 @@ def _at_most(most: int) -> BeforeValidator:
 # Excludes `.`, `..` and a leading hyphen, which looks like an option: ids become folder names.
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,254}$")]
 Words = Annotated[str, Field(min_length=1, max_length=255)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+"""The name of an executor, of a pool or of a label that a machine has."""
 Pause = Annotated[int, Field(ge=0, le=MAX_PAUSE_MS)]
 
 
@@ -74,6 +85,14 @@ class RetryPolicyShape(_Shape):
     non_retryable: Annotated[list[Words] | None, _at_most(MAX_CODES)] = None
 
 
+class ResourcesShape(_Shape):
+    """The `resources` of a step: cores, bytes of memory and GPUs."""
+
+    cpu: Annotated[float, Field(gt=0, le=MAX_CPUS)] | None = None
+    memory: Annotated[int, Field(gt=0, le=MAX_MEMORY_BYTES)] | None = None
+    gpu: Annotated[float, Field(gt=0, le=MAX_GPUS)] | None = None
+
+
 class StepShape(_Shape):
     """An entry of `steps`; `validate` checks its `input` and `when`."""
 
@@ -87,6 +106,9 @@ class StepShape(_Shape):
     cache_policy: CachePolicyShape | None = None
     retry_policy: RetryPolicyShape | None = None
     timeout_ms: Annotated[int, Field(gt=0, le=MAX_TIMEOUT_MS)] | None = None
+    executor: Label | None = None
+    requires: Annotated[list[Label] | None, _at_most(MAX_REQUIRED_LABELS)] = None
+    resources: ResourcesShape | None = None
 
 
 class ChangeTypeShape(_Shape):
@@ -172,6 +194,8 @@ def _closest(location: Sequence[str | int]) -> str:
             shape = CachePolicyShape
         case ("steps", int(), "retryPolicy", _):
             shape = RetryPolicyShape
+        case ("steps", int(), "resources", _):
+            shape = ResourcesShape
         case ("steps", int(), _):
             shape = StepShape
         case ("changeTypes", str(), _):

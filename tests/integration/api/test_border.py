@@ -5,7 +5,7 @@ The calls come from the app's own routes: a new one without a case here fails.
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +17,9 @@ from fastapi.routing import APIRoute
 from orchestrator.access.identity import Role
 from orchestrator.api.app import ROUTERS, Api
 from orchestrator.application.core import Core
+from orchestrator.clusters.contract import Work, attempt_name
+from orchestrator.clusters.dispatches import Dispatches
+from orchestrator.skills.call import SkillCall
 from orchestrator.workflows import define, step
 from tests.integration.api.test_authentication import guarded, issue
 from tests.integration.api.test_errors import check
@@ -28,6 +31,7 @@ from tests.world.work import at_work
 SECRET = "the words of the others"
 ARTIFACTS = "/api/v1/artifacts"
 WORKFLOWS = "/api/v1/workflows"
+POLL = "/api/v1/pools/far/poll"
 THEIRS = define("theirs.only", "1", [step("write", "test.write", input={"text": "trigger.text"})])
 CHANGE = {"changeRequest": {"type": "payload.patch", "payload": {"text": "x"}}}
 
@@ -206,10 +210,41 @@ async def says_nothing(_: Border) -> None:
     """For everybody: it tells nothing of any tenant."""
 
 
+async def poll(border: Border) -> None:
+    """Their work is not ours, and our poll frees nothing of theirs."""
+    waiting = replace(work_of("them"), call=replace(work_of("them").call, run_id=border.queued))
+    table = Dispatches(border.core.database, 15.0)
+    table.put("far", waiting)
+    body = {"worker": "w", "skills": [waiting.skill], "slots": 5, "waitSeconds": 0}
+    assert (await border.us.post(POLL, json=body)).json()["works"] == []
+    (taken,) = (await border.them.post(POLL, json=body)).json()["works"]
+    assert taken["name"] == waiting.name
+
+
+async def beat(border: Border) -> None:
+    attempt, fence = f"/api/v1/attempts/{work_of('them').name}", {"X-Fence": work_of("them").fence}
+    for body in ({}, {"abandon": True}):
+        check(await border.us.post(f"{attempt}/beat", json=body, headers=fence), 409, "STALE_ATTEMPT")
+
+
+async def put_result(border: Border) -> None:
+    attempt, fence = f"/api/v1/attempts/{work_of('them').name}", {"X-Fence": work_of("them").fence}
+    body = {"output": {"data": 1}, "durationMs": 1.0}
+    check(await border.us.put(f"{attempt}/result", json=body, headers=fence), 409, "STALE_ATTEMPT")
+
+
+def work_of(tenant: str) -> Work:
+    call = SkillCall("018f0000-0000-7000-8000-000000000009", "a", 1, tenant, "far.work", SECRET)
+    return Work(attempt_name(call.run_id, "a", 1), "f" * 32, call, "far.work@1")
+
+
 CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "POST /api/v1/runs": trigger,
     "POST /api/v1/runs:batch": trigger_many,
     "GET /api/v1/runs": list_runs,
+    "POST /api/v1/pools/{pool}/poll": poll,
+    "POST /api/v1/attempts/{name}/beat": beat,
+    "PUT /api/v1/attempts/{name}/result": put_result,
     "GET /api/v1/runs/{runId}": get_run,
     "DELETE /api/v1/runs/{runId}": runs("DELETE", "?reason=x"),
     "POST /api/v1/runs/{runId}/cancel": runs("POST", "/cancel", json={}),

@@ -24,7 +24,7 @@ from orchestrator.domain.output import Output
 from orchestrator.domain.run import Run
 from orchestrator.skills import SkillRegistry, StepContext, skill
 from orchestrator.workers.claims import Claims
-from orchestrator.workers.driver import WorkerServices
+from orchestrator.workers.services import WorkerServices
 from orchestrator.workers.worker import Worker, new_identity
 from orchestrator.workflows import define, step
 from tests.servers import ValkeyServer

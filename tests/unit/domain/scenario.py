@@ -16,7 +16,9 @@ from orchestrator.domain.events import (
     RunTriggered,
     StepCacheHit,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepRetried,
     StepStarted,
 )
@@ -58,6 +60,14 @@ def update(*impacted: str) -> RunTriggered:
 
 def started(step: str, attempt: int = 1) -> StepStarted:
     return StepStarted(AT, step, attempt, "test.skill@1", f"hash of {step}", f"key of {step}")
+
+
+def dispatched(step: str, attempt: int = 1) -> StepDispatched:
+    return StepDispatched(AT, step, attempt, "far", f"name of {step} {attempt}", "hash of the fence")
+
+
+def lost(step: str, attempt: int = 1) -> StepLost:
+    return StepLost(AT, step, attempt, "no beat")
 
 
 def completed(step: str, attempt: int = 1) -> StepCompleted:

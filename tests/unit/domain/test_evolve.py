@@ -20,6 +20,8 @@ from orchestrator.domain.events import (
     RunRecovered,
     RunStarted,
     RunTriggered,
+    StepDispatched,
+    StepLost,
     StepOmitted,
 )
 from orchestrator.domain.evolve import evolve, fold
@@ -304,4 +306,5 @@ def test_a_second_trigger_changes_nothing() -> None:
 def test_every_event_of_a_run_can_be_folded() -> None:
     folded = {type(event) for event in life(chain_of_diamonds(5))}
     folded |= {RunTriggered, RunBlocked, StepOmitted, RunCompleted, RunFailed, RunCancelled}
+    folded |= {StepDispatched, StepLost}  # see test_dispatch
     assert folded == set(get_args(RunEvent))

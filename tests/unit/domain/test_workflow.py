@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.domain.errors import NeedsNewerProgram
+from orchestrator.domain.resources import Resources
 from orchestrator.domain.workflow import (
     CachePolicy,
     ChangeType,
@@ -40,6 +41,11 @@ steps = st.builds(
     ),
     retry=retries,
     timeout_ms=st.none() | st.integers(1, 10**6),
+    executor=st.sampled_from(["local", "far"]),
+    requires=st.lists(ids, max_size=2).map(tuple),
+    resources=st.builds(
+        Resources, st.none() | st.floats(0.1, 64), st.none() | st.integers(1, 2**40), st.none() | st.floats(0.1, 8)
+    ),
 )
 workflows = st.builds(
     Workflow,

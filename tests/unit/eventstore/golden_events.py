@@ -13,7 +13,9 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCacheInvalidated,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepOmitted,
     StepRetried,
     StepStarted,
@@ -130,4 +132,9 @@ FULL_AND_MINIMAL: list[tuple[Event, Event]] = [
     ),
     (StepOmitted(AT, "translate_banner", "render_banner"), StepOmitted(AT, "s")),
     (RunCompleted(AT, 10, 1, 1, 1), RunCompleted(AT, 0, 0)),
+    (
+        StepDispatched(AT, "generate_bgm_track", 2, "far", "0f" * 16, HASH),
+        StepDispatched(AT, "s", 1, "x", "a" * 32, HASH),
+    ),
+    (StepLost(AT, "generate_bgm_track", 2, "no beat for 15 s"), StepLost(AT, "s", 1, "")),
 ]

@@ -20,7 +20,9 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCacheInvalidated,
     StepCompleted,
+    StepDispatched,
     StepFailed,
+    StepLost,
     StepRetried,
     StepStarted,
     WorkflowRegistered,
@@ -116,6 +118,13 @@ def test_the_life_of_a_run(caplog: pytest.LogCaptureFixture) -> None:
     assert [line["position"] for line in lines] == list(range(1, 10))
 
 
+def test_an_attempt_elsewhere(caplog: pytest.LogCaptureFixture) -> None:
+    dispatched = StepDispatched(10, "a", 1, "far", "0f", "hash")
+    lines = told(caplog, TRIGGERED, RunStarted(1, "w"), started("a"), dispatched, StepLost(20, "a", 1, "no beat"))
+    assert messages(lines[3:]) == [("INFO", "step dispatched"), ("WARNING", "step lost")]
+    assert (lines[3]["executor"], lines[3]["attempt"], lines[4]["reason"]) == ("far", 1, "no beat")
+
+
 def test_a_step_that_starts_says_whether_the_cache_was_asked(caplog: pytest.LogCaptureFixture) -> None:
     lines = told(caplog, TRIGGERED, RunStarted(1, "w"), started("a"), started("b"), started("c"))
     assert [line["cache"] for line in lines[2:]] == ["miss", "off", "off"]
@@ -182,6 +191,8 @@ def test_every_event_there_is_has_a_line_of_its_own() -> None:
         "RunRecovered",
         "RunBlocked",
         "StepStarted",
+        "StepDispatched",
+        "StepLost",
         "StepCacheHit",
         "StepCompleted",
         "StepFailed",

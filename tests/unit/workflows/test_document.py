@@ -237,6 +237,17 @@ class TestFaults:
             ({"retryPolicy": {"nonRetryable": "X"}}, "retryPolicy.nonRetryable", "valid list"),
             ({"retryPolicy": {"maxAtempts": 2}}, "retryPolicy.maxAtempts", "did you mean 'maxAttempts'?"),
             ({"retryPolicy": 3}, "retryPolicy", "valid dictionary"),
+            ({"executor": "far away"}, "executor", "must match pattern"),
+            ({"executor": ""}, "executor", "must match pattern"),
+            ({"requires": "gpu"}, "requires", "valid list"),
+            ({"requires": ["a b"]}, "requires[0]", "must match pattern"),
+            ({"requires": ["a"] * 33}, "requires", "has 33 entries, more than 32"),
+            ({"resources": {"cpu": 0}}, "resources.cpu", "greater than 0"),
+            ({"resources": {"cpu": float("inf")}}, "resources.cpu", "less than or equal to 10000"),
+            ({"resources": {"memory": 2**50 + 1}}, "resources.memory", "less than or equal to"),
+            ({"resources": {"memory": "2Gi"}}, "resources.memory", "valid integer"),
+            ({"resources": {"gpu": 1001}}, "resources.gpu", "less than or equal to 1000"),
+            ({"resources": {"gpus": 1}}, "resources.gpus", "did you mean 'gpu'?"),
         ],
     )
     def test_fields_of_a_step(self, fields: dict[str, Any], path: str, message: str) -> None:

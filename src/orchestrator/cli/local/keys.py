@@ -20,17 +20,25 @@ from orchestrator.projections.views.values import timestamp
 from orchestrator.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,99}")
+_POOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _GIVEN = re.compile(r"(?:ork_)?([a-z0-9]{8})(?:_.*)?")
 
 
 def make_key(
-    name: str, role: str, *, tenant: str | None, expires: str | None, data_dir: Path | None, as_json: bool
+    name: str,
+    role: str,
+    *,
+    tenant: str | None,
+    expires: str | None,
+    data_dir: Path | None,
+    as_json: bool,
+    pool: str | None = None,
 ) -> None:
     """Create a key and print it, alone on stdout. Its role and tenant are printed on stderr.
 
     Raises:
-        Complaint: the name, role or age is invalid, or another valid key of the tenant has the name. Names are unique
-            because the log records them as actors.
+        Complaint: the name, role, pool or age is invalid, or another valid key of the tenant has the name. Names are
+            unique because the log records them as actors.
         SettingsError: the tenant is invalid.
     """
     if not _NAME.fullmatch(name):
@@ -41,6 +49,10 @@ def make_key(
     known = Role.of(role)
     if known is None:
         raise Complaint(f"Unknown role {role!r}", f"Use --role {' or '.join(each.word for each in Role)}.")
+    if (known is Role.EXECUTOR) != (pool is not None):
+        raise Complaint("A key of a pull worker has a pool, and no other key has", "Use --role executor --pool POOL.")
+    if pool is not None and not _POOL.fullmatch(pool):
+        raise Complaint(f"Invalid pool {pool!r}", "Use up to 63 letters, digits and . _ -")
     seconds = None if expires is None else read_age(expires)
     with _open(data_dir, need_data=False, tenant=tenant) as (settings, keys):
         now = _now()
@@ -54,6 +66,7 @@ def make_key(
             tenant=settings.tenant,
             name=name,
             role=known,
+            pool=pool,
             created_by=actor_name(),
             now=now,
             expires_at=None if seconds is None else now + round(seconds * 1000),
@@ -116,6 +129,7 @@ def _view(key: Key) -> dict[str, Any]:
         "name": key.name,
         "tenant": key.tenant,
         "role": key.role.word,
+        "pool": key.pool,
         "state": "revoked" if key.revoked_at is not None else "valid" if key.is_valid(_now()) else "expired",
         "createdAt": timestamp(key.created_at),
         "createdBy": key.created_by,

@@ -97,7 +97,7 @@ class RunProgress:
                 step.error = f"{data['error']['code']}: {data['error']['message']}"
             case "StepProgress" if step.status == "running" and step.attempt == data["attempt"]:
                 step.fraction, step.doing = data["fraction"], data["message"]
-            case "StepRetried":
+            case "StepLost" | "StepRetried":
                 step.status = "pending"
             case "StepOmitted":
                 step.status, step.because = "omitted", data["because"]

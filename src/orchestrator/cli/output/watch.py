@@ -207,6 +207,10 @@ def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
             return f"step {data['step']} failed, attempt {data['attempt']}: {_one_line(data['error'])}"
         case "StepProgress":
             return f"step {data['step']} {data['fraction']:.0%} {data['message']}".rstrip()
+        case "StepDispatched":
+            return f"step {data['step']} dispatched to {data['executor']}"
+        case "StepLost":
+            return f"step {data['step']} lost, attempt {data['attempt']}: {data['reason']}"
         case "StepOmitted":
             return f"step {data['step']} omitted, {_omission(data['because'])}"
         case "StepRetried":

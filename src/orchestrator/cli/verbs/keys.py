@@ -15,7 +15,10 @@ Tenant = Annotated[
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key's user, recorded in the log.")],
     *,
-    role: Annotated[str, typer.Option(help="viewer (reads), operator (runs and changes) or admin.")] = "viewer",
+    role: Annotated[
+        str, typer.Option(help="viewer (reads), operator (runs and changes), admin, or executor (a pull worker).")
+    ] = "viewer",
+    pool: Annotated[str | None, typer.Option(metavar="POOL", help="The pool of an executor.")] = None,
     tenant: Tenant = None,
     expires: Annotated[
         str | None, typer.Option(metavar="AGE", help="Lifetime of the key: 12h, 90d. By default it does not expire.")
@@ -29,7 +32,7 @@ def create(
     """
     from orchestrator.cli.local.keys import make_key
 
-    make_key(name, role, tenant=tenant, expires=expires, data_dir=data_dir, as_json=as_json)
+    make_key(name, role, pool=pool, tenant=tenant, expires=expires, data_dir=data_dir, as_json=as_json)
 
 
 def list_keys(

@@ -1,4 +1,4 @@
-"""The commands that serve until they are stopped: dev, api, worker, projector."""
+"""The commands that serve until they are stopped: dev, api, worker, projector, pull-worker."""
 # ruff: noqa: PLC0415 - `--help` must not import what a command needs
 
 import gc
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import DataDir, Executor, Host, MetricsPort, Port, Skills, WorkflowFiles, listed
+from orchestrator.cli.options import DataDir, Executor, Host, MetricsPort, Port, Server, Skills, WorkflowFiles, listed
 
 Projecting = Annotated[
     bool,
@@ -115,6 +115,30 @@ def projector(data_dir: DataDir = None, metrics_port: MetricsPort = None) -> Non
         from orchestrator.cli.serving.server import Parts, serve
 
     serve(Parts(projector=True), data_dir=data_dir, metrics_port=metrics_port)
+
+
+def pull_worker(
+    pool: Annotated[str, typer.Option(metavar="NAME", help="The pool whose attempts are executed.")],
+    *,
+    server: Server = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="A label of this machine, such as gpu. Can be repeated.")
+    ] = None,
+    slots: Annotated[int, typer.Option(min=1, max=1000, help="How many attempts are executed at the same time.")] = 8,
+    skills: Skills = None,
+    executor: Executor = None,
+) -> None:
+    """Execute steps of a pool for a server: take them over HTTP and report their results.
+
+    Needs an outbound connection only, and a key in ORCHESTRATOR_KEY (`orchestrator keys create NAME --role executor
+    --pool POOL`). Prints `ready pull-worker ID`. On SIGINT or SIGTERM it finishes what it executes, or gives it up.
+
+    Example: orchestrator pull-worker --server https://studio.example --pool far --label gpu --skills studio.skills
+    """
+    with _loading():
+        from orchestrator.cli.serving.pulling import pull
+
+    pull(pool, label or (), slots, server=server, skills=listed(skills), executor=executor)
 
 
 @contextmanager
