@@ -38,6 +38,7 @@ GRACE_SECONDS = 5.0
 """How long a skill that was asked to stop may take before its process is killed."""
 
 _BEAT_SECONDS = 0.5
+_REASON_CHARACTERS = 2_000
 
 SLOTS = Slots()
 """The slots of this process."""
@@ -101,6 +102,30 @@ def execute(text: str, wanted: Callable[[], str | None] = lambda: None) -> str:
     return orjson.dumps({"name": work.name, "reason": ended.reason, "code": ended.code}).decode()
 
 
+class NotExecuted(Exception):
+    """How an engine's task ends when there is no record: with the text that `execute` returned."""
+
+
+def run(text: str) -> None:
+    """Execute one attempt, as the task of an engine. It returns nothing, so an engine never has to compute it again.
+
+    Raises:
+        NotExecuted: there is no record; `ended_of` reads the reason from it.
+    """
+    told = execute(text)
+    if ended_from_json(told).reason is not None:
+        raise NotExecuted(told)
+
+
+def ended_of(error: BaseException | None) -> Ended:
+    """Return what an engine's task said that ended with this error, or with none."""
+    if error is None:
+        return Ended()
+    if isinstance(error, NotExecuted):
+        return ended_from_json(str(error))
+    return Ended(f"{type(error).__name__}: {error}"[:_REASON_CHARACTERS])
+
+
 def ended_from_json(text: str) -> Ended:
     """Return what `execute` said."""
     document = orjson.loads(text)
@@ -115,6 +140,8 @@ def _execute(
         _compare_programs(document)
         if records.read(*key) is not None:
             return Ended()
+        if beats.beat(work) is not None:
+            return Ended("the attempt was cancelled before it began")
         slot = SLOTS.take()
     except (Mismatch, SlotUnusable) as error:
         return Ended(str(error), EXECUTOR_MISMATCH)
