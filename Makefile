@@ -33,7 +33,7 @@ test: $(INSTALLED) $(RAY) ## Run all tests, on a real Postgres and a real Valkey
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Two sessions side by side, each with its part of the tests. The processes of one session would each import all tests.
-unit: $(INSTALLED) ## Run the quick tests: no server, no test of a second or more, few examples a property
+unit: $(INSTALLED) ## Run the quick tests: no server, no test of half a second, few examples a property
 	@$(QUICK) $(PART) & part=$$!; trap "kill $$part" INT TERM; \
 	  $(QUICK) tests/unit $(addprefix --ignore=,$(PART)); code=$$?; wait $$part && exit $$code
 

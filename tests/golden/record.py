@@ -14,6 +14,7 @@ from benchmarks.folders import open_folder
 from orchestrator.application.caller import Caller
 from orchestrator.application.calls import Calls
 from orchestrator.audit.transfer.export import EventSelection, select, write_export
+from orchestrator.domain.change import ChangeRequest
 from orchestrator.eventstore.formats import FORMAT
 from orchestrator.postgres.embedded import EmbeddedPostgres
 from orchestrator.postgres.migrate import migrate
@@ -21,8 +22,10 @@ from tests.conftest import MIGRATIONS
 from tests.golden.states import LOGS, states
 from tests.integration.audit.campaign import every_fate, recorded
 from tests.integration.projections.test_read_models import make_history
+from tests.integration.workers.test_conditions import BANNER, FALLBACK
 from tests.servers import Databases
-from tests.world.core import open_world
+from tests.world.core import CALLER, open_world
+from tests.world.work import Journal, at_work
 
 
 async def fates(url: str, folder: Path) -> None:
@@ -57,7 +60,20 @@ async def retired(url: str, folder: Path) -> None:
         await calls.trigger("w")
 
 
-SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign, retired)
+async def conditional(url: str, folder: Path) -> None:
+    """Steps omitted by a condition and for want of a result, a tolerated failure; an update and a retry of them."""
+    with open_world(url, folder) as world:
+        await world.register(FALLBACK, BANNER)
+        async with at_work(world.core, Journal().registry()):
+            failing = await world.run("fallback", fails=9)
+            await world.projected()
+            await world.finished(await world.core.changes.retry(CALLER, failing.id))
+            plain = await world.run("banner", wanted=False)
+            other = await world.update(plain, ChangeRequest("payload.patch", {"else": 1}))
+            await world.update(other, ChangeRequest("payload.patch", {"wanted": True}))
+
+
+SCENARIOS: tuple[Callable[[str, Path], Awaitable[None]], ...] = (fates, workers, campaign, retired, conditional)
 
 
 def main(version: str, *names: str) -> None:

@@ -55,7 +55,7 @@ def state(run: Run) -> dict[str, Any]:
         "endedAt": run.ended_at,
         "ready": sorted(run.ready),
         "due": dict(run.due),
-        "summary": run.summary(),
+        "summary": {status: count for status, count in run.summary().items() if count or status != "omitted"},
         "steps": {
             step_id: {
                 "status": one.status,

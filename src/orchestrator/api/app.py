@@ -18,6 +18,7 @@ from orchestrator.api import (
     metrics,
     projections,
     runs,
+    steps,
     updates,
     workflows,
 )
@@ -34,6 +35,7 @@ from orchestrator.application.core import Core
 # Most used first, because routes are matched one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
+    steps.router,
     deletions.router,
     updates.router,
     history.router,

@@ -42,7 +42,8 @@ class Requires(SecurityBase):
         """
         authenticator = (await served(request)).authenticator
         identity = await authenticator.authenticate(request, self.role, installation=self.installation)
-        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at)
+        kind = authenticator.kind(request)
+        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at, kind)
 
 
 Viewer = Annotated[Caller, Security(Requires(Role.VIEWER), scopes=[Role.VIEWER.word])]

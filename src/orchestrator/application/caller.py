@@ -8,10 +8,12 @@ class Caller:
     """The tenant of a request, and the caller's name in the log.
 
     `role` is viewer, operator or admin. `expires_at` is when the caller's credentials expire, in milliseconds since
-    1970 UTC; None if they do not.
+    1970 UTC; None if they do not. `authentication` is how the caller was authenticated: `key`, `token` or `session`, or
+    `off` if there is no authentication.
     """
 
     tenant: str
     actor: str
     role: str = "admin"
     expires_at: int | None = None
+    authentication: str = "off"

@@ -19,7 +19,6 @@ from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.output import Output
 from orchestrator.domain.plan import Plan, plan_change, plan_retry
 from orchestrator.domain.run import DONE, maker_of
-from orchestrator.domain.selectors import reads
 from orchestrator.eventstore.runs import RunStore
 from orchestrator.postgres.database import Database
 from orchestrator.projections.views.reader import FinishedRun, Reader
@@ -133,6 +132,7 @@ class RunChanges:
             labels=_merged(planned.base.labels, labels),
             request=request,
             trace=trace,
+            omitted=plan.omitted,
         )
         return await self._commands.begin_run(caller, command, plan.workflow, idempotency_key)
 
@@ -172,6 +172,7 @@ class RunChanges:
             labels=_merged(base.labels, labels),
             request=request,
             trace=trace,
+            omitted=plan.omitted,
         )
         return await self._commands.begin_run(caller, command, plan.workflow, idempotency_key)
 
@@ -195,10 +196,10 @@ class RunChanges:
 
     def _planned_retry(self, tenant: str, run_id: str) -> tuple[Plan, FinishedRun]:
         finished = self._reader.base(tenant, run_id)
-        if finished.status not in ("failed", "cancelled"):
+        if finished.status not in ("failed", "cancelled") and not finished.base.failed:
             raise RunNotRetryable(f"run {run_id} is {finished.status}; only failed and cancelled runs can be retried")
         run = self._runs.load(run_id).run
-        done = {step for step, state in run.states() if state.status in DONE}
+        done = {step for step, state in run.states() if state.status in DONE or state.status == "omitted"}
         return plan_retry(finished.workflow, finished.base, done, run.forced), finished
 
     def _gone(self, tenant: str, plan: Plan) -> set[str]:
@@ -220,7 +221,7 @@ class RunChanges:
         """Return the reused results that impacted steps read, each with the run that produced it."""
         read: dict[str, set[str]] = {}
         for step in impacted:
-            for path in reads(plan.workflow.steps[step].input):
+            for path in plan.workflow.reads_of(step):
                 if path[:1] == ("steps",) and len(path) > 1 and path[1] not in impacted:
                     read.setdefault(maker_of(path[1], plan.reused), set()).add(path[1])
         return [

@@ -24,7 +24,7 @@ FROM (
 SELECT ended.is_run OR EXISTS (
         SELECT FROM run_steps
         WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = %(step_id)s
-          AND (status IN ('completed', 'skipped', 'failed', 'cancelled') OR attempt > %(attempt)s)
+          AND (status IN ('completed', 'skipped', 'omitted', 'failed', 'cancelled') OR attempt > %(attempt)s)
     ) AS is_over,
     ended.is_run AND EXISTS (
         SELECT FROM runs

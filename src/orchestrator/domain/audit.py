@@ -15,6 +15,7 @@ from orchestrator.domain.commands import (
     CompleteStep,
     FailRun,
     FailStep,
+    OmitStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -34,6 +35,7 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -123,7 +125,7 @@ def _trigger_mismatches(workflow: Workflow, trigger: RunTriggered) -> Iterator[s
         yield f"the run is of {trigger.workflow_name} {trigger.workflow_version}, not of {workflow.name}"
     elif trigger.workflow_digest != workflow.digest:
         yield f"{workflow.name} {workflow.version} has digest {workflow.digest}, not {trigger.workflow_digest}"
-    named = {*(trigger.impacted or ()), *trigger.forced}
+    named = {*(trigger.impacted or ()), *trigger.forced, *trigger.omitted}
     yield from (f"the trigger names unknown step {step!r}" for step in sorted(named - {*workflow.steps}))
 
 
@@ -205,6 +207,8 @@ def _command(event: RunEvent, jitter: float) -> Command:
             return CompleteStep(event.at, event.step, event.attempt, event.output, event.output_hash, event.duration_ms)
         case StepFailed():
             return FailStep(event.at, event.step, event.attempt, event.error, event.duration_ms, jitter)
+        case StepOmitted():
+            return OmitStep(event.at, event.step, event.because)
         case RunCompleted():
             return CompleteRun(event.at)
         case RunFailed():

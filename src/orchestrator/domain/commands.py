@@ -28,6 +28,7 @@ class TriggerRun:
     labels: Mapping[str, str] = field(default_factory=dict)
     request: str | None = None
     trace: str | None = None
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,15 @@ class FailStep:
 
 
 @dataclass(frozen=True, slots=True)
+class OmitStep:
+    """Do without a ready step: `because` names a step that it depends on and that has no result, else its condition."""
+
+    at: int
+    step: str
+    because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteRun:
     """Complete a run whose steps are all done."""
 
@@ -119,4 +129,15 @@ class CancelRun:
     cancelled_by: str
 
 
-Command = TakeRun | BlockRun | StartStep | ReuseResult | CompleteStep | FailStep | CompleteRun | FailRun | CancelRun
+Command = (
+    TakeRun
+    | BlockRun
+    | StartStep
+    | ReuseResult
+    | CompleteStep
+    | FailStep
+    | OmitStep
+    | CompleteRun
+    | FailRun
+    | CancelRun
+)

@@ -15,6 +15,7 @@ from orchestrator.domain.commands import (
     CompleteStep,
     FailRun,
     FailStep,
+    OmitStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -40,6 +41,7 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -51,13 +53,13 @@ def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
     """Return the first event of a run.
 
     Raises:
-        UnknownStep: `forced` or `impacted` names a step that the workflow does not have.
+        UnknownStep: `forced`, `impacted` or `omitted` names a step that the workflow does not have.
         InvalidPayload: the priority is out of bounds.
     """
     if not MIN_PRIORITY <= command.priority <= MAX_PRIORITY:
         message = f"must be from {MIN_PRIORITY:,} to {MAX_PRIORITY:,}"
         raise InvalidPayload(f"priority: {message}", faults=[{"path": "priority", "message": message}])
-    for step_id in (*command.forced, *(command.impacted or ())):
+    for step_id in (*command.forced, *(command.impacted or ()), *command.omitted):
         if step_id not in workflow.steps:
             raise UnknownStep.of(workflow.name, step_id, workflow.steps)
     return RunTriggered(
@@ -76,6 +78,7 @@ def decide_trigger(command: TriggerRun, workflow: Workflow) -> RunTriggered:
         labels=command.labels,
         request=command.request,
         trace=command.trace,
+        omitted=command.omitted,
     )
 
 
@@ -112,6 +115,8 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
             return (_reuse_result(command, run),)
         case FailStep():
             return _fail_step(command, run)
+        case OmitStep():
+            return (_omit_step(command, run),)
         case TakeRun():
             if run.owner is None:
                 return (RunStarted(command.at, command.worker),)
@@ -122,7 +127,8 @@ def decide(command: Command, run: Run) -> tuple[RunEvent, ...]:
             if run.unfinished:
                 raise CommandRefused(f"run {run.id} still has {run.unfinished} unfinished steps")
             summary = run.summary()
-            return (RunCompleted(command.at, summary["completed"], summary["skipped"]),)
+            counts = (summary[status] for status in ("completed", "skipped", "omitted", "failed"))
+            return (RunCompleted(command.at, *counts),)
         case FailRun():
             return (_fail_run(command, run),)
         case CancelRun():
@@ -139,6 +145,7 @@ def next_attempt(step_id: str, run: Run) -> int:
 
 def _start_step(command: StartStep, run: Run) -> StepStarted:
     _require_ready(command.step, run)
+    _require_input(command.step, run)
     if run.failed_step is not None:
         raise CommandRefused(f"step {run.failed_step!r} failed for good: no new steps start in run {run.id}")
     _require_next(command.step, command.attempt, run)
@@ -155,6 +162,7 @@ def _start_step(command: StartStep, run: Run) -> StepStarted:
 
 def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:
     _require_ready(command.step, run)
+    _require_input(command.step, run)
     return StepCacheHit(
         command.at,
         command.step,
@@ -166,6 +174,16 @@ def _reuse_result(command: ReuseResult, run: Run) -> StepCacheHit:
     )
 
 
+def _omit_step(command: OmitStep, run: Run) -> StepOmitted:
+    _require_ready(command.step, run)
+    lacked = run.lacking.get(command.step)
+    if command.because != lacked:
+        raise CommandRefused(f"step {command.step!r} lacks the result of {lacked!r}, not of {command.because!r}")
+    if lacked is None and run.workflow.steps[command.step].when is None:
+        raise CommandRefused(f"step {command.step!r} has no condition and lacks nothing")
+    return StepOmitted(command.at, command.step, command.because)
+
+
 def _fail_step(command: FailStep, run: Run) -> tuple[RunEvent, ...]:
     """Return the failure, followed by a retry if the policy allows one."""
     if command.step in run.executing:
@@ -174,10 +192,13 @@ def _fail_step(command: FailStep, run: Run) -> tuple[RunEvent, ...]:
         # the input could not be resolved: the attempt failed before the skill was called
         _require_ready(command.step, run)
         _require_next(command.step, command.attempt, run)
-    failed = StepFailed(command.at, command.step, command.attempt, command.error, command.duration_ms)
-    policy = run.workflow.steps[command.step].retry
+    step = run.workflow.steps[command.step]
+    policy = step.retry
     used = command.attempt - run.step(command.step).lost
-    if not command.error.retryable or command.error.code in policy.non_retryable or used >= policy.max_attempts:
+    is_last = not command.error.retryable or command.error.code in policy.non_retryable or used >= policy.max_attempts
+    tolerated = is_last and step.on_failure == "continue"
+    failed = StepFailed(command.at, command.step, command.attempt, command.error, command.duration_ms, tolerated)
+    if is_last:
         return (failed,)
     pause = policy.pause_ms(used, command.jitter)
     if command.error.retry_after_ms is not None:
@@ -205,6 +226,11 @@ def _require_ready(step_id: str, run: Run) -> None:
     if step_id not in run.waiting:
         raise UnknownStep(f"step {step_id!r} is not part of run {run.id}", step=step_id)
     raise StaleAttempt(f"step {step_id!r} of run {run.id} is {run.step(step_id).status}, not ready to start")
+
+
+def _require_input(step_id: str, run: Run) -> None:
+    if step_id in run.lacking:
+        raise CommandRefused(f"step {step_id!r} needs the result of {run.lacking[step_id]!r}, which has none")
 
 
 def _require_next(step_id: str, attempt: int, run: Run) -> None:

@@ -28,7 +28,8 @@ class RunTriggered:
 
     `payload` is the effective payload, `change` the change request of an update. `impacted` names the steps
     of this run (None: all); the other steps are reused from the runs in `reused`. `forced` steps bypass the cache.
-    `request` is the fingerprint of the request if it had an idempotency key, `trace` the W3C traceparent.
+    `request` is the fingerprint of the request if it had an idempotency key, `trace` the W3C traceparent. `omitted`
+    names steps outside `impacted` that have no result, because they were omitted in the base run.
     """
 
     at: int
@@ -46,6 +47,7 @@ class RunTriggered:
     labels: Mapping[str, str] = field(default_factory=dict)
     request: str | None = None
     trace: str | None = None
+    omitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,14 @@ class StepCompleted:
 
 @dataclass(frozen=True, slots=True)
 class StepFailed:
-    """An attempt failed."""
+    """An attempt failed. With `tolerated`, it was the last one, and the run goes on without the step's result."""
 
     at: int
     step: str
     attempt: int
     error: StepError
     duration_ms: float
+    tolerated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +139,26 @@ class StepRetried:
 
 
 @dataclass(frozen=True, slots=True)
+class StepOmitted:
+    """The step is not executed in this run: its condition is false, or a step that it depends on has no result.
+
+    `because` names that step; it is None if the condition decided.
+    """
+
+    at: int
+    step: str
+    because: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunCompleted:
-    """Every step completed or was skipped."""
+    """Every step has ended: completed, skipped, omitted, or failed and tolerated."""
 
     at: int
     completed: int
     skipped: int
+    omitted: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +234,7 @@ RunEvent = (
     | StepCompleted
     | StepFailed
     | StepRetried
+    | StepOmitted
     | RunCompleted
     | RunFailed
     | RunCancelled

@@ -19,6 +19,7 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -35,10 +36,12 @@ def begin(run_id: str, workflow: Workflow, event: RunTriggered) -> Run:
     else:
         impacted = set(event.impacted)
         for step_id in event.impacted:
-            lacking = sum(1 for needed in workflow.steps[step_id].depends_on if needed in impacted)
-            run.waiting[step_id] = lacking
-            if lacking == 0:
+            unfinished = sum(1 for needed in workflow.steps[step_id].waits_for if needed in impacted)
+            run.waiting[step_id] = unfinished
+            if unfinished == 0:
                 run.ready[step_id] = None
+        for step_id in event.omitted:
+            _lack(run, step_id)
     run.unfinished = len(run.waiting)
     return run
 
@@ -173,6 +176,20 @@ def _release_dependents(run: Run, step_id: str) -> None:
                 run.ready[dependent] = None
 
 
+def _lack(run: Run, step_id: str) -> None:
+    """Note that the steps that depend on this one cannot have their input."""
+    for dependent in run.workflow.graph.dependents[step_id]:
+        if dependent in run.waiting and step_id in run.workflow.steps[dependent].depends_on:
+            run.lacking.setdefault(dependent, step_id)
+
+
+def _step_omitted(run: Run, event: StepOmitted) -> None:
+    before = run.steps.get(event.step, UNTOUCHED)
+    run.steps[event.step] = replace(before, status="omitted", ended_at=event.at, because=event.because)
+    _lack(run, event.step)
+    _release_dependents(run, event.step)
+
+
 def _step_failed(run: Run, event: StepFailed) -> None:
     before = run.steps.get(event.step, UNTOUCHED)
     run.steps[event.step] = replace(
@@ -184,6 +201,10 @@ def _step_failed(run: Run, event: StepFailed) -> None:
         ended_at=event.at,
         duration_ms=event.duration_ms,
     )
+    if event.tolerated:
+        _lack(run, event.step)
+        _release_dependents(run, event.step)
+        return
     run.ready.pop(event.step, None)
     run.due.pop(event.step, None)
     run.executing.pop(event.step, None)
@@ -237,6 +258,7 @@ _FOLDS: dict[type[Any], Callable[[Run, Any], None]] = {
     StepCompleted: _step_completed,
     StepFailed: _step_failed,
     StepRetried: _step_retried,
+    StepOmitted: _step_omitted,
     RunCompleted: _completed,
     RunFailed: _failed,
     RunCancelled: _cancelled,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
+import orjson
 import rfc8785
 
 from orchestrator.domain.budget import MAX_UNITS, Budget, BudgetExceeded
@@ -55,13 +56,19 @@ def check_size(value: Any) -> bool:
         raise ValueTooLarge(f"the value is too large: {reason}", path="$", reason=reason) from None
 
 
-# The standard library's C encoder writes the same bytes for most values. It does not implement two rules of RFC 8785:
-# the form of numbers that Python writes with an exponent or with ".0", and the order of non-ASCII keys.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
-
-
 def _encode_fast(value: Any) -> bytes:
-    return _ENCODER.encode(value).encode()
+    """Return the canonical form of a value that `_walk` accepted.
+
+    orjson writes the same bytes as RFC 8785 for most values. It does not implement two rules: the form of numbers with
+    an exponent or with ".0", and the order of non-ASCII keys.
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # nested more deeply than orjson supports, or a lone surrogate
+        return _ENCODER.encode(value).encode()
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False)
 
 
 class _NotPlain(Exception):

@@ -13,6 +13,7 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -21,7 +22,10 @@ from orchestrator.domain.workflow import Workflow
 
 @dataclass(slots=True)
 class Ledger:
-    """What is done and running in a run, tracked from its events alone."""
+    """What is done and running in a run, tracked from its events alone.
+
+    `without` are the steps that ended without a result: omitted, or failed and tolerated.
+    """
 
     workflow: Workflow
     trigger: RunTriggered
@@ -30,11 +34,13 @@ class Ledger:
     failures: dict[str, list[StepFailed]] = field(default_factory=dict)
     pauses: dict[str, int] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
+    without: set[str] = field(default_factory=set)
     ended_by: str | None = None
 
     def __post_init__(self) -> None:
         if self.trigger.impacted is not None:
-            self.done = {*self.workflow.steps} - {*self.trigger.impacted}
+            self.without = {*self.trigger.omitted}
+            self.done = {*self.workflow.steps} - {*self.trigger.impacted} - self.without
 
     def enter(self, event: RunEvent) -> Iterator[str]:
         """Enter the next event and yield every inconsistency. The caller must exhaust the iterator."""
@@ -59,14 +65,14 @@ class Ledger:
                     yield "the step had already completed"
                 self.done.add(event.step)
             case StepFailed():
-                if self.executing.pop(event.step, None) is None:
-                    yield from self._begin(event.step)
-                    yield from self._number(event.step, event.attempt)
-                self.failures.setdefault(event.step, []).append(event)
+                yield from self._fail(event)
+            case StepOmitted():
+                yield from self._omit(event)
+                self.without.add(event.step)
             case StepRetried():
                 yield from self._pause(event)
                 self.pauses[event.step] = event.due_at
-            case RunCompleted() if missing := {*self.workflow.steps} - self.done:
+            case RunCompleted() if missing := {*self.workflow.steps} - self.done - self.without:
                 yield f"not done: {', '.join(sorted(missing))}"
             case RunFailed() if self.executing:
                 yield f"still running: {', '.join(sorted(self.executing))}"
@@ -75,14 +81,40 @@ class Ledger:
         if isinstance(event, TERMINAL_EVENTS):
             self.ended_by = type(event).__name__
 
+    def _fail(self, event: StepFailed) -> Iterator[str]:
+        if self.executing.pop(event.step, None) is None:
+            yield from self._begin(event.step)
+            yield from self._number(event.step, event.attempt)
+        self.failures.setdefault(event.step, []).append(event)
+        if event.tolerated:
+            if self.workflow.steps[event.step].on_failure != "continue":
+                yield "the workflow does not tolerate this failure"
+            self.without.add(event.step)
+
     def _begin(self, step: str) -> Iterator[str]:
-        if step in self.done:
+        yield from self._reach(step)
+        lacking = [needed for needed in self.workflow.steps[step].depends_on if needed in self.without]
+        if lacking:
+            yield f"the step depends on {', '.join(lacking)}, which has no result"
+
+    def _reach(self, step: str) -> Iterator[str]:
+        """Check that a step has not ended, and that everything that it waits for has."""
+        if step in self.done or step in self.without:
             yield "the step was already done"
         if step in self.executing:
             yield f"attempt {self.executing[step]} was still running"
-        lacking = [needed for needed in self.workflow.steps[step].depends_on if needed not in self.done]
-        if lacking:
-            yield f"the step depends on {', '.join(lacking)}, not done yet"
+        declared = self.workflow.steps[step]
+        for kind, names in (("depends on", declared.depends_on), ("waits for", declared.after)):
+            if unfinished := [name for name in names if name not in self.done and name not in self.without]:
+                yield f"the step {kind} {', '.join(unfinished)}, not done yet"
+
+    def _omit(self, event: StepOmitted) -> Iterator[str]:
+        yield from self._reach(event.step)
+        step = self.workflow.steps[event.step]
+        if event.because is None and step.when is None:
+            yield "the step has no condition"
+        if event.because is not None and not (event.because in step.depends_on and event.because in self.without):
+            yield f"the step does not lack the result of {event.because}"
 
     def _pause(self, event: StepRetried) -> Iterator[str]:
         """Check a retry against the policy: attempts that were lost with their worker do not count."""

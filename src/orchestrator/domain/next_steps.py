@@ -6,7 +6,7 @@ After a crash the answer is the same, so recovery is no special case.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from orchestrator.domain.commands import CompleteRun, FailRun, FailStep
+from orchestrator.domain.commands import CompleteRun, FailRun, FailStep, OmitStep
 from orchestrator.domain.decide import next_attempt
 from orchestrator.domain.output import StepError
 from orchestrator.domain.run import Run
@@ -17,13 +17,16 @@ MAX_LOST_ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class BeginStep:
-    """Resolve the step's input and query the cache; the outcome is a `StartStep`, `ReuseResult` or `FailStep`."""
+    """Decide the step's condition, resolve its input and query the cache.
+
+    The outcome is a `StartStep`, `ReuseResult`, `FailStep` or `OmitStep`.
+    """
 
     step: str
     attempt: int
 
 
-NextStep = BeginStep | FailStep | CompleteRun | FailRun
+NextStep = BeginStep | FailStep | OmitStep | CompleteRun | FailRun
 
 
 def next_steps(run: Run, now: int, room: int, busy: Collection[str] = ()) -> list[NextStep]:
@@ -72,6 +75,8 @@ def _room(run: Run, room: int, busy: Collection[str]) -> int:
 
 
 def _begin(step_id: str, run: Run, now: int) -> NextStep:
+    if step_id in run.lacking:
+        return OmitStep(now, step_id, run.lacking[step_id])
     state = run.steps.get(step_id)
     if state is not None and state.lost >= MAX_LOST_ATTEMPTS:
         error = StepError(

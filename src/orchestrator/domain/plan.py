@@ -14,26 +14,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from orchestrator.domain.budget import BudgetExceeded
 from orchestrator.domain.change import PAYLOAD_PATCH, ChangeRequest, changed_paths, merge_patch
 from orchestrator.domain.errors import UnknownChangeType
 from orchestrator.domain.events import Reuse
 from orchestrator.domain.fingerprint import fingerprint
 from orchestrator.domain.forcing import forced_steps
-from orchestrator.domain.selectors import Path, is_touched
+from orchestrator.domain.selectors import Path, SelectorError, is_touched, reads, select
 from orchestrator.domain.spelling import did_you_mean
 from orchestrator.domain.workflow import Workflow
 
-Action = Literal["run", "may_run", "reuse"]
+Action = Literal["run", "may_run", "reuse", "omit"]
 
 
 @dataclass(frozen=True, slots=True)
 class BaseRun:
-    """The finished run that a change starts from: its payload, the steps it was to execute, and those it reused."""
+    """The finished run that a change starts from: its payload, the steps it was to execute, and those it reused.
+
+    `omitted` are its steps that have no result because they were omitted, `failed` those whose failure was tolerated.
+    """
 
     run_id: str
     payload: Mapping[str, Any]
     impacted: tuple[str, ...] | None = None
     reused: tuple[Reuse, ...] = ()
+    omitted: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,10 @@ class StepPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a change will do. `payload` is the effective payload; `seeds` maps each seed to the reason for it."""
+    """What a change will do. `payload` is the effective payload; `seeds` maps each seed to the reason for it.
+
+    `omitted` are the steps that stay omitted, because the change does not reach them.
+    """
 
     workflow: Workflow
     base: BaseRun
@@ -58,12 +67,14 @@ class Plan:
     impacted: tuple[str, ...]
     forced: tuple[str, ...]
     reused: tuple[Reuse, ...]
+    omitted: tuple[str, ...] = ()
 
     @cached_property
     def hash(self) -> str:
         """The fingerprint of the whole plan: two plans with the same hash do the same."""
         return fingerprint(
             [
+                *([list(self.omitted)] if self.omitted else ()),
                 self.workflow.digest,
                 self.base.run_id,
                 self.change.type,
@@ -77,14 +88,30 @@ class Plan:
     def steps(self) -> Iterator[StepPlan]:
         """Yield what will happen to each step of the workflow, in topological order."""
         chains = self.workflow.graph.path_from(self.seeds)
+        omitted = self._omissions()
         for step in self.workflow.graph.order:
-            if step in self.seeds:
+            if step in omitted:
+                yield StepPlan(step, "omit", omitted[step], chains.get(step, ()))
+            elif step in self.seeds:
                 yield StepPlan(step, "run", self.seeds[step], (step,))
             elif step in chains:
                 chain = chains[step]
                 yield StepPlan(step, "may_run", f"depends on {chain[-2]}, if its result changes", chain)
             else:
                 yield StepPlan(step, "reuse", "not affected by the change")
+
+    def _omissions(self) -> Mapping[str, str]:
+        """Return why steps will be omitted, as far as the payload alone decides it."""
+        found = dict.fromkeys(self.omitted, "omitted in the base run, and not affected by the change")
+        if self.workflow.shows_outcomes:
+            for step_id in self.impacted:  # in topological order
+                step = self.workflow.steps[step_id]
+                needed = next((name for name in step.depends_on if name in found), None)
+                if needed is not None:
+                    found[step_id] = f"depends on {needed}, which is omitted"
+                elif is_false(step.when, self.payload):
+                    found[step_id] = f"its condition is false: {step.when}"
+        return found
 
 
 def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: Collection[str] = ()) -> Plan:
@@ -108,6 +135,8 @@ def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: 
     forced = tuple(seeds) if force_all else forced_steps(workflow, named)
     for step in forced:
         seeds[step] = "forced by the change request" if step not in seeds else f"{seeds[step]}; forced"
+    for step in base.failed:
+        seeds.setdefault(step, "failed in the base run")
     for step in gone:
         seeds.setdefault(step, "its earlier result is no longer available")
     return _plan(workflow, base, change, payload=payload, seeds=seeds, forced=forced)
@@ -134,7 +163,18 @@ def _plan(
 ) -> Plan:
     reached = workflow.graph.downstream(seeds)
     impacted = tuple(sorted(reached, key=workflow.ranks.__getitem__))
-    return Plan(workflow, base, change, payload, seeds, impacted, tuple(forced), earlier_results(base))
+    omitted = tuple(step for step in base.omitted if step not in reached)
+    return Plan(workflow, base, change, payload, seeds, impacted, tuple(forced), earlier_results(base), omitted)
+
+
+def is_false(condition: str | None, payload: Mapping[str, Any]) -> bool:
+    """Return whether a condition reads nothing but the payload, and is false for this one."""
+    if condition is None or any(path[:1] != ("trigger",) for path in reads(condition)):
+        return False
+    try:
+        return select(condition, {"trigger": payload}) is False
+    except (SelectorError, BudgetExceeded):  # the step will fail, and say why
+        return False
 
 
 def earlier_results(base: BaseRun) -> tuple[Reuse, ...]:

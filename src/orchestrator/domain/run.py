@@ -7,17 +7,18 @@ next cost the same in a run of ten steps and in one of ten thousand.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from orchestrator.domain.events import Reuse, RunTriggered
 from orchestrator.domain.output import Output, StepError
 from orchestrator.domain.workflow import Workflow
 
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "omitted", "failed", "cancelled"]
 
 TERMINAL: frozenset[RunStatus] = frozenset({"completed", "failed", "cancelled"})
 DONE: frozenset[StepStatus] = frozenset({"completed", "skipped"})
+STEP_STATUSES: tuple[StepStatus, ...] = get_args(StepStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class StepState:
     """The state of a step. Times are milliseconds since 1970 UTC; `attempt` is the latest attempt, 1-based.
 
     It is never modified: `evolve` replaces it. `lost` counts attempts that were lost with their worker; they do not
-    count against the retry policy. `worker` made the latest attempt; `past` lists the attempts before it.
+    count against the retry policy. `worker` made the latest attempt; `past` lists the attempts before it. `because` is
+    the step whose missing result omitted this one, None if its condition did.
     """
 
     status: StepStatus = "pending"
@@ -58,6 +60,7 @@ class StepState:
     ended_at: int | None = None
     duration_ms: float | None = None
     due_at: int | None = None
+    because: str | None = None
 
 
 UNTOUCHED = StepState()
@@ -69,7 +72,8 @@ class Run:
 
     `waiting` counts the unfinished dependencies of each step of this run; `ready`, `executing` and `due` hold
     the steps that can start, the running attempts, and the retry timers (milliseconds since 1970 UTC). `forced` holds
-    the steps that are executed despite the cache.
+    the steps that are executed despite the cache, `omitted` those outside this run that have no result. `lacking` maps
+    each step that cannot have its input, because a step that it depends on has no result, to that step.
     """
 
     id: str
@@ -83,6 +87,7 @@ class Run:
     ready: dict[str, None] = field(default_factory=dict)
     executing: dict[str, int] = field(default_factory=dict)
     due: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
     unfinished: int = 0
     failed_step: str | None = None
     missing_skills: tuple[str, ...] = ()
@@ -90,10 +95,12 @@ class Run:
     started_at: int | None = None
     ended_at: int | None = None
     forced: frozenset[str] = field(init=False)
+    omitted: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Index the forced steps: there may be as many as the workflow has."""
+        """Index the forced and omitted steps: there may be as many as the workflow has."""
         self.forced = frozenset(self.trigger.forced)
+        self.omitted = frozenset(self.trigger.omitted)
 
     @property
     def is_finished(self) -> bool:
@@ -103,12 +110,15 @@ class Run:
     def step(self, step_id: str) -> StepState:
         """Return the state of a step.
 
-        A step without events is skipped if it is reused, cancelled if the run is cancelled, and pending otherwise.
+        A step without events is skipped if it is reused (or still omitted), cancelled if the run is cancelled, and
+        pending otherwise.
         """
         state = self.steps.get(step_id)
         if state is not None:
             return state
         if step_id not in self.waiting:
+            if step_id in self.omitted:
+                return StepState(status="omitted")
             return StepState(status="skipped", source_run=self.maker(step_id))
         return StepState(status="cancelled") if self.status == "cancelled" else UNTOUCHED
 
@@ -131,12 +141,13 @@ class Run:
             yield step_id, self.step(step_id)
 
     def summary(self) -> dict[str, int]:
-        """Count the steps by status: total, pending, running, completed, skipped, failed, cancelled."""
-        counts = dict.fromkeys(("pending", "running", "completed", "skipped", "failed", "cancelled"), 0)
+        """Count the steps by status, and in `total`."""
+        counts: dict[str, int] = dict.fromkeys(STEP_STATUSES, 0)
         for state in self.steps.values():
             counts[state.status] += 1
         counts["cancelled" if self.status == "cancelled" else "pending"] += len(self.waiting) - len(self.steps)
-        counts["skipped"] += len(self.workflow.steps) - len(self.waiting)
+        counts["omitted"] += len(self.trigger.omitted)
+        counts["skipped"] += len(self.workflow.steps) - len(self.waiting) - len(self.trigger.omitted)
         return {"total": len(self.workflow.steps), **counts}
 
     def facts(self, tenant: str) -> Mapping[str, Any]:

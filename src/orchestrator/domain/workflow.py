@@ -16,15 +16,29 @@ from orchestrator.domain.selectors import Input, Path, reads
 _WORDS = frozenset(
     {"workflowName", "version", "description", "steps", "changeTypes", "payloadSchema", "maxParallelSteps"}
 )
-_STEP_WORDS = frozenset({"stepId", "skillId", "dependsOn", "input", "cachePolicy", "retryPolicy", "timeoutMs"})
+_STEP_WORDS = frozenset(
+    {
+        "stepId",
+        "skillId",
+        "dependsOn",
+        "after",
+        "when",
+        "onFailure",
+        "input",
+        "cachePolicy",
+        "retryPolicy",
+        "timeoutMs",
+    }
+)
 _CACHE_WORDS = frozenset({"enabled", "scope", "ttlSeconds"})
 _RETRY_WORDS = frozenset({"maxAttempts", "backoffMs", "maxBackoffMs", "multiplier", "jitter", "nonRetryable"})
 _CHANGE_WORDS = frozenset({"seeds", "force"})
 
-WORD_FORMATS: Mapping[str, int] = {}
+WORD_FORMATS: Mapping[str, int] = {"after": 2, "when": 2, "onFailure": 2}
 """The fields of definitions that were added after the first format, each with the format that added it."""
 
 CacheScope = Literal["global", "run_only"]
+OnFailure = Literal["fail", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,12 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of the graph: the skill it calls, its dependencies, and how its input is selected."""
+    """One node of the graph: the skill it calls, its dependencies, and how its input is selected.
+
+    `depends_on` are the steps whose results it needs, `after` those that it only waits for, however they end. `when` is
+    an expression that decides whether it is executed, None for always. `on_failure` says whether its final failure
+    fails the run.
+    """
 
     id: str
     skill: str
@@ -71,6 +90,19 @@ class Step:
     cache: CachePolicy = CachePolicy()
     retry: RetryPolicy = RetryPolicy()
     timeout_ms: int | None = None
+    after: tuple[str, ...] = ()
+    when: str | None = None
+    on_failure: OnFailure = "fail"
+
+    @property
+    def waits_for(self) -> tuple[str, ...]:
+        """The steps that must have ended before this one begins."""
+        return (*self.depends_on, *self.after) if self.after else self.depends_on
+
+    @property
+    def reads(self) -> frozenset[Path]:
+        """The paths of the context that the step reads: for its input, and to decide whether it is executed."""
+        return reads(self.input) if self.when is None else reads(self.input) | reads(self.when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +127,31 @@ class Workflow:
     _reads: dict[str, frozenset[Path]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def reads_of(self, step_id: str) -> frozenset[Path]:
-        """Return the paths of the context that a step's input reads."""
+        """Return the paths of the context that a step reads, for its input and its condition."""
         found = self._reads.get(step_id)
         if found is None:
-            found = self._reads[step_id] = reads(self.steps[step_id].input)
+            found = self._reads[step_id] = self.steps[step_id].reads
         return found
 
     @cached_property
     def graph(self) -> Graph:
         """The graph of the steps."""
-        return build_graph({step.id: step.depends_on for step in self.steps.values()})
+        return build_graph({step.id: step.waits_for for step in self.steps.values()})
 
     @cached_property
     def waiting(self) -> Mapping[str, int]:
-        """The number of dependencies of each step: the initial counters of every initial run."""
-        return {step.id: len(step.depends_on) for step in self.steps.values()}
+        """The number of steps that each step waits for: the initial counters of every initial run."""
+        return {step.id: len(step.waits_for) for step in self.steps.values()}
 
     @cached_property
     def roots(self) -> tuple[str, ...]:
-        """The steps without dependencies, in topological order."""
-        return tuple(step for step in self.graph.order if not self.steps[step].depends_on)
+        """The steps that wait for no other, in topological order."""
+        return tuple(step for step in self.graph.order if not self.steps[step].waits_for)
+
+    @cached_property
+    def shows_outcomes(self) -> bool:
+        """Whether selectors see how steps ended: a step has `after`, `when` or `onFailure`."""
+        return any(step.after or step.when is not None or step.on_failure != "fail" for step in self.steps.values())
 
     @cached_property
     def uses_cache(self) -> bool:
@@ -131,7 +168,7 @@ class Workflow:
         """The steps that read each path of the context outside `steps` and `run`."""
         found: dict[Path, list[str]] = {}
         for step in self.steps.values():
-            for path in reads(step.input):
+            for path in step.reads:
                 if path[:1] not in {("steps",), ("run",)}:
                     found.setdefault(path, []).append(step.id)
         return {path: tuple(steps) for path, steps in found.items()}
@@ -189,6 +226,12 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         document["input"] = step.input if isinstance(step.input, str) else dict(step.input)
     if step.timeout_ms is not None:
         document["timeoutMs"] = step.timeout_ms
+    if step.after:
+        document["after"] = list(step.after)
+    if step.when is not None:
+        document["when"] = step.when
+    if step.on_failure != "fail":
+        document["onFailure"] = step.on_failure
     return document
 
 
@@ -196,8 +239,9 @@ def format_of(document: Mapping[str, Any]) -> int:
     """Return the format that a definition needs: that of its newest field, 1 if all fields are in the first format."""
     if not WORD_FORMATS:
         return 1
-    parts = [document, *document["steps"], *(document.get("changeTypes") or {}).values()]
-    parts += [step.get(policy) or {} for step in document["steps"] for policy in ("cachePolicy", "retryPolicy")]
+    steps = document.get("steps") or ()
+    parts = [document, *steps, *(document.get("changeTypes") or {}).values()]
+    parts += [step.get(policy) or {} for step in steps for policy in ("cachePolicy", "retryPolicy")]
     return max((WORD_FORMATS.get(word, 1) for part in parts for word in part), default=1)
 
 
@@ -263,4 +307,7 @@ def _step_from_json(document: Mapping[str, Any]) -> Step:
             tuple(retry.get("nonRetryable") or ()),
         ),
         timeout_ms=document.get("timeoutMs"),
+        after=tuple(document.get("after") or ()),
+        when=document.get("when"),
+        on_failure=document.get("onFailure") or "fail",
     )

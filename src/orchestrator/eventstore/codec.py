@@ -86,16 +86,21 @@ def _names(value: list[str] | None) -> tuple[str, ...] | None:
 
 
 CODECS: Mapping[str, Codec] = {
-    "RunTriggered": Codec(events.RunTriggered, nested={"impacted": _names, "reused": _reuse, "forced": _names}),
+    "RunTriggered": Codec(
+        events.RunTriggered,
+        nested={"impacted": _names, "reused": _reuse, "forced": _names, "omitted": _names},
+        added={"omitted": 2},
+    ),
     "RunStarted": Codec(events.RunStarted),
     "RunRecovered": Codec(events.RunRecovered),
     "RunBlocked": Codec(events.RunBlocked, nested={"skills": _names}),
     "StepStarted": Codec(events.StepStarted),
     "StepCacheHit": Codec(events.StepCacheHit, nested={"output": _output}),
     "StepCompleted": Codec(events.StepCompleted, nested={"output": _output}),
-    "StepFailed": Codec(events.StepFailed, nested={"error": _error}),
+    "StepFailed": Codec(events.StepFailed, nested={"error": _error}, added={"tolerated": 2}),
     "StepRetried": Codec(events.StepRetried),
-    "RunCompleted": Codec(events.RunCompleted),
+    "StepOmitted": Codec(events.StepOmitted, format=2),
+    "RunCompleted": Codec(events.RunCompleted, added={"omitted": 2, "failed": 2}),
     "RunFailed": Codec(events.RunFailed, nested={"error": _error}),
     "RunCancelled": Codec(events.RunCancelled),
     "WorkflowRegistered": Codec(

@@ -25,6 +25,7 @@ from orchestrator.domain.events import (
     StepCacheInvalidated,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
     WorkflowRegistered,
@@ -54,6 +55,7 @@ _LEVELS: Mapping[type, int] = {
     StepCompleted: logging.INFO,
     StepFailed: logging.WARNING,
     StepRetried: logging.INFO,
+    StepOmitted: logging.INFO,
     WorkflowRegistered: logging.INFO,
     WorkflowRetired: logging.INFO,
     WorkflowRestored: logging.INFO,
@@ -115,6 +117,7 @@ def _message_fields(recorded: Recorded, run: Run) -> tuple[str, Fields]:
             return "run blocked", {"status": "blocked", "missing_skills": event.skills}
         case RunCompleted() as event:
             fields = {"status": "completed", "completed": event.completed, "skipped": event.skipped}
+            fields |= {"omitted": event.omitted or None, "failed": event.failed or None}
             return "run completed", fields | _since_start(run, event.at)
         case RunFailed() as event:
             fields = {"status": "failed", "step_id": event.failed_step, "error": _error(event.error)}
@@ -147,6 +150,9 @@ def _step_line(event: Any, worker: str, run: Run) -> tuple[str, Fields]:
         case StepRetried():
             fields |= {"status": "pending", "attempt": event.next_attempt, "due_at": timestamp(event.due_at)}
             return "step retried", fields
+        case StepOmitted():
+            fields |= {"status": "omitted", "reason": event.because or "when"}
+            return "step omitted", fields
         case _:
             return type(event).__name__, fields
 

@@ -19,6 +19,7 @@ from orchestrator.skills.errors import (
 )
 from orchestrator.skills.leaks import checked_output
 from orchestrator.skills.logs import logged
+from orchestrator.skills.masking import MASKER
 from orchestrator.skills.skill import Skill
 
 ABANDON = "abandoned: it did not stop in time"
@@ -45,7 +46,8 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
         with logged(ctx.step_log):
             prepared = skill.prepare(call.input)
             result = await _called(skill, prepared, call, ctx, threads)
-            return await checked_output(skill.id, Output(skill.finish(result), ctx.artifacts))
+            output = Output(skill.finish(result), ctx.artifacts)
+            return output if MASKER.is_empty else await checked_output(skill.id, output)
     except Exception:
         raise
     except BaseException as error:
@@ -54,7 +56,10 @@ async def perform(skill: Skill, call: SkillCall, ctx: StepContext, threads: Exec
             raise
         raise _failure(skill, error) from error
     finally:
-        await _ended(ctx)
+        if ctx.has_workspace:
+            await asyncio.to_thread(ctx.close)  # removing a large folder takes time
+        else:
+            ctx.close()
 
 
 def _is_ours(error: BaseException, task: asyncio.Task[Any] | None) -> bool:
@@ -79,10 +84,11 @@ def _failure(skill: Skill, error: BaseException) -> SkillError:
     return to_skill_error(to_step_error(error))
 
 
-async def _called(skill: Skill, prepared: Any, call: SkillCall, ctx: StepContext, threads: Executor) -> Any:
+def _called(skill: Skill, prepared: Any, call: SkillCall, ctx: StepContext, threads: Executor) -> Awaitable[Any]:
+    """Return what to await for the result. Each layer of `await` costs an attempt time, so there are few."""
     if call.timeout_ms is None:
-        return await _result(skill, prepared, ctx, threads)
-    return await _result_in_time(skill, prepared, call.timeout_ms, ctx, threads)
+        return _result(skill, prepared, ctx, threads)
+    return _result_in_time(skill, prepared, call.timeout_ms, ctx, threads)
 
 
 async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: StepContext, threads: Executor) -> Any:
@@ -98,13 +104,18 @@ async def _result_in_time(skill: Skill, prepared: Any, timeout_ms: int, ctx: Ste
     return result
 
 
-async def _result(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
+def _result(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Awaitable[Any]:
     if skill.blocking:
-        result = await _result_of_thread(skill, prepared, ctx, threads)
-        return await _result_of_task(_same, result) if inspect.isawaitable(result) else result
+        return _result_of_blocking(skill, prepared, ctx, threads)
     if skill.kind == "python":
-        return await _result_of_task(skill.call, prepared, ctx)
-    return await skill.call(prepared, ctx)
+        return _result_of_task(skill.call, prepared, ctx)
+    awaitable: Awaitable[Any] = skill.call(prepared, ctx)
+    return awaitable
+
+
+async def _result_of_blocking(skill: Skill, prepared: Any, ctx: StepContext, threads: Executor) -> Any:
+    result = await _result_of_thread(skill, prepared, ctx, threads)
+    return await _result_of_task(_same, result) if inspect.isawaitable(result) else result
 
 
 def _same(awaitable: Awaitable[Any]) -> Awaitable[Any]:
@@ -160,10 +171,3 @@ def _outcome(skill: Skill, prepared: Any, ctx: StepContext) -> tuple[Any, BaseEx
         return skill.call(prepared, ctx), None
     except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
         return None, error
-
-
-async def _ended(ctx: StepContext) -> None:
-    if ctx.has_workspace:
-        await asyncio.to_thread(ctx.close)  # removing a large folder takes time
-    else:
-        ctx.close()

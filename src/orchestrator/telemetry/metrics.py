@@ -31,6 +31,7 @@ from orchestrator.domain.events import (
     StepCacheHit,
     StepCompleted,
     StepFailed,
+    StepOmitted,
     StepRetried,
     StepStarted,
 )
@@ -80,13 +81,13 @@ class Metrics:
         self._started = Counter("orchestrator_step_attempts_started", "Started attempts of steps.", registry=registry)
         steps = Counter(
             "orchestrator_steps",
-            "Steps by outcome: completed, skipped (a result existed); failed and retried count attempts.",
+            "Steps by outcome: completed, skipped (a result existed), omitted; failed and retried count attempts.",
             ["outcome"],
             registry=registry,
         )
         # Kept, because looking up a child by its label takes longer than counting.
-        self._skipped, self._completed, self._failed, self._retried = map(
-            steps.labels, ("skipped", "completed", "failed", "retried")
+        self._skipped, self._completed, self._failed, self._retried, self._omitted = map(
+            steps.labels, ("skipped", "completed", "failed", "retried", "omitted")
         )
         step_seconds = Histogram(
             "orchestrator_step_duration_seconds",
@@ -214,6 +215,8 @@ class Metrics:
                 self._failed_seconds.observe(event.duration_ms / 1000)
             case StepRetried():
                 self._retried.inc()
+            case StepOmitted():
+                self._omitted.inc()
             case _:
                 pass
 

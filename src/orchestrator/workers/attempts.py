@@ -21,7 +21,7 @@ from orchestrator.skills.call import SkillCall
 from orchestrator.skills.errors import SKILL_OUTPUT_INVALID, SKILL_TIMEOUT, SkillError, WorkerUnfit, to_step_error
 from orchestrator.skills.perform import ABANDON
 from orchestrator.telemetry.tracing import Tracing
-from orchestrator.workers.executor import StepExecutor
+from orchestrator.workers.executor import OnBegun, StepExecutor, ignore
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,9 @@ class Attempts:
 
     def launch(self, calls: Sequence[SkillCall]) -> None:
         """Start performing calls."""
+        loop = asyncio.get_running_loop()
         for call in calls:
-            self._tasks[call.step_id] = asyncio.create_task(self._execute(call))
+            self._tasks[call.step_id] = loop.create_task(self._execute(call))
 
     def take(self) -> list[Command]:
         """Return the outcomes since the last call."""
@@ -92,17 +93,26 @@ class Attempts:
                     task.cancel(ABANDON)
                     logger.warning("step ignores cancellation, abandoned", extra={"run_id": run_id, "step_id": step})
 
-    def _begun(self, call: SkillCall, task: "asyncio.Task[None] | None") -> None:
-        """Start the time limit of an attempt: abandon it if it does not end in time."""
-        if call.timeout_ms is not None and task is not None:
-            limit = call.timeout_ms / 1000 + self._abandon_seconds
-            timer = asyncio.get_running_loop().call_later(limit, self._abandon, call, task)
-            task.add_done_callback(partial(_cancel_timer, timer))
+    def _on_begun(self, call: SkillCall, task: "asyncio.Task[None] | None") -> OnBegun:
+        """Return what starts the time limit of an attempt."""
+        if call.timeout_ms is None or task is None:
+            return ignore
+        return partial(self._abandon_after, call, task, call.timeout_ms / 1000 + self._abandon_seconds)
+
+    def _abandon_after(self, call: SkillCall, task: "asyncio.Task[None]", seconds: float) -> None:
+        """Abandon an attempt if it does not end in time."""
+        timer = asyncio.get_running_loop().call_later(seconds, self._abandon, call, task)
+        task.add_done_callback(partial(_cancel_timer, timer))
 
     async def _execute(self, call: SkillCall) -> None:
-        with self._tracing.step(call) as traced:
-            outcome = await self._perform(traced)
-        if self._tasks.get(call.step_id) is asyncio.current_task():
+        task = asyncio.current_task()
+        on_begun = self._on_begun(call, task)
+        if self._tracing.is_on:
+            with self._tracing.step(call) as traced:
+                outcome = await self._perform(traced, on_begun)
+        else:
+            outcome = await self._perform(call, on_begun)
+        if self._tasks.get(call.step_id) is task:
             self._finish(call, outcome)
 
     def _finish(self, call: SkillCall, outcome: Command | None) -> None:
@@ -113,11 +123,11 @@ class Attempts:
             self._outcomes.append(outcome)
         self._on_outcome()
 
-    async def _perform(self, call: SkillCall) -> Command | None:
+    async def _perform(self, call: SkillCall, on_begun: OnBegun) -> Command | None:
         """Return the outcome of an attempt, or None when this worker lacks what it needs."""
         started = perf_counter()
         try:
-            output = await self._executor.execute(call, partial(self._begun, call, asyncio.current_task()))
+            output = await self._executor.execute(call, on_begun)
             digest = output_hash(output)
             elapsed = (perf_counter() - started) * 1000
             return CompleteStep(self._clock(), call.step_id, call.attempt, output, digest, elapsed)

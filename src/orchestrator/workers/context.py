@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
@@ -14,9 +15,12 @@ from orchestrator.domain.errors import InputNotCanonical, ValueTooLarge
 from orchestrator.domain.fingerprint import cache_key, canonical, canonical_value
 from orchestrator.domain.output import Output, StepError, artifact_to_json
 from orchestrator.domain.run import Run
-from orchestrator.domain.selectors import Input, Path, SelectorError, resolve_input
+from orchestrator.domain.selectors import Input, Path, SelectorError, resolve_input, select
 from orchestrator.domain.workflow import Workflow
 
+CONDITION_NOT_BOOLEAN = "CONDITION_NOT_BOOLEAN"
+
+_SHOWN_CHARACTERS = 200
 _QUICK_CHARACTERS = 4096
 """Selectors of up to this many characters are parsed on the event loop."""
 
@@ -79,6 +83,31 @@ class RunContext:
             return StepError(ValueTooLarge.code, f"step {step_id}: {message}", retryable=False)
         return ResolvedInput(value, input_hash, cache_key(workflow.name, step_id, input_hash))
 
+    async def condition(self, step_id: str) -> bool | StepError:
+        """Return what a step's `when` says, or an error if it cannot be evaluated or is neither true nor false."""
+        workflow = self._run.workflow
+        when = workflow.steps[step_id].when
+        if when is None:
+            return True
+        try:
+            for path in await _reads(workflow, step_id, len(when) <= _QUICK_CHARACTERS):
+                await self._provide(path, step_id)
+            value = await self._select(when)
+        except (SelectorError, ArtifactGone) as error:
+            return _not_boolean(step_id, when, str(error))
+        except BudgetExceeded:
+            return _not_boolean(step_id, when, f"it takes more than {MAX_UNITS:,} units of work")
+        if isinstance(value, bool):
+            return value
+        return _not_boolean(step_id, when, f"it is {_kind(value)}; compare it, for example with `null`")
+
+    async def _select(self, expression: str) -> Any:
+        """Evaluate an expression: on the event loop if that is quick, otherwise in a thread."""
+        if len(expression) <= _QUICK_CHARACTERS:
+            with suppress(BudgetExceeded):
+                return select(expression, self._document, Budget(QUICK_UNITS))
+        return await asyncio.to_thread(select, expression, self._document)
+
     async def _resolve_and_hash(self, selectors: Input, is_short: bool) -> tuple[Any, str]:
         """Resolve and hash an input: on the event loop if that is quick, otherwise in a thread."""
         if is_short:
@@ -107,6 +136,9 @@ class RunContext:
     async def _provide_step(self, step_id: str) -> None:
         if step_id in self._steps or step_id not in self._run.workflow.steps:
             return
+        if self._run.workflow.shows_outcomes and (view := self._without_result(step_id)) is not None:
+            self._steps[step_id] = view
+            return
         if self._run.is_reused(step_id):
             maker = self._run.maker(step_id)
             output = (await self._source.outputs(self._tenant, maker, [step_id])).get(step_id)
@@ -114,6 +146,17 @@ class RunContext:
             output = self._run.step(step_id).output
         if output is not None:
             self._steps[step_id] = await self._view(output)
+            if self._run.workflow.shows_outcomes:  # other workflows keep the input hashes that they always had
+                self._steps[step_id]["outcome"] = "done"
+
+    def _without_result(self, step_id: str) -> dict[str, Any] | None:
+        """Return what selectors see of a step that ended without a result, or None if it has one."""
+        state = self._run.step(step_id)
+        if state.status == "omitted":
+            return {"outcome": "omitted"}
+        if state.status == "failed" and state.error is not None:
+            return {"outcome": "failed", "error": {"code": state.error.code, "message": state.error.message}}
+        return None
 
     async def _provide_base(self, step_id: str) -> None:
         base = self._run.trigger.base_run_id
@@ -130,6 +173,26 @@ class RunContext:
 
 async def _reads(workflow: Workflow, step_id: str, is_short: bool) -> frozenset[Path]:
     return workflow.reads_of(step_id) if is_short else await asyncio.to_thread(workflow.reads_of, step_id)
+
+
+def _not_boolean(step_id: str, when: str, why: str) -> StepError:
+    shown = when if len(when) <= _SHOWN_CHARACTERS else f"{when[:_SHOWN_CHARACTERS]}..."
+    message = f"step {step_id}: when must be true or false: {shown}: {why}"
+    return StepError(CONDITION_NOT_BOOLEAN, message, retryable=False)
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case str():
+            return "a string"
+        case int() | float():
+            return "a number"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "an object"
 
 
 def _resolved_and_hashed(

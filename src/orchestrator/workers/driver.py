@@ -17,6 +17,7 @@ from orchestrator.domain.commands import (
     BlockRun,
     Command,
     FailStep,
+    OmitStep,
     ReuseResult,
     StartStep,
     TakeRun,
@@ -196,6 +197,8 @@ class RunDriver:
         resolved: list[tuple[BeginStep, str, ResolvedInput]] = []
         for begin in steps:
             step = self.run.workflow.steps[begin.step]
+            if step.when is not None and not await self._may_begin(begin):
+                continue
             skill = self.around.executor.skill(step.skill)
             if skill is None:
                 self._missing[begin.step] = step.skill
@@ -233,6 +236,17 @@ class RunDriver:
             else:
                 self._busy[begin.step] = asyncio.create_task(self._retry_lookup(begin.step, found.cache_key))
         return calls
+
+    async def _may_begin(self, begin: BeginStep) -> bool:
+        """Return whether a step's condition is true; otherwise omit or fail the step."""
+        if begin.attempt > 1:  # it was decided before the first attempt
+            return True
+        verdict = await self._context.condition(begin.step)
+        if isinstance(verdict, StepError):
+            self._apply(FailStep(self.around.clock(), begin.step, begin.attempt, verdict, 0.0))
+        elif not verdict:
+            self._apply(OmitStep(self.around.clock(), begin.step))
+        return verdict is True
 
     async def _consult(self, resolved: Sequence[tuple[BeginStep, str, ResolvedInput]]) -> Mapping[str, Answer]:
         """Ask the cache about the steps that use it; grant the others."""

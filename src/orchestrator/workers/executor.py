@@ -126,7 +126,7 @@ class LocalExecutor:
         else:
             begun()
             output = await perform(skill, call, context, self._threads)
-        return await spilled(self._keeper, call.tenant, output)
+        return await spilled(self._keeper, call.tenant, output) if self._keeper.must_spill(output) else output
 
     def _reporter(self, call: SkillCall) -> Callable[[float, str], None] | None:
         return None if self._on_progress is None else partial(self._on_progress, call)

@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.domain.workflow import CachePolicy, ChangeType, RetryPolicy, Workflow
+from orchestrator.domain.workflow import CachePolicy, ChangeType, OnFailure, RetryPolicy, Workflow
 from orchestrator.workflows.document import load_document
 from orchestrator.workflows.validate import MAX_ATTEMPTS
 
@@ -63,6 +63,9 @@ def step(
     cache: CachePolicy | bool = True,
     retry: RetryPolicy | int = 1,
     timeout_ms: int | None = None,
+    after: Sequence[str] = (),
+    when: str | None = None,
+    on_failure: OnFailure = "fail",
 ) -> StepDocument:
     """Return one step for `define`.
 
@@ -74,6 +77,9 @@ def step(
         cache: The cache policy, or whether to cache at all.
         retry: The retry policy, or the number of attempts.
         timeout_ms: How long an attempt may take, in milliseconds.
+        after: The ids of steps that it waits for, however they end.
+        when: An expression that is true or false: whether the step is executed. None means always.
+        on_failure: `continue` lets the run go on without the step's result when its last attempt has failed.
     """
     caching = CachePolicy(enabled=cache) if isinstance(cache, bool) else cache
     retrying = RetryPolicy(max_attempts=retry) if isinstance(retry, int) else retry
@@ -96,6 +102,9 @@ def step(
             "nonRetryable": list(retrying.non_retryable),
         },
         "timeoutMs": timeout_ms,
+        "after": _names(after),
+        "when": when,
+        "onFailure": on_failure,
     }
 
 

@@ -75,11 +75,14 @@ class RetryPolicyShape(_Shape):
 
 
 class StepShape(_Shape):
-    """An entry of `steps`; `validate` checks its `input`."""
+    """An entry of `steps`; `validate` checks its `input` and `when`."""
 
     step_id: StepId
     skill_id: Annotated[str, Field(pattern=r"^[^\s\x00-\x1f\x7f]{1,255}$")]
     depends_on: Annotated[list[str] | None, _at_most(MAX_STEPS)] = None
+    after: Annotated[list[str] | None, _at_most(MAX_STEPS)] = None
+    when: Any = None
+    on_failure: Literal["fail", "continue"] | None = None
     input: Any = None
     cache_policy: CachePolicyShape | None = None
     retry_policy: RetryPolicyShape | None = None

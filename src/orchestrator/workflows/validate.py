@@ -14,7 +14,7 @@ from orchestrator.domain.errors import MAX_FAULTS, Fault
 from orchestrator.domain.graph import find_cycle
 from orchestrator.domain.selectors import Path, SelectorError, reads
 from orchestrator.domain.spelling import did_you_mean
-from orchestrator.domain.workflow import Workflow
+from orchestrator.domain.workflow import Step, Workflow
 from orchestrator.workflows.ancestry import Ancestry
 from orchestrator.workflows.quoting import literal, name_to_quote
 from orchestrator.workflows.shape import MAX_CHANGE_TYPES, MAX_STEPS
@@ -29,6 +29,7 @@ _ROOTS = ("trigger", "change", "base", "steps", "run")
 _MAX_HINTS = 20
 _MAX_CYCLE = 20
 _RESULT = ("data", "artifacts")
+_OUTCOME = ("outcome", "error")
 _RUN = ("id", "workflowName", "workflowVersion", "tenantId")
 
 
@@ -59,36 +60,79 @@ def _warnings(workflow: Workflow, known_skills: Set[str] | None) -> Iterator[Fau
             message = f"unknown skill {shorten(step.skill)}{closest(step.skill)}"
             yield Fault(place(("steps", index, "skillId")), message)
         shared = step.cache.enabled and step.cache.scope == "global"
-        for where, expression in _selectors(step.input, ("steps", index, "input")):
+        for where, expression in _read_by(step, index):
             for path in reads(expression):
-                if message := _warning(path, shared=shared):
+                message = _warning(path, workflow, shared=shared)
+                if not message and workflow.shows_outcomes:
+                    message = _maybe_missing(path, step, workflow)
+                if message:
                     yield Fault(place(where), message)
         if step.retry.max_attempts > 1 and step.retry.backoff_ms > step.retry.max_backoff_ms:
             message = f"exceeds maxBackoffMs, so every retry waits {step.retry.max_backoff_ms} ms"
             yield Fault(place(("steps", index, "retryPolicy", "backoffMs")), message)
 
 
-def _warning(path: Path, *, shared: bool) -> str:
+def _read_by(step: Step, index: int) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield each expression of a step, with its place."""
+    yield from _selectors(step.input, ("steps", index, "input"))
+    if step.when is not None:
+        yield ("steps", index, "when"), step.when
+
+
+def _maybe_missing(path: Path, step: Step, workflow: Workflow) -> str:
+    """Return a warning if a selector reads a result that may be missing although the step is executed."""
+    match path:
+        case ("steps", name, "data" | "artifacts", *_) if name not in (needed := _needed(workflow, step.id)):
+            sources = (workflow.steps[each] for each in (name, *_needed(workflow, name)) if each not in needed)
+            if any(source.when is not None or source.on_failure == "continue" for source in sources):
+                return f"is null if {shorten(name)} is omitted or fails; its outcome says so"
+    return ""
+
+
+def _needed(workflow: Workflow, step_id: str) -> set[str]:
+    """Return the steps whose results a step cannot do without, directly or indirectly."""
+    found: set[str] = set()
+    left = list(workflow.steps[step_id].depends_on)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += workflow.steps[name].depends_on
+    return found
+
+
+def _warning(path: Path, workflow: Workflow, *, shared: bool) -> str:
+    known = (*_RESULT, *_OUTCOME) if workflow.shows_outcomes else _RESULT
     match path:
         case ("run",) | ("run", "id", *_) if shared:
             return f"reads {'.'.join(path[:2])}, so no other run can reuse the result from the cache"
         case ("run", name, *_) if name not in _RUN:
             return f"run has no field {shorten(name)}, so this is always null; its fields are {', '.join(_RUN)}"
-        case ("steps", step, name, *_) if name not in _RESULT:
+        case ("steps", step, name, *_) if name not in known:
             meant = f"; did you mean steps.{step}.data.{name}?" if len(name) <= MAX_NAME else ""
-            return f"a step has only {' and '.join(_RESULT)}, so {shorten(name)} is always null{meant}"
+            return f"a step has only {' and '.join(known)}, so {shorten(name)} is always null{meant}"
         case _:
             return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """The usable parts of a step: `id` is generated if missing, `depends_on` pairs each name with its list index."""
+    """The usable parts of a step: `id` is generated if missing.
+
+    `depends_on` and `after` pair each name with its index in the list.
+    """
 
     index: int
     id: str
     depends_on: tuple[tuple[int, str], ...]
+    after: tuple[tuple[int, str], ...]
     document: Mapping[str, Any]
+
+    @property
+    def edges(self) -> Iterator[tuple[str, int, str]]:
+        """Yield `(field, index, name)` for each step that this one waits for."""
+        yield from (("dependsOn", entry, name) for entry, name in self.depends_on)
+        yield from (("after", entry, name) for entry, name in self.after)
 
 
 class _Check:
@@ -112,7 +156,7 @@ class _Check:
         for step in self._steps:
             self._first.setdefault(step.id, step.index)
             # A self-dependency is reported separately from cycles. Steps with the same id are merged here.
-            self._edges.setdefault(step.id, []).extend(name for _, name in step.depends_on if name != step.id)
+            self._edges.setdefault(step.id, []).extend(name for _, _, name in step.edges if name != step.id)
         self._direct = {step: frozenset(needed) for step, needed in self._edges.items()}
         self._ancestry = Ancestry(self._edges)
         self._closest = _Closest(self._first)
@@ -126,21 +170,22 @@ class _Check:
             yield from self._dependencies(step)
             yield from self._policies(step)
             yield from self._inputs(step)
+            yield from self._condition(step)
         yield from self._cycles()
         for name, change in self._changes.items():
             yield from self._change(name, change)
 
     def _dependencies(self, step: _Step) -> Iterator[Fault]:
-        seen: dict[str, int] = {}
-        for entry, name in step.depends_on:
-            path = place(("steps", step.index, "dependsOn", entry))
+        seen: dict[str, str] = {}
+        for edge, entry, name in step.edges:
+            path = place(("steps", step.index, edge, entry))
             if name in seen:
-                yield Fault(path, f"duplicate entry {shorten(name)}, already listed as dependsOn[{seen[name]}]")
+                yield Fault(path, f"duplicate entry {shorten(name)}, already listed as {seen[name]}")
             elif name == step.id:
-                yield Fault(path, f"step {shorten(name)} depends on itself")
+                yield Fault(path, f"step {shorten(name)} {'depends on' if edge == 'dependsOn' else 'waits for'} itself")
             elif name not in self._first:
                 yield Fault(path, f"unknown step {shorten(name)}{self._closest(name)}")
-            seen.setdefault(name, entry)
+            seen.setdefault(name, f"{edge}[{entry}]")
 
     def _cycles(self) -> Iterator[Fault]:
         by_id = {step.id: step for step in reversed(self._steps)}
@@ -150,8 +195,8 @@ class _Check:
             if cycle is None:
                 continue
             first = by_id[cycle[0]]
-            entry = next((entry for entry, name in first.depends_on if name == cycle[1]), 0)
-            path = place(("steps", first.index, "dependsOn", entry))
+            edge, entry = next(((edge, at) for edge, at, name in first.edges if name == cycle[1]), ("dependsOn", 0))
+            path = place(("steps", first.index, edge, entry))
             named = cycle if len(cycle) <= _MAX_CYCLE else [*cycle[: _MAX_CYCLE - 1], "...", cycle[-1]]
             listed = " -> ".join(name if len(name) <= MAX_NAME else shorten(name) for name in named)
             yield Fault(path, f"dependency cycle, where each step depends on the next: {listed}")
@@ -174,18 +219,29 @@ class _Check:
                 message = f'must be a JMESPath expression, not {shorten(expression)}; write a literal as "`...`"'
                 yield Fault(place(parts), message)
                 continue
-            try:
-                paths = sorted(reads(expression))
-            except SelectorError as error:
-                hint = self._hint(expression, may_be_literal=expression is not selectors)
-                yield Fault(place(parts), f"cannot parse {shorten(expression)}: {error}{hint}")
-                continue
-            for path in paths:
-                if wrong := self._unreadable(path, step):
-                    # A single word is more often meant as a string than as a path.
-                    is_word = path == (expression,) and expression not in _ROOTS and "did you mean" not in wrong
-                    hint = self._hint(expression, may_be_literal=expression is not selectors) if is_word else ""
-                    yield Fault(place(parts), wrong + hint)
+            yield from self._expression(expression, place(parts), step, may_be_literal=expression is not selectors)
+
+    def _condition(self, step: _Step) -> Iterator[Fault]:
+        when, where = step.document.get("when"), place(("steps", step.index, "when"))
+        if isinstance(when, str):
+            yield from self._expression(when, where, step, may_be_literal=False)
+        elif when is not None:
+            shown = f'{str(when).lower()}; write it as "`{str(when).lower()}`"' if isinstance(when, bool) else ""
+            yield Fault(where, f"must be a JMESPath expression (a string), not {shown or shorten(when)}")
+
+    def _expression(self, expression: str, where: str, step: _Step, *, may_be_literal: bool) -> Iterator[Fault]:
+        try:
+            paths = sorted(reads(expression))
+        except SelectorError as error:
+            hint = self._hint(expression, may_be_literal=may_be_literal)
+            yield Fault(where, f"cannot parse {shorten(expression)}: {error}{hint}")
+            return
+        for path in paths:
+            if wrong := self._unreadable(path, step):
+                # A single word is more often meant as a string than as a path.
+                is_word = path == (expression,) and expression not in _ROOTS and "did you mean" not in wrong
+                hint = self._hint(expression, may_be_literal=may_be_literal) if is_word else ""
+                yield Fault(where, wrong + hint)
 
     def _hint(self, expression: str, *, may_be_literal: bool) -> str:
         """Suggest a correction, at most `_MAX_HINTS` times, because each suggestion is parsed to verify it."""
@@ -271,14 +327,19 @@ class _Closest:
 
 
 def _parsed_step(index: int, document: dict[str, Any]) -> _Step:
-    step_id, needed = document.get("stepId"), document.get("dependsOn")
-    entries = enumerate(needed if isinstance(needed, list) and len(needed) <= MAX_STEPS else ())
+    step_id = document.get("stepId")
     return _Step(
         index,
         step_id if isinstance(step_id, str) else f"(steps[{index}])",
-        tuple((entry, name) for entry, name in entries if isinstance(name, str)),
+        _named(document.get("dependsOn")),
+        _named(document.get("after")),
         document,
     )
+
+
+def _named(names: Any) -> tuple[tuple[int, str], ...]:
+    entries = enumerate(names if isinstance(names, list) and len(names) <= MAX_STEPS else ())
+    return tuple((entry, name) for entry, name in entries if isinstance(name, str))
 
 
 def _selectors(selectors: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

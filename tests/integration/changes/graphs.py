@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.domain.change import PAYLOAD_PATCH, ChangeRequest, merge_patch
-from orchestrator.domain.selectors import resolve_input
-from orchestrator.domain.workflow import Workflow
+from orchestrator.domain.selectors import resolve_input, select
+from orchestrator.domain.workflow import Step, Workflow
 from orchestrator.workflows.document import load_document
 
 FIELDS = ("a", "b", "c", "d")
+
+Outcome = tuple[str, Any]
+"""How a step ended (done, omitted or failed), and its data."""
 
 
 def blur(value: Any, grain: int) -> int:
@@ -26,18 +29,37 @@ class Case:
     changes: list[ChangeRequest]
     grains: dict[str, int] = field(default_factory=dict)
 
-    def outputs(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return what every step must yield when all is made from scratch: the brute-force model."""
-        made: dict[str, Any] = {}
-        context = {"trigger": payload, "change": None, "base": None, "steps": made, "run": {}}
+    def outcomes(self, payload: dict[str, Any]) -> dict[str, Outcome]:
+        """Return how every step must end when all is made from scratch: the brute-force model."""
+        ended: dict[str, Outcome] = {}
+        seen: dict[str, Any] = {}
+        context = {"trigger": payload, "change": None, "base": None, "steps": seen, "run": {}}
         for step_id in self.workflow.graph.order:
-            value = resolve_input(self.workflow.steps[step_id].input, context)
-            made[step_id] = {"data": {"v": blur(value["picked"], value["grain"])}, "artifacts": []}
-        return {step_id: made[step_id]["data"] for step_id in made}
+            ended[step_id] = self._outcome(self.workflow.steps[step_id], ended, context)
+            outcome, data = ended[step_id]
+            seen[step_id] = {"outcome": outcome}
+            if outcome == "done":
+                seen[step_id] |= {"data": data, "artifacts": []}
+        return ended
+
+    @staticmethod
+    def _outcome(step: Step, ended: dict[str, Outcome], context: dict[str, Any]) -> Outcome:
+        if any(ended[needed][0] != "done" for needed in step.depends_on):
+            return "omitted", None
+        if step.when is not None and not select(step.when, context):
+            return "omitted", None
+        value = resolve_input(step.input, context)
+        made = blur(value["picked"], value["grain"])
+        return ("failed", None) if breaks(value, made) else ("done", {"v": made})
 
 
-def random_case(source: random.Random, number: int) -> Case:
-    """Return a case of up to nine steps and up to three changes."""
+def breaks(value: dict[str, Any], made: int) -> bool:
+    """Return whether the skill fails for this input."""
+    return bool(value.get("fragile")) and made % 3 == 0
+
+
+def random_case(source: random.Random, number: int, *, conditional: bool = False) -> Case:
+    """Return a case of up to nine steps and up to three changes; `conditional` adds conditions and failures."""
     steps: list[dict[str, Any]] = []
     for index in range(source.randint(1, 9)):
         needed = [step["stepId"] for step in steps if source.random() < 0.35]
@@ -57,6 +79,8 @@ def random_case(source: random.Random, number: int) -> Case:
                 "cachePolicy": {"enabled": source.random() < 0.8, "scope": scope},
             }
         )
+        if conditional:
+            _add_conditions(source, steps)
     names = [step["stepId"] for step in steps]
     types = {
         f"type{index}": {
@@ -72,6 +96,24 @@ def random_case(source: random.Random, number: int) -> Case:
         kind = source.choice((*types, PAYLOAD_PATCH, PAYLOAD_PATCH))
         changes.append(ChangeRequest(kind, _patch(source), force))
     return Case(load_document(document, "random"), merge_patch({}, _patch(source)), changes)
+
+
+def _add_conditions(source: random.Random, steps: list[dict[str, Any]]) -> None:
+    """Make the last step wait for more steps, run on a condition, or fail without failing its run."""
+    step = steps[-1]
+    others = [each["stepId"] for each in steps[:-1] if each["stepId"] not in step["dependsOn"]]
+    step["after"] = [name for name in others if source.random() < 0.4]
+    conditions = [f"trigger.{source.choice(FIELDS)} == `1`", f"not_null(trigger.{source.choice(FIELDS)}, `0`) != `0`"]
+    conditions += [f"steps.{name}.data.v > `{source.choice((5, 60))}`" for name in step["dependsOn"]]
+    conditions += [f"steps.{name}.outcome {source.choice(('==', '!='))} 'done'" for name in step["after"]]
+    if source.random() < 0.45:
+        step["when"] = source.choice(conditions)
+    if source.random() < 0.3:
+        step["onFailure"] = "continue"
+        step["input"]["fragile"] = "`true`"
+    if step["after"] and source.random() < 0.5:
+        name = source.choice(step["after"])
+        step["input"]["picked"] = f"[{step['input']['picked']}, steps.{name}.outcome, steps.{name}.data.v]"
 
 
 def _patch(source: random.Random) -> dict[str, Any]:

@@ -49,6 +49,7 @@ async def test_all_who_wait_are_woken_by_the_landing(flights: Flights, ear: Ear)
     assert await waited(flights, "a", lambda: ear.hear(name("a")), 5) < LOOK_AGAIN_SECONDS / 2
 
 
+@pytest.mark.slow
 async def test_other_landings_wake_nobody(flights: Flights, ear: Ear) -> None:
     assert await waited(flights, "a", lambda: ear.hear(name("b"))) >= LOOK_AGAIN_SECONDS * 0.99
 
@@ -57,6 +58,7 @@ async def test_all_are_woken_when_notifications_may_have_been_missed(flights: Fl
     assert await waited(flights, "a", lambda: ear.hear("")) < LOOK_AGAIN_SECONDS / 2
 
 
+@pytest.mark.slow
 async def test_a_landing_just_before_the_wait_began_is_not_missed(flights: Flights, ear: Ear) -> None:
     ear.hear(name("a"))
     await asyncio.sleep(0)
@@ -64,6 +66,7 @@ async def test_a_landing_just_before_the_wait_began_is_not_missed(flights: Fligh
     assert await waited(flights, "a") >= LOOK_AGAIN_SECONDS * 0.99  # it counts once
 
 
+@pytest.mark.slow
 async def test_who_gives_up_takes_nobody_along(flights: Flights, ear: Ear) -> None:
     first = asyncio.create_task(flights.wait("a"))
     await asyncio.sleep(LOOK_AGAIN_SECONDS * 0.6)  # the time itself is the subject: most of a wait

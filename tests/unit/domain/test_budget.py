@@ -87,6 +87,7 @@ def test_the_same_large_value_in_many_fields_counts_as_often_as_it_stands_there(
         fingerprint(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda v: [v, v], lambda v: (v, 0.5, v), lambda v: {"é": v, "b": v}])
 def test_a_result_whose_parts_are_shared_counts_as_what_it_expands_to(make: Any) -> None:
     assert canonical(shared(6, make))
@@ -96,6 +97,7 @@ def test_a_result_whose_parts_are_shared_counts_as_what_it_expands_to(make: Any)
         canonical(shared(12, make), Budget(4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leaf", [float("nan"), b"bytes", "\ud800", 2**53, {1}])
 def test_what_is_wrong_is_looked_for_within_bounds(leaf: Any) -> None:
     value = [leaf]

@@ -20,6 +20,7 @@ from orchestrator.domain.events import (
     RunRecovered,
     RunStarted,
     RunTriggered,
+    StepOmitted,
 )
 from orchestrator.domain.evolve import evolve, fold
 from orchestrator.domain.run import Attempt, Run, StepState
@@ -64,6 +65,7 @@ class TestTriggered:
             "running": 0,
             "completed": 0,
             "skipped": 0,
+            "omitted": 0,
             "failed": 0,
             "cancelled": 0,
         }
@@ -285,6 +287,7 @@ def costs(steps: int, sample: int) -> list[int]:
     return [opcodes(lambda event=event: evolve(run, event)) for event in history[-sample:]]  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_an_event_costs_the_same_in_a_run_of_a_hundred_steps_and_in_one_of_ten_thousand() -> None:
     small, large = costs(100, sample=60), costs(10_000, sample=60)
     assert small == large
@@ -300,5 +303,5 @@ def test_a_second_trigger_changes_nothing() -> None:
 
 def test_every_event_of_a_run_can_be_folded() -> None:
     folded = {type(event) for event in life(chain_of_diamonds(5))}
-    folded |= {RunTriggered, RunBlocked, RunCompleted, RunFailed, RunCancelled}
+    folded |= {RunTriggered, RunBlocked, StepOmitted, RunCompleted, RunFailed, RunCancelled}
     assert folded == set(get_args(RunEvent))

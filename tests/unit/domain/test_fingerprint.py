@@ -243,6 +243,24 @@ def test_the_quick_way_for_plain_values_writes_what_the_library_writes(value: An
     assert canonical(value) == rfc8785.dumps(value)
 
 
+def test_the_quick_way_writes_every_character_as_the_library_does() -> None:
+    text = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000)
+    assert canonical(text) == rfc8785.dumps(text)
+
+
+@given(st.lists(st.floats(1e-5, 1e17) | st.floats(-1e17, -1e-5), min_size=20, max_size=200))
+def test_the_quick_way_writes_every_number_as_the_library_does(values: list[float]) -> None:
+    assert canonical(values) == rfc8785.dumps(values)
+
+
+@pytest.mark.parametrize("levels", [253, 254, 255, 256, 300])
+def test_the_quick_way_writes_deep_values_as_the_library_does(levels: int) -> None:
+    value: Any = [1]
+    for _ in range(levels):
+        value = {"inside": value}
+    assert canonical(value) == b'{"inside":' * levels + b"[1]" + b"}" * levels
+
+
 @given(json_values)
 def test_the_value_of_a_canonical_form_is_the_same_for_equal_forms_and_has_that_form(value: Any) -> None:
     form = canonical(value)

@@ -36,9 +36,12 @@ def test_a_line_decodes_to_its_event(line: dict[str, Any], event: Event) -> None
     assert (tenant, actor) == (line["state"]["tenant"], line["state"]["actor"])
 
 
+NEWEST_FULL = {type(event): event for event in EVENTS[::2]}
+
+
 @pytest.mark.parametrize(("line", "event"), CASES[::2], ids=IDS[::2])
 def test_a_full_line_fills_every_field_and_encodes_back_to_the_same_bytes(line: dict[str, Any], event: Event) -> None:
-    for field in dataclasses.fields(event):
+    for field in dataclasses.fields(event) if NEWEST_FULL[type(event)] is event else ():
         value = getattr(event, field.name)
         assert value not in (None, (), {}), f"{field.name} is empty: add a line, now that the event has this field"
         if field.default is not dataclasses.MISSING:

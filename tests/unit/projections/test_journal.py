@@ -186,6 +186,7 @@ def test_every_event_there_is_has_a_line_of_its_own() -> None:
         "StepCompleted",
         "StepFailed",
         "StepRetried",
+        "StepOmitted",
         "RunCompleted",
         "RunFailed",
         "RunCancelled",

@@ -111,6 +111,7 @@ def test_a_skill_is_found_by_id_in_a_file(tmp_path: Path) -> None:
         call("kit.fond", skills=[str(tmp_path / "found.py")])
 
 
+@pytest.mark.slow
 def test_a_skill_that_does_not_end_is_out_of_time() -> None:
     stop = threading.Event()
 

@@ -57,6 +57,7 @@ FAULTY: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", FAULTY)
 def test_faults_are_listed_up_to_a_bound_and_the_message_names_some(case: str) -> None:
     error = refused(json.dumps(FAULTY[case]))

@@ -46,6 +46,7 @@ CASES: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_message_is_no_longer_than_people_read(case: str) -> None:
     schema, instance = CASES[case]

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "omitted", "failed", "cancelled"]
 
 
 class Shape(BaseModel):

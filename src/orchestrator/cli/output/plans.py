@@ -7,8 +7,8 @@ from rich.text import Text
 
 from orchestrator.cli.output.terminal import duration, print_json, print_line, print_table
 
-_STYLES = {"run": "bold yellow", "may_run": "yellow", "reuse": "green"}
-_WORDS = {"run": "run", "may_run": "may run", "reuse": "reuse"}
+_STYLES = {"run": "bold yellow", "may_run": "yellow", "reuse": "green", "omit": "dim"}
+_WORDS = {"run": "run", "may_run": "may run", "reuse": "reuse", "omit": "omit"}
 
 Document = dict[str, Any]
 

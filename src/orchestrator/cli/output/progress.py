@@ -25,6 +25,7 @@ class StepProgress:
     duration_ms: float | None = None
     hit: str | None = None
     error: str | None = None
+    because: str | None = None
     failure: Mapping[str, Any] | None = None
     fraction: float | None = None
     doing: str = ""
@@ -56,6 +57,8 @@ class RunProgress:
             case "RunTriggered" if data["impacted"] is not None:
                 for step_id in self.steps.keys() - set(data["impacted"]):
                     self.steps[step_id].status, self.steps[step_id].hit = "skipped", "reused"
+                for step_id in self.steps.keys() & set(data.get("omitted", ())):
+                    self.steps[step_id].status, self.steps[step_id].hit = "omitted", None
             case "RunStarted":
                 self.status, self.began = "running", at
             case "RunRecovered":
@@ -96,6 +99,8 @@ class RunProgress:
                 step.fraction, step.doing = data["fraction"], data["message"]
             case "StepRetried":
                 step.status = "pending"
+            case "StepOmitted":
+                step.status, step.because = "omitted", data["because"]
 
 
 def begin_progress(run: Document, workflow: Document) -> RunProgress:

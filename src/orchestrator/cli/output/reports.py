@@ -153,6 +153,8 @@ def _step_row(step: Document) -> Sequence[Text | str]:
     note = ""
     if step["error"] and step["status"] != "completed":
         note = error_words(step["error"])
+    elif step.get("omittedBecause"):
+        note = step["omittedBecause"]
     elif step["hitReason"]:
         note = f"{step['hitReason']}, made by run {step['reusedFromRunId']}"
     elif step["status"] == "running" and (step["progress"] or step["progressMessage"]):

@@ -23,6 +23,7 @@ _STYLES = {
     "blocked": "yellow",
     "completed": "green",
     "skipped": "cyan",
+    "omitted": "dim",
     "failed": "red",
     "cancelled": "magenta",
     "live": "green",

@@ -31,10 +31,19 @@ _ICONS = {
     "running": ("●", "blue"),
     "completed": ("✔", "green"),
     "skipped": ("↺", "cyan"),
+    "omitted": ("⊘", "dim"),
     "failed": ("✖", "red"),
     "cancelled": ("⊘", "magenta"),
 }
-_PLAIN_ICONS = {"pending": ".", "running": ">", "completed": "+", "skipped": "=", "failed": "x", "cancelled": "/"}
+_PLAIN_ICONS = {
+    "pending": ".",
+    "running": ">",
+    "completed": "+",
+    "skipped": "=",
+    "omitted": "-",
+    "failed": "x",
+    "cancelled": "/",
+}
 _HITS = {"cache": "from the cache", "unchanged": "unchanged", "reused": "reused"}
 
 Show = Callable[[Mapping[str, Any] | None], None]
@@ -143,6 +152,8 @@ def _detail(step: StepProgress) -> Text:
         detail.append(duration(step.duration_ms), style="green")
     elif step.status == "skipped":
         detail.append(_HITS.get(step.hit or "", ""), style="cyan")
+    elif step.status == "omitted":
+        detail.append(_omission(step.because), style="dim")
     if step.attempt > 1:
         detail.append(f" attempt {step.attempt}", style="yellow")
     if step.error and step.status in ("failed", "pending", "running"):
@@ -196,10 +207,16 @@ def event_line(progress: RunProgress, event: Mapping[str, Any]) -> str | None:
             return f"step {data['step']} failed, attempt {data['attempt']}: {_one_line(data['error'])}"
         case "StepProgress":
             return f"step {data['step']} {data['fraction']:.0%} {data['message']}".rstrip()
+        case "StepOmitted":
+            return f"step {data['step']} omitted, {_omission(data['because'])}"
         case "StepRetried":
             return f"step {data['step']} will be retried at {data['dueAt']}, attempt {data['nextAttempt']}"
         case _:
             return None
+
+
+def _omission(because: str | None) -> str:
+    return "its condition is false" if because is None else f"{because} has no result"
 
 
 def _joined(text: str, note: str) -> str:

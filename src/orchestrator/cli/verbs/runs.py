@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.application.calls import Calls
     from orchestrator.cli.waiting import Waited
 
-StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "omitted", "failed", "cancelled"]
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Literal, NotRequired, TypedDict
 
 RunStatus = Literal["queued", "running", "blocked", "completed", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "completed", "skipped", "failed", "cancelled"]
+StepStatus = Literal["pending", "running", "completed", "skipped", "omitted", "failed", "cancelled"]
 
 OVER = frozenset({"completed", "failed", "cancelled"})
 """Statuses of finished runs."""
@@ -58,6 +58,7 @@ class StepsSummary(TypedDict):
     running: int
     completed: int
     skipped: int
+    omitted: int
     failed: int
     cancelled: int
 
@@ -152,6 +153,7 @@ class Step(TypedDict):
     durationMs: float | None
     progress: float
     progressMessage: str | None
+    omittedBecause: str | None
 
 
 class Artifact(TypedDict):
@@ -206,3 +208,48 @@ class LogPage(TypedDict):
     lines: list[LogLine]
     nextCursor: str | None
     cut: int
+
+
+class StepDetail(Step):
+    """A step with its input. An input of more than 32 KiB is None, and `inputPreview` is its beginning."""
+
+    dependsOn: list[str]
+    input: Any
+    inputBytes: int | None
+    inputPreview: str | None
+
+
+class StepSummary(TypedDict):
+    """A step without results, errors and past attempts."""
+
+    stepId: str
+    skillId: str
+    status: StepStatus
+    attempt: int
+    hitReason: Literal["cache", "unchanged", "reused"] | None
+    reusedFromRunId: str | None
+    worker: str | None
+    dueAt: str | None
+    startedAt: str | None
+    endedAt: str | None
+    durationMs: float | None
+    progress: float
+    errorCode: str | None
+
+
+class StepPage(TypedDict):
+    """A page of the steps of a run; with `view="summary"`, they are summaries. `total` counts all steps."""
+
+    runId: str
+    version: int
+    steps: list[Any]
+    nextCursor: str | None
+    total: int
+
+
+class EventPage(TypedDict):
+    """A page of a run's history. `total` counts all events of the run."""
+
+    events: list[RecordedEvent]
+    nextCursor: int | None
+    total: int

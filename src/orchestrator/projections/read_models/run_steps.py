@@ -47,4 +47,5 @@ class RunSteps(ReadModel):
                 "started_at": state.started_at,
                 "ended_at": state.ended_at,
                 "duration_ms": state.duration_ms,
+                "because": state.because,
             }

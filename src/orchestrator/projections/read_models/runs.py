@@ -15,7 +15,16 @@ class Runs(ReadModel):
     name = "runs"
     version = 1
     key: tuple[str, ...] = ("run_id",)
-    documents: tuple[str, ...] = ("labels", "payload", "change", "impacted", "reused", "missing_skills", "error")
+    documents: tuple[str, ...] = (
+        "labels",
+        "payload",
+        "change",
+        "impacted",
+        "reused",
+        "missing_skills",
+        "error",
+        "omitted_steps",
+    )
     topics: tuple[str, ...] | None = (
         "RunTriggered",
         "RunStarted",
@@ -57,4 +66,5 @@ class Runs(ReadModel):
             "stream_version": run.version,
             "first_position": projected.first_position,
             "position": projected.position,
+            "omitted_steps": trigger.omitted or None,
         }

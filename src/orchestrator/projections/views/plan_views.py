@@ -29,7 +29,7 @@ def plan_view(plan: Plan, plan_hash: str, durations: Mapping[str, float]) -> Vie
         "planHash": plan_hash,
         "triggerPayload": plan.payload,
         "steps": steps,
-        "counts": {"run": 0, "may_run": 0, "reuse": 0} | Counter(str(step["action"]) for step in steps),
+        "counts": {"run": 0, "may_run": 0, "reuse": 0, "omit": 0} | Counter(str(step["action"]) for step in steps),
         "estimatedMs": sum(durations.values()) - reused,
         "savedMs": reused,
     }

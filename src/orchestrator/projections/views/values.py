@@ -7,9 +7,10 @@ from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from orchestrator.domain.bounds import FIRST_TIME_MS, LAST_TIME_MS
+from orchestrator.domain.run import STEP_STATUSES
 from orchestrator.projections.read_models.contract import Row
 
-STATUSES = ("pending", "running", "completed", "skipped", "failed", "cancelled")
+STATUSES = STEP_STATUSES
 View = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,12 +53,14 @@ def run_view(row: Row, counts: Mapping[str, int], total: int) -> View:
 
 
 def steps_summary(row: Row, counts: Mapping[str, int], total: int) -> dict[str, int]:
-    """Count the steps by status. A step without a row is pending, cancelled with its run, or reused (skipped)."""
-    summary = {"total": total, **{status: counts.get(status, 0) for status in STATUSES}}
+    """Count the steps by status. A step without a row is pending, cancelled with its run, reused, or still omitted."""
+    summary: dict[str, int] = {"total": total, **{status: counts.get(status, 0) for status in STATUSES}}
     concerned = total if row["impacted"] is None else len(row["impacted"])
     untouched = concerned - sum(counts.get(status, 0) for status in STATUSES)
     summary["cancelled" if row["status"] == "cancelled" else "pending"] += untouched
-    summary["skipped"] += total - concerned
+    omitted = len(row["omitted_steps"] or ())
+    summary["omitted"] += omitted
+    summary["skipped"] += total - concerned - omitted
     return summary
 
 
@@ -103,7 +106,15 @@ def step_view(run_id: str, step_id: str, skill: str, row: Row) -> View:
         "durationMs": row["duration_ms"],
         "progress": 1.0 if row["status"] in ("completed", "skipped") else row.get("fraction") or 0.0,
         "progressMessage": row.get("message"),
+        "omittedBecause": _omission(row),
     }
+
+
+def _omission(row: Row) -> str | None:
+    """Return why a step was omitted, or None if it was not."""
+    if row["status"] != "omitted":
+        return None
+    return "its condition is false" if row["because"] is None else f"{row['because']} has no result"
 
 
 def progress_view(row: Row) -> View:
@@ -139,6 +150,7 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
                 "endedAt",
                 "durationMs",
                 "progressMessage",
+                "omittedBecause",
             )
         ),
         "id": step_uuid(run_id, step_id),
@@ -155,6 +167,8 @@ def untouched_step_view(run_id: str, step_id: str, skill: str, status: str) -> V
 
 def reused_step_view(run_id: str, maker: str, view: View) -> View:
     """Return the view of a step whose result is reused from the run `maker`, based on that run's view of the step."""
+    if view["status"] == "omitted":  # there is no result to reuse: it stays omitted
+        return {**view, "id": step_uuid(run_id, view["stepId"])}
     return {
         **view,
         "id": step_uuid(run_id, view["stepId"]),
