@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RAY := $(VENV)/.installed-ray
 ROUNDS ?= 10
 MINUTES ?=
 SEED ?=
@@ -14,18 +15,21 @@ PART := tests/unit/domain tests/unit/workflows tests/unit/artifacts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit check bench bench-full chaos soak fuzz lock clean
+.PHONY: help install install-ray demo test unit check bench bench-full chaos soak fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(INSTALLED) ## Create .venv and install everything, with the exact versions in requirements.lock
 
+# 250 MB that only its tests need, so not a part of `install`.
+install-ray: $(RAY) ## Add Ray to .venv, with the exact versions in requirements-ray.lock (`make test` does it)
+
 demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
 	@$(BIN)/orchestrator demo
 
 # Tests wait more than they compute: three processes keep two cores busy. Keep the order of files: long ones run first.
-test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
+test: $(INSTALLED) $(RAY) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Two sessions side by side, each with its part of the tests. The processes of one session would each import all tests.
@@ -57,11 +61,12 @@ fuzz: $(INSTALLED) ## Repeat the property tests with new random data (ROUNDS=10)
 	@$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 # Uses the package index that this machine is configured for; it is not recorded. LOCK_FLAGS=--upgrade upgrades versions.
-lock: $(INSTALLED) ## Regenerate requirements.lock and requirements-image.lock (LOCK_FLAGS=--upgrade)
+lock: $(INSTALLED) ## Regenerate requirements.lock, requirements-ray.lock and requirements-image.lock (LOCK_FLAGS=--upgrade)
 	@$(BIN)/python -m pip install -q uv
 	@compile="$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(LOCK_FLAGS)" && \
 	  eval "$$compile --extra dev -o requirements.lock" && \
+	  eval "$$compile --extra ray -c requirements.lock -o requirements-ray.lock" && \
 	  eval "$$compile --extra redis --extra encryption --extra oidc --extra s3 --extra examples --extra build --extra tracing --extra parquet --extra signing -c requirements.lock -o requirements-image.lock"
 
 clean: ## Remove .venv, caches and build output; keep your data (.orchestrator)
@@ -88,4 +93,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install -q --no-compile --no-deps --no-build-isolation --no-index -e .
 	@$(BIN)/python -m compileall -q -j 0 -x '/(pip|setuptools|mypy|mypyc|hypothesis|tests)/' $(VENV)/lib src
+	@touch $@
+
+$(RAY): requirements-ray.lock $(INSTALLED)
+	@echo "Installing Ray"
+	@$(BIN)/python -m pip install -q --no-compile --no-deps --require-hashes -r requirements-ray.lock
 	@touch $@

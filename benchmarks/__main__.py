@@ -14,6 +14,7 @@ from benchmarks import (
     campaign,
     cancels,
     changes,
+    clusters,
     crash,
     floor,
     idle,
@@ -43,6 +44,7 @@ WORKLOADS = {
     "workers": workers.measure,
     "step-logs": step_logs.measure,
     "artifacts": artifacts.measure,
+    "clusters": clusters.measure,
     "rebuild": rebuild.measure,
     "audit": audit.measure,
 }

@@ -22,6 +22,7 @@ from orchestrator.cli.verbs.retention import apply_retention, list_archives, ver
 from orchestrator.cli.verbs.run import run
 from orchestrator.cli.verbs.runs import cancel, delete_run, history, list_runs, status, steps, trigger, version
 from orchestrator.cli.verbs.serve import api, dev, projector, pull_worker, worker
+from orchestrator.cli.verbs.step import step
 from orchestrator.cli.verbs.updates import retry, update
 from orchestrator.cli.verbs.whoami import whoami
 from orchestrator.cli.verbs.workflows import list_workflows, register, restore, retire, show, validate
@@ -71,7 +72,7 @@ def _add_group(
 
 
 _add("Serve", dev=dev, api=api, worker=worker, projector=projector, migrate=migrate, health=health)
-_add("Serve", **{"pull-worker": pull_worker})
+_add("Serve", step=step, **{"pull-worker": pull_worker})
 _add("Run", demo=demo, run=run, trigger=trigger, update=update, retry=retry, cancel=cancel, wait=wait)
 _add("Inspect", status=status, steps=steps, outputs=outputs, logs=logs, history=history, replay=replay, diff=diff)
 _add_group(

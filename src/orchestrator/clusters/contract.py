@@ -47,9 +47,12 @@ class Ended:
     """An engine says that an attempt ended. This is only a wake-up: the record decides.
 
     `reason` says why there may be no record, for example that a process was killed; None means nothing went wrong.
+    `code` is EXECUTOR_MISMATCH if nothing was executed because the remote side has other versions: no attempt is used
+    up. It is WORKER_LOST if the remote side cannot perform any attempt. Otherwise it is None.
     """
 
     reason: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

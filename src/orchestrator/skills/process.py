@@ -54,7 +54,23 @@ def perform_in_process(
     try:
         registry, sink = _registry(sources), _sink(pickle.dumps(make_sink))
         kept = None if secrets is None else _secrets(pickle.dumps(secrets))
-        return asyncio.run(_perform(registry, call, sink, on_progress, secrets=kept, step_log=step_log))
+    except Exception as error:  # noqa: BLE001 - returned as a value
+        return Fitness(sink).judge(error) or to_step_error(error)
+    return perform_here(registry, call, sink, on_progress, secrets=kept, step_log=step_log)
+
+
+def perform_here(
+    registry: SkillRegistry,
+    call: SkillCall,
+    sink: AttemptStore,
+    on_progress: ReportProgress | None = None,
+    *,
+    secrets: Secrets | None = None,
+    step_log: StepLog | None = None,
+) -> Output | StepError | WorkerUnfit:
+    """Perform one attempt in this process with skills that are loaded; see `perform_in_process`. Never raises."""
+    try:
+        return asyncio.run(_perform(registry, call, sink, on_progress, secrets=secrets, step_log=step_log))
     except Exception as error:  # noqa: BLE001 - returned as a value
         return Fitness(sink).judge(error) or to_step_error(error)
     except BaseException as error:  # noqa: BLE001 - the same
@@ -107,15 +123,19 @@ def _registry(sources: tuple[str, ...]) -> SkillRegistry:
 
 @cache
 def _secrets(pickled: bytes) -> Secrets:
-    """Return the secrets of this process, and mask them in its log, which nothing has configured."""
+    mask_own_log()
+    secrets: Secrets = pickle.loads(pickled)  # noqa: S301 - pickled by us, in `perform_in_process`
+    return secrets
+
+
+def mask_own_log() -> None:
+    """Mask secrets in the log of this process, which nothing has configured."""
     structlog.configure(
         processors=[*structlog.get_config()["processors"], _mask_line],
         logger_factory=structlog.PrintLoggerFactory(outside(sys.stderr)),
     )
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_MaskedLines())
-    secrets: Secrets = pickle.loads(pickled)  # noqa: S301 - pickled by us, in `perform_in_process`
-    return secrets
 
 
 class _MaskedLines(logging.Formatter):
