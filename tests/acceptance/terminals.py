@@ -5,12 +5,11 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import termios
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.world.programs import PATIENCE_SECONDS, command, environment
+from tests.world.programs import PATIENCE_SECONDS, environment, start
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 _HEIGHT = 50
@@ -22,7 +21,7 @@ def shown(*words: str | Path, columns: int, env: Mapping[str, str] | None = None
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", _HEIGHT, columns, 0, 0))
     given = {**environment(env), "TERM": "xterm-256color"}
     given = {name: value for name, value in given.items() if name not in ("COLUMNS", "LINES")}
-    program = subprocess.Popen(command(words), stdin=theirs, stdout=theirs, stderr=theirs, env=given)
+    program = start(words, given, None, [theirs] * 3)
     os.close(theirs)
     said = bytearray()
     try:

@@ -79,6 +79,8 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_runs": "runs",
         "cancel_run": "cancel",
         "list_steps": "steps",
+        "get_step": "step",
+        "get_workflow_graph": "workflow_graph",
         "get_data": "step_data",
         "update_run": "update",
         "plan_update": "plan",
@@ -102,9 +104,8 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_projections": "projections",
         "rebuild_projection": "rebuild",
     }
-    assert {names.get(name, name) for name in offered} - set(CALLS) <= {"get_metrics", "poll", "beat", "put_result"}, (
-        "those are for Prometheus and for pull workers"
-    )
+    others = {"get_metrics", "create_session", "delete_session", "poll", "beat", "put_result"}
+    assert {names.get(name, name) for name in offered} - set(CALLS) <= others, "for Prometheus, browsers, pull workers"
 
 
 def test_a_visit_on_an_event_loop(server: str) -> None:

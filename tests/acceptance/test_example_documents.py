@@ -69,7 +69,7 @@ def test_a_visit(home: Path) -> None:
             assert (counts["skipped"], counts["completed"]) == (10, 1), "only publish is not cached"
             french = ("update", run_id, "payload.patch", "--payload", '{"language": "fr"}')
             counts = call(*french, "--plan", "--json", env=env).document["counts"]
-            assert counts == {"run": 1, "may_run": 4, "reuse": 6}
+            assert counts == {"run": 1, "may_run": 4, "reuse": 6, "omit": 0}
             assert call(*french, "--wait", env=env).code == 0
 
             shown = program.out + program.err + logs

@@ -67,7 +67,7 @@ def test_programs_find_no_secret(env: dict[str, str], home: Path, programs: Exit
     """With the rights that these tests have (of root, often), and with those of an ordinary user."""
     options = trigger("snoop.program", home, env)
     prepare = give_up_rights if rights == "none" else None
-    worker = programs.enter_context(Program("worker", *options, env=env, prepare=prepare))
+    worker = programs.enter_context(Program("worker", *options, env=env, prepare=prepare, imports=True))
 
     found = found_in(home, worker)
 

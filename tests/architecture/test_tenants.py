@@ -7,7 +7,7 @@ import pytest
 from tests.architecture.sources import files
 
 TABLES = {"runs", "run_steps", "artifacts", "workflows", "step_cache", "flights", "run_queue", "cache_epochs", "keys"}
-TABLES |= {"step_progress", "step_logs", "dispatches", "pull_workers"}
+TABLES |= {"step_progress", "step_logs", "sessions", "dispatches", "pull_workers"}
 OF_ALL = {
     "claims": "workers serve all tenants",
     "progress": "a worker tells of the runs it owns, by their ids",

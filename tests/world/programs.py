@@ -15,6 +15,7 @@ import httpx
 import psutil
 
 from tests.waiting import eventually
+from tests.world.forks import Forked, can_fork
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMPAIGN = ROOT / "examples" / "campaign"
@@ -35,10 +36,10 @@ def command(words: Sequence[str | Path]) -> list[str]:
 class Done:
     """A program that ran to its end."""
 
-    def __init__(self, ended: "subprocess.CompletedProcess[str]", cpu_seconds: float) -> None:
-        self.code = ended.returncode
-        self.out = ended.stdout
-        self.err = ended.stderr
+    def __init__(self, code: int, out: str, err: str, cpu_seconds: float) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
         self.cpu_seconds = cpu_seconds
 
     @property
@@ -48,45 +49,79 @@ class Done:
         return json.loads(self.out)
 
 
-def call(*words: str | Path, env: Mapping[str, str] | None = None, given: str = "", cwd: Path | None = None) -> Done:
-    """Run a verb to its end."""
-    before = os.times()
-    ended = subprocess.run(
-        command(words),
-        check=False,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        env=environment(env),
-        cwd=cwd,
-    )
-    after = os.times()
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    return Done(ended, spent)
+def call(
+    *words: str | Path,
+    env: Mapping[str, str] | None = None,
+    given: str = "",
+    cwd: Path | None = None,
+    imports: bool = False,
+) -> Done:
+    """Run a verb to its end; with `imports`, in an interpreter of its own."""
+    with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        stdin.write(given.encode())
+        stdin.seek(0)
+        before = _children_seconds()
+        streams = [stdin.fileno(), out.fileno(), err.fileno()]
+        program = start(words, environment(env), cwd, streams, imports=imports)
+        try:
+            code = program.wait(PATIENCE_SECONDS)
+        finally:
+            program.kill()
+            program.wait()
+        said = []
+        for stream in (out, err):
+            stream.seek(0)
+            said.append(stream.read().decode().replace("\r\n", "\n").replace("\r", "\n"))
+    spent = program.cpu_seconds if isinstance(program, Forked) else _children_seconds() - before
+    return Done(code, said[0], said[1], spent)
+
+
+def _children_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def start(
+    words: Sequence[str | Path],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    streams: Sequence[int],
+    *,
+    imports: bool = False,
+    prepare: Callable[[], None] | None = None,
+) -> "subprocess.Popen[bytes] | Forked":
+    """Start the program with descriptors for stdin, stdout and stderr; forked if that makes no difference to it."""
+    if not imports and can_fork(env):
+        return Forked(words, env, cwd, streams)
+    stdin, out, err = streams
+    return subprocess.Popen(command(words), stdin=stdin, stdout=out, stderr=err, env=env, cwd=cwd, preexec_fn=prepare)  # noqa: PLW1509 - takes no lock
 
 
 class Program:
-    """A program that serves; used as a context manager it is gone at the end."""
+    """A program that serves; used as a context manager it is gone at the end.
+
+    `prepare` is called in the new process before the program. With `imports` it is an interpreter of its own.
+    """
 
     def __init__(
-        self, *words: str | Path, env: Mapping[str, str] | None = None, prepare: Callable[[], None] | None = None
+        self,
+        *words: str | Path,
+        env: Mapping[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
+        imports: bool = False,
     ) -> None:
         self._words = words
         self._prepare = prepare
+        self._imports = imports
         self._env = environment(env)
         self._out = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115 - closed by our own exit
         self._err = tempfile.NamedTemporaryFile("w+")  # noqa: SIM115
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            command(self._words),
-            stdout=self._out,
-            stderr=self._err,
-            env=self._env,
-            preexec_fn=self._prepare,  # noqa: PLW1509 - takes no lock
-        )
+        streams = [0, self._out.fileno(), self._err.fileno()]
+        imports = self._imports or self._prepare is not None
+        self._process = start(self._words, self._env, None, streams, imports=imports, prepare=self._prepare)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,7 +131,7 @@ class Program:
         self._err.close()
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
+    def process(self) -> "subprocess.Popen[bytes] | Forked":
         assert self._process is not None, "not started"
         return self._process
 
@@ -142,7 +177,10 @@ class Program:
         self.process.wait()
 
     def _kill_with_children(self) -> None:
-        children = psutil.Process(self.process.pid).children(recursive=True)
+        try:
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:  # it ended just now
+            return
         self.kill()
         for child in children:
             if child.is_running() and child.name() != "postgres":

@@ -59,17 +59,29 @@ class Keyring:
         identity = key_id(shown)
         if identity is None:
             raise CredentialsRefused(_WRONG)
+        known = await self._find(identity, source)
+        if not fits(shown, None if known is None else known.key) or known is None:
+            raise CredentialsRefused(_WRONG)
+        return _valid(known)
+
+    async def holder(self, identity: str, source: str = "") -> Identity:
+        """Return the identity that belongs to the key with an id, for a session that was opened with this key.
+
+        Raises:
+            CredentialsRefused: the key is unknown, expired or revoked.
+            TooManyUnknown: too many other unknown keys are being looked up.
+        """
+        known = await self._find(identity, source)
+        if known is None:
+            raise CredentialsRefused(_WRONG)
+        return _valid(known)
+
+    async def _find(self, identity: str, source: str) -> _Known | None:
         known = self._known.get(identity)
         if known is None or known.until < self._clock() or not self._listener.connected:
             with self._lookups.waiting(source, identity):
                 known = await self._look_up(identity)
-        if not fits(shown, None if known is None else known.key) or known is None:
-            raise CredentialsRefused(_WRONG)
-        if known.key.revoked_at is not None:
-            raise CredentialsRefused("the API key was revoked")
-        if not known.key.is_valid(time.time_ns() // 1_000_000):
-            raise CredentialsRefused("the API key has expired")
-        return known.identity
+        return known
 
     async def _look_up(self, identity: str) -> _Known | None:
         changes = self._changes
@@ -96,3 +108,11 @@ class Keyring:
             self._known.pop(identity, None)
         else:
             self._known.clear()
+
+
+def _valid(known: _Known) -> Identity:
+    if known.key.revoked_at is not None:
+        raise CredentialsRefused("the API key was revoked")
+    if not known.key.is_valid(time.time_ns() // 1_000_000):
+        raise CredentialsRefused("the API key has expired")
+    return known.identity

@@ -62,7 +62,7 @@ def revalidated(content: Any, if_none_match: str | None, *, forever: bool = Fals
     # A weak ETag, because the body may be sent compressed.
     tag = f'W/"{blake2b(answer.body, digest_size=12).hexdigest()}"'
     freshness = f"max-age={_DAY_SECONDS}, immutable" if forever else "no-cache"
-    headers = {"ETag": tag, "Cache-Control": f"private, {freshness}", "Vary": "Authorization"}
+    headers = {"ETag": tag, "Cache-Control": f"private, {freshness}", "Vary": "Authorization, Cookie"}
     if is_match(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     answer.raw_headers += [(name.lower().encode(), value.encode()) for name, value in headers.items()]

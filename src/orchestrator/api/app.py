@@ -19,6 +19,7 @@ from orchestrator.api import (
     pools,
     projections,
     runs,
+    steps,
     updates,
     workflows,
 )
@@ -35,6 +36,7 @@ from orchestrator.application.core import Core
 # Most used first, because routes are matched one after the other.
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
+    steps.router,
     deletions.router,
     updates.router,
     history.router,

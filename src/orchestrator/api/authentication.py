@@ -2,6 +2,8 @@
 
     source blocked? -> credentials -> identity -> rate limit -> role
 
+Credentials are a key or a token in the header `Authorization` or, without that header, a session in a cookie.
+
 Without `ORCHESTRATOR_AUTH` no credentials are needed: every caller is an admin of the installation's own tenant.
 """
 
@@ -18,7 +20,10 @@ from orchestrator.access.keyring import Keyring
 from orchestrator.access.keys import PREFIX, KeyStore
 from orchestrator.access.pending_lookups import PendingLookups
 from orchestrator.access.rates import Rates
+from orchestrator.access.session_store import BrowserSession, SessionStore
+from orchestrator.access.sessions import Sessions
 from orchestrator.api.errors import Forbidden, IdentityProviderAway, RateLimited, TooManyAttempts, Unauthenticated
+from orchestrator.api.session_cookie import require_own_origin, session_of
 from orchestrator.application.errors import RequestError
 from orchestrator.postgres.listener import Listener
 from orchestrator.postgres.shared_calls import SharedCalls
@@ -34,6 +39,7 @@ IDENTITY = "orchestrator.identity"
 
 _SCHEME = "bearer"
 _MAX_CHARACTERS = 16_384
+_NEEDS_CREDENTIALS = "this call needs credentials: send Authorization: Bearer followed by your key"
 
 
 class Authenticator:
@@ -45,6 +51,14 @@ class Authenticator:
         lookups = PendingLookups()
         self._keyring = Keyring(keys, shared, listener, lookups=lookups) if "keys" in settings.auth else None
         self._tokens = _build_tokens(settings, lookups) if "oidc" in settings.auth else None
+        self._sessions = Sessions(
+            SessionStore(shared.database),
+            self._keyring,
+            tokens=self._tokens is not None,
+            shared=shared,
+            listener=listener,
+            lookups=lookups,
+        )
         self._attempts = FailedAttempts(settings.auth_failures)
         self._rates = Rates(settings.rate_limit_key, settings.rate_limit_tenant, settings.rate_limit_burst_seconds)
         self._shared_buckets = _build_shared_buckets(settings) if self._rates else None
@@ -62,6 +76,7 @@ class Authenticator:
         Raises:
             Unauthenticated: the credentials are missing, wrong, expired or revoked.
             Forbidden: the role is too low, or the tenant is not the installation's own.
+            OriginNotAllowed: a cookie authenticates the request, which changes something for a page of another origin.
             TooManyAttempts: too many failed attempts came from this source address.
             RateLimited: the key or the tenant is over its rate limit.
             IdentityProviderAway: the token cannot be verified, because the identity provider cannot be reached.
@@ -92,7 +107,7 @@ class Authenticator:
             return
         before: Identity = request.scope[IDENTITY]
         try:
-            identity = await self._read(_credentials(request), request)
+            identity = await self._read(_bearer(request), request)
         except AccessError as error:
             raise _refusal(error) from None
         except DatabaseUnavailable:
@@ -111,6 +126,35 @@ class Authenticator:
         if self._rates and count > 1:
             await self._count(request.scope[IDENTITY], count, taken=1)
 
+    def kind(self, request: Request) -> str:
+        """Return how an authenticated request was authenticated: `off`, `session`, `key` or `token`."""
+        if self._open is not None:
+            return "off"
+        if not _has_header(request):
+            return "session"
+        identity: Identity = request.scope[IDENTITY]
+        return identity.credential.partition(":")[0]
+
+    async def sign_in(self, request: Request) -> tuple[BrowserSession, str] | None:
+        """Begin a session of the caller of an authenticated request, and return it with its id.
+
+        It returns None if there is no authentication, so that no session is needed.
+
+        Raises:
+            Unauthenticated: the request shows a session instead of a key or a token.
+        """
+        if self._open is not None:
+            return None
+        if not _has_header(request):
+            raise Unauthenticated(_NEEDS_CREDENTIALS)
+        return await self._sessions.sign_in(request.scope[IDENTITY])
+
+    async def sign_out(self, request: Request) -> None:
+        """End the session in the cookie of an authenticated request, if there is one."""
+        shown = session_of(request)
+        if shown is not None and self._open is None:
+            await self._sessions.sign_out(request.scope[IDENTITY].tenant, shown)
+
     async def close(self) -> None:
         """Close the connections of shared rate limits."""
         if self._shared_buckets is not None:
@@ -125,7 +169,7 @@ class Authenticator:
             raise RateLimited(message, math.ceil(seconds), limited=whose)
 
     async def _identify(self, request: Request) -> Identity:
-        credentials = _credentials(request)
+        bearer = _bearer(request)
         if self._attempts:  # otherwise no address needs to be parsed
             pause = self._attempts.pause(_source(request))
             if pause > 0:
@@ -133,13 +177,16 @@ class Authenticator:
                     "too many wrong credentials came from this address; try again later", math.ceil(pause)
                 )
         try:
-            return await self._read(credentials, request)
+            return await self._read(bearer, request)
         except AccessError as error:
-            if isinstance(error, CredentialsRefused):
+            if isinstance(error, CredentialsRefused) and bearer is not None:  # nobody guesses the id of a session
                 self._attempts.failed(_source(request))
             raise _refusal(error) from None
 
-    async def _read(self, credentials: str, request: Request) -> Identity:
+    async def _read(self, credentials: str | None, request: Request) -> Identity:
+        if credentials is None:
+            require_own_origin(request)
+            return await self._sessions.identify(session_of(request) or "", _address(request))
         if self._keyring is not None and credentials.startswith(PREFIX):
             return await self._keyring.identify(credentials, _address(request))
         if self._tokens is not None and not credentials.startswith(PREFIX):
@@ -167,15 +214,21 @@ def _source(request: Request) -> str:
     return source_of(_address(request))
 
 
-def _credentials(request: Request) -> str:
-    """Return the credentials in the header `Authorization: Bearer ...` of a request.
+def _has_header(request: Request) -> bool:
+    return any(name == b"authorization" for name, _ in request.scope["headers"])
+
+
+def _bearer(request: Request) -> str | None:
+    """Return the credentials in the header `Authorization: Bearer ...` of a request, or None without this header.
 
     Raises:
-        Unauthenticated: the header is missing, repeated or malformed.
+        Unauthenticated: the header is repeated or malformed, or there is neither a header nor the cookie of a session.
     """
     given = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not given:
-        raise Unauthenticated("this call needs credentials: send Authorization: Bearer followed by your key")
+        if session_of(request) is None:
+            raise Unauthenticated(_NEEDS_CREDENTIALS)
+        return None
     scheme, _, credentials = given[0].decode("latin-1").partition(" ")
     credentials = credentials.strip(" ")
     if len(given) > 1 or scheme.lower() != _SCHEME or not credentials or len(credentials) > _MAX_CHARACTERS:

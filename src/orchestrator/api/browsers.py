@@ -8,7 +8,8 @@ A server on loopback is reachable by every web page that the user has open. Such
     Origin           must be that of the server itself or one of ORCHESTRATOR_CORS_ORIGINS
     Sec-Fetch-Site   without an Origin: must not be another site, unless the user follows a link
 
-With authentication none of this is needed: a page does not know a key, and browsers do not send one by themselves.
+With authentication none of this is needed: a page does not know a key, and browsers do not send one by themselves. They
+do send the cookie of a session; `session_cookie.py` checks those requests.
 """
 
 import ipaddress
@@ -89,13 +90,7 @@ class SameSite:
     def _allows(self, origin: str, authority: tuple[str, str | None]) -> bool:
         if _ANY in self._origins or origin in self._origins:
             return True
-        scheme, _, place = origin.partition("://")
-        parsed = _HOST.fullmatch(place.lower())
-        if parsed is None or scheme not in _PORTS:
-            return False
-        name, port = authority
-        default = _PORTS[scheme]  # also for a Host without a port: behind a proxy that terminates TLS, neither has one
-        return parsed["name"].removesuffix(".") == name and (parsed["port"] or default) == (port or default)
+        return _is_origin_of(origin, authority)
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +101,22 @@ def _read(host: str) -> tuple[str, str | None, bool]:
         return _NONE
     name = parsed["name"].removesuffix(".")
     return name, parsed["port"], is_loopback(name)
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Return whether an `Origin` header is that of the server which a `Host` header names."""
+    name, port, _ = _read(host) if len(host) <= _MAX_HOST else _NONE
+    return bool(name) and _is_origin_of(origin, (name, port))
+
+
+def _is_origin_of(origin: str, authority: tuple[str, str | None]) -> bool:
+    scheme, _, place = origin.partition("://")
+    parsed = _HOST.fullmatch(place.lower())
+    if parsed is None or scheme not in _PORTS:
+        return False
+    name, port = authority
+    default = _PORTS[scheme]  # also for a Host without a port: behind a proxy that terminates TLS, neither has one
+    return parsed["name"].removesuffix(".") == name and (parsed["port"] or default) == (port or default)
 
 
 def is_loopback(name: str) -> bool:

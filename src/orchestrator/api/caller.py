@@ -43,7 +43,8 @@ class Requires(SecurityBase):
         """
         authenticator = (await served(request)).authenticator
         identity = await authenticator.authenticate(request, self.role, installation=self.installation)
-        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at, identity.pool)
+        kind = authenticator.kind(request)
+        return Caller(identity.tenant, identity.actor, identity.role.word, identity.expires_at, kind, identity.pool)
 
 
 Executor = Annotated[Caller, Security(Requires(Role.EXECUTOR), scopes=[Role.EXECUTOR.word])]

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Header, Query
@@ -20,6 +20,7 @@ from orchestrator.api.route import Endpoint
 from orchestrator.api.runs import BASE
 from orchestrator.api.services import Served, Serving
 from orchestrator.application.errors import InvalidRequest, RequestError
+from orchestrator.application.event_pages import MAX_EVENTS
 from orchestrator.domain.errors import Fault
 from orchestrator.domain.events import TERMINAL_EVENTS
 from orchestrator.eventstore.recorded import Recorded
@@ -46,22 +47,36 @@ LastEventId = Annotated[
 async def list_events(
     serving: Serving,
     caller: Viewer,
+    *,
     run_id: RunId,
+    order: Annotated[Literal["asc", "desc"], Query(description="Oldest first, or newest first.")] = "asc",
     after: Annotated[
-        int, Query(ge=0, le=_MOST, description="Version of an event; only later events are returned.")
-    ] = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = _AT_ONCE,
+        int | None, Query(ge=0, le=_MOST, description="Version of an event; only later events are returned.")
+    ] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=_MOST, description="With `order=desc`: only events before this version.")
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        Query(alias="type", max_length=50, description="Only events of this type. May be repeated."),
+    ] = None,
+    step_id: Annotated[
+        str | None, Query(alias="stepId", min_length=1, max_length=255, description="Only events of this step.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_EVENTS)] = _AT_ONCE,
 ) -> Response:
-    """Return the recorded events of a run, oldest first. They are read from the log, so they never lag behind."""
-    core = serving.core
-    known = min(after, 1)  # also read the event `after`, to check that it exists
-    events = await core.database.call(core.reader.history, caller.tenant, str(run_id), after - known, limit + 1 + known)
-    if known and not events:
-        raise InvalidRequest([Fault("after", f"the run has no event {after}")])
-    del events[:known]
-    page = events[:limit]
-    following = page[-1].version if len(events) > limit else None
-    return Json(await rendered({"events": [event_view(recorded) for recorded in page], "nextCursor": following}))
+    """Return the recorded events of a run, oldest or newest first. They are read from the log, so they never lag.
+
+    With `stepId`, one request looks at up to 5,000 events, so a page may be short and still have a next one.
+    """
+    misplaced = "after" if order == "desc" else "before"
+    if (after if order == "desc" else before) is not None:
+        fitting = "before" if order == "desc" else "after"
+        raise InvalidRequest([Fault(misplaced, f"does not fit order={order}; use {fitting}")])
+    page = await serving.calls(caller).event_page(
+        str(run_id), order=order, after=after, before=before, types=types, step_id=step_id, limit=limit
+    )
+    return Json(await rendered(page))
 
 
 @router.get(

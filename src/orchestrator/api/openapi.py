@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import FastAPI, Header, Path
 
+from orchestrator.api.session_cookie import COOKIE
 from orchestrator.api.shapes import Error
 
 RunId = Annotated[UUID, Path(alias="runId", description="Id of a run.")]
@@ -32,7 +33,15 @@ _HEADERS: Mapping[str, str] = {
     "X-Log-Position": "Log position of the write. Send it as `X-Min-Position` with a read to see the write.",
     "Retry-After": "Seconds to wait before the next try.",
     "WWW-Authenticate": "The expected credentials, and what was wrong with the ones sent (RFC 6750).",
+    "Set-Cookie": "The cookie of the session: HttpOnly, SameSite=Strict, and Secure behind TLS.",
     "ETag": 'The SHA-256 of the content in hex, in quotes; `"` + contentHash + `"`.',
+}
+_SESSION = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": COOKIE,
+    "description": "The session of a browser (`POST /session`). Calls that change something also need an `Origin` "
+    "header with the origin of this server.",
 }
 # Error statuses of requests that name a run: it may be unknown (404), or archived or deleted (410).
 NO_RUN = (404, 410)
@@ -92,8 +101,10 @@ class Described(FastAPI):
                     operation["responses"].pop("422", None)
                     if "security" in operation:
                         operation["responses"] |= _refusals()
+                        operation["security"].append({"session": operation["security"][0]["bearer"]})
                         if self.lets_in_all:
                             operation["security"].append({})
+            document["components"]["securitySchemes"]["session"] = _SESSION
             for unused in ("HTTPValidationError", "ValidationError"):
                 document["components"]["schemas"].pop(unused, None)
             self.openapi_schema = _with_public_names(document)

@@ -33,6 +33,7 @@ from starlette.types import Receive, Scope, Send
 from orchestrator.access.identity import Identity
 from orchestrator.api.authentication import IDENTITY
 from orchestrator.api.body import parse_json, read_body, require_json
+from orchestrator.api.caller import Requires
 from orchestrator.api.errors import to_faults
 from orchestrator.api.models import suggestion
 from orchestrator.application.errors import InvalidRequest
@@ -74,6 +75,7 @@ class Endpoint(APIRoute):
         super().__init__(path, endpoint, **options)
         self._serve = endpoint
         self._is_for_probes = path.startswith(_ALWAYS)
+        self.requires: Requires | None = None
         self._request: str | None = None
         self._depends: list[tuple[str, Callable[[Request], Awaitable[Any]]]] = []
         self._path: list[_Parameter] = []
@@ -98,10 +100,13 @@ class Endpoint(APIRoute):
         if isinstance(source, params.Depends):
             if source.dependency is None:
                 raise TypeError(f"{name} of {self.path} depends on nothing")
+            if isinstance(source.dependency, Requires):
+                self.requires = source.dependency
             self._depends.append((name, source.dependency))
             return
         alias = getattr(source, "alias", None) or name
-        many, whole = get_origin(kind) is list, int in (kind, *get_args(kind))
+        many = any(get_origin(one) is list for one in (kind, *get_args(kind)))
+        whole = int in (kind, *get_args(kind))
         bound = _Parameter(name, alias, TypeAdapter(annotation), default, kind, many, whole)
         if default is not inspect.Parameter.empty:
             self._defaults[name] = default
@@ -228,4 +233,6 @@ def _check(parameter: _Parameter, value: str | list[str], arguments: dict[str, A
     try:
         arguments[parameter.name] = parameter.adapter.validate_python(value)
     except ValidationError as error:
-        faults += to_faults(error, parameter.alias)
+        found = to_faults(error, parameter.alias)
+        # A repeated parameter has one name, and no numbers.
+        faults += [Fault(parameter.alias, fault.message) for fault in found] if parameter.many else found

@@ -148,7 +148,10 @@ async def list_runs(
     serving: Serving,
     caller: Viewer,
     *,
-    status: Annotated[shapes.RunStatus | None, Query()] = None,
+    status: Annotated[
+        list[shapes.RunStatus] | None,
+        Query(max_length=10, description="Only runs with this status. May be repeated."),
+    ] = None,
     workflow_name: Annotated[str | None, Query(alias="workflowName", min_length=1, max_length=255)] = None,
     label: Annotated[
         str | None,
@@ -173,6 +176,11 @@ async def list_runs(
         Query(max_length=50, description="Only runs triggered at or after this time."),
         WithJsonSchema({"type": "string", "format": "date-time"}),
     ] = None,
+    until: Annotated[
+        str | None,
+        Query(max_length=50, description="Only runs triggered before this time."),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ] = None,
     id_prefix: Annotated[
         str | None,
         Query(
@@ -194,6 +202,7 @@ async def list_runs(
         workflow=workflow_name,
         version=workflow_version,
         since=since,
+        until=until,
         id_prefix=id_prefix,
         base_run_id=None if base_run_id is None else str(base_run_id),
         label=None if label is None else (key, value),
@@ -214,19 +223,3 @@ async def cancel_run(
     """Cancel a run. No more steps start, running steps are asked to stop, and completed results are kept."""
     cancelled = await serving.calls(caller).cancel(str(run_id), None if body is None else body.reason)
     return Json(cancelled, headers={"X-Log-Position": str(cancelled.position)})
-
-
-@router.get("/{runId}/steps", response_model=shapes.RunStepsView, responses={**answers(*NO_RUN), **NOT_MODIFIED})
-async def list_steps(
-    serving: Serving,
-    caller: Viewer,
-    *,
-    run_id: RunId,
-    status: Annotated[shapes.StepStatus | None, Query()] = None,
-    min_position: MinPosition = None,
-    if_none_match: IfNoneMatch = None,
-) -> Response:
-    """Return the steps of a run in topological order, including those reused from other runs."""
-    await serving.reach(min_position)
-    steps = await serving.calls(caller).steps(str(run_id), status=status)
-    return revalidated(await rendered({"runId": str(run_id), "steps": steps}), if_none_match)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.api import shapes
-from orchestrator.api.answers import Json, rendered, revalidated
+from orchestrator.api.answers import Json, is_match, rendered, revalidated
 from orchestrator.api.body import media_type, read_body, wrong_media_type
 from orchestrator.api.caller import Operator, Viewer
 from orchestrator.api.models import RestoreBody, RetireBody
@@ -169,3 +169,20 @@ async def get_workflow(
 ) -> Response:
     """Return a workflow definition: steps, policies, change types, and the names of the newest 1,000 versions."""
     return revalidated(await serving.calls(caller).workflow(name, version), if_none_match)
+
+
+@router.get("/{workflowName}/graph", response_model=shapes.WorkflowGraph, responses={**answers(404), **NOT_MODIFIED})
+async def get_workflow_graph(
+    serving: Serving,
+    caller: Viewer,
+    name: Name,
+    version: Version = None,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Return the steps of a workflow with their levels, and the edges between them. The ETag is that of the digest."""
+    graph = await serving.calls(caller).workflow_graph(name, version)
+    tag = f'W/"{graph["digest"]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"}
+    if is_match(if_none_match, tag):
+        return Response(status_code=304, headers=headers)
+    return Json(await rendered(graph), headers=headers)

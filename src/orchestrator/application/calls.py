@@ -6,6 +6,7 @@ either: this class works directly on the database, the client through a server.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
+from importlib.metadata import version
 from os import PathLike
 from typing import Any
 
@@ -20,9 +21,9 @@ from orchestrator.application.errors import ArtifactNotFound
 from orchestrator.application.explain import explanation_view
 from orchestrator.application.following import follow as follow_events
 from orchestrator.application.following import log_changes
+from orchestrator.application.inspection import Inspection
 from orchestrator.application.run_filters import read_filter
 from orchestrator.application.step_logs import LogScope, StepLogs
-from orchestrator.application.workflow_calls import WorkflowCalls
 from orchestrator.domain.change import ChangeRequest
 from orchestrator.domain.forcing import Force
 from orchestrator.domain.output import Artifact
@@ -41,7 +42,7 @@ class RecordedDocument(Document):
         self.position = position
 
 
-class Calls(WorkflowCalls):
+class Calls(Inspection):
     """All application calls, on behalf of one caller.
 
     Args:
@@ -186,10 +187,16 @@ class Calls(WorkflowCalls):
         return await self._core.database.call(self._core.reader.queues)
 
     async def me(self) -> Document:
-        """Return the caller: its tenant, its name in the log, its role, and when its credentials expire."""
+        """Return the caller: its tenant, its name in the log, its role, and how it was authenticated until when."""
         caller = self._caller
-        expires_at = None if caller.expires_at is None else timestamp(caller.expires_at)
-        return {"tenant": caller.tenant, "actor": caller.actor, "role": caller.role, "expiresAt": expires_at}
+        return {
+            "tenant": caller.tenant,
+            "actor": caller.actor,
+            "role": caller.role,
+            "expiresAt": None if caller.expires_at is None else timestamp(caller.expires_at),
+            "authentication": caller.authentication,
+            "version": version("orchestrator"),
+        }
 
     async def run(self, run_id: str) -> Document:
         """Return a run.
@@ -203,12 +210,13 @@ class Calls(WorkflowCalls):
     async def run_page(
         self,
         *,
-        status: str | None = None,
+        status: str | Collection[str] | None = None,
         workflow: str | None = None,
         version: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         id_prefix: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
@@ -225,6 +233,7 @@ class Calls(WorkflowCalls):
             label=label,
             base_run_id=base_run_id,
             since=since,
+            until=until,
             id_prefix=id_prefix,
             cursor=cursor,
         )

@@ -87,6 +87,15 @@ class CacheExplainer:
                 await asyncio.sleep(0)  # most steps await nothing, and would block the event loop
         return explained
 
+    async def input(self, tenant: str, loaded: LoadedRun, step: str) -> Any:
+        """Return the input that a step of a run got, or None if it has not started. See `RunContext.resolve`."""
+        if loaded.run.is_reused(step):
+            loaded = await self._database.call(self._runs.load, loaded.run.maker(step), tenant)
+        if loaded.run.step(step).input_hash is None:
+            return None
+        found = await RunContext(loaded.run, tenant, self._source).resolve(step)
+        return None if isinstance(found, StepError) else found.value
+
 
 class _Explaining:
     """The explanation of one run, with a cache of the runs that it is compared with."""

@@ -1,6 +1,7 @@
 """The filters of run lists, as callers write them."""
 
 import re
+from collections.abc import Collection
 
 from orchestrator.application.errors import InvalidRequest
 from orchestrator.application.moments import parse_time
@@ -12,12 +13,13 @@ _DIGITS = re.compile(r"[0-9a-f]{4,32}", re.ASCII)
 
 def read_filter(
     *,
-    status: str | None,
+    status: str | Collection[str] | None,
     workflow: str | None,
     version: str | None,
     label: tuple[str, str] | None,
     base_run_id: str | None,
     since: str | None,
+    until: str | None,
     id_prefix: str | None,
     cursor: str | None,
 ) -> RunFilter:
@@ -38,11 +40,12 @@ def read_filter(
     if faults:
         raise InvalidRequest(faults)
     return RunFilter(
-        status=status,
+        statuses=() if status is None else (status,) if isinstance(status, str) else tuple(status),
         workflow=workflow,
         workflow_version=version,
         base_run_id=base_run_id,
         label=label,
         since=None if since is None else parse_time(since, "since"),
+        until=None if until is None else parse_time(until, "until"),
         id_prefix=digits,
     )

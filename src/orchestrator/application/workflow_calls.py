@@ -1,6 +1,7 @@
 """Calls on the workflows of one tenant: list, show, register, retire and restore them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -43,6 +44,29 @@ class WorkflowCalls:
         entry = await self._core.database.call(self._core.workflows.entry, self._caller.tenant, name, version)
         versions = await self._core.database.call(self._core.workflows.versions, self._caller.tenant, name)
         return {**entry.definition, **_summary(entry.summary), "versions": list(versions)}
+
+    async def workflow_graph(self, name: str, version: str | None = None) -> Document:
+        """Return the steps of a workflow in topological order with their levels, and the edges between them.
+
+        Raises:
+            WorkflowNotFound: the workflow, or this version of it, does not exist.
+        """
+        return await self._core.database.call(self._graph, name, version)
+
+    def _graph(self, name: str, version: str | None) -> Document:
+        workflows, tenant = self._core.workflows, self._caller.tenant
+        summary = workflows.entry(tenant, name, version).summary
+        workflow = workflows.get(tenant, name, summary.version)
+        levels, order = workflow.graph.levels(), workflow.graph.order
+        return {
+            "workflowName": name,
+            "version": summary.version,
+            "digest": summary.digest,
+            "levels": max(levels.values(), default=-1) + 1,
+            "skills": dict(sorted(Counter(step.skill for step in workflow.steps.values()).items())),
+            "steps": [{"stepId": step, "skillId": workflow.steps[step].skill, "level": levels[step]} for step in order],
+            "edges": [[needed, step] for step in order for needed in workflow.graph.dependencies[step]],
+        }
 
     async def register(self, definition: Mapping[str, Any] | str) -> Document:
         """Register a version of a workflow, given as a document or as YAML text.

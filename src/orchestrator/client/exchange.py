@@ -36,7 +36,7 @@ class Request:
 
     method: str
     path: str
-    query: Mapping[str, str | int | None] = field(default_factory=dict)
+    query: Mapping[str, str | int | list[str] | None] = field(default_factory=dict)
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = True

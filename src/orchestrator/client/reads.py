@@ -1,13 +1,13 @@
 """The calls that only read: runs and their results, workflows, read models and the server's health."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import Any, Literal, cast
 
 from orchestrator.client import documents
 from orchestrator.client.deadline import Deadline
 from orchestrator.client.exchange import Request, part
 from orchestrator.client.following import follow as follow_events
-from orchestrator.client.results import Results
+from orchestrator.client.inspection import Inspection
 
 _PAGE = 200
 _PAGE_OF_EVENTS = 1000
@@ -15,7 +15,7 @@ BLOCKED_GRACE_SECONDS = 10.0
 """How long `wait` waits for a blocked run by default: a worker may be about to start."""
 
 
-class Reads(Results):
+class Reads(Inspection):
     """The calls that only read. The examples use the blocking client; with `AsyncClient`, add `await`."""
 
     async def run(self, run_id: str, *, at: int | str | None = None) -> documents.Run:
@@ -119,22 +119,24 @@ class Reads(Results):
     async def runs(
         self,
         *,
-        status: documents.RunStatus | None = None,
+        status: documents.RunStatus | Collection[documents.RunStatus] | None = None,
         workflow: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
         version: str | None = None,
         since: str | None = None,
+        until: str | None = None,
     ) -> AsyncGenerator[documents.Run, None]:
         """Yield runs, newest first. Pages are fetched as needed.
 
         Args:
-            status: only runs with this status.
+            status: only runs with this status, or with one of these statuses.
             workflow: only runs of this workflow.
             label: only runs with this label, a key and its value.
             base_run_id: only updates and retries of this run.
             version: only runs of this version; give `workflow` too.
             since: only runs triggered at or after this RFC 3339 time.
+            until: only runs triggered before this RFC 3339 time.
 
         >>> run_id = client.trigger("hello.v1", {"name": "Ada"}, labels={"order": "4711"})["runId"]
         >>> [run["id"] for run in client.runs(label=("order", "4711"))] == [run_id]
@@ -149,6 +151,7 @@ class Reads(Results):
                 label=label,
                 base_run_id=base_run_id,
                 since=since,
+                until=until,
                 cursor=cursor,
                 limit=_PAGE,
             )
@@ -161,12 +164,13 @@ class Reads(Results):
     async def run_page(
         self,
         *,
-        status: documents.RunStatus | None = None,
+        status: documents.RunStatus | Collection[documents.RunStatus] | None = None,
         workflow: str | None = None,
         version: str | None = None,
         label: tuple[str, str] | None = None,
         base_run_id: str | None = None,
         since: str | None = None,
+        until: str | None = None,
         id_prefix: str | None = None,
         cursor: str | None = None,
         limit: int = 50,
@@ -174,12 +178,13 @@ class Reads(Results):
         """Return one page of runs, newest first.
 
         Args:
-            status: only runs with this status.
+            status: only runs with this status, or with one of these statuses.
             workflow: only runs of this workflow.
             version: only runs of this version; give `workflow` too.
             label: only runs with this label, a key and its value.
             base_run_id: only updates and retries of this run.
             since: only runs triggered at or after this RFC 3339 time.
+            until: only runs triggered before this RFC 3339 time.
             id_prefix: only runs whose id begins with these 4 to 32 hexadecimal digits. The page is ordered by id, and
                 it is the only one.
             cursor: `nextCursor` of the previous page. None returns the first page.
@@ -193,10 +198,11 @@ class Reads(Results):
         """
         found = await self._get(
             "/runs",
-            status=status,
+            status=status if status is None or isinstance(status, str) else list(status),
             workflowName=workflow,
             workflowVersion=version,
             since=since,
+            until=until,
             idPrefix=id_prefix,
             label=None if label is None else ":".join(label),
             baseRunId=base_run_id,

@@ -131,5 +131,5 @@ class Results:
         async for line in (follow_logs if follow else read_logs)(self._exchange, path, attempt):
             yield line
 
-    async def _get(self, path: str, **query: str | int | None) -> Any:
+    async def _get(self, path: str, **query: str | int | list[str] | None) -> Any:
         return (await self._exchange.ask(Request("GET", path, query))).document

@@ -30,6 +30,13 @@ class Graph:
         """Return every step that must be done before `step`, excluding `step` itself."""
         return _reach(self.dependencies[step], self.dependencies)
 
+    def levels(self) -> dict[str, int]:
+        """Return the level of each step: the length of the longest path that leads to it, 0 without dependencies."""
+        found: dict[str, int] = {}
+        for step in self.order:
+            found[step] = max((found[one] + 1 for one in self.dependencies[step]), default=0)
+        return found
+
     def path_from(self, seeds: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
         """Return, for each step downstream of the seeds, a shortest chain `(seed, ..., step)` that leads to it.
 

@@ -90,6 +90,16 @@ class PostgresLog:
         stored = self.recorder.read_stream(UUID(stream_id), after_version, limit)
         return [self.mapper.recorded(one) for one in stored]
 
+    def read_part(
+        self, stream_id: str, edge: int, limit: int, *, backwards: bool = False, names: Sequence[str] | None = None
+    ) -> list[Recorded]:
+        """Return up to `limit` events of a stream after version `edge`, or backwards from those before it.
+
+        With `names`, only events of these types, as stored.
+        """
+        rows = self.recorder.part_rows(UUID(stream_id), edge, limit, backwards=backwards, topics=names)
+        return [self.mapper.from_row(*row) for row in rows]
+
     def read_log(self, after_position: int, limit: int) -> list[Recorded]:
         """Return events of the whole log; see `EventLog.read_log`."""
         return [self.mapper.from_row(*row) for row in self.recorder.log_rows(after_position, limit)]

@@ -5,7 +5,7 @@ sequence. Ours is one call of `append_events` (see migration 0001), whose lock m
 the order of commits, without gaps.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +77,17 @@ class LogRecorder(PostgresApplicationRecorder):
         """Return the same as `read_stream`, as rows."""
         return self._rows(_SQL.read_stream, (stream_id, after_version, limit))
 
+    def part_rows(
+        self, stream_id: UUID, edge: int, limit: int, *, backwards: bool, topics: Sequence[str] | None
+    ) -> list[EventRow]:
+        """Return up to `limit` rows of a stream after version `edge`, or backwards from those before it.
+
+        With `topics`, only rows with these names of events.
+        """
+        names = None if topics is None else list(topics)
+        wanted = {"stream_id": stream_id, "edge": edge, "topics": names, "limit": limit}
+        return self._rows(_SQL.read_before if backwards else _SQL.read_after, wanted)
+
     def log_rows(self, after_position: int, limit: int) -> list[EventRow]:
         """Return the same as `read_log`, as rows."""
         return self._rows(_SQL.read_log, (after_position, limit))
@@ -111,7 +122,7 @@ class LogRecorder(PostgresApplicationRecorder):
             row = connection.execute(_SQL.last_position).fetchone()
         return int(row["position"]) if row else 0
 
-    def _rows(self, statement: str, parameters: tuple[object, ...]) -> list[EventRow]:
+    def _rows(self, statement: str, parameters: tuple[object, ...] | Mapping[str, object]) -> list[EventRow]:
         with self._database.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
             rows: list[Any] = cursor.execute(statement, parameters, prepare=True, binary=True).fetchall()
         return rows

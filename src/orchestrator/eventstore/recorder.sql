@@ -76,3 +76,19 @@ ORDER BY run_id
 
 -- name: last_position
 SELECT coalesce(max(notification_id), 0) AS position FROM orchestrator.events
+
+-- name: read_after
+SELECT originator_id, originator_version, topic, state, notification_id
+FROM orchestrator.events
+WHERE originator_id = %(stream_id)s AND originator_version > %(edge)s
+  AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+ORDER BY originator_version
+LIMIT %(limit)s::bigint
+
+-- name: read_before
+SELECT originator_id, originator_version, topic, state, notification_id
+FROM orchestrator.events
+WHERE originator_id = %(stream_id)s AND originator_version < %(edge)s
+  AND (%(topics)s::text[] IS NULL OR topic = ANY(%(topics)s))
+ORDER BY originator_version DESC
+LIMIT %(limit)s::bigint

@@ -25,7 +25,7 @@ class SharedCalls:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._waiting: dict[_Key, list[asyncio.Future[Any]]] = {}
         self._rounds: dict[_Key, asyncio.Task[None]] = {}
 
@@ -43,7 +43,7 @@ class SharedCalls:
         try:
             while waiting := self._waiting.pop(key, None):
                 try:
-                    found = await self._database.call(function, *args)
+                    found = await self.database.call(function, *args)
                 except Exception as error:  # noqa: BLE001 - passed to the callers
                     for result in waiting:
                         if not result.done():

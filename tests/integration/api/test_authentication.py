@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from orchestrator.access.identity import Role
 from orchestrator.api.app import Api, create_app
+from orchestrator.api.route import Endpoint
 from orchestrator.application.core import Core
 from tests.integration.api.test_errors import check
 from tests.waiting import until
@@ -170,11 +172,29 @@ async def test_a_key_is_told_whose_it_is(core: Core, client: httpx.AsyncClient) 
     assert answer.status_code == 200
     me = answer.json()
     assert me.pop("actor").startswith("operator (key ")
-    assert me == {"tenant": "acme", "role": "operator", "expiresAt": "2100-01-01T00:00:00.000Z"}
+    permissions = me.pop("permissions")
+    assert {"getRun", "triggerRun", "cancelRun"} <= set(permissions)
+    assert not {"deleteRun", "listProjections", "getQueues"} & set(permissions)  # an admin's, the installation's
+    assert me == {
+        "tenant": "acme",
+        "role": "operator",
+        "expiresAt": "2100-01-01T00:00:00.000Z",
+        "authentication": "key",
+        "version": version("orchestrator"),
+    }
     check(await client.get("/api/v1/me"), 401, "UNAUTHENTICATED")
 
 
 async def test_without_authentication_everybody_is_the_admin_of_the_installation(app: Api) -> None:
     async with connect(app) as client:
         me = (await client.get("/api/v1/me")).json()
-    assert me == {"tenant": "default", "actor": "api", "role": "admin", "expiresAt": None}
+    called = {route.operation_id for route in app.routes if isinstance(route, Endpoint) and route.requires}
+    assert set(me.pop("permissions")) == called
+    assert me == {
+        "tenant": "default",
+        "actor": "api",
+        "role": "admin",
+        "expiresAt": None,
+        "authentication": "off",
+        "version": version("orchestrator"),
+    }

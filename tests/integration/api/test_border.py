@@ -115,6 +115,21 @@ async def get_run(border: Border) -> None:
         await border.unseen_runs("GET", query)
 
 
+async def steps(border: Border) -> None:
+    for query in ("", "?at=1", "?view=summary&limit=1", "?status=completed"):
+        await border.unseen_runs("GET", f"/steps{query}")
+
+
+async def step_alone(border: Border) -> None:
+    for query in ("", "?at=1"):
+        await border.unseen_runs("GET", f"/steps/write{query}")
+
+
+async def events(border: Border) -> None:
+    for query in ("", "?order=desc", "?order=desc&type=StepCompleted", "?stepId=write"):
+        await border.unseen_runs("GET", f"/events{query}")
+
+
 async def stream(border: Border) -> None:
     await border.unseen_runs("GET", "/events/stream")
     await border.unseen_runs("GET", "/events/stream", headers={"Last-Event-ID": "1"})
@@ -137,7 +152,7 @@ async def list_workflows(border: Border) -> None:
 
 
 async def get_workflow(border: Border) -> None:
-    for query in ("", "?version=1"):
+    for query in ("", "?version=1", "/graph", "/graph?version=1"):
         check(await border.us.get(f"{WORKFLOWS}/theirs.only{query}"), 404, "WORKFLOW_NOT_FOUND")
 
 
@@ -173,6 +188,22 @@ def not_ours(method: str, path: str, **request: Any) -> Callable[[Border], Await
 
 async def me(border: Border) -> None:
     assert (await border.us.get("/api/v1/me")).json()["tenant"] == "us"
+
+
+async def sign_in(border: Border) -> None:
+    """A session of ours is of our tenant."""
+    answer = await border.us.post("/api/v1/session")
+    assert answer.json()["tenant"] == "us"
+    border.us.cookies.clear()
+
+
+async def sign_out(border: Border) -> None:
+    """Whoever got hold of their cookie ends nothing with a key of ours."""
+    cookie = (await border.them.post("/api/v1/session")).headers["set-cookie"].partition(";")[0]
+    border.them.cookies.clear()
+    assert (await border.us.delete("/api/v1/session", headers={"Cookie": cookie})).status_code == 204
+    async with connect(guarded(border.core)) as browser:
+        assert (await browser.get("/api/v1/me", headers={"Cookie": cookie})).json()["tenant"] == "them"
 
 
 async def says_nothing(_: Border) -> None:
@@ -220,10 +251,11 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "POST /api/v1/runs/{runId}/update": update,
     "POST /api/v1/runs/{runId}/update/plan": runs("POST", "/update/plan", json=CHANGE),
     "POST /api/v1/runs/{runId}/retry": runs("POST", "/retry"),
-    "GET /api/v1/runs/{runId}/steps": runs("GET", "/steps"),
+    "GET /api/v1/runs/{runId}/steps": steps,
+    "GET /api/v1/runs/{runId}/steps/{stepId}": step_alone,
     "GET /api/v1/runs/{runId}/artifacts": runs("GET", "/artifacts"),
     "GET /api/v1/runs/{runId}/steps/{stepId}/data": runs("GET", "/steps/make/data"),
-    "GET /api/v1/runs/{runId}/events": runs("GET", "/events"),
+    "GET /api/v1/runs/{runId}/events": events,
     "GET /api/v1/runs/{runId}/logs": runs("GET", "/logs"),
     "GET /api/v1/runs/{runId}/logs/stream": runs("GET", "/logs/stream"),
     "GET /api/v1/runs/{runId}/steps/{stepId}/logs": runs("GET", "/steps/make/logs"),
@@ -233,6 +265,7 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "GET /api/v1/artifacts/{artifactId}/content": content,
     "GET /api/v1/workflows": list_workflows,
     "GET /api/v1/workflows/{workflowName}": get_workflow,
+    "GET /api/v1/workflows/{workflowName}/graph": get_workflow,
     "POST /api/v1/workflows": register_workflow,
     "POST /api/v1/workflows/{workflowName}/retire": change_workflow("retire"),
     "POST /api/v1/workflows/{workflowName}/restore": change_workflow("restore"),
@@ -242,6 +275,8 @@ CASES: dict[str, Callable[[Border], Awaitable[None]]] = {
     "GET /api/v1/health/ready": says_nothing,
     "GET /api/v1/health/queues": not_ours("GET", "/api/v1/health/queues"),
     "GET /api/v1/me": me,
+    "POST /api/v1/session": sign_in,
+    "DELETE /api/v1/session": sign_out,
     "GET /health/live": says_nothing,
     "GET /health/ready": says_nothing,
     "GET /health/queues": not_ours("GET", "/health/queues"),

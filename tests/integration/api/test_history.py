@@ -61,10 +61,11 @@ async def test_the_history_in_pages(core: Core, client: httpx.AsyncClient) -> No
         seen += page["events"]
         after = page["nextCursor"]
     assert seen == whole
-    assert (await client.get(url, params={"after": len(whole)})).json() == {"events": [], "nextCursor": None}
+    last = (await client.get(url, params={"after": len(whole)})).json()
+    assert last == {"events": [], "nextCursor": None, "total": len(whole)}
     beyond = await client.get(url, params={"after": len(whole) + 1})
     assert beyond.json()["details"]["faults"] == [
-        {"path": "after", "message": f"the run has no event {len(whole) + 1}"}
+        {"path": "after", "message": f"the run has no event {len(whole) + 1}; its last is {len(whole)}"}
     ]
     for query in (
         "after=9223372036854775807",

@@ -41,7 +41,7 @@ async def test_a_run_is_accepted_and_can_be_read_at_once(core: Core, client: htt
     assert run["status"] == "queued"
     assert (run["triggerPayload"], run["priority"], run["labels"]) == ({"text": "hi"}, 3, {"a": "b"})
     assert run["stepsSummary"] == {
-        "total": 2, "pending": 2, "running": 0, "completed": 0, "skipped": 0, "failed": 0, "cancelled": 0,
+        "total": 2, "pending": 2, "running": 0, "completed": 0, "skipped": 0, "omitted": 0, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     assert run["position"] == int(answer.headers["x-log-position"])
 

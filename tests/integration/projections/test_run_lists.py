@@ -61,8 +61,13 @@ def number(run_id: str) -> int:
 WANTED = {
     "all": EVERY_RUN,
     "since": RunFilter(since=(RUNS - 10) * 1000),
-    "since, few": RunFilter(since=(RUNS - 10) * 1000, status="failed"),
+    "since, few": RunFilter(since=(RUNS - 10) * 1000, statuses=("failed",)),
     "since, none": RunFilter(since=RUNS * 2000),
+    "until": RunFilter(until=500 * 1000),
+    "from, until": RunFilter(since=480 * 1000, until=500 * 1000),
+    "rare statuses": RunFilter(statuses=("failed", "cancelled")),
+    "rare and common": RunFilter(statuses=("failed", "completed")),
+    "rare until": RunFilter(statuses=("failed", "cancelled"), until=25 * 1000),
     "version": RunFilter(workflow="many.v1", workflow_version="2"),
     "no such version": RunFilter(workflow="many.v1", workflow_version="3"),
     "prefix": RunFilter(id_prefix=f"{50_000_000:012x}"),
@@ -74,13 +79,18 @@ FOUND = {
     "since": list(range(RUNS, RUNS - 11, -1)),
     "since, few": [],
     "since, none": [],
+    "until": list(range(499, 499 - LIMIT, -1)),
+    "from, until": list(range(499, 479, -1)),
+    "rare statuses": [30, *range(20, 0, -1)],
+    "rare and common": list(range(RUNS, RUNS - LIMIT, -1)),
+    "rare until": list(range(20, 0, -1)),
     "version": list(range(RUNS, RUNS - 2 * LIMIT, -2)),
     "no such version": [],
     "prefix": [50_000],
     "short prefix": list(range(RUNS, RUNS - LIMIT, -1)),
     "prefix of nothing": [],
 }
-MOST = {"since, few": 2 * SLACK, "since": 2 * SLACK, "since, none": 100}
+MOST = {"since, few": 2 * SLACK, "since": 2 * SLACK, "since, none": 100, "until": 3 * SLACK, "from, until": 4 * SLACK}
 
 
 def test_every_filter_reads_only_what_it_needs(database: OneConnection, subtests: pytest.Subtests) -> None:
@@ -112,3 +122,15 @@ def test_clocks_that_differ_a_little_hide_no_run(database: OneConnection) -> Non
     assert row
     run_ids, _ = page(database, RunFilter(since=(RUNS - 2) * 1000))
     assert [number(run_id) for run_id in run_ids] == [RUNS, RUNS - 1, RUNS - 2, RUNS - 500]
+
+
+def test_pages_of_several_statuses_follow_each_other(database: OneConnection) -> None:
+    wanted = RunFilter(statuses=("completed", "cancelled", "failed"), until=120 * 1000)
+    found: list[int] = []
+    before: int | None = None
+    while True:
+        run_ids, before = page(database, wanted, before)
+        found += [number(run_id) for run_id in run_ids]
+        if before is None:
+            break
+    assert found == list(range(119, 0, -1))

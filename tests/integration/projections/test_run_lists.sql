@@ -10,7 +10,8 @@ INSERT INTO orchestrator.runs (
     missing_skills, created_at, updated_at, stream_version, first_position, position
 )
 SELECT (lpad(to_hex(n * 1000), 12, '0') || '7' || substr(md5(n::text), 1, 19))::uuid, 'default', 'many.v1',
-    CASE WHEN n > 90000 AND mod(n, 2) = 0 THEN '2' ELSE '1' END, 'initial', 'completed', 0, '{}', '{}', '[]', '[]',
+    CASE WHEN n > 90000 AND mod(n, 2) = 0 THEN '2' ELSE '1' END, 'initial',
+    CASE WHEN n <= 20 THEN 'failed' WHEN n = 30 THEN 'cancelled' ELSE 'completed' END, 0, '{}', '{}', '[]', '[]',
     n::bigint * 1000, n::bigint * 1000, 5, n * 5, n * 5 + 4
 FROM generate_series(%s::int, %s::int) AS n
 

@@ -28,7 +28,9 @@ from orchestrator.api.shapes.runs import (
     RunPage,
     RunStepsView,
     RunView,
+    StepDetail,
     StepsSummary,
+    StepSummary,
     StepView,
 )
 from orchestrator.api.shapes.shape import (
@@ -40,10 +42,12 @@ from orchestrator.api.shapes.shape import (
 from orchestrator.api.shapes.workflows import (
     ChangedVersions,
     FaultView,
+    GraphStep,
     PlannedStep,
     PlanView,
     RegisteredWorkflow,
     WorkflowEntry,
+    WorkflowGraph,
     WorkflowList,
     WorkflowView,
 )
@@ -61,6 +65,7 @@ __all__ = [
     "Error",
     "EventPage",
     "FaultView",
+    "GraphStep",
     "LastRebuild",
     "LogLineView",
     "LogPageView",
@@ -80,10 +85,13 @@ __all__ = [
     "RunView",
     "Shape",
     "StepCacheAnalysis",
+    "StepDetail",
     "StepStatus",
+    "StepSummary",
     "StepView",
     "StepsSummary",
     "WorkflowEntry",
+    "WorkflowGraph",
     "WorkflowList",
     "WorkflowView",
 ]

@@ -137,11 +137,44 @@ class StepView(Shape):
     omitted_because: str | None = Field(description="Why a step is omitted; null if it is not.")
 
 
+class StepDetail(StepView):
+    """A step with its input. An input of more than 32 KiB is null; `inputPreview` is then its first 1,024 bytes.
+
+    The input is also null if the step has not started, or if a result that it reads is gone.
+    """
+
+    depends_on: list[str]
+    input: Any
+    input_bytes: int | None = Field(description="Size of the input's JSON text.")
+    input_preview: str | None
+
+
+class StepSummary(Shape):
+    """A step without results, errors and past attempts."""
+
+    step_id: str
+    skill_id: str
+    status: StepStatus
+    attempt: int
+    hit_reason: Literal["cache", "unchanged", "reused"] | None
+    reused_from_run_id: str | None
+    worker: str | None
+    due_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    duration_ms: float | None
+    progress: float
+    error_code: str | None
+
+
 class RunStepsView(Shape):
-    """The steps of a run, in topological order."""
+    """The steps of a run, in topological order: with `view=summary`, summaries."""
 
     run_id: str
-    steps: list[StepView]
+    version: int = Field(description="The version of the run's history that this is the state of.")
+    steps: list[StepView | StepSummary]
+    next_cursor: str | None = Field(description="Pass it as `cursor` to get the next page; null on the last page.")
+    total: int = Field(description="Number of all steps of the run.")
 
 
 class ArtifactView(Shape):
@@ -180,10 +213,13 @@ class RecordedEvent(Shape):
 
 
 class EventPage(Shape):
-    """A page of a run's history, oldest first."""
+    """A page of a run's history."""
 
     events: list[RecordedEvent]
-    next_cursor: int | None = Field(description="Pass it as `after` to get the next page; null on the last page.")
+    next_cursor: int | None = Field(
+        description="Pass it as `after` or, with `order=desc`, as `before` to get the next page; null on the last page."
+    )
+    total: int = Field(description="Number of all events of the run, whatever the filter.")
 
 
 class LogLineView(Shape):

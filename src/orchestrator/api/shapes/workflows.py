@@ -42,6 +42,26 @@ class WorkflowView(WorkflowEntry):
     versions: list[str] = Field(description="The newest 1,000 versions of the workflow, in the order of registration.")
 
 
+class GraphStep(Shape):
+    """A node of a workflow's graph. `level` is the length of the longest path that leads to it, from 0."""
+
+    step_id: str
+    skill_id: str
+    level: int
+
+
+class WorkflowGraph(Shape):
+    """The graph of a workflow: steps in topological order, and edges as pairs of step ids, `[before, after]`."""
+
+    workflow_name: str
+    version: str
+    digest: str
+    levels: int = Field(description="Number of levels.")
+    skills: dict[str, int] = Field(description="Number of steps, by skill.")
+    steps: list[GraphStep]
+    edges: list[list[str]]
+
+
 class FaultView(Shape):
     """One problem: the path of the invalid field and what is wrong with it."""
 

@@ -17,6 +17,7 @@ from orchestrator.client.documents.runs import (
     AttemptError,
     DataRef,
     DeletedRun,
+    EventPage,
     LogLine,
     LogPage,
     PastAttempt,
@@ -26,9 +27,12 @@ from orchestrator.client.documents.runs import (
     RunPage,
     RunStatus,
     Step,
+    StepDetail,
+    StepPage,
     StepProgress,
     StepsSummary,
     StepStatus,
+    StepSummary,
 )
 from orchestrator.client.documents.service import (
     LastRebuild,
@@ -42,12 +46,14 @@ from orchestrator.client.documents.service import (
 from orchestrator.client.documents.workflows import (
     ChangedVersions,
     Fault,
+    GraphStep,
     Plan,
     PlannedStep,
     RegisteredWorkflow,
     Registration,
     Workflow,
     WorkflowEntry,
+    WorkflowGraph,
 )
 
 __all__ = [
@@ -61,7 +67,9 @@ __all__ = [
     "ChangedVersions",
     "DataRef",
     "DeletedRun",
+    "EventPage",
     "Fault",
+    "GraphStep",
     "LastRebuild",
     "Live",
     "LogLine",
@@ -83,9 +91,13 @@ __all__ = [
     "RunStatus",
     "Step",
     "StepCacheAnalysis",
+    "StepDetail",
+    "StepPage",
     "StepProgress",
     "StepStatus",
+    "StepSummary",
     "StepsSummary",
     "Workflow",
     "WorkflowEntry",
+    "WorkflowGraph",
 ]

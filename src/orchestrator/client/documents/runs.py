@@ -208,3 +208,48 @@ class LogPage(TypedDict):
     lines: list[LogLine]
     nextCursor: str | None
     cut: int
+
+
+class StepDetail(Step):
+    """A step with its input. An input of more than 32 KiB is None, and `inputPreview` is its beginning."""
+
+    dependsOn: list[str]
+    input: Any
+    inputBytes: int | None
+    inputPreview: str | None
+
+
+class StepSummary(TypedDict):
+    """A step without results, errors and past attempts."""
+
+    stepId: str
+    skillId: str
+    status: StepStatus
+    attempt: int
+    hitReason: Literal["cache", "unchanged", "reused"] | None
+    reusedFromRunId: str | None
+    worker: str | None
+    dueAt: str | None
+    startedAt: str | None
+    endedAt: str | None
+    durationMs: float | None
+    progress: float
+    errorCode: str | None
+
+
+class StepPage(TypedDict):
+    """A page of the steps of a run; with `view="summary"`, they are summaries. `total` counts all steps."""
+
+    runId: str
+    version: int
+    steps: list[Any]
+    nextCursor: str | None
+    total: int
+
+
+class EventPage(TypedDict):
+    """A page of a run's history. `total` counts all events of the run."""
+
+    events: list[RecordedEvent]
+    nextCursor: int | None
+    total: int

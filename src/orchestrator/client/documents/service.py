@@ -43,12 +43,18 @@ class Projection(TypedDict):
 
 
 class Me(TypedDict):
-    """The caller, according to its credentials. Without authentication every caller is an admin."""
+    """The caller, according to its credentials. Without authentication every caller is an admin.
+
+    `permissions` are the names of the calls that the caller may make, as in the OpenAPI document (`getRun`).
+    """
 
     tenant: str
     actor: str
     role: Literal["viewer", "operator", "admin"]
     expiresAt: str | None
+    authentication: Literal["off", "key", "token", "session"]
+    permissions: list[str]
+    version: str
 
 
 class Live(TypedDict):

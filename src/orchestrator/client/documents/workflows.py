@@ -79,3 +79,23 @@ class Plan(TypedDict):
     counts: dict[str, int]
     estimatedMs: float
     savedMs: float
+
+
+class GraphStep(TypedDict):
+    """A node of a workflow's graph. `level` is the length of the longest path that leads to it, from 0."""
+
+    stepId: str
+    skillId: str
+    level: int
+
+
+class WorkflowGraph(TypedDict):
+    """The graph of a workflow: steps in topological order, edges as pairs `[before, after]`, steps by skill."""
+
+    workflowName: str
+    version: str
+    digest: str
+    levels: int
+    skills: dict[str, int]
+    steps: list[GraphStep]
+    edges: list[list[str]]

@@ -5,7 +5,7 @@ client never sees a state that the next query would take back.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,28 @@ class Reader:
         """Return the steps of a run in topological order, including reused ones."""
         views = list(self._step_views(tenant, run_id))
         return [view for view in views if status is None or view["status"] == status]
+
+    def brief_steps(self, tenant: str, run_id: str) -> tuple[list[View], int]:
+        """Return the steps of a run in topological order without results and past attempts, and the run's version.
+
+        Raises:
+            RunNotFound: there is no run with this id, or it belongs to another tenant.
+        """
+        row = self._row(tenant, run_id)
+        if isinstance(row, LoadedRun):
+            return self.folded_steps(row), row.run.version
+        rows = self._all(_SQL.steps_brief, {"run_id": run_id, "tenant": tenant, "steps": None})
+        found = {item["step_id"]: item for item in rows}
+        return list(self._views(tenant, row, found, statement=_SQL.steps_brief)), int(row["stream_version"])
+
+    def full_steps(self, tenant: str, run_id: str, steps: Sequence[str]) -> list[View]:
+        """Return the given steps of a run completely, in topological order; raises RunNotFound."""
+        wanted, row = set(steps), self._row(tenant, run_id)
+        if isinstance(row, LoadedRun):
+            return [view for view in self.folded_steps(row) if view["stepId"] in wanted]
+        rows = self._all(_SQL.steps_in_full, {"run_id": run_id, "tenant": tenant, "steps": list(steps)})
+        found = {item["step_id"]: item for item in rows}
+        return list(self._views(tenant, row, found, wanted=wanted))
 
     def progress(self, run_ids: Sequence[str]) -> dict[str, list[View]]:
         """Return the latest progress of the executing steps of runs, by run, as `progress_view` gives it."""
@@ -274,6 +296,11 @@ class Reader:
         row = _as_stored(next(iter(Runs().rows(projected))))
         return row, {item["step_id"]: _as_stored(item) for item in RunSteps().rows(projected)}
 
+    def _row(self, tenant: str, run_id: str) -> Row | LoadedRun:
+        """Return the row of a run, or the run as it was triggered if the read models do not have it yet."""
+        row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
+        return self._triggered(tenant, run_id) if row is None else row
+
     def _run_and_steps(self, tenant: str, run_id: str) -> tuple[Row, dict[str, Row]]:
         row = self._one(_SQL.runs, {"run_ids": [run_id], "tenant": tenant})
         if row is None:
@@ -285,11 +312,23 @@ class Reader:
         row, rows = self._run_and_steps(tenant, run_id)
         return self._views(tenant, row, rows)
 
-    def _views(self, tenant: str, run: Row, rows: Mapping[str, Row]) -> Iterator[View]:
+    def _views(
+        self,
+        tenant: str,
+        run: Row,
+        rows: Mapping[str, Row],
+        *,
+        wanted: Set[str] | None = None,
+        statement: str = _SQL.steps_named,
+    ) -> Iterator[View]:
+        """Yield the views of all steps, or of those that are wanted. `statement` reads the rows of other runs."""
         run_id, workflow = str(run["run_id"]), self._workflow(run)
-        results = {name: (maker, row) for name, maker, row in self._results(run, rows, tenant)}
+        found = self._results(run, rows, tenant, wanted=wanted, statement=statement)
+        results = {name: (maker, row) for name, maker, row in found}
         untouched = "cancelled" if run["status"] == "cancelled" else "pending"
         for step_id in workflow.graph.order:
+            if wanted is not None and step_id not in wanted:
+                continue
             skill = workflow.steps[step_id].skill
             if step_id not in results:
                 yield untouched_step_view(run_id, step_id, skill, untouched)
@@ -298,7 +337,15 @@ class Reader:
             view = step_view(maker, step_id, skill, row)
             yield view if maker == run_id else reused_step_view(run_id, maker, view)
 
-    def _results(self, run: Row, rows: Mapping[str, Row], tenant: str) -> Iterator[tuple[str, str, Row]]:
+    def _results(
+        self,
+        run: Row,
+        rows: Mapping[str, Row],
+        tenant: str,
+        *,
+        wanted: Set[str] | None = None,
+        statement: str = _SQL.steps_named,
+    ) -> Iterator[tuple[str, str, Row]]:
         """Yield `(step, run of the row, row)` for every step with a row, in this run or the run it is reused from."""
         run_id = str(run["run_id"])
         for step_id, row in rows.items():
@@ -307,12 +354,12 @@ class Reader:
             return
         reused = [Reuse(item["run_id"], item["steps"]) for item in run["reused"]]
         impacted = set(run["impacted"] or ())
-        wanted: dict[str, list[str]] = {}
+        makers: dict[str, list[str]] = {}
         for step_id in self._workflow(run).steps:
-            if step_id not in impacted:
-                wanted.setdefault(maker_of(step_id, reused), []).append(step_id)
-        for maker, steps in wanted.items():
-            for row in self._all(_SQL.steps_named, {"run_id": maker, "tenant": tenant, "steps": steps}):
+            if step_id not in impacted and (wanted is None or step_id in wanted):
+                makers.setdefault(maker_of(step_id, reused), []).append(step_id)
+        for maker, steps in makers.items():
+            for row in self._all(statement, {"run_id": maker, "tenant": tenant, "steps": steps}):
                 yield row["step_id"], maker, row
 
     def _workflow(self, row: Row) -> Workflow:

@@ -30,6 +30,23 @@ ORDER BY run_id, step_id
 SELECT * FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s)
 
+-- name: steps_brief
+-- Without results and past attempts, which are large.
+SELECT s.run_id, s.step_id, s.tenant, s.skill, s.status, s.attempt, '[]'::json AS past, s.worker, s.input_hash,
+    s.cache_key, s.hit, s.miss, s.source_run, NULL::json AS output, s.output_hash, s.artifacts, s.error, s.due_at,
+    s.started_at, s.ended_at, s.duration_ms, s.because, p.fraction, p.message
+FROM run_steps AS s
+LEFT JOIN step_progress AS p
+  ON s.status = 'running' AND p.run_id = s.run_id AND p.step_id = s.step_id AND p.attempt = s.attempt
+WHERE s.run_id = %(run_id)s::uuid AND s.tenant = %(tenant)s AND (%(steps)s::text[] IS NULL OR s.step_id = ANY(%(steps)s))
+
+-- name: steps_in_full
+SELECT s.*, p.fraction, p.message
+FROM run_steps AS s
+LEFT JOIN step_progress AS p
+  ON s.status = 'running' AND p.run_id = s.run_id AND p.step_id = s.step_id AND p.attempt = s.attempt
+WHERE s.run_id = %(run_id)s::uuid AND s.tenant = %(tenant)s AND s.step_id = ANY(%(steps)s)
+
 -- name: outputs
 SELECT step_id, output FROM run_steps
 WHERE run_id = %(run_id)s::uuid AND tenant = %(tenant)s AND step_id = ANY(%(steps)s) AND output IS NOT NULL

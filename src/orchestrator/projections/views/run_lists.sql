@@ -4,6 +4,7 @@ FROM runs
 WHERE tenant = %(tenant)s
   AND first_position > %(after)s AND first_position < %(before)s
   AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
+  AND (%(until)s::bigint IS NULL OR created_at < %(until)s)
   AND (%(status)s::text IS NULL OR status = %(status)s)
   AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
   AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
@@ -18,7 +19,8 @@ SELECT run_id::text AS run_id, first_position
 FROM runs
 WHERE tenant = %(tenant)s AND run_id BETWEEN %(first_id)s::uuid AND %(last_id)s::uuid
   AND (%(since)s::bigint IS NULL OR created_at >= %(since)s)
-  AND (%(status)s::text IS NULL OR status = %(status)s)
+  AND (%(until)s::bigint IS NULL OR created_at < %(until)s)
+  AND (%(statuses)s::text[] IS NULL OR status = ANY(%(statuses)s))
   AND (%(workflow)s::text IS NULL OR workflow_name = %(workflow)s)
   AND (%(workflow_version)s::text IS NULL OR workflow_version = %(workflow_version)s)
   AND (%(base_run_id)s::uuid IS NULL OR base_run_id = %(base_run_id)s)
