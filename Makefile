@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
+RAY_TESTS := tests/integration/clusters/test_ray.py
 ROUNDS ?= 10
 MINUTES ?=
 SEED ?=
@@ -15,7 +16,7 @@ PART := tests/unit/domain tests/unit/workflows tests/unit/artifacts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-ray demo test unit check bench bench-full chaos soak fuzz lock clean
+.PHONY: help install install-ray demo test test-ray unit check bench bench-full chaos soak fuzz lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -23,14 +24,17 @@ help: ## List the targets
 install: $(INSTALLED) ## Create .venv and install everything, with the exact versions in requirements.lock
 
 # 250 MB that only its tests need, so not a part of `install`.
-install-ray: $(RAY) ## Add Ray to .venv, with the exact versions in requirements-ray.lock (`make test` does it)
+install-ray: $(RAY) ## Add Ray to .venv, with the exact versions in requirements-ray.lock
 
 demo: $(INSTALLED) ## Build a playable campaign in 13 steps and show its history
 	@$(BIN)/orchestrator demo
 
 # Tests wait more than they compute: three processes keep two cores busy. Keep the order of files: long ones run first.
-test: $(INSTALLED) $(RAY) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+test: $(INSTALLED) ## Run all tests, on a real Postgres and a real Valkey (JOBS=3 processes)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore $(RAY_TESTS)
+
+test-ray: $(RAY) ## Run the tests of the Ray adapter, in a network namespace of their own (as root)
+	@$(BIN)/python -m pytest $(RAY_TESTS)
 
 # Two sessions side by side, each with its part of the tests. The processes of one session would each import all tests.
 unit: $(INSTALLED) ## Run the quick tests: no server, no test of half a second, few examples a property
