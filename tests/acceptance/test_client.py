@@ -104,7 +104,7 @@ def test_every_call_of_the_api_is_there() -> None:
         "list_projections": "projections",
         "rebuild_projection": "rebuild",
     }
-    others = {"get_metrics", "create_session", "delete_session", "poll", "beat", "put_result"}
+    others = {"get_metrics", "create_session", "delete_session", "poll_pool", "beat_attempt", "report_result"}
     assert {names.get(name, name) for name in offered} - set(CALLS) <= others, "for Prometheus, browsers, pull workers"
 
 

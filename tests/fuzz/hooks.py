@@ -46,11 +46,14 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 
 
 def fill(body: dict[str, Any]) -> None:
-    """Let a trigger name a workflow that is there, and an update a change that it knows."""
+    """Let a trigger name a workflow that is there, an update a change that it knows, and a poll not wait."""
     if plain(body.get("workflowName")) and "steps" not in body:
         body["workflowName"] = pick(KNOWN["workflows"], body["workflowName"]) or body["workflowName"]
         if body["workflowName"] in KNOWN["workflows"] and plain(body.get("workflowVersion")):
             body["workflowVersion"] = "1.0.0"
+    wait = body.get("waitSeconds", 30)
+    if "slots" in body and type(wait) in (int, float) and 0 <= wait <= 30:
+        body["waitSeconds"] = 0  # a poll waits for work that nobody gives
     change = body.get("changeRequest")
     if isinstance(change, dict) and plain(change.get("type")):
         change["type"] = pick(["payload.patch"], change["type"]) or change["type"]

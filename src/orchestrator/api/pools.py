@@ -70,7 +70,7 @@ class OutputBody(_Sent):
     data: Any = None
 
 
-class ErrorBody(_Sent):
+class FailureBody(_Sent):
     """Why an attempt failed."""
 
     code: str = Field(min_length=1, max_length=255)
@@ -84,7 +84,7 @@ class ResultBody(_Sent):
     """What became of an attempt: `output` or `error`."""
 
     output: OutputBody | None = None
-    error: ErrorBody | None = None
+    error: FailureBody | None = None
     duration_ms: float = Field(ge=0, le=MAX_TIMEOUT_MS, allow_inf_nan=False)
 
     @model_validator(mode="after")
@@ -123,7 +123,7 @@ class ResultReply(Shape):
 
 
 @router.post("/pools/{pool}/poll", response_model=Works, responses=answers(body=True))
-async def poll(serving: Serving, caller: Executor, pool: PoolPath, body: Annotated[PollBody, Body()]) -> Response:
+async def poll_pool(serving: Serving, caller: Executor, pool: PoolPath, body: Annotated[PollBody, Body()]) -> Response:
     """Take attempts of a pool. The response begins at once and ends when there is work or the time is over."""
     _require(caller, pool)
     worker = Puller(caller.tenant, pool, body.worker, sorted({*body.labels}), sorted({*body.skills}))
@@ -133,7 +133,7 @@ async def poll(serving: Serving, caller: Executor, pool: PoolPath, body: Annotat
 
 
 @router.post("/attempts/{name}/beat", response_model=BeatReply, responses=answers(409, body=True))
-async def beat(
+async def beat_attempt(
     serving: Serving,
     caller: Executor,
     *,
@@ -146,7 +146,7 @@ async def beat(
 
 
 @router.put("/attempts/{name}/result", response_model=ResultReply, responses=answers(409, body=True))
-async def put_result(
+async def report_result(
     serving: Serving,
     caller: Executor,
     *,

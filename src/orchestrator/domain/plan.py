@@ -135,7 +135,7 @@ def plan_change(workflow: Workflow, base: BaseRun, change: ChangeRequest, gone: 
     forced = tuple(seeds) if force_all else forced_steps(workflow, named)
     for step in forced:
         seeds[step] = "forced by the change request" if step not in seeds else f"{seeds[step]}; forced"
-    for step in base.failed:
+    for step in sorted(base.failed, key=workflow.ranks.__getitem__):
         seeds.setdefault(step, "failed in the base run")
     for step in gone:
         seeds.setdefault(step, "its earlier result is no longer available")
@@ -163,7 +163,7 @@ def _plan(
 ) -> Plan:
     reached = workflow.graph.downstream(seeds)
     impacted = tuple(sorted(reached, key=workflow.ranks.__getitem__))
-    omitted = tuple(step for step in base.omitted if step not in reached)
+    omitted = tuple(sorted((step for step in base.omitted if step not in reached), key=workflow.ranks.__getitem__))
     return Plan(workflow, base, change, payload, seeds, impacted, tuple(forced), earlier_results(base), omitted)
 
 

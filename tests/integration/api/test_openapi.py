@@ -99,7 +99,10 @@ def test_names_on_the_wire_are_in_camel_case(document: dict[str, Any]) -> None:
 def test_calls_have_plain_names(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(set(names)) == len(names)
-    verbs = r"(analyse|cancel|create|delete|get|list|plan|rebuild|register|restore|retire|retry|stream|trigger|update)"
+    verbs = (
+        r"(analyse|beat|cancel|create|delete|get|list|plan|poll|rebuild|register|report|restore|retire|retry|stream|"
+        r"trigger|update)"
+    )
     assert [name for name in names if not re.fullmatch(verbs + r"[A-Z][A-Za-z]*", name)] == []
     assert {"getRun", "triggerRun", "triggerRuns", "getArtifactContent", "registerWorkflow"} <= set(names)
 

@@ -64,7 +64,7 @@ async def test_a_plan_says_what_will_run_and_why_and_does_nothing(core: Core, cl
     assert (plan["baseRunId"], plan["workflowName"], plan["workflowVersion"]) == (base, "test.changeable", "1")
     assert plan["triggerPayload"] == {"text": "longer", "other": 1}
     assert len(plan["planHash"]) == 64
-    assert plan["counts"] == {"run": 1, "may_run": 1, "reuse": 1}
+    assert plan["counts"] == {"run": 1, "may_run": 1, "reuse": 1, "omit": 0}
     steps = {each["stepId"]: each for each in plan["steps"]}
     assert {name: each["action"] for name, each in steps.items()} == {
         "write": "run", "read": "may_run", "aside": "reuse",

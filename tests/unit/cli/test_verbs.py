@@ -28,6 +28,8 @@ def test_the_verbs_are_those_we_promise() -> None:
         "dev",
         "api",
         "worker",
+        "pull-worker",
+        "step",
         "projector",
         "migrate",
         "health",
@@ -93,7 +95,7 @@ def test_every_option_is_explained(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_what_answers_can_answer_in_json(words: tuple[str, ...]) -> None:
-    serves = words in {("dev",), ("api",), ("worker",), ("projector",)}
+    serves = words in {("dev",), ("api",), ("worker",), ("projector",), ("pull-worker",), ("step",)}
     assert serves or "--json" in [name for option in VERBS[words].params for name in option.opts]
 
 
